@@ -1,0 +1,41 @@
+"""Contract of an augmentation: a change to the batch before the model, and to the loss after it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.data.batch import Batch
+
+Noise = Mapping[str, Tensor]
+
+
+class AbstractAugmentation(abc.ABC):
+    """A pure change. What the loss needs later travels in ``batch.masks`` under the augmentation's own names.
+
+    Must provide ``augment``. Randomness comes from ``draw`` only, so that a replay can hand in given masks or shifts.
+    Must not remember anything between calls.
+    """
+
+    name: str
+    """The registered name; masks are stored under ``"<name>/<what>"``."""
+
+    def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
+        """Draw whatever ``augment`` needs; nothing for a fixed change."""
+        return {}
+
+    @abc.abstractmethod
+    def augment(self, batch: Batch, noise: Noise) -> Batch:
+        """Return a changed copy of the batch."""
+
+    def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
+        """Return the reconstruction loss as it should count, per value."""
+        return loss
+
+    def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Mapping[str, Tensor]:
+        """Numbers worth logging, computed from the unweighed loss."""
+        return {}

@@ -1,0 +1,51 @@
+"""Contract of a prior: the family the posterior is drawn from, and the price of leaving the prior."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Draw = Mapping[str, Tensor]
+"""Standard random numbers by name, such as ``{"normal": ...}``; every entry has the shape of the mean it goes with."""
+
+
+class AbstractPrior(nn.Module, abc.ABC):
+    """A prior over vectors (initial conditions, ``B I``) or over their paths in time (inferred inputs, ``B T U``).
+
+    Must provide ``kl`` and ``generate``. May override ``draw`` and ``standardise`` when the posterior family is not
+    normal; the family must be location-scale, because recurrences draw ``mean + std * standardised`` bin by bin.
+    Must not keep anything between calls, nor draw random numbers outside ``draw`` and ``generate``.
+    """
+
+    def draw(self, like: Tensor, rng: torch.Generator) -> Draw:
+        """Draw the standard random numbers behind one posterior sample, shaped, typed and placed as ``like``."""
+        normal = torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=rng)
+        return {"normal": normal}
+
+    def standardise(self, draw: Draw) -> Tensor:
+        """Turn a draw into noise of the posterior's standard shape (location 0, scale 1)."""
+        return draw["normal"]
+
+    def sample(self, mean: Tensor, std: Tensor, draw: Draw) -> Tensor:
+        """Reparameterised posterior sample, ``mean + std * standardise(draw)``."""
+        return mean + std * self.standardise(draw)
+
+    @abc.abstractmethod
+    def kl(self, mean: Tensor, std: Tensor, draw: Draw) -> Float[Tensor, " B"]:
+        """Divergence of the posterior from this prior, one number per trial, in nats.
+
+        ``draw`` is fresh: a prior without a closed form estimates at ``sample(mean, std, draw)``, which is not the
+        sample that was decoded.
+        """
+
+    @abc.abstractmethod
+    def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw from the prior itself, shaped as ``like``."""
+
+    def scalars(self) -> Mapping[str, float]:
+        """Numbers worth a curve, such as time constants; logged once per epoch."""
+        return {}

@@ -1,0 +1,46 @@
+"""Contracts of a read-in (channels to the encoders) and a read-out (factors to channels), one per session."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SessionInfo:
+    """What is known about a session when its layers are built."""
+
+    name: str
+    encod_channels: int  # Ne
+    recon_channels: int  # N
+    factors: int  # F
+    n_params: int = 1  # P
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Whole-session arrays of the file by key, such as ``readin_weight`` (Ne, D), ``readout_bias`` (N)."""
+
+
+class AbstractReadin(nn.Module, abc.ABC):
+    """Maps a session's channels to the width that all sessions share."""
+
+    size: int
+    """D, the width handed to the encoders."""
+
+    @abc.abstractmethod
+    def forward(self, encod: Float[Tensor, "*B Te Ne"]) -> Float[Tensor, "*B Te D"]:
+        """Read in."""
+
+
+class AbstractReadout(nn.Module, abc.ABC):
+    """Maps factors to a session's reconstruction parameters, P blocks of N, unstacked."""
+
+    @abc.abstractmethod
+    def forward(self, factors: Float[Tensor, "*B T F"]) -> Float[Tensor, "*B T PN"]:
+        """Read out: the first N values are the first parameter of every channel, and so on."""
+
+    def start_at(self, params: Float[Tensor, "N P"]) -> None:
+        """Move the read-out so that zero factors give these parameters; read-outs without a bias ignore it."""

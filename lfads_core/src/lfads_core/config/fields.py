@@ -1,0 +1,68 @@
+"""How a setting is declared: default, rule, unit, meaning, and how often people tune it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+from attrs import frozen
+
+Tuning = Literal["often", "sometimes", "rarely"]
+
+
+@frozen
+class Rule:
+    """A condition on one value with the words for it; None ("off") always passes."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+    def __call__(self, _instance: object, _attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and not self.holds(value):
+            raise ValueError(f"must be {self.text}, got {value!r}")
+
+
+def above(bound: float) -> Rule:
+    """Greater than ``bound``."""
+    return Rule(f"> {bound:g}", lambda x: x > bound)
+
+
+def at_least(bound: float) -> Rule:
+    """Not below ``bound``."""
+    return Rule(f">= {bound:g}", lambda x: x >= bound)
+
+
+def between(low: float, high: float) -> Rule:
+    """From ``low`` to ``high``, both allowed."""
+    return Rule(f"from {low:g} to {high:g}", lambda x: low <= x <= high)
+
+
+def share() -> Rule:
+    """A share that is not everything: 0 <= x < 1."""
+    return Rule(">= 0 and < 1", lambda x: 0 <= x < 1)
+
+
+def one_of(*options: str) -> Rule:
+    """One of a few words."""
+    return Rule("one of " + ", ".join(options), lambda x: x in options)
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    rule: Rule | None = None,
+    unit: str = "",
+    tune: Tuning = "rarely",
+    component: str | None = None,
+) -> Any:
+    """Declare one setting.
+
+    ``default`` may be an attrs class, which makes a nested group of its defaults. ``component`` names the plugin kind
+    (``"prior"``, ``"reconstruction"``...) of a setting that is chosen by name.
+    """
+    metadata: Mapping[str, Any] = {"meaning": meaning, "rule": rule, "unit": unit, "tune": tune, "component": component}
+    if isinstance(default, type):
+        return attrs.field(factory=default, validator=[rule] if rule else [], metadata=metadata)
+    return attrs.field(default=default, validator=[rule] if rule else [], metadata=metadata)

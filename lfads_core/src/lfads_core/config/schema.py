@@ -1,0 +1,186 @@
+"""Every setting of a run, grouped as users think of them. Sizes of the data are inferred, never typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from lfads_core.config.fields import above, at_least, between, one_of, setting, share
+
+
+@frozen
+class Component:
+    """A plugin component chosen by name, with its own settings (an instance of the class its spec declares)."""
+
+    name: str
+    settings: Any = None  # None until the registry has given the class
+
+
+@frozen(kw_only=True)
+class HoldOutConfig:
+    """Channels kept from the encoders and predicted all the same (co-smoothing)."""
+
+    fraction: float = setting(0.25, "share of channels held out", rule=share())
+    seed: int = setting(0, "seed of the permutation that picks them", rule=at_least(0))
+
+
+@frozen(kw_only=True)
+class DataConfig:
+    """How recordings are read and cut into batches."""
+
+    batch_size: int = setting(64, "trials per step, over all sessions together", rule=at_least(1), unit="trials", tune="sometimes")
+    hold_out: HoldOutConfig | None = setting(None, "hold channels out of the encoders' input (null: none)")
+
+
+@frozen(kw_only=True)
+class EncoderConfig:
+    """Bidirectional GRU that infers the initial condition."""
+
+    hidden: int = setting(100, "units per direction", rule=at_least(1), unit="units", tune="sometimes")
+    ic_bins: int | None = setting(None, "read only the first bins for the initial condition (null: all bins)", rule=at_least(1), unit="bins")
+    min_variance: float = setting(1e-4, "floor of the posterior variance of the initial condition", rule=at_least(0))
+
+
+@frozen(kw_only=True)
+class ControllerConfig:
+    """Controller that infers inputs to the generator; null makes the dynamics autonomous."""
+
+    encoder_hidden: int = setting(80, "units per direction of the encoder that feeds the controller", rule=at_least(1), unit="units")
+    hidden: int = setting(80, "controller units", rule=at_least(1), unit="units", tune="sometimes")
+    inputs: int = setting(4, "inferred inputs U", rule=at_least(1), tune="often")
+    lag_bins: int = setting(1, "delay between what the encoder saw and what the controller may use", rule=at_least(0), unit="bins")
+
+
+@frozen(kw_only=True)
+class GeneratorConfig:
+    """Recurrent network whose state is the latent dynamics."""
+
+    hidden: int = setting(100, "generator units", rule=at_least(1), unit="units", tune="sometimes")
+    ic_size: int = setting(100, "dimensions of the inferred initial condition", rule=at_least(1))
+    factors: int = setting(40, "latent factors F read from the generator", rule=at_least(1), tune="often")
+
+
+@frozen(kw_only=True)
+class ModelConfig:
+    """The network."""
+
+    encoder: EncoderConfig = setting(EncoderConfig, "initial-condition encoder")
+    controller: ControllerConfig | None = setting(ControllerConfig, "controller with inferred inputs (null: autonomous dynamics)")
+    generator: GeneratorConfig = setting(GeneratorConfig, "generator and factors")
+    dropout: float = setting(0.3, "share of units dropped at the published sites", rule=share(), tune="often")
+    cell_clip: float = setting(5.0, "bound on every recurrent state", rule=above(0))
+    variational: bool = setting(True, "sample the posteriors while training (false: decode their means)")
+
+
+@frozen(kw_only=True)
+class ComponentsConfig:
+    """Plugin components, each by name."""
+
+    reconstruction: Component = setting(Component("poisson"), "distribution of the data", component="reconstruction", tune="sometimes")
+    ic_prior: Component = setting(Component("normal"), "prior of the initial condition", component="prior")
+    input_prior: Component = setting(Component("autoregressive"), "prior of the inferred inputs", component="prior", tune="sometimes")
+    readin: Component | None = setting(None, "way into the encoders (null: none for one session, 'linear' for several)", component="readin")
+    readout: Component = setting(Component("linear"), "way from factors to channels", component="readout")
+    train_augmentations: tuple[Component, ...] = setting(
+        (Component("coordinated-dropout"),), "changes to training batches, in this order", component="augmentation", tune="often"
+    )
+    infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in this order", component="augmentation")
+    loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
+
+
+@frozen(kw_only=True)
+class OptimConfig:
+    """AdamW, its learning rate, and when to stop."""
+
+    lr: float = setting(4e-3, "initial learning rate", rule=above(0), tune="often")
+    betas: tuple[float, float] = setting((0.9, 0.99), "decay of the running moments")
+    eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0))
+    weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0))
+    clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0))
+    decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes")
+    patience: int = setting(6, "epochs without a better smoothed validation cost before the rate decays", rule=at_least(0), unit="epochs", tune="sometimes")
+    min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
+
+
+@frozen(kw_only=True)
+class RampConfig:
+    """A weight that grows linearly from 0 to 1."""
+
+    start_epoch: int = setting(0, "epoch at which it leaves zero", rule=at_least(0), unit="epochs")
+    increase_epochs: int = setting(80, "epochs it takes to grow", rule=at_least(0), unit="epochs", tune="sometimes")
+
+
+@frozen(kw_only=True)
+class RegularisationConfig:
+    """Scales of the KL and L2 terms, and their ramps."""
+
+    kl_ic: float = setting(1e-6, "scale of the initial-condition KL", rule=at_least(0), tune="often")
+    kl_inputs: float = setting(1e-6, "scale of the inferred-inputs KL", rule=at_least(0), tune="often")
+    kl_ramp: RampConfig = setting(RampConfig, "ramp of both KL terms")
+    l2_encoder: float = setting(0.0, "L2 scale of the initial-condition encoder's recurrent weights", rule=at_least(0), tune="sometimes")
+    l2_input_encoder: float = setting(0.0, "L2 scale of the controller encoder's recurrent weights", rule=at_least(0), tune="sometimes")
+    l2_generator: float = setting(1e-4, "L2 scale of the generator's recurrent weights", rule=at_least(0), tune="often")
+    l2_controller: float = setting(1e-4, "L2 scale of the controller's recurrent weights", rule=at_least(0), tune="often")
+    l2_ramp: RampConfig = setting(RampConfig, "ramp of the L2 terms and of weight decay")
+    loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0))
+    reduce: str = setting("mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum"))
+
+
+@frozen(kw_only=True)
+class TrainConfig:
+    """Length of training, stopping, checkpoints, device."""
+
+    epochs: int = setting(1000, "most epochs", rule=at_least(1), unit="epochs")
+    minutes: float | None = setting(None, "most wall-clock time of training (null: no limit)", rule=above(0), unit="min")
+    early_stopping: int | None = setting(100, "epochs without a better smoothed validation cost, after the ramps (null: never)", rule=at_least(1), unit="epochs")
+    smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
+    seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
+    device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"))
+    threads: int | None = setting(None, "CPU threads (null: torch's own choice)", rule=at_least(1))
+    recurrence: str = setting("auto", "backend of the recurrent loops")
+    metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
+
+
+@frozen(kw_only=True)
+class InferConfig:
+    """How rates are inferred from a trained model."""
+
+    samples: int | None = setting(50, "posterior samples to average (null: push the posterior means)", rule=at_least(1), tune="sometimes")
+    batch_size: int = setting(64, "trials at a time", rule=at_least(1), unit="trials")
+    checkpoint: str = setting("best", "which weights", rule=one_of("best", "last"))
+
+
+@frozen(kw_only=True)
+class TrackConfig:
+    """Where the run is recorded beside its own folder."""
+
+    mlflow: bool = setting(True, "log to MLflow when it is installed")
+    experiment: str = setting("lfads", "MLflow experiment")
+
+
+@frozen(kw_only=True)
+class RunConfig:
+    """Everything one run needs besides its data."""
+
+    data: DataConfig = setting(DataConfig, "data and batches")
+    model: ModelConfig = setting(ModelConfig, "the network")
+    components: ComponentsConfig = setting(ComponentsConfig, "plugin components by name")
+    optim: OptimConfig = setting(OptimConfig, "optimiser")
+    regularisation: RegularisationConfig = setting(RegularisationConfig, "KL and L2")
+    train: TrainConfig = setting(TrainConfig, "training")
+    infer: InferConfig = setting(InferConfig, "inference")
+    track: TrackConfig = setting(TrackConfig, "tracking")
+
+    def rules(self) -> list[str]:
+        """Faults across fields, each with its path."""
+        faults = []
+        if any(not 0 <= beta < 1 for beta in self.optim.betas):
+            faults.append(f"optim.betas: both must be >= 0 and < 1, got {self.optim.betas!r}")
+        if self.optim.min_lr >= self.optim.lr:
+            faults.append(f"optim.min_lr: must be below optim.lr ({self.optim.lr:g}), got {self.optim.min_lr!r}")
+        names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
+        for name in self.components.loss_order or ():
+            if name not in names:
+                faults.append(f"components.loss_order: every name must be a chosen augmentation, got {name!r}")
+        return faults

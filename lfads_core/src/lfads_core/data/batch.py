@@ -1,0 +1,21 @@
+"""A batch of trials of one session, and everything that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Trials of one session on their way through augmentations, model and loss. Never changed in place."""
+
+    encod: Float[Tensor, "B Te Ne"]  # what the encoders read
+    recon: Float[Tensor, "B T N"]  # what is reconstructed; NaN means not observed
+    external: Float[Tensor, "B Tx E"]  # inputs that are given, Tx bins of them; E may be 0
+    trials: Int[Tensor, " B"]  # row of each trial in its split
+    masks: Mapping[str, Tensor] = field(default_factory=dict)  # what augmentations leave for the loss
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # other per-trial arrays of the file

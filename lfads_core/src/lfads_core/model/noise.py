@@ -1,0 +1,34 @@
+"""Every random number one pass through the model uses, drawn beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.components.prior import Draw
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DropoutMasks:
+    """0/1 keep masks at the published sites; each value kept is divided by ``1 - rate`` where it is used."""
+
+    rate: float
+    data: Float[Tensor, "B Te D"]
+    ic_final: Float[Tensor, "B 2C"]
+    gen_init: Float[Tensor, "B G"]
+    gen_state: Float[Tensor, "B T G"]
+    external: Float[Tensor, "B T E"] | None = None
+    con_input: Float[Tensor, "B T 2C+F"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Noise:
+    """What makes a pass random; every None makes it deterministic (posterior means, no dropout)."""
+
+    ic: Draw | None = None  # behind the decoded initial condition, (B, I)
+    inputs: Draw | None = None  # behind the decoded inferred inputs, (B, T, U)
+    ic_kl: Draw | None = None  # the separate sample of a Monte-Carlo KL
+    inputs_kl: Draw | None = None
+    dropout: DropoutMasks | None = None

@@ -1,0 +1,1 @@
+"""LFADS for calcium imaging: zero-inflated gamma and selective backpropagation through time."""

@@ -1,0 +1,1 @@
+"""What this package offers; importing it loads no torch."""

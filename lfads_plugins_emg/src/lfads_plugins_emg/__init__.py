@@ -1,0 +1,1 @@
+"""LFADS for muscle recordings: gamma reconstruction and temporal shift."""
