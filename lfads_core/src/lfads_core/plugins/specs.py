@@ -48,7 +48,7 @@ def _name() -> Any:
 
 
 def _summary() -> Any:
-    return field(validator=[v.instance_of(str), v.min_len(1)])
+    return field(validator=v.and_(v.instance_of(str), v.min_len(1)))
 
 
 def _config() -> Any:

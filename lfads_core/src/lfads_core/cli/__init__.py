@@ -1,0 +1,1 @@
+"""The `lfads` command line: parse, call one function, print."""

@@ -1,0 +1,43 @@
+"""The ``lfads`` command: a table of commands, each in a module of its own beside this one."""
+
+from __future__ import annotations
+
+import click
+
+from lfads_core import __version__
+from lfads_core.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "demo": "Make data, train, infer and plot: the whole journey in one go.",
+    "synth": "Make data whose true rates are known.",
+    "data": "Look into recordings: what is there, and what is wrong with it.",
+    "config": "Show, explain and check settings.",
+    "run": "Train a model on recordings, then infer their rates.",
+    "infer": "Infer rates with a trained model, for its own data or a new file.",
+    "generate": "Sample new trials from a trained model's prior.",
+    "ui": "Open the runs in MLflow's browser pages.",
+    "plugins": "List what is installed, and show what one name means.",
+}
+"""Command -> one line of help, in the order of work; the module of the same name holds it as ``command``."""
+
+
+@click.group(
+    cls=LazyGroup,
+    package="lfads_core.cli",
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="'lfads COMMAND --help' says more about one command.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere on the line.")
+@click.version_option(__version__, prog_name="lfads")
+def cli(*, debug: bool) -> None:
+    """Infer latent dynamics and firing rates from population recordings (LFADS)."""
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="lfads")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""From installed distributions to checked plugins, one entry point at a time: none can take another down."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pluggy
+from attrs import frozen
+
+from lfads_core.errors import PluginError
+from lfads_core.plugins import hookspecs
+from lfads_core.plugins.hookspecs import PROJECT
+from lfads_core.plugins.kinds import KINDS, NOTIFICATIONS, Kind, Spec
+
+VARIABLE = "LFADS_PLUGINS"
+"""Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
+
+_LONGEST_REASON = 300
+_HOOKS = (*(door.hook for door in KINDS.values()), *NOTIFICATIONS)
+
+
+@frozen
+class Provider:
+    """Where a component comes from."""
+
+    distribution: str
+    version: str
+    entry_point: str
+
+    def __str__(self) -> str:
+        """Read ``my-plugin 1.0 (entry point 'mine')``: a distribution may have several entry points."""
+        return f"{self.distribution} {self.version} (entry point {self.entry_point!r})"
+
+
+@frozen
+class Fault:
+    """A plugin that was left out as a whole, and the reason in one line."""
+
+    provider: Provider
+    reason: str
+
+    def __str__(self) -> str:
+        """Read ``my-plugin 1.0 (entry point 'mine'): ImportError: ...``."""
+        return f"{self.provider}: {self.reason}"
+
+
+@frozen(kw_only=True)
+class Plugin:
+    """One loaded entry point: the records it offers by kind, and its notification hooks by name."""
+
+    provider: Provider
+    specs: Mapping[Kind, tuple[Spec, ...]]
+    listeners: Mapping[str, Callable[[Mapping[str, Any]], None]]
+
+
+@frozen(kw_only=True)
+class Installed:
+    """What loading found."""
+
+    plugins: tuple[Plugin, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    left_out: tuple[Provider, ...] = ()  # not named in LFADS_PLUGINS
+
+
+def load_installed() -> Installed:
+    """Load every installed plugin that ``LFADS_PLUGINS`` allows.
+
+    Raises:
+        PluginError: ``LFADS_PLUGINS`` names an entry point that is not installed. Broken plugins do not raise; they are
+            reported in ``faults``.
+    """
+    found, faults = _entry_points()
+    allowed = _allowed([provider.entry_point for provider, _ in found])
+    plugins: list[Plugin] = []
+    left_out: list[Provider] = []
+    for provider, entry_point in found:
+        if allowed is not None and provider.entry_point not in allowed:
+            left_out.append(provider)
+            continue
+        try:
+            plugins.append(inspect_plugin(_load(entry_point), provider))
+        except PluginError as err:
+            faults.append(Fault(provider, str(err)))
+    return Installed(plugins=tuple(plugins), faults=tuple(faults), left_out=tuple(left_out))
+
+
+def inspect_plugin(plugin: object, provider: Provider) -> Plugin:
+    """Check one plugin and collect what it offers.
+
+    Each plugin gets a manager of its own, so that nothing it does can reach another one.
+
+    Raises:
+        PluginError: a hook is misspelt, takes other arguments than its spec, raises, or returns something else than its records.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin, name=provider.entry_point)
+    except Exception as err:
+        raise PluginError(one_line(err)) from err
+    callers = manager.get_hookcallers(plugin) or []
+    _check_names(plugin, callers)
+    impls = {caller.name: impl for caller in callers for impl in caller.get_hookimpls()}
+    for name, impl in impls.items():
+        if impl.hookwrapper or impl.wrapper:
+            raise PluginError(f"{name}: must be a plain hook, because every plugin is called by itself, got a wrapper")
+    specs = {kind: _collect(impls[door.hook], door.hook, door.spec) for kind, door in KINDS.items() if door.hook in impls}
+    listeners = {name: _listener(impls[name]) for name in NOTIFICATIONS if name in impls}
+    return Plugin(provider=provider, specs=specs, listeners=listeners)
+
+
+def one_line(err: BaseException) -> str:
+    """Say an exception's kind and text in one line of bounded length."""
+    text = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
+
+
+def _entry_points() -> tuple[list[tuple[Provider, importlib.metadata.EntryPoint]], list[Fault]]:
+    """List our entry points by distribution; a distribution whose own file is malformed becomes a fault, not a crash."""
+    found: dict[str, list[tuple[Provider, importlib.metadata.EntryPoint]]] = {}
+    faults: list[Fault] = []
+    for dist in importlib.metadata.distributions():
+        if f"[{PROJECT}]" not in (dist.read_text("entry_points.txt") or ""):
+            continue
+        metadata = dist.metadata
+        name, version = metadata["Name"] or "(unnamed)", metadata["Version"] or "(no version)"
+        key = name.lower().replace("_", "-")
+        if key in found:  # an earlier place on the path wins, as for imports
+            continue
+        found[key] = []
+        try:
+            found[key] = [(Provider(name, version, e.name), e) for e in dist.entry_points if e.group == PROJECT]
+        except Exception as err:  # noqa: BLE001 - the parser's own mishaps, whatever they are
+            faults.append(Fault(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
+    return [pair for _, pairs in sorted(found.items()) for pair in sorted(pairs, key=lambda p: p[0].entry_point)], faults
+
+
+def _allowed(installed: Iterable[str]) -> frozenset[str] | None:
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return None
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    known = sorted(set(installed))
+    for name in sorted(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise PluginError(
+                f"{VARIABLE}: every name must be an installed entry point, got {name!r}.{hint} Installed: {', '.join(known) or 'none'}."
+            )
+    return names
+
+
+def _load(entry_point: importlib.metadata.EntryPoint) -> object:
+    try:
+        return entry_point.load()
+    except (Exception, SystemExit) as err:
+        raise PluginError(one_line(err)) from err
+
+
+def _check_names(plugin: object, callers: Iterable[pluggy.HookCaller]) -> None:
+    for caller in callers:
+        if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
+            near = difflib.get_close_matches(caller.name, _HOOKS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Hooks: {', '.join(_HOOKS)}."
+            raise PluginError(f"no hook is named {caller.name!r}.{hint}")
+    for name in _HOOKS:
+        function = getattr(plugin, name, None)
+        if callable(function) and not hasattr(function, f"{PROJECT}_impl"):
+            raise PluginError(f"{name}: must be marked with @hookimpl (from lfads_core.plugins), or it is never called")
+
+
+def _call(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+    return impl.function(*(arguments[name] for name in impl.argnames))
+
+
+def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, ...]:
+    """Call one hook and consume what it returns; checked, sorted by name."""
+    wanted = f"{hook}: must yield or return a list of {spec.__name__}"
+    try:
+        result = _call(impl, {})
+        if isinstance(result, spec) or not isinstance(result, Iterable):
+            raise PluginError(f"{wanted}, got {_short(result)}")
+        specs = list(result)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as err:
+        raise PluginError(f"{hook}: {one_line(err)}") from err
+    names: set[str] = set()
+    for item in specs:
+        if not isinstance(item, spec):
+            raise PluginError(f"{wanted}, got {_short(item)} in it")
+        if item.name in names:
+            raise PluginError(f"{hook}: every name must be offered once, got {item.name!r} twice")
+        names.add(item.name)
+    return tuple(sorted(specs, key=lambda item: item.name))
+
+
+def _listener(impl: pluggy.HookImpl) -> Callable[[Mapping[str, Any]], None]:
+    def listen(arguments: Mapping[str, Any]) -> None:
+        _call(impl, arguments)
+
+    return listen
+
+
+def _short(value: object) -> str:
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"

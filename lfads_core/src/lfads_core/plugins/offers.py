@@ -1,0 +1,38 @@
+"""Who offers what, for names that are not installed: the distributions of this project, without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from lfads_core.plugins.kinds import Kind
+
+OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
+    "lfads-plugins-std": {
+        "prior": ("autoregressive", "normal", "null", "student-t"),
+        "reconstruction": ("gaussian", "mse", "poisson", "poisson-bps"),
+        "augmentation": ("coordinated-dropout", "sample-validation", "spike-jitter"),
+        "readin": ("linear", "pcr"),
+        "readout": ("linear", "pcr"),
+        "synthetic": ("lorenz",),
+    },
+    "lfads-plugins-calcium": {
+        "reconstruction": ("zig",),
+        "augmentation": ("sbtt",),
+        "recipe": ("radical", "zig"),
+    },
+    "lfads-plugins-emg": {
+        "reconstruction": ("gamma",),
+        "augmentation": ("temporal-shift",),
+        "recipe": ("emg",),
+    },
+}
+"""Distribution -> kind -> names. A test holds it to what the packages register."""
+
+
+def offered(kinds: Iterable[Kind]) -> Iterator[tuple[str, str]]:
+    """Names that our distributions offer for these kinds, each with its distribution."""
+    wanted = tuple(kinds)
+    for distribution, by_kind in OFFERS.items():
+        for kind in wanted:
+            for name in by_kind.get(kind, ()):
+                yield name, distribution
