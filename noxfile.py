@@ -1,0 +1,128 @@
+"""One session per question. ``nox -l`` lists them; ``scripts/setup`` brings nox itself.
+
+Sessions share the environment that ``scripts/setup`` makes, because torch takes minutes to install again. Only those
+that ask about an environment (``tests_min``, ``wheels``) make their own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "venv"  # installs through pip as it is configured, local wheels included
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).resolve().parent
+DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
+TEST_TOOLS = ("beartype", "hypothesis", "packaging", "pytest", "pytest-timeout", "scikit-learn", "scipy")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
+def in_shared(session: nox.Session, *command: str) -> None:
+    """Run ``python -m command`` in ``.venv``, which is brought up to date first (quick when it is)."""
+    session.run("bash", "scripts/setup", external=True)
+    session.run(".venv/bin/python", "-m", *command, external=True, env=ONE_THREAD)
+
+
+def floors() -> list[str]:
+    """The lowest version of each dependency that the four packages and their extras allow, as exact pins."""
+    pins = []
+    for dist in DISTS:
+        project = tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project.get("optional-dependencies", {})
+        for requirement in map(Requirement, [*project["dependencies"], *(line for lines in extras.values() for line in lines)]):
+            # Ours come from source. torch has one build for all environments here, so its floor is not tried; Ray is in no shared environment.
+            if requirement.name in {"torch", "ray"} or requirement.name.startswith("lfads-"):
+                continue
+            pins += [f"{requirement.name}=={s.version}" for s in requirement.specifier if s.operator == ">="]
+    return pins
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Does the code follow the rules and the format of pyproject.toml?"""
+    in_shared(session, "ruff", "check", ".")
+    in_shared(session, "ruff", "format", "--check", ".")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Are the four packages typed without gaps?"""
+    in_shared(session, "mypy", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Do all four packages work together from source, with every annotated shape checked?"""
+    in_shared(session, "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def slow(session: nox.Session) -> None:
+    """Do the tests that take long pass?"""
+    in_shared(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def coverage(session: nox.Session) -> None:
+    """Which lines and branches does no quick test reach?"""
+    in_shared(session, "coverage", "erase")
+    in_shared(session, "coverage", "run", "-m", "pytest", "-m", "not slow", *session.posargs)
+    in_shared(session, "coverage", "combine", "--quiet")
+    in_shared(session, "coverage", "report")
+
+
+@nox.session
+def tests_min(session: nox.Session) -> None:
+    """Do the tests pass with the lowest versions our packages say they take (torch excepted)?"""
+    pins = floors()
+    named = {Requirement(pin).name.lower() for pin in pins}
+    # Tools keep the versions of constraints.txt, except where a floor says otherwise.
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.split("==")[0].lower() not in named | {"scikit-learn", "scipy"}]
+    constraints.write_text("\n".join([*kept, *pins]), encoding="utf-8")
+    session.install("-c", str(constraints), *pins, "torch", *TEST_TOOLS, *(arg for dist in DISTS for arg in ("-e", f"./{dist}")))
+    session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Do the wheels work on their own, without Ray, MLflow and matplotlib?"""
+    folder = Path(session.create_tmp()) / "wheels"
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *(f"./{dist}" for dist in DISTS))
+    built = sorted(str(wheel) for wheel in folder.glob("*.whl"))
+    session.install("-c", "constraints.txt", "torch", *built)
+    session.install("--force-reinstall", "--no-deps", *built)  # a reused environment holds the last build of the same version
+    check = ROOT / "scripts" / "check_wheels.py"
+    session.chdir(session.create_tmp())
+    session.run("python", "-I", str(check), env=ONE_THREAD)
+
+
+@nox.session(venv_backend="none")
+def parity(session: nox.Session) -> None:
+    """Do we compute the published mathematics? Replays every fixture of ``../shared/parity``."""
+    fixtures = sorted((ROOT.parent / "shared" / "parity").glob("**/*.h5"))
+    if not fixtures:
+        session.skip("no fixtures in ../shared/parity")
+    session.run("bash", "scripts/setup", external=True)
+    session.run(".venv/bin/python", "tests/parity/replay.py", *session.posargs, *map(str, fixtures), external=True, env=ONE_THREAD)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """How fast is it on this machine? Runs the scripts of ``bench/``, or those given."""
+    scripts = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "bench").glob("*.py"))
+    if not scripts:
+        session.skip("bench/ holds no script yet")
+    session.run("bash", "scripts/setup", external=True)
+    for script in scripts:
+        session.run(".venv/bin/python", script, external=True)
