@@ -29,10 +29,10 @@ OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
 """Distribution -> kind -> names. A test holds it to what the packages register."""
 
 
-def offered(kinds: Iterable[Kind]) -> Iterator[tuple[str, str]]:
+def offered(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names that our distributions offer for these kinds, each with its distribution."""
     wanted = tuple(kinds)
     for distribution, by_kind in OFFERS.items():
-        for kind in wanted:
-            for name in by_kind.get(kind, ()):
-                yield name, distribution
+        for kind, names in by_kind.items():
+            if kind in wanted:
+                yield from ((name, distribution) for name in names)

@@ -106,6 +106,11 @@ class Registry:
         return self._installed.faults
 
     @property
+    def left_out(self) -> tuple[Provider, ...]:
+        """Every plugin that ``LFADS_PLUGINS`` does not name."""
+        return self._installed.left_out
+
+    @property
     def clashes(self) -> tuple[Clash, ...]:
         """Every name that two plugins offer."""
         by_name: dict[tuple[Kind, str], list[Provider]] = {}
@@ -143,8 +148,8 @@ class Registry:
     @overload
     def get(self, kind: Literal["report"], name: str) -> ReportSpec: ...
     @overload
-    def get(self, kind: Kind, name: str) -> Spec: ...
-    def get(self, kind: Kind, name: str) -> Spec:
+    def get(self, kind: str, name: str) -> Any: ...
+    def get(self, kind: str, name: str) -> Any:
         """Return the one component of this kind and name.
 
         Raises:
@@ -174,22 +179,25 @@ class Registry:
     @overload
     def all(self, kind: Literal["report"]) -> list[ReportSpec]: ...
     @overload
-    def all(self, kind: Kind) -> Sequence[Spec]: ...
-    def all(self, kind: Kind) -> Sequence[Spec]:
+    def all(self, kind: str) -> list[Any]: ...
+    def all(self, kind: str) -> list[Any]:
         """Every component of one kind, by name."""
         return [entry.spec for entry in self._entries if entry.kind == kind]
 
-    def owner(self, kind: Kind, name: str) -> Provider:
+    def owner(self, kind: str, name: str) -> Provider:
         """Who provides a component; raises as :meth:`get` does."""
         return self._entry(kind, name).provider
 
-    def find(self, name: str, kinds: Sequence[Kind] = PICKABLE) -> list[tuple[Kind, Spec]]:
+    def find(self, name: str, kinds: Sequence[Kind] = PICKABLE) -> list[tuple[str, Spec]]:
         """Every component with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
 
         Raises:
             PluginError: nothing of these kinds has this name.
         """
-        found = [(kind, self.get(kind, name)) for kind in kinds if any(e.kind == kind and e.spec.name == name for e in self._entries)]
+        found: list[tuple[str, Spec]] = []
+        for kind in kinds:
+            if any(entry.spec.name == name for entry in self._entries if entry.kind == kind):
+                found.append((kind, self.get(kind, name)))
         if not found:
             raise self._miss("plugin", kinds, name)
         return found
@@ -210,14 +218,14 @@ class Registry:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
 
-    def _entry(self, kind: Kind, name: str) -> Entry:
+    def _entry(self, kind: str, name: str) -> Entry:
         found = [entry for entry in self._entries if entry.kind == kind and entry.spec.name == name]
         if not found:
             raise self._miss(kind, (kind,), name)
         if len(found) > 1:
-            raise PluginError(str(Clash(kind, name, tuple(entry.provider for entry in found))))
+            raise PluginError(str(Clash(found[0].kind, name, tuple(entry.provider for entry in found))))
         return found[0]
 
-    def _miss(self, noun: str, kinds: Sequence[Kind], name: str) -> PluginError:
+    def _miss(self, noun: str, kinds: Sequence[str], name: str) -> PluginError:
         names = sorted({entry.spec.name for entry in self._entries if entry.kind in kinds})
         return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
