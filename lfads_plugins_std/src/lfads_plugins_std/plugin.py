@@ -1,1 +1,179 @@
-"""What this package offers; importing it loads no torch."""
+"""What lfads-plugins-std offers. Importing this module loads no torch: it is loaded when something is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lfads_core.plugins.hookspecs import hookimpl
+from lfads_core.plugins.specs import AugmentationSpec, NoSettings, PriorSpec, ReadinSpec, ReadoutSpec, RecipeSpec, ReconstructionSpec
+from lfads_plugins_std import settings as s
+
+if TYPE_CHECKING:
+    from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, SessionInfo
+
+
+@hookimpl
+def lfads_priors() -> Iterator[PriorSpec]:
+    """Normal, autoregressive, Student-t and null."""
+    yield PriorSpec(name="normal", summary="Independent normal values", config=s.NormalConfig, build=_normal, cites=("pandarinath2018",))
+    yield PriorSpec(
+        name="autoregressive",
+        summary="Inputs that are correlated in time, AR(1)",
+        config=s.AutoregressiveConfig,
+        build=_autoregressive,
+        cites=("pandarinath2018",),
+    )
+    yield PriorSpec(name="student-t", summary="Heavy tails: rare, large inputs", config=s.StudentTConfig, build=_student_t)
+    yield PriorSpec(name="null", summary="No price on leaving any prior", config=NoSettings, build=_null)
+
+
+@hookimpl
+def lfads_reconstructions() -> Iterator[ReconstructionSpec]:
+    """Poisson (in nats, in bits per spike), Gaussian, squared error."""
+    yield ReconstructionSpec(name="poisson", summary="Spike counts", config=NoSettings, build=_poisson, cites=("pandarinath2018",))
+    yield ReconstructionSpec(name="poisson-bps", summary="Spike counts, loss in bits per spike", config=NoSettings, build=_poisson_bps)
+    yield ReconstructionSpec(name="gaussian", summary="Real values with a variance per channel and bin", config=NoSettings, build=_gaussian)
+    yield ReconstructionSpec(name="mse", summary="Real values, squared error", config=NoSettings, build=_mse)
+
+
+@hookimpl
+def lfads_augmentations() -> Iterator[AugmentationSpec]:
+    """Coordinated dropout, spike jitter, sample validation."""
+    yield AugmentationSpec(
+        name="coordinated-dropout",
+        summary="Hide inputs and learn only from those, against copying",
+        config=s.CoordinatedDropoutConfig,
+        build=_coordinated_dropout,
+        cites=("keshtkaran2019",),
+    )
+    yield AugmentationSpec(name="spike-jitter", summary="Move every spike by a few bins", config=s.SpikeJitterConfig, build=_spike_jitter)
+    yield AugmentationSpec(
+        name="sample-validation",
+        summary="Hide input values and report the loss on them",
+        config=s.SampleValidationConfig,
+        build=_sample_validation,
+        cites=("keshtkaran2019",),
+    )
+
+
+@hookimpl
+def lfads_readins() -> Iterator[ReadinSpec]:
+    """Linear, free or computed beforehand."""
+    yield ReadinSpec(name="linear", summary="Trainable affine map per session", config=s.LinearReadinConfig, build=_linear_readin)
+    yield ReadinSpec(name="pcr", summary="Affine map per session from the file's alignment", config=s.PCRReadinConfig, build=_pcr_readin)
+
+
+@hookimpl
+def lfads_readouts() -> Iterator[ReadoutSpec]:
+    """Linear, free or starting at the inverse of the read-in."""
+    yield ReadoutSpec(name="linear", summary="Trainable affine map per session", config=s.LinearReadoutConfig, build=_linear_readout)
+    yield ReadoutSpec(name="pcr", summary="Affine map that undoes the file's alignment", config=s.PCRReadoutConfig, build=_pcr_readout)
+
+
+@hookimpl
+def lfads_recipes() -> Iterator[RecipeSpec]:
+    """The published settings for spikes."""
+    yield RecipeSpec(
+        name="spikes",
+        summary="Spike counts: Poisson, autoregressive inputs, coordinated dropout (the defaults, by name)",
+        settings={
+            "components": {
+                "reconstruction": "poisson",
+                "ic_prior": "normal",
+                "input_prior": "autoregressive",
+                "train_augmentations": ["coordinated-dropout"],
+            }
+        },
+        cites=("pandarinath2018", "keshtkaran2019"),
+    )
+
+
+def _normal(settings: s.NormalConfig, dimensions: int) -> AbstractPrior:
+    from lfads_plugins_std.normal import NormalPrior
+
+    return NormalPrior(settings, dimensions)
+
+
+def _null(_settings: NoSettings, _dimensions: int) -> AbstractPrior:
+    from lfads_plugins_std.normal import NullPrior
+
+    return NullPrior()
+
+
+def _autoregressive(settings: s.AutoregressiveConfig, dimensions: int) -> AbstractPrior:
+    from lfads_plugins_std.autoregressive import AutoregressivePrior
+
+    return AutoregressivePrior(settings, dimensions)
+
+
+def _student_t(settings: s.StudentTConfig, dimensions: int) -> AbstractPrior:
+    from lfads_plugins_std.student_t import StudentTPrior
+
+    return StudentTPrior(settings, dimensions)
+
+
+def _poisson(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
+    from lfads_plugins_std.poisson import Poisson
+
+    return Poisson()
+
+
+def _poisson_bps(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
+    from lfads_plugins_std.poisson import PoissonBPS
+
+    return PoissonBPS()
+
+
+def _gaussian(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
+    from lfads_plugins_std.gaussian import Gaussian
+
+    return Gaussian()
+
+
+def _mse(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
+    from lfads_plugins_std.gaussian import MSE
+
+    return MSE()
+
+
+def _coordinated_dropout(settings: s.CoordinatedDropoutConfig) -> AbstractAugmentation:
+    from lfads_plugins_std.masking import CoordinatedDropout
+
+    return CoordinatedDropout(settings)
+
+
+def _sample_validation(settings: s.SampleValidationConfig) -> AbstractAugmentation:
+    from lfads_plugins_std.masking import SampleValidation
+
+    return SampleValidation(settings)
+
+
+def _spike_jitter(settings: s.SpikeJitterConfig) -> AbstractAugmentation:
+    from lfads_plugins_std.jitter import SpikeJitter
+
+    return SpikeJitter(settings)
+
+
+def _linear_readin(settings: s.LinearReadinConfig, session: SessionInfo) -> AbstractReadin:
+    from lfads_plugins_std.linear import build_linear_readin
+
+    return build_linear_readin(settings, session)
+
+
+def _pcr_readin(settings: s.PCRReadinConfig, session: SessionInfo) -> AbstractReadin:
+    from lfads_plugins_std.linear import build_pcr_readin
+
+    return build_pcr_readin(settings, session)
+
+
+def _linear_readout(settings: s.LinearReadoutConfig, session: SessionInfo) -> AbstractReadout:
+    from lfads_plugins_std.linear import build_linear_readout
+
+    return build_linear_readout(settings, session)
+
+
+def _pcr_readout(settings: s.PCRReadoutConfig, session: SessionInfo) -> AbstractReadout:
+    from lfads_plugins_std.linear import build_pcr_readout
+
+    return build_pcr_readout(settings, session)

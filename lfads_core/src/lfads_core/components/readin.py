@@ -20,6 +20,7 @@ class SessionInfo:
     recon_channels: int  # N
     factors: int  # F
     n_params: int = 1  # P
+    seed: int = 0  # of the run: random weights come from ``stream(seed, ..., name)``
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Whole-session arrays of the file by key, such as ``readin_weight`` (Ne, D), ``readout_bias`` (N)."""
 

@@ -1,0 +1,51 @@
+"""An ordered stack of augmentations: one order for batches, possibly another for the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.components.augmentation import AbstractAugmentation, Noise
+from lfads_core.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class AugmentationStack:
+    """Applies augmentations to batches in ``batch_order`` and to losses in ``loss_order``."""
+
+    batch_order: Sequence[AbstractAugmentation]
+    loss_order: Sequence[AbstractAugmentation]
+
+    @classmethod
+    def ordered(cls, augmentations: Sequence[AbstractAugmentation], loss_names: Sequence[str] | None) -> AugmentationStack:
+        """Stack with the loss order given by names; augmentations that it leaves out do not touch the loss."""
+        if loss_names is None:
+            return cls(augmentations, augmentations)
+        by_name = {part.name: part for part in augmentations}
+        return cls(augmentations, [by_name[name] for name in loss_names if name in by_name])
+
+    def draw_and_augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Change the batch with fresh noise."""
+        for part in self.batch_order:
+            batch = part.augment(batch, part.draw(batch, rng))
+        return batch
+
+    def augment(self, batch: Batch, noise: Mapping[str, Noise]) -> Batch:
+        """Change the batch with given noise by augmentation name: for replays."""
+        for part in self.batch_order:
+            batch = part.augment(batch, noise.get(part.name, {}))
+        return batch
+
+    def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
+        """The loss as it should count."""
+        for part in self.loss_order:
+            loss = part.weigh(loss, batch)
+        return loss
+
+    def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> dict[str, Tensor]:
+        """Everything the augmentations want logged."""
+        return {name: value for part in self.loss_order for name, value in part.measure(loss, batch).items()}

@@ -1,0 +1,1 @@
+"""The network: read-in, encoders, posterior, decoder, read-out."""

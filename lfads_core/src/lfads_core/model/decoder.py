@@ -1,0 +1,99 @@
+"""Decoder: from an initial condition, through generator and controller, to factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lfads_core.config.schema import ModelConfig
+from lfads_core.model.layers import Affine, GRUParameters, UnitRows, drop
+from lfads_core.model.noise import DropoutMasks
+from lfads_core.recurrence.choose import Recurrence
+from lfads_core.recurrence.reference import affine
+from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
+
+
+class Controller(nn.Module):
+    """The controller GRU and its map to the posterior over inferred inputs."""
+
+    def __init__(self, inputs: int, hidden: int, inferred: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.h0 = nn.Parameter(torch.zeros(hidden))
+        self.gru = GRUParameters(inputs, hidden, rng, joint_scale=False)
+        self.posterior = Affine(hidden, 2 * inferred, rng)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Unrolled:
+    """The generator's path; ``path`` is None when no controller was in the loop."""
+
+    gen_init: Float[Tensor, "B G"]
+    gen_states: Float[Tensor, "B T G"]
+    gen_inputs: Float[Tensor, "B T UE"]
+    factors: Float[Tensor, "B T F"]
+    path: DecoderPath | None
+
+
+class Decoder(nn.Module):
+    """Generator, factors and, unless the dynamics are autonomous, the controller."""
+
+    def __init__(self, config: ModelConfig, external: int, rng: torch.Generator) -> None:
+        super().__init__()
+        size, control = config.generator, config.controller
+        inferred = 0 if control is None else control.inputs
+        self.clip = config.cell_clip
+        self.to_generator = Affine(size.ic_size, size.hidden, rng)
+        self.generator = GRUParameters(inferred + external, size.hidden, rng, joint_scale=False)
+        self.factors = UnitRows(size.hidden, size.factors, rng)
+        self.controller = (
+            None if control is None else Controller(2 * control.encoder_hidden + size.factors, control.hidden, control.inputs, rng)
+        )
+
+    def forward(
+        self,
+        ic: Float[Tensor, "B I"],
+        ci: Float[Tensor, "B T 2C"],
+        external: Float[Tensor, "B T E"],
+        noise: Float[Tensor, "B T U"] | None,
+        loops: Recurrence,
+        masks: DropoutMasks | None,
+    ) -> Unrolled:
+        """Unroll with inputs inferred by the controller."""
+        if self.controller is None:
+            return self.unroll(ic, external, loops, masks)
+        external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
+        rate = 0.0 if masks is None else masks.rate
+        con_mask = None if masks is None or masks.con_input is None else masks.con_input / (1 - rate)
+        con = self.controller
+        path = loops.controlled(
+            DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.expand(ic.shape[0], -1)),
+            DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask),
+            DecoderWeights(
+                controller=con.gru.weights(),
+                posterior=con.posterior.weight,
+                posterior_bias=con.posterior.bias,
+                generator=self.generator.weights(),
+                factors=self.factors.rows(),
+            ),
+            clip=self.clip,
+        )
+        gen_inputs = torch.cat([path.inputs, external], dim=-1)
+        return Unrolled(gen_init=gen_init, gen_states=path.states, gen_inputs=gen_inputs, factors=path.factors, path=path)
+
+    def unroll(self, ic: Float[Tensor, "B I"], inputs: Float[Tensor, "B T UE"], loops: Recurrence, masks: DropoutMasks | None = None) -> Unrolled:
+        """Unroll with all generator inputs given: autonomous dynamics, or inputs drawn from their prior."""
+        inputs, gen_init, _, state_mask = self._start(ic, inputs, masks)
+        states = loops.gru(inputs, gen_init, self.generator.weights(), clip=self.clip)
+        factors = affine(states if state_mask is None else states * state_mask, self.factors.rows())
+        return Unrolled(gen_init=gen_init, gen_states=states, gen_inputs=inputs, factors=factors, path=None)
+
+    def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """External input after dropout, the first generator state, the factors before the first bin, the state mask."""
+        gen_init = self.to_generator(ic)
+        if masks is None:
+            return external, gen_init, affine(gen_init, self.factors.rows()), None
+        first_factors = affine(drop(gen_init, masks.gen_init, masks.rate), self.factors.rows())
+        return drop(external, masks.external, masks.rate), gen_init, first_factors, masks.gen_state / (1 - masks.rate)

@@ -1,0 +1,71 @@
+"""Encoders: the trial, read in both directions, becomes a posterior over the initial condition and a controller input."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lfads_core.config.schema import ControllerConfig, EncoderConfig
+from lfads_core.model.layers import Affine, GRUParameters, drop
+from lfads_core.model.outputs import Posterior
+from lfads_core.recurrence.choose import Recurrence
+
+
+class BidirectionalGRU(nn.Module):
+    """Two GRUs over the same input, one backwards, each from a trainable initial state that starts at 0."""
+
+    def __init__(self, inputs: int, hidden: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.h0 = nn.Parameter(torch.zeros(2, hidden))
+        self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
+        self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
+
+    def forward(self, x: Float[Tensor, "B T D"], loops: Recurrence, clip: float) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T C"]]:
+        """States of the forward and the backward GRU, both in the order of the input."""
+        h0 = self.h0.unsqueeze(1).expand(2, x.shape[0], -1)
+        ahead = loops.gru(x, h0[0], self.forward_gru.weights(), clip=clip)
+        back = loops.gru(x, h0[1], self.backward_gru.weights(), clip=clip, reverse=True)
+        return ahead, back
+
+    def kernels(self) -> list[Tensor]:
+        """Recurrent matrices that the L2 term counts."""
+        return [self.forward_gru.recurrent, self.backward_gru.recurrent]
+
+
+class InitialConditionEncoder(nn.Module):
+    """Final states of both directions to the posterior over the initial condition."""
+
+    def __init__(self, width: int, ic_size: int, config: EncoderConfig, rng: torch.Generator) -> None:
+        super().__init__()
+        self.min_variance = config.min_variance
+        self.gru = BidirectionalGRU(width, config.hidden, rng)
+        self.posterior = Affine(2 * config.hidden, 2 * ic_size, rng)
+
+    def forward(self, x: Float[Tensor, "B T D"], loops: Recurrence, clip: float, mask: Tensor | None, rate: float) -> Posterior:
+        """Posterior with variance ``exp(logvar) + min_variance``; ``mask`` drops final states."""
+        ahead, back = self.gru(x, loops, clip)
+        final = drop(torch.cat([ahead[:, -1], back[:, 0]], dim=-1), mask, rate)
+        mean, log_var = self.posterior(final).chunk(2, dim=-1)
+        return Posterior(mean=mean, std=torch.sqrt(torch.exp(log_var) + self.min_variance))
+
+
+class ControllerEncoder(nn.Module):
+    """A second pair of GRUs whose states tell the controller what happens around each bin."""
+
+    def __init__(self, width: int, config: ControllerConfig, rng: torch.Generator) -> None:
+        super().__init__()
+        self.lag = config.lag_bins
+        self.gru = BidirectionalGRU(width, config.encoder_hidden, rng)
+
+    def forward(self, x: Float[Tensor, "B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "B T 2C"]:
+        """Controller input for ``bins`` bins, zeros in the ``before`` first ones and beyond the encoded window.
+
+        Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
+        at bin t has not seen bin t itself; zeros enter where nothing is known.
+        """
+        ahead, back = self.gru(x, loops, clip)
+        lag, seen = self.lag, x.shape[1]
+        ahead = nn.functional.pad(ahead, (0, 0, lag, 0))[:, :seen]
+        back = nn.functional.pad(back, (0, 0, 0, lag))[:, lag:]
+        return nn.functional.pad(torch.cat([ahead, back], dim=-1), (0, 0, before, bins - before - seen))

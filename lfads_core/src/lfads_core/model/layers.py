@@ -1,0 +1,65 @@
+"""The parameter blocks of the network, with the published initial values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lfads_core.recurrence.reference import affine
+from lfads_core.recurrence.weights import GRUWeights
+
+
+def normal_parameter(shape: tuple[int, ...], std: float, rng: torch.Generator) -> nn.Parameter:
+    """Zero-mean normal values of the given standard deviation."""
+    return nn.Parameter(torch.empty(shape).normal_(generator=rng).mul_(std))
+
+
+class GRUParameters(nn.Module):
+    """Weights of one GRU. Update and reset biases start at 1, the candidate's at 0; there is no second bias.
+
+    Encoders start both matrices at std 1/sqrt(I + H); generator and controller at 1/sqrt(I) and 1/sqrt(H).
+    """
+
+    def __init__(self, inputs: int, hidden: int, rng: torch.Generator, *, joint_scale: bool) -> None:
+        super().__init__()
+        fan_in, fan_hidden = (inputs + hidden, inputs + hidden) if joint_scale else (max(inputs, 1), hidden)
+        self.input = normal_parameter((3 * hidden, inputs), 1 / math.sqrt(fan_in), rng)
+        self.recurrent = normal_parameter((3 * hidden, hidden), 1 / math.sqrt(fan_hidden), rng)
+        self.bias = nn.Parameter(torch.cat([torch.ones(2 * hidden), torch.zeros(hidden)]))
+
+    def weights(self) -> GRUWeights:
+        """The plain tensors the loops take."""
+        return GRUWeights(input=self.input, recurrent=self.recurrent, bias=self.bias)
+
+
+class Affine(nn.Module):
+    """A linear map with bias, weights of std 1/sqrt(fan-in), bias 0."""
+
+    def __init__(self, inputs: int, outputs: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = normal_parameter((outputs, inputs), 1 / math.sqrt(inputs), rng)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
+        """Apply the map over the last axis."""
+        return affine(x, self.weight, self.bias)
+
+
+class UnitRows(nn.Module):
+    """The factor matrix: every row has unit length at every use, so factors cannot grow by scale alone."""
+
+    def __init__(self, states: int, factors: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = normal_parameter((factors, states), 1 / math.sqrt(states), rng)
+
+    def rows(self) -> Float[Tensor, "F G"]:
+        """Rows divided by their length, the length floored at 1e-12."""
+        return nn.functional.normalize(self.weight, dim=-1, eps=1e-12)
+
+
+def drop(x: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """Dropout with a given 0/1 mask; kept values are divided by ``1 - rate``. None drops nothing."""
+    return x if mask is None else x * mask / (1 - rate)

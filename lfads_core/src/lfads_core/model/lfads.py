@@ -1,0 +1,145 @@
+"""LFADS: a sequential variational autoencoder whose decoder is a dynamical system (Pandarinath et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lfads_core.components import AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction
+from lfads_core.config.schema import ModelConfig
+from lfads_core.data.batch import Batch
+from lfads_core.model.decoder import Decoder, Unrolled
+from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
+from lfads_core.model.layers import drop
+from lfads_core.model.noise import DropoutMasks, Noise
+from lfads_core.model.outputs import Latents, ModelOutput, Posterior
+from lfads_core.model.sizes import ModelSizes
+from lfads_core.recurrence.choose import REFERENCE, Recurrence
+
+
+class LFADS(nn.Module):
+    """The whole network for one or several sessions; sessions are known by name.
+
+    The pass is deterministic: whatever is random comes in as :class:`~lfads_core.model.noise.Noise`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        sizes: ModelSizes,
+        *,
+        priors: tuple[AbstractPrior, AbstractPrior | None],
+        readins: Mapping[str, AbstractReadin],
+        readouts: Mapping[str, AbstractReadout],
+        reconstructions: Mapping[str, AbstractReconstruction],
+        rng: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.config, self.sizes = config, sizes
+        self.loops: Recurrence = REFERENCE
+        control = config.controller
+        self.encoder = InitialConditionEncoder(sizes.encoder_width, config.generator.ic_size, config.encoder, rng)
+        self.input_encoder = None if control is None else ControllerEncoder(sizes.encoder_width, control, rng)
+        self.decoder = Decoder(config, sizes.external, rng)
+        self.ic_prior, self.input_prior = priors
+        self.readins = nn.ModuleDict(readins)
+        self.readouts = nn.ModuleDict(readouts)
+        self.reconstructions = nn.ModuleDict(reconstructions)
+
+    def forward(self, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
+        """Infer latents of all sessions' trials together, then read each session's parameters out."""
+        latents = self.infer(torch.cat([self.read_in(name, batch) for name, batch in batches.items()]), self._external(batches), noise)
+        rows, first = {}, 0
+        for name, batch in batches.items():
+            rows[name] = slice(first, first + batch.encod.shape[0])
+            first = rows[name].stop
+        params = {name: self.read_out(name, latents.factors[where]) for name, where in rows.items()}
+        return ModelOutput(latents=latents, params=params, rows=rows)
+
+    def read_in(self, session: str, batch: Batch) -> Tensor:
+        """A session's channels at the encoders' width (B, Te, D); the identity when the model has no read-ins."""
+        return self.readins[session](batch.encod) if session in self.readins else batch.encod
+
+    def read_out(self, session: str, factors: Tensor) -> Tensor:
+        """A session's reconstruction parameters (B, T, N, P): P blocks of N channels, stacked last."""
+        flat = self.readouts[session](factors)
+        blocks = self.reconstructions[session].n_params
+        return flat.unflatten(-1, (blocks, -1)).movedim(-2, -1)
+
+    def infer(self, x: Tensor, external: Tensor, noise: Noise) -> Latents:
+        """Encode, sample and decode (B, Te, D) with external inputs (B, T, E)."""
+        masks, loops, clip = noise.dropout, self.loops, self.config.cell_clip
+        rate = 0.0 if masks is None else masks.rate
+        x = drop(x, None if masks is None else masks.data, rate)
+        segment = self.config.encoder.ic_bins or 0
+        ic = self.encoder(x[:, :segment] if segment else x, loops, clip, None if masks is None else masks.ic_final, rate)
+        ci = None
+        if self.input_encoder is not None:
+            ci = self.input_encoder(x[:, segment:], loops, clip, segment, self.sizes.bins)
+        drawn = ic.mean if noise.ic is None else self.ic_prior.sample(ic.mean, ic.std, noise.ic)
+        inputs_noise = None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs)
+        run = self.decoder(drawn, ci, external, inputs_noise, loops, masks)
+        return self._latents(ic, ci, run)
+
+    def generate(self, external: Tensor, rng: torch.Generator) -> Latents:
+        """New trials: initial conditions and inputs from their priors, for as many trials as ``external`` (B, T, E) has."""
+        trials, bins = external.shape[:2]
+        ic = self.ic_prior.generate(external.new_empty(trials, self.config.generator.ic_size), rng)
+        inputs = external
+        if self.input_prior is not None and self.config.controller is not None:
+            drawn = self.input_prior.generate(external.new_empty(trials, bins, self.config.controller.inputs), rng)
+            inputs = torch.cat([drawn, external], dim=-1)
+        return self._latents(Posterior(mean=ic, std=torch.zeros_like(ic)), None, self.decoder.unroll(ic, inputs, self.loops))
+
+    @staticmethod
+    def _latents(ic: Posterior, ci: Tensor | None, run: Unrolled) -> Latents:
+        path = run.path
+        return Latents(
+            ic=ic,
+            inputs=None if path is None else Posterior(mean=path.input_mean, std=path.input_std),
+            ci=ci,
+            gen_init=run.gen_init,
+            gen_states=run.gen_states,
+            gen_inputs=run.gen_inputs,
+            con_states=None if path is None else path.con_states,
+            factors=run.factors,
+        )
+
+    def _external(self, batches: Mapping[str, Batch]) -> Tensor:
+        """External inputs of all trials, padded with zeros to the reconstructed bins."""
+        given = torch.cat([batch.external for batch in batches.values()])
+        return nn.functional.pad(given, (0, 0, 0, self.sizes.bins - given.shape[1]))
+
+    def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
+        """Draw everything random for one pass over ``trials`` trials, always in the same order."""
+        like, size, control = self.decoder.to_generator.weight, self.config.generator, self.config.controller
+        ic_like = like.new_empty(trials, size.ic_size)
+        inputs_like = None if control is None else like.new_empty(trials, self.sizes.bins, control.inputs)
+        prior = self.input_prior
+        with_inputs = prior is not None and inputs_like is not None
+        return Noise(
+            ic=self.ic_prior.draw(ic_like, rng) if sample else None,
+            inputs=prior.draw(inputs_like, rng) if sample and with_inputs else None,
+            ic_kl=self.ic_prior.draw(ic_like, rng),
+            inputs_kl=prior.draw(inputs_like, rng) if with_inputs else None,
+            dropout=self._draw_masks(trials, rng) if dropout and self.config.dropout > 0 else None,
+        )
+
+    def _draw_masks(self, trials: int, rng: torch.Generator) -> DropoutMasks:
+        rate, sizes, config, control = self.config.dropout, self.sizes, self.config, self.config.controller
+        like = self.decoder.to_generator.weight
+
+        def keep(*shape: int) -> Tensor:
+            return torch.empty(trials, *shape, dtype=like.dtype, device=like.device).bernoulli_(1 - rate, generator=rng)
+
+        return DropoutMasks(
+            rate=rate,
+            data=keep(sizes.encoded_bins, sizes.encoder_width),
+            ic_final=keep(2 * config.encoder.hidden),
+            gen_init=keep(config.generator.hidden),
+            gen_state=keep(sizes.bins, config.generator.hidden),
+            external=keep(sizes.bins, sizes.external) if sizes.external else None,
+            con_input=None if control is None else keep(sizes.bins, 2 * control.encoder_hidden + config.generator.factors),
+        )

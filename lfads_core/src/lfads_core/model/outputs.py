@@ -1,0 +1,40 @@
+"""What one pass through the model returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Posterior:
+    """A factorised posterior of the family that its prior declares."""
+
+    mean: Float[Tensor, "*B K"]
+    std: Float[Tensor, "*B K"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Latents:
+    """Everything inferred about a batch of trials, all sessions concatenated."""
+
+    ic: Posterior  # initial condition, (B, I)
+    inputs: Posterior | None  # inferred inputs, (B, T, U); None without a controller
+    ci: Float[Tensor, "B T 2C"] | None  # what the controller read from its encoder, after the lag
+    gen_init: Float[Tensor, "B G"]  # generator state before the first bin
+    gen_states: Float[Tensor, "B T G"]
+    gen_inputs: Float[Tensor, "B T UE"]  # inferred, then external inputs, as the generator got them
+    con_states: Float[Tensor, "B T H"] | None
+    factors: Float[Tensor, "B T F"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelOutput:
+    """Latents of all trials, and each session's reconstruction parameters."""
+
+    latents: Latents
+    params: Mapping[str, Float[Tensor, "B T N P"]]  # by session name
+    rows: Mapping[str, slice]  # each session's trials within the latents

@@ -1,0 +1,6 @@
+"""Weights that grow over epochs."""
+
+
+def ramp(epoch: int, start_epoch: int, increase_epochs: int) -> float:
+    """Linear growth from 0 to 1, ``clamp((epoch + 1 - start) / (increase + 1), 0, 1)``; epochs count from 0."""
+    return min(max((epoch + 1 - start_epoch) / (increase_epochs + 1), 0.0), 1.0)

@@ -1,0 +1,86 @@
+"""The whole loss of one batch, term by term."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.schema import RegularisationConfig
+from lfads_core.data.batch import Batch
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
+from lfads_core.objective.l2 import l2_of_kernels, recurrent_kernels
+from lfads_core.objective.ramps import ramp
+from lfads_core.objective.reconstruction import reduce_reconstruction
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Losses:
+    """``total = loss_scale * (recon + l2_ramp * l2 + kl_ramp * (kl_ic * ic_kl + kl_inputs * input_kl))``."""
+
+    total: Float[Tensor, ""]
+    recon: Float[Tensor, ""]  # unweighted mean over sessions
+    ic_kl: Float[Tensor, ""]  # nats, before its scale
+    input_kl: Float[Tensor, ""]  # nats, before its scale
+    l2: Float[Tensor, ""]  # scales and penalties included
+    kl_ramp: float
+    l2_ramp: float
+    per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
+    per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
+    measures: Mapping[str, Tensor]  # what augmentations want logged
+
+    def terms(self) -> dict[str, Tensor]:
+        """The parts that can go wrong one by one, for logs and for the NaN guard."""
+        return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, "l2": self.l2, "total": self.total}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Scales and ramps applied to a model's output."""
+
+    config: RegularisationConfig
+
+    def __call__(
+        self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int
+    ) -> Losses:
+        """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
+        scales = self.config
+        per_value, per_session, measures = {}, {}, {}
+        for name, batch in batches.items():
+            loss = model.reconstructions[name].nll(output.params[name], batch.recon)
+            measures.update(stack.measure(loss, batch))
+            per_value[name] = stack.weigh(loss, batch)
+            per_session[name] = reduce_reconstruction(per_value[name], scales.reduce)
+        recon = torch.stack(list(per_session.values())).mean()
+        ic_kl, input_kl = kl_terms(model, output, noise)
+        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(part.penalty() for part in model.reconstructions.values())
+        kl_ramp = ramp(epoch, scales.kl_ramp.start_epoch, scales.kl_ramp.increase_epochs)
+        l2_ramp = ramp(epoch, scales.l2_ramp.start_epoch, scales.l2_ramp.increase_epochs)
+        total = scales.loss_scale * (recon + l2_ramp * l2 + kl_ramp * (scales.kl_ic * ic_kl + scales.kl_inputs * input_kl))
+        return Losses(
+            total=total,
+            recon=recon,
+            ic_kl=ic_kl,
+            input_kl=input_kl,
+            l2=l2,
+            kl_ramp=kl_ramp,
+            l2_ramp=l2_ramp,
+            per_session=per_session,
+            per_value=per_value,
+            measures=measures,
+        )
+
+
+def kl_terms(model: LFADS, output: ModelOutput, noise: Noise) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean over all trials of the divergence from the priors: initial condition, inferred inputs (0 without a controller)."""
+    latents = output.latents
+    ic_kl = model.ic_prior.kl(latents.ic.mean, latents.ic.std, noise.ic_kl or {}).mean()
+    if model.input_prior is None or latents.inputs is None:
+        return ic_kl, torch.zeros_like(ic_kl)
+    return ic_kl, model.input_prior.kl(latents.inputs.mean, latents.inputs.std, noise.inputs_kl or {}).mean()

@@ -1,0 +1,1 @@
+"""The loops over time. One signature per loop, several backends; ``choose`` picks one and says why."""

@@ -1,0 +1,56 @@
+"""Picks the backend of the loops: by name, or the fastest that this device and installation offer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from lfads_core.errors import ConfigError
+from lfads_core.recurrence import reference
+from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
+
+log = logging.getLogger(__name__)
+
+
+class GRULoop(Protocol):
+    """Signature of :func:`lfads_core.recurrence.reference.gru`."""
+
+    def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float, reverse: bool = False) -> Tensor: ...
+
+
+class ControlledLoop(Protocol):
+    """Signature of :func:`lfads_core.recurrence.reference.controlled`."""
+
+    def __call__(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrence:
+    """The two loops of one backend."""
+
+    name: str
+    gru: GRULoop
+    controlled: ControlledLoop
+
+
+REFERENCE = Recurrence(name="reference", gru=reference.gru, controlled=reference.controlled)
+BACKENDS = {"reference": REFERENCE}
+
+
+def choose_recurrence(wanted: str, device: str) -> Recurrence:
+    """Return the backend ``wanted``, or for ``auto`` the fastest for ``device``, and log the reason once.
+
+    Raises:
+        ConfigError: no backend has that name.
+    """
+    if wanted == "auto":
+        chosen, reason = REFERENCE, f"the only backend for {device}"
+    elif wanted in BACKENDS:
+        chosen, reason = BACKENDS[wanted], "asked for"
+    else:
+        raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(BACKENDS))}, got {wanted!r}")
+    log.info("recurrence: %s (%s)", chosen.name, reason)
+    return chosen

@@ -1,0 +1,15 @@
+"""Settings of the EMG components; importing this loads no torch."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lfads_core.config.fields import above, at_least, setting
+
+
+@frozen(kw_only=True)
+class TemporalShiftConfig:
+    """Shift each channel of each trial by a random number of bins."""
+
+    std: float = setting(3.0, "spread of the shifts", rule=above(0), unit="bins", tune="often")
+    max_shift: int = setting(6, "largest shift", rule=at_least(1), unit="bins", tune="sometimes")

@@ -1,0 +1,65 @@
+"""First-order autoregressive prior on the paths of inferred inputs (Pandarinath et al. 2018, methods)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lfads_core.components import AbstractPrior, Draw
+from lfads_plugins_std.settings import AutoregressiveConfig
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """ln N(x; mean, exp(log_var)) per value."""
+    return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
+
+
+def autoregressive_log_density(path: Float[Tensor, "B T U"], log_tau: Float[Tensor, " U"], log_variance: Float[Tensor, " U"]) -> Float[Tensor, "B T"]:
+    """Log density of each bin given the one before, summed over inputs.
+
+        x_1 ~ N(0, v / (1 - a²)),  x_t ~ N(a x_{t-1}, v),  a = exp(-1/τ)
+
+    ``v`` is the variance of the innovations, so that of the process is larger.
+    """
+    decay = torch.exp(-torch.exp(-log_tau))
+    first_log_var = log_variance - torch.log1p(-decay.square())
+    first = normal_log_density(path[..., :1, :], torch.zeros_like(path[..., :1, :]), first_log_var)
+    rest = normal_log_density(path[..., 1:, :], decay * path[..., :-1, :], log_variance)
+    return torch.cat([first, rest], dim=-2).sum(dim=-1)
+
+
+class AutoregressivePrior(AbstractPrior):
+    """AR(1) in time; the divergence is estimated at one fresh posterior sample."""
+
+    def __init__(self, config: AutoregressiveConfig, dimensions: int) -> None:
+        super().__init__()
+        self.over_time = config.over_time
+        self.log_tau = nn.Parameter(torch.full((dimensions,), math.log(config.tau)), requires_grad=config.train_tau)
+        self.log_variance = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=config.train_variance)
+
+    def kl(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, " B"]:
+        """ln q(u) - ln p(u) at a fresh sample u; summed over inputs and, as published, over bins."""
+        path = self.sample(mean, std, draw)
+        posterior = normal_log_density(path, mean, 2 * torch.log(std)).sum(dim=-1)
+        per_bin = posterior - autoregressive_log_density(path, self.log_tau, self.log_variance)
+        return per_bin.sum(dim=-1) if self.over_time == "sum" else per_bin.mean(dim=-1)
+
+    def generate(self, like: Float[Tensor, "B T U"], rng: torch.Generator) -> Float[Tensor, "B T U"]:
+        """Stationary paths."""
+        noise = self.draw(like, rng)["normal"]
+        decay, spread = torch.exp(-torch.exp(-self.log_tau)), torch.exp(self.log_variance / 2)
+        x = noise[:, 0] * spread / torch.sqrt(1 - decay.square())
+        path = [x]
+        for t in range(1, like.shape[1]):
+            x = decay * x + spread * noise[:, t]
+            path.append(x)
+        return torch.stack(path, dim=1)
+
+    def scalars(self) -> dict[str, float]:
+        """Mean time constant in bins and mean innovation variance."""
+        return {"tau": float(self.log_tau.exp().mean()), "variance": float(self.log_variance.exp().mean())}

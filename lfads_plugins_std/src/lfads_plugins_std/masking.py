@@ -1,0 +1,107 @@
+"""Augmentations that hide input values: coordinated dropout and sample validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.components import AbstractAugmentation
+from lfads_core.components.augmentation import Noise
+from lfads_core.data.batch import Batch
+from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
+
+
+def encoded_block(batch: Batch) -> Float[Tensor, "B Tm Ne"]:
+    """The input values that may be hidden: all but the initial-condition segment."""
+    return batch.encod[:, batch.ic_bins :]
+
+
+def lay_on_loss(block: Float[Tensor, "B Tm Ne"], like: Float[Tensor, "B T N"], first_bin: int) -> Float[Tensor, "B T N"]:
+    """The block laid over the bins and channels it came from, ones elsewhere."""
+    laid = torch.ones_like(like)
+    laid[:, first_bin : first_bin + block.shape[1], : block.shape[2]] = block
+    return laid
+
+
+def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: float, first_bin: int) -> Float[Tensor, "B Te Ne"]:
+    """Zero what is not kept and divide the rest by ``1 - rate``, from ``first_bin`` on."""
+    hidden = encod[:, first_bin:] * keep / (1 - rate)
+    return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
+
+
+def bernoulli(like: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+    """Ones with the given probability, shaped as ``like``."""
+    return torch.empty_like(like).bernoulli_(probability, generator=rng)
+
+
+class CoordinatedDropout(AbstractAugmentation):
+    """Hide random input values and learn only from those (Keshtkaran & Pandarinath 2019).
+
+    A model that copies its input to its output then gains nothing from it. Losses keep their values; gradients flow
+    only where the input was hidden or passed, and wherever there was no input.
+    """
+
+    name = "coordinated-dropout"
+
+    def __init__(self, config: CoordinatedDropoutConfig) -> None:
+        self.config = config
+
+    def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
+        """Masks of what is kept and of what is passed."""
+        config = self.config
+        if config.rate == 0:
+            return {}
+        like = encoded_block(batch) if config.mask == "input" else batch.recon[:, batch.ic_bins :]
+        return {"keep": bernoulli(like, 1 - config.rate, rng), "pass": bernoulli(like, config.pass_rate, rng)}
+
+    def augment(self, batch: Batch, noise: Noise) -> Batch:
+        """Hide the input; without masks (rate 0) nothing changes."""
+        if "keep" not in noise:
+            return batch
+        keep, first = noise["keep"], batch.ic_bins
+        learn = torch.maximum(1 - keep, noise["pass"])
+        seen = keep[:, : batch.encod.shape[1] - first, : batch.encod.shape[2]]
+        encod = hide(batch.encod, seen, self.config.rate, first)
+        return replace(batch, encod=encod, masks={**batch.masks, f"{self.name}/learn": learn})
+
+    def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
+        """Same values, gradients only where the model learns."""
+        block = batch.masks.get(f"{self.name}/learn")
+        if block is None:
+            return loss
+        learn = lay_on_loss(block, loss, batch.ic_bins)
+        return torch.lerp(loss.detach(), loss, learn)
+
+
+class SampleValidation(AbstractAugmentation):
+    """Hide random input values and report the loss on them: a validation that needs no held-out trials."""
+
+    name = "sample-validation"
+
+    def __init__(self, config: SampleValidationConfig) -> None:
+        self.config = config
+
+    def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
+        """Mask of what is kept."""
+        return {"keep": bernoulli(encoded_block(batch), 1 - self.config.rate, rng)}
+
+    def augment(self, batch: Batch, noise: Noise) -> Batch:
+        """Hide the input."""
+        encod = hide(batch.encod, noise["keep"], self.config.rate, batch.ic_bins)
+        return replace(batch, encod=encod, masks={**batch.masks, f"{self.name}/keep": noise["keep"]})
+
+    def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
+        """Loss on kept values, scaled up for the hidden ones; unchanged where there was no input."""
+        return loss * lay_on_loss(batch.masks[f"{self.name}/keep"] / (1 - self.config.rate), loss, batch.ic_bins)
+
+    def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Mapping[str, Tensor]:
+        """The loss on the hidden values; absent when nothing is hidden."""
+        keep, rate, first = batch.masks[f"{self.name}/keep"], self.config.rate, batch.ic_bins
+        if rate == 0:
+            return {}
+        block = loss[:, first : first + keep.shape[1], : keep.shape[2]] * (1 - keep) / rate
+        return {"sample_validation": block.mean() if self.config.reduce == "mean" else block.sum(dim=(1, 2)).mean()}

@@ -1,0 +1,48 @@
+"""Normal prior with the closed-form divergence."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lfads_core.components import AbstractPrior, Draw
+from lfads_plugins_std.settings import NormalConfig
+
+
+def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
+    """KL(N(mean, std²) ‖ N(m, v)) per value: ½ (ln v - ln std² + (std² + (mean - m)²) / v - 1)."""
+    variance = std.square()
+    return 0.5 * (prior_log_var - variance.log() + (variance + (mean - prior_mean).square()) * torch.exp(-prior_log_var) - 1)
+
+
+class NormalPrior(AbstractPrior):
+    """N(mean, variance) on every dimension; the mean is trainable, the variance fixed."""
+
+    def __init__(self, config: NormalConfig, dimensions: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.full((dimensions,), config.mean), requires_grad=config.train_mean)
+        self.log_var = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=False)
+
+    def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
+        """Sum over dimensions; MEAN over bins if there are any."""
+        per_bin = normal_kl(mean, std, self.mean, self.log_var).sum(dim=-1)
+        return per_bin if per_bin.dim() == 1 else per_bin.mean(dim=-1)
+
+    def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
+        """Independent draws."""
+        return self.mean + torch.exp(self.log_var / 2) * self.draw(like, rng)["normal"]
+
+
+class NullPrior(AbstractPrior):
+    """No prior: the divergence is 0; generated values are 0."""
+
+    def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
+        """Zero for every trial."""
+        return mean.new_zeros(mean.shape[0])
+
+    def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
+        """Zeros: nothing is known about where such a model's latents lie."""
+        return torch.zeros_like(like)
