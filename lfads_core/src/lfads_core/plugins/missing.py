@@ -15,7 +15,7 @@ def explain_missing(noun: str, kinds: Sequence[str], name: str, *, names: Sequen
     ``names`` are those that are installed for ``kinds``.
     """
     elsewhere = {other: dist for other, dist in offered(kinds) if other not in names}
-    near = difflib.get_close_matches(name, names, n=2) or difflib.get_close_matches(name, elsewhere, n=2)
+    near = difflib.get_close_matches(name, names, n=2) or difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.75)
     parts = [f"no {noun} named {name!r}."]
     if name not in elsewhere and near:
         parts.append(f"Did you mean {' or '.join(map(repr, near))}?")
@@ -23,7 +23,7 @@ def explain_missing(noun: str, kinds: Sequence[str], name: str, *, names: Sequen
     wanted = name if name in elsewhere else next((other for other in near if other in elsewhere), None)
     if wanted is not None:
         parts.append(_who_offers(elsewhere[wanted], installed))
-    elif installed.faults:
+    if installed.faults and name not in elsewhere:
         parts.append(f"Not loaded: {'; '.join(map(str, installed.faults))}.")
     return " ".join(part for part in parts if part)
 

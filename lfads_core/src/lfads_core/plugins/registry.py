@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, overload
 
 from attrs import frozen
 
@@ -62,12 +62,12 @@ class Registry:
         self._entries = tuple(sorted(entries, key=lambda e: (order.index(e.kind), e.spec.name)))
 
     @classmethod
-    def from_installed(cls) -> Self:
+    def from_installed(cls) -> Registry:
         """Load the installed plugins. Clashes are kept for :meth:`check`, so that they can still be listed."""
         return cls(load_installed())
 
     @classmethod
-    def from_plugins(cls, plugins: Mapping[str, object]) -> Self:
+    def from_plugins(cls, plugins: Mapping[str, object]) -> Registry:
         """Make a registry of plugin objects in memory, by entry-point name; their distribution has the same name, version 0.
 
         Raises:
@@ -194,13 +194,10 @@ class Registry:
         Raises:
             PluginError: nothing of these kinds has this name.
         """
-        found: list[tuple[str, Spec]] = []
-        for kind in kinds:
-            if any(entry.spec.name == name for entry in self._entries if entry.kind == kind):
-                found.append((kind, self.get(kind, name)))
-        if not found:
+        here = [kind for kind in kinds if any(entry.kind == kind and entry.spec.name == name for entry in self._entries)]
+        if not here:
             raise self._miss("plugin", kinds, name)
-        return found
+        return [(kind, self.get(kind, name)) for kind in here]
 
     def notify(self, hook: Notification, **arguments: Any) -> None:
         """Tell every plugin that listens, one by one; one that raises is logged as a warning once and stops nobody."""

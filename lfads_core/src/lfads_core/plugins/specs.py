@@ -51,7 +51,7 @@ def _summary() -> Any:
     return field(validator=v.and_(v.instance_of(str), v.min_len(1)))
 
 
-def _config() -> Any:
+def _settings() -> Any:
     return field(validator=_is_attrs_class)
 
 
@@ -70,7 +70,7 @@ class PriorSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     build: Callable[[Any, int], AbstractPrior] = field(validator=v.is_callable())  # (settings, dimensions)
     cites: tuple[str, ...] = _cites()
 
@@ -81,7 +81,7 @@ class ReconstructionSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     build: Callable[[Any, int], AbstractReconstruction] = field(validator=v.is_callable())  # (settings, channels)
     cites: tuple[str, ...] = _cites()
 
@@ -92,7 +92,7 @@ class AugmentationSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     build: Callable[[Any], AbstractAugmentation] = field(validator=v.is_callable())  # (settings)
     cites: tuple[str, ...] = _cites()
 
@@ -103,7 +103,7 @@ class ReadinSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     build: Callable[[Any, SessionInfo], AbstractReadin] = field(validator=v.is_callable())  # (settings, session)
     cites: tuple[str, ...] = _cites()
 
@@ -114,7 +114,7 @@ class ReadoutSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     build: Callable[[Any, SessionInfo], AbstractReadout] = field(validator=v.is_callable())  # (settings, session)
     cites: tuple[str, ...] = _cites()
 
@@ -142,7 +142,7 @@ class SyntheticSpec:
 
     name: str = _name()
     summary: str = _summary()
-    config: type = _config()
+    config: type = _settings()
     generate: Callable[[Any, np.random.Generator], Mapping[str, Any]] = field(validator=v.is_callable())
     cites: tuple[str, ...] = _cites()
 

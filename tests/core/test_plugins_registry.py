@@ -1,0 +1,259 @@
+"""The registry: names, origins, misses, clashes, notifications."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+import lfads_core.plugins
+from lfads_core.errors import PluginError
+from lfads_core.plugins import KINDS, NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.plugins.loading import Fault, Installed
+from lfads_core.plugins.offers import OFFERS
+
+CLASHING = """
+    from lfads_core.plugins import NoSettings, PriorSpec, hookimpl
+
+    @hookimpl
+    def lfads_priors():
+        return [PriorSpec(name="laplace", summary="Sharp", config=NoSettings, build=print)]
+"""
+
+
+def offering(hook: str, *specs: object) -> SimpleNamespace:
+    """A plugin object with one hook."""
+
+    def implementation():
+        return specs
+
+    implementation.__name__ = hook
+    return SimpleNamespace(**{hook: hookimpl(implementation)})
+
+
+def reconstructions(*names: str) -> SimpleNamespace:
+    return offering("lfads_reconstructions", *(ReconstructionSpec(name=n, summary=f"The {n}", config=NoSettings, build=print) for n in names))
+
+
+def recipe(name: str) -> SimpleNamespace:
+    return offering("lfads_recipes", RecipeSpec(name=name, summary="A bundle", settings={}))
+
+
+def test_every_kind_finds_what_its_hook_offers():
+    for kind, door in KINDS.items():
+        extra = {
+            "recipe": {"settings": {}},
+            "synthetic": {"config": NoSettings, "generate": print},
+            "reader": {"matches": bool, "read": print},
+            "metric": {"compute": print},
+            "report": {"render": print},
+        }.get(kind, {"config": NoSettings, "build": print})
+        spec = door.spec(name="thing", summary="s", **extra)
+        registry = Registry.from_plugins({"mine": offering(door.hook, spec)})
+        assert registry.faults == ()
+        assert registry.get(kind, "thing") is spec
+        assert registry.all(kind) == [spec]
+        assert registry.owner(kind, "thing") == Provider("mine", "0", "mine")
+
+
+def test_a_miss_names_what_comes_near_and_what_is_installed():
+    registry = Registry.from_plugins({"a": reconstructions("zig"), "b": reconstructions("poisson")})
+    with pytest.raises(PluginError) as caught:
+        registry.get("reconstruction", "zigg")
+    assert str(caught.value) == "no reconstruction named 'zigg'. Did you mean 'zig'? Installed: poisson, zig."
+
+
+def test_a_miss_with_two_near_names_asks_for_both():
+    registry = Registry.from_plugins({"a": reconstructions("tent-one", "tent-two", "box")})
+    with pytest.raises(PluginError) as caught:
+        registry.get("reconstruction", "tent")
+    assert str(caught.value) == "no reconstruction named 'tent'. Did you mean 'tent-two' or 'tent-one'? Installed: box, tent-one, tent-two."
+
+
+def test_a_miss_says_which_of_our_distributions_offers_it():
+    registry = Registry.from_plugins({"a": reconstructions("zag")})
+    with pytest.raises(PluginError) as caught:
+        registry.get("reconstruction", "zig")
+    assert str(caught.value) == "no reconstruction named 'zig'. Installed: zag. lfads-plugins-calcium offers it: pip install lfads-plugins-calcium"
+
+
+def test_a_miss_with_nothing_installed_says_who_offers_it():
+    with pytest.raises(PluginError) as caught:
+        Registry.from_plugins({}).get("reconstruction", "poisson")
+    assert str(caught.value) == "no reconstruction named 'poisson'. Installed: none. lfads-plugins-std offers it: pip install lfads-plugins-std"
+
+
+def test_a_misspelt_name_that_is_not_installed_is_guessed_too():
+    with pytest.raises(PluginError) as caught:
+        Registry.from_plugins({}).get("reconstruction", "possion")
+    assert str(caught.value) == (
+        "no reconstruction named 'possion'. Did you mean 'poisson'? Installed: none. lfads-plugins-std offers it: pip install lfads-plugins-std"
+    )
+
+
+@pytest.mark.parametrize(
+    ("installed", "ending"),
+    [
+        (
+            Installed(faults=(Fault(Provider("lfads-plugins-std", "0.1", "std"), "ImportError: no"),)),
+            "lfads-plugins-std offers it, but is broken: ImportError: no",
+        ),
+        (Installed(left_out=(Provider("lfads-plugins-std", "0.1", "std"),)), "lfads-plugins-std offers it, but LFADS_PLUGINS leaves it out."),
+    ],
+)
+def test_a_miss_says_why_an_installed_distribution_does_not_help(installed, ending):
+    with pytest.raises(PluginError) as caught:
+        Registry(installed).get("reconstruction", "poisson")
+    assert str(caught.value) == f"no reconstruction named 'poisson'. Installed: none. {ending}"
+
+
+def test_a_miss_of_an_old_version_asks_for_an_upgrade():
+    registry = Registry.from_plugins({"lfads-plugins-std": reconstructions("gaussian")})
+    with pytest.raises(PluginError) as caught:
+        registry.get("reconstruction", "mse")
+    assert str(caught.value) == (
+        "no reconstruction named 'mse'. Installed: gaussian. Another version of lfads-plugins-std offers it: pip install --upgrade lfads-plugins-std"
+    )
+
+
+def test_a_miss_tells_of_broken_plugins_that_may_have_offered_it():
+    registry = Registry.from_plugins({"bad": offering("lfads_priors", 3)})
+    with pytest.raises(PluginError) as caught:
+        registry.get("prior", "tent")
+    assert str(caught.value) == (
+        "no prior named 'tent'. Installed: none. "
+        "Not loaded: bad 0 (entry point 'bad'): lfads_priors: must yield or return a list of PriorSpec, got 3 in it."
+    )
+
+
+def test_the_same_name_is_allowed_for_different_kinds_and_found_recipes_first():
+    registry = Registry.from_plugins({"a": reconstructions("zig"), "b": recipe("zig")})
+    assert [kind for kind, _ in registry.find("zig")] == ["recipe", "reconstruction"]
+
+
+def test_a_miss_of_a_bare_name_looks_through_recipes_and_components():
+    registry = Registry.from_plugins({"a": reconstructions("tent"), "b": recipe("tents")})
+    with pytest.raises(PluginError) as caught:
+        registry.find("tentz")
+    assert str(caught.value) == "no plugin named 'tentz'. Did you mean 'tent' or 'tents'? Installed: tent, tents."
+
+
+def test_metrics_and_readers_are_not_picked_by_a_bare_name():
+    registry = Registry.from_plugins({"a": offering("lfads_synthetics")})
+    with pytest.raises(PluginError, match=r"^no plugin named 'lorenz'\. Installed: none\.$"):
+        registry.find("lorenz")
+
+
+CLASH = (
+    "2 plugins offer the prior 'laplace': alpha 1.0 (entry point 'alpha') and beta 2.1 (entry point 'beta'). "
+    "Uninstall one of them, or leave one out by listing the entry points you want in LFADS_PLUGINS."
+)
+
+
+def test_a_clash_names_both_distributions_with_versions_and_the_ways_out(install):
+    install("alpha", CLASHING)
+    install("beta", CLASHING, version="2.1")
+    registry = Registry.from_installed()
+    for refused in (
+        registry.check,
+        lambda: registry.get("prior", "laplace"),
+        lambda: registry.owner("prior", "laplace"),
+        lambda: registry.find("laplace"),
+    ):
+        with pytest.raises(PluginError) as caught:
+            refused()
+        assert str(caught.value) == CLASH
+
+
+def test_a_clash_stops_the_registry_that_commands_use(install):
+    install("alpha", CLASHING)
+    install("beta", CLASHING, version="2.1")
+    load_registry.cache_clear()
+    try:
+        with pytest.raises(PluginError) as caught:
+            load_registry()
+    finally:
+        load_registry.cache_clear()
+    assert str(caught.value) == CLASH
+
+
+def test_leaving_one_out_resolves_a_clash(install, monkeypatch):
+    install("alpha", CLASHING)
+    install("beta", CLASHING)
+    monkeypatch.setenv("LFADS_PLUGINS", "beta")
+    registry = Registry.from_installed()
+    registry.check()
+    assert registry.owner("prior", "laplace").distribution == "beta"
+
+
+def test_plugins_in_memory_clash_at_once():
+    with pytest.raises(PluginError) as caught:
+        Registry.from_plugins({"a": reconstructions("x", "y"), "b": reconstructions("x", "y")})
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [f"2 plugins offer the reconstruction '{n}'" for n in "xy"]
+
+
+def test_the_registry_of_commands_is_loaded_once_and_tells_of_broken_plugins(install, caplog):
+    install("broken", "raise ValueError('no')")
+    load_registry.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING, logger="lfads"):
+            assert load_registry() is load_registry()
+    finally:
+        load_registry.cache_clear()
+    assert caplog.messages == ["plugin left out: broken 1.0 (entry point 'broken'): ValueError: no"]
+
+
+class Listener:
+    """A plugin that hears of epochs, and may take it badly."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.heard: list[object] = []
+        self.error = error
+
+    @hookimpl
+    def lfads_epoch_ended(self, epoch, row):  # fewer arguments than the hook has
+        self.heard.append((epoch, row))
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_notification_reaches_every_listener_and_a_failing_one_is_warned_about_once(caplog):
+    bad, good = Listener(ValueError("disk\nfull")), Listener()
+    registry = Registry.from_plugins({"bad": bad, "deaf": reconstructions("x"), "good": good})
+    with caplog.at_level(logging.WARNING, logger="lfads"):
+        for epoch in (1, 2):
+            registry.notify("lfads_epoch_ended", run=None, epoch=epoch, row={"loss": 0.5})
+    assert bad.heard == good.heard == [(1, {"loss": 0.5}), (2, {"loss": 0.5})]
+    assert caplog.messages == ["bad 0 (entry point 'bad'): lfads_epoch_ended failed and the run goes on (ValueError: disk full)"]
+
+
+def test_ctrl_c_during_a_notification_is_not_swallowed():
+    registry = Registry.from_plugins({"slow": Listener(KeyboardInterrupt())})
+    with pytest.raises(KeyboardInterrupt):
+        registry.notify("lfads_epoch_ended", run=None, epoch=1, row={})
+
+
+def test_a_plugin_cannot_change_what_the_registry_holds():
+    registry = Registry.from_plugins({"a": reconstructions("x")})
+    registry.all("reconstruction").clear()
+    assert [spec.name for spec in registry.all("reconstruction")] == ["x"]
+
+
+def test_the_public_names_are_importable():
+    for name in lfads_core.plugins.__all__:
+        assert hasattr(lfads_core.plugins, name)
+    assert PriorSpec.__name__ in lfads_core.plugins.__all__
+
+
+@pytest.mark.parametrize("distribution", OFFERS)
+def test_the_table_of_offers_is_what_the_distributions_register(distribution, monkeypatch):
+    monkeypatch.delenv("LFADS_PLUGINS", raising=False)
+    registry = Registry.from_installed()
+    if distribution not in {provider.distribution for provider in registry.providers}:
+        pytest.skip(f"{distribution} is not installed")
+    registered: dict[str, list[str]] = {}
+    for entry in registry.entries:
+        if entry.provider.distribution == distribution:
+            registered.setdefault(entry.kind, []).append(entry.spec.name)
+    assert registered == {kind: list(names) for kind, names in OFFERS[distribution].items()}
