@@ -14,6 +14,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfads_core.errors import NumericsError
 from lfads_plugins_std.lorenz_settings import LorenzConfig, train_trials
 
 
@@ -45,12 +46,16 @@ def trajectories(settings: LorenzConfig, rng: np.random.Generator) -> Float[np.n
     bin_time = settings.speed * settings.bin_ms / 1000
     states = np.empty((settings.conditions, settings.bins, 3))
     state = rng.normal(size=(settings.conditions, 3)) * (8.0, 8.0, 8.0) + (0.0, 0.0, 25.0)
-    state = advance(state, settings.burn_in + bin_time / 2, settings)
-    for t in range(settings.bins):
-        states[:, t] = state
-        state = advance(state, bin_time, settings)
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        state = advance(state, settings.burn_in + bin_time / 2, settings)
+        for t in range(settings.bins):
+            states[:, t] = state
+            state = advance(state, bin_time, settings)
+    if not np.isfinite(states).all():
+        raise NumericsError(f"lorenz: the states must stay finite, got infinite ones with step = {settings.step:g}. Use a smaller step.")
     spread = states.std(axis=(0, 1))
-    return (states - states.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1.0)
+    standard: np.ndarray = (states - states.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1.0)
+    return standard
 
 
 def advance(state: Float[np.ndarray, "K 3"], duration: float, settings: LorenzConfig) -> Float[np.ndarray, "K 3"]:
@@ -77,7 +82,8 @@ def expected_counts(latents: Float[np.ndarray, "K T 3"], settings: LorenzConfig,
     drive = latents @ rng.normal(size=(3, settings.channels))
     spread = drive.std(axis=(0, 1))
     rates = np.exp(settings.modulation * drive / np.where(spread > 0, spread, 1.0))
-    return rates / rates.mean(axis=(0, 1)) * settings.mean_rate * settings.bin_ms / 1000
+    counts: np.ndarray = rates / rates.mean(axis=(0, 1)) * settings.mean_rate * settings.bin_ms / 1000
+    return counts
 
 
 def split_trials(condition: Int[np.ndarray, " B"], settings: LorenzConfig) -> tuple[Int[np.ndarray, " b"], Int[np.ndarray, " v"]]:

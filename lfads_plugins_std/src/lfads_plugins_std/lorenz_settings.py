@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, setting
-
-_SHARE = "which share of each condition's trials is for training"
+from lfads_core.config.fields import above, at_least, setting, share
 
 
 @frozen(kw_only=True)
@@ -14,7 +12,9 @@ class LorenzConfig:
     """Spikes of channels driven by one three-dimensional chaotic system; trials of a condition share their true rates."""
 
     conditions: int = setting(65, "initial states; each gives one trajectory", rule=at_least(1), tune="sometimes")
-    trials_per_condition: int = setting(16, "trials of each condition, training and validation together", rule=at_least(2), unit="trials", tune="sometimes")
+    trials_per_condition: int = setting(
+        16, "trials of each condition, training and validation together", rule=at_least(2), unit="trials", tune="sometimes"
+    )
     bins: int = setting(50, "length of a trial", rule=at_least(1), unit="bins", tune="sometimes")
     bin_ms: float = setting(20.0, "width of a bin", rule=above(0), unit="ms")
     channels: int = setting(40, "neurons", rule=at_least(1), tune="sometimes")
@@ -26,7 +26,7 @@ class LorenzConfig:
     sigma: float = setting(10.0, "Prandtl number of the system")
     rho: float = setting(28.0, "Rayleigh number of the system")
     beta: float = setting(8 / 3, "geometric factor of the system")
-    train_share: float = setting(0.8, _SHARE, rule=above(0))
+    train_share: float = setting(0.8, "share of each condition's trials that is for training", rule=share())
 
     def rules(self) -> list[str]:
         """Faults across fields."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import AugmentationSpec, NoSettings, PriorSpec, ReadinSpec, ReadoutSpec, RecipeSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    MetricSpec,
+    NoSettings,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    RecipeSpec,
+    ReconstructionSpec,
+    SyntheticSpec,
+)
 from lfads_plugins_std import settings as s
+from lfads_plugins_std.lorenz_settings import LorenzConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, SessionInfo
+    from lfads_core.metrics.evaluation import Evaluation
 
 
 @hookimpl
@@ -87,6 +101,22 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
         },
         cites=("pandarinath2018", "keshtkaran2019"),
     )
+
+
+@hookimpl
+def lfads_synthetics() -> Iterator[SyntheticSpec]:
+    """The Lorenz system."""
+    yield SyntheticSpec(
+        name="lorenz", summary="Spikes driven by the Lorenz system", config=LorenzConfig, generate=_lorenz, cites=("sussillo2016", "lorenz1963")
+    )
+
+
+@hookimpl
+def lfads_metrics() -> Iterator[MetricSpec]:
+    """Bits per spike, R2 to true rates, decoding of behaviour."""
+    yield MetricSpec(name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_spike_metrics, cites=("pei2021",))
+    yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_truth_metrics)
+    yield MetricSpec(name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_behaviour_metrics)
 
 
 def _normal(settings: s.NormalConfig, dimensions: int) -> AbstractPrior:
@@ -177,3 +207,27 @@ def _pcr_readout(settings: s.PCRReadoutConfig, session: SessionInfo) -> Abstract
     from lfads_plugins_std.linear import build_pcr_readout
 
     return build_pcr_readout(settings, session)
+
+
+def _lorenz(settings: LorenzConfig, rng: np.random.Generator) -> Mapping[str, np.ndarray | float | str]:
+    from lfads_plugins_std.lorenz import generate_lorenz
+
+    return generate_lorenz(settings, rng)
+
+
+def _spike_metrics(evaluation: Evaluation) -> Mapping[str, float]:
+    from lfads_plugins_std.metrics import spike_metrics
+
+    return spike_metrics(evaluation)
+
+
+def _truth_metrics(evaluation: Evaluation) -> Mapping[str, float]:
+    from lfads_plugins_std.metrics import truth_metrics
+
+    return truth_metrics(evaluation)
+
+
+def _behaviour_metrics(evaluation: Evaluation) -> Mapping[str, float]:
+    from lfads_plugins_std.metrics import behaviour_metrics
+
+    return behaviour_metrics(evaluation)
