@@ -1,0 +1,139 @@
+"""What must hold for the repository as a whole, whoever changes it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
+SOURCES = sorted(path for dist in DISTS for path in (ROOT / dist / "src").rglob("*.py"))
+PROJECTS = {dist: tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"] for dist in DISTS}
+
+# A folder of one machine, or the address of a package index.
+OF_ONE_MACHINE = re.compile(r"(?<![\w.~])/(work|root|tmp|home|opt|mnt|Users)/|(extra-)?index-url|pypi\.(org|io)|pythonhosted")
+HEAVY = {"ray", "mlflow", "matplotlib", "scipy"}
+
+
+def _requirements(dist: str) -> list[Requirement]:
+    project = PROJECTS[dist]
+    extras = project.get("optional-dependencies", {})
+    found = map(Requirement, [*project["dependencies"], *(line for lines in extras.values() for line in lines)])
+    return [requirement for requirement in found if not requirement.name.startswith("lfads-")]
+
+
+def _lines(name: str) -> list[str]:
+    lines = (line.strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _pins() -> dict[str, str]:
+    pairs = (line.split("==") for line in _lines("constraints.txt"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0], node
+
+
+def test_no_tracked_file_names_a_folder_of_one_machine_or_a_package_index():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so there are no tracked files to read")
+    found = []
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):  # figures and data; files deleted but not committed
+            continue
+        found += [f"{name}:{i}: {line.strip()}" for i, line in enumerate(text.splitlines(), 1) if OF_ONE_MACHINE.search(line)]
+    assert [line for line in found if not line.startswith("tests/test_repository.py:")] == []
+
+
+def test_no_source_file_is_longer_than_320_lines():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > 320} == {}
+
+
+def test_the_four_packages_share_one_version_and_ask_for_each_other_in_its_window():
+    versions = {project["version"] for project in PROJECTS.values()}
+    assert len(versions) == 1
+    (version,) = versions
+    init = (ROOT / "lfads_core/src/lfads_core/__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{version}"' in init
+    for dist in DISTS[1:]:
+        ours = [Requirement(line) for line in PROJECTS[dist]["dependencies"] if line.startswith("lfads-")]
+        assert ours
+        assert all(version in requirement.specifier for requirement in ours)
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_each_package_is_typed_and_carries_a_readme_and_the_licence(dist):
+    assert (ROOT / dist / "src" / dist / "py.typed").is_file()
+    readme = (ROOT / dist / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith(f"# {PROJECTS[dist]['name']}\n")
+    assert f"pip install {PROJECTS[dist]['name']}" in readme
+    assert (ROOT / dist / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_constraints_pin_every_direct_dependency_and_nothing_else():
+    wanted = {requirement.name for dist in DISTS for requirement in _requirements(dist)} | set(_lines("requirements-dev.txt"))
+    assert set(_pins()) == {canonicalize_name(name) for name in wanted}
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_the_pinned_versions_are_ones_that_the_packages_accept(dist):
+    pins = _pins()
+    refused = [str(requirement) for requirement in _requirements(dist) if pins[canonicalize_name(requirement.name)] not in requirement.specifier]
+    assert refused == []
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_dependencies_have_floors_and_no_upper_bounds(dist):
+    assert [str(requirement) for requirement in _requirements(dist) if [s.operator for s in requirement.specifier] != [">="]] == []
+
+
+def test_extras_and_scipy_are_never_imported_when_a_module_loads():
+    found = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        within = {
+            id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(function)
+        }
+        within |= {
+            id(node)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+            for node in ast.walk(block)
+        }
+        found += [f"{path.relative_to(ROOT)}: {name}" for name, node in _imports(tree) if name in HEAVY and id(node) not in within]
+    assert found == []
+
+
+@pytest.mark.parametrize("module", sorted(HEAVY))
+def test_each_extra_is_imported_in_one_module_at_most(module):
+    using = {str(path.relative_to(ROOT)) for path in SOURCES for name, _ in _imports(ast.parse(path.read_text(encoding="utf-8"))) if name == module}
+    assert len(using) <= (0 if module == "scipy" else 1), using
+
+
+def test_setting_up_with_an_old_python_is_refused_with_one_line(tmp_path):
+    old = tmp_path / "python3.8"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.8.10" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(old)}
+    done = subprocess.run(["bash", str(ROOT / "scripts" / "setup")], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == ("scripts/setup: needs Python 3.11 or newer, got Python 3.8.10. Name one: PYTHON=/path/to/python3.11 scripts/setup\n")
