@@ -1,0 +1,77 @@
+"""Keep channels from the encoders and reconstruct them all the same (co-smoothing)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from lfads_core.data.session import Session, Split
+from lfads_core.errors import DataError
+
+CHANNEL_NAMES = ("channels", "channel_names")
+"""File attributes and arrays that name channels, and so change order with them."""
+
+
+def pick_channels(channels: int, fraction: float, seed: int) -> tuple[Int[np.ndarray, " Ne"], Int[np.ndarray, " O"]]:
+    """Return the sorted indices of held-in and held-out channels.
+
+    The rule is the one benchmarks use, so numbers compare: ``RandomState(seed).permutation(channels)``, of which the
+    first ``int(fraction * channels)`` are held out.
+    """
+    order = np.random.RandomState(seed).permutation(channels)
+    n_out = int(fraction * channels)
+    return np.sort(order[n_out:]), np.sort(order[:n_out])
+
+
+def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
+    """Return a session whose encoders see the held-in channels only; held-out ones come last in what is reconstructed.
+
+    The truth, channel names, ``readin_weight`` (rows of held-in channels) and ``readout_bias`` follow. ``channel_order`` (N) in
+    ``arrays`` gives each channel's index in the file: ``original[..., channel_order] == reordered``. A fraction of 0 changes nothing.
+
+    Raises:
+        DataError: The file already holds channels out, or the fraction is too small to hold out one.
+    """
+    if fraction == 0:
+        return session
+    where = str(session.path) if session.path is not None else f"session '{session.name}'"
+    first = next(iter(session.splits.values()))
+    n_in, channels = first.encod.shape[2], first.recon.shape[2]
+    if n_in != channels:
+        raise DataError(
+            f"{where}: holding channels out must start from all channels in the encoders' input, got {n_in} of {channels}: "
+            "the file holds some out already. Set data.hold_out to null."
+        )
+    held_in, held_out = pick_channels(channels, fraction, seed)
+    if not held_out.size or not held_in.size:
+        raise DataError(
+            f"{where}: data.hold_out.fraction must hold out at least one of {channels} channels and leave one, got {fraction!r}, "
+            f"which holds out {held_out.size}. Choose a fraction of at least {1 / channels:.2g} and below 1."
+        )
+    order = np.concatenate([held_in, held_out])
+    splits = {name: _reordered(split, held_in, order) for name, split in session.splits.items()}
+    arrays = dict(session.arrays)
+    if "readin_weight" in arrays and arrays["readin_weight"].shape[:1] == (channels,):
+        arrays["readin_weight"] = arrays["readin_weight"][held_in]
+    if "readout_bias" in arrays and arrays["readout_bias"].shape == (channels,):
+        arrays["readout_bias"] = arrays["readout_bias"][order]
+    arrays = {**_renamed(arrays, order), "channel_order": order}
+    return dataclasses.replace(session, splits=splits, arrays=arrays, attributes=_renamed(session.attributes, order))
+
+
+def _reordered(split: Split, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> Split:
+    """``take`` keeps rows contiguous, which fancy indexing of the last axis does not."""
+    extras = dict(split.extras)
+    truth = extras.get("truth")
+    if truth is not None and truth.ndim == 3 and truth.shape[2] == order.size:
+        extras["truth"] = np.take(truth, order, axis=2)
+    return dataclasses.replace(split, encod=np.take(split.encod, held_in, axis=2), recon=np.take(split.recon, order, axis=2), extras=extras)
+
+
+def _renamed(values: Mapping[str, Any], order: Int[np.ndarray, " N"]) -> dict[str, Any]:
+    """Put names of channels into the new order."""
+    return {key: np.asarray(value)[order] if key in CHANNEL_NAMES and np.shape(value) == order.shape else value for key, value in values.items()}

@@ -1,0 +1,191 @@
+"""From named arrays to a session: which key is what, and whether the shapes fit together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from lfads_core.data.legacy import SPLITS, new_names, rates_per_bin
+from lfads_core.data.session import Session, Split
+from lfads_core.errors import DataError
+
+
+class Source(Protocol):
+    """An array that may still be on disk; its shape and type are known before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+        ...
+
+    def read(self, dtype: DTypeLike | None) -> np.ndarray:
+        """Return the values, converted where a type is given."""
+        ...
+
+
+class _InMemory:
+    """A NumPy array as a source."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = np.asarray(values)
+        self.shape = self._values.shape
+        self.dtype = self._values.dtype
+
+    def read(self, dtype: DTypeLike | None) -> np.ndarray:
+        """Return the values themselves, or a converted copy."""
+        return self._values if dtype is None else self._values.astype(dtype, copy=False)
+
+
+def session_from_arrays(
+    name: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+) -> Session:
+    """Make a session from NumPy arrays under the keys of a file, such as ``train_encod_data`` (trials, bins, channels).
+
+    Raises:
+        DataError: A key is missing, or the arrays do not fit together.
+    """
+    sources = {key: _InMemory(values) for key, values in arrays.items()}
+    return build_session(name, sources, attributes or {}, where=f"session '{name}'", dtype=dtype)
+
+
+def build_session(
+    name: str,
+    sources: Mapping[str, Source],
+    attributes: Mapping[str, Any],
+    *,
+    where: str,
+    path: Path | None = None,
+    dtype: DTypeLike = np.float32,
+    required: Collection[str] = ("train", "valid"),
+) -> Session:
+    """Read every source and give it its place; ``where`` begins each error, ``required`` names the splits that must be there."""
+    names = new_names(sources)
+    left = {new: sources[old] for old, new in names.items()}
+    present = [s for s in SPLITS if f"{s}_encod_data" in left or f"{s}_recon_data" in left]
+    for split in (*required, *present) or ("train",):
+        if f"{split}_encod_data" not in left:
+            raise DataError(f"{where}: {_missing(split, sources, recon_only=f'{split}_recon_data' in left)}")
+    splits = {s: _read_split(s, left, where, dtype) for s in SPLITS if s in present}
+    _same_sizes(splits, where)
+    arrays = {key: source.read(None) for key, source in left.items()}
+    if (factor := arrays.pop("conversion_factor", None)) is not None:
+        splits = {s: _with_true_rates(split, factor, f"{where}: {s}_truth") for s, split in splits.items()}
+    attributes = dict(attributes)
+    if (width := arrays.pop("bin_ms", None)) is not None:
+        attributes.setdefault("bin_ms", width.item() if width.size == 1 else width)
+    _check_bin_width(attributes.get("bin_ms"), where)
+    return Session(name=name, path=path, splits=splits, arrays=arrays, attributes=attributes)
+
+
+def _missing(split: str, keys: Collection[str], *, recon_only: bool) -> str:
+    """Say which key is missing, what comes near it, and what there is."""
+    wanted = f"{split}_encod_data"
+    if recon_only:
+        return f"'{wanted}' must be there beside '{split}_recon_data', found none. The encoders need something to read: add it."
+    near = difflib.get_close_matches(wanted, keys, n=2, cutoff=0.75)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    shown = sorted(keys)[:20]
+    more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
+    holds = f"It holds {', '.join(map(repr, shown))}{more}." if shown else "It holds no array at all."
+    return f"'{wanted}' (trials, bins, channels) must be there, found none.{hint} {holds} Rename the array to '{wanted}' or '{split}_data'."
+
+
+def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLike) -> Split:
+    """Take one split's arrays out of ``left``."""
+    encod_key, recon_key, external_key = (f"{split}_{what}" for what in ("encod_data", "recon_data", "ext_input"))
+    encod_source = left.pop(encod_key)
+    _must_be_trials(encod_key, encod_source, where)
+    trials, encod_bins, encod_channels = encod_source.shape
+    encod = encod_source.read(dtype)
+    recon = encod
+    if (recon_source := left.pop(recon_key, None)) is not None:
+        _must_be_trials(recon_key, recon_source, where)
+        _must_match_trials(recon_key, recon_source, encod_key, trials, where)
+        _, bins, channels = recon_source.shape
+        if encod_bins > bins:
+            raise DataError(
+                f"{where}: '{encod_key}' must not have more bins than '{recon_key}', got {encod_bins} and {bins}. "
+                "Cut the input, or reconstruct all bins that are read."
+            )
+        if encod_channels > channels:
+            raise DataError(
+                f"{where}: '{encod_key}' must not have more channels than '{recon_key}', got {encod_channels} and {channels}. "
+                "The first channels of the reconstruction are those of the input; held-out ones follow."
+            )
+        recon = recon_source.read(dtype)
+        if recon.shape == encod.shape and np.array_equal(recon, encod, equal_nan=True):
+            recon = encod  # most files store the same values twice; keep them once
+    external = np.zeros((trials, recon.shape[1], 0), dtype=dtype)
+    if (external_source := left.pop(external_key, None)) is not None:
+        _must_be_trials(external_key, external_source, where, may_be_narrow=True)
+        _must_match_trials(external_key, external_source, encod_key, trials, where)
+        if external_source.shape[1] > recon.shape[1]:
+            raise DataError(
+                f"{where}: '{external_key}' must not have more bins than are reconstructed, got {external_source.shape[1]} and {recon.shape[1]}. "
+                "Cut it to the bins of the data."
+            )
+        external = external_source.read(dtype)
+    prefix = f"{split}_"
+    riding = [key for key, source in left.items() if key.startswith(prefix) and source.shape[:1] == (trials,)]
+    extras = {key.removeprefix(prefix): left.pop(key).read(None) for key in riding}
+    return Split(encod=encod, recon=recon, external=external, extras=extras)
+
+
+def _must_be_trials(key: str, source: Source, where: str, *, may_be_narrow: bool = False) -> None:
+    """Refuse what is not numbers, not three axes, or empty along one."""
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"{where}: '{key}' must hold numbers, got type {source.dtype}. Store it as integers or floating-point numbers.")
+    if len(source.shape) != 3:
+        raise DataError(
+            f"{where}: '{key}' must be (trials, bins, channels), got shape {source.shape}. "
+            "Give it three axes in this order, of length 1 where there is one."
+        )
+    for length, unit in zip(source.shape, ("trials", "bins", "channels"), strict=True):
+        if length == 0 and not (may_be_narrow and unit == "channels"):
+            raise DataError(
+                f"{where}: '{key}' must have at least one of each of trials, bins and channels, got no {unit} {source.shape}. Fill or delete it."
+            )
+
+
+def _must_match_trials(key: str, source: Source, other: str, trials: int, where: str) -> None:
+    if source.shape[0] != trials:
+        raise DataError(
+            f"{where}: '{key}' must have as many trials as '{other}', got {source.shape[0]} and {trials}. Write both from the same trials."
+        )
+
+
+def _same_sizes(splits: Mapping[str, Split], where: str) -> None:
+    """Refuse splits of one file that differ in anything but the number of trials."""
+    first, *others = splits
+    for other in others:
+        for what, key in (("encod", "encod_data"), ("recon", "recon_data"), ("external", "ext_input")):
+            mine, yours = getattr(splits[first], what).shape[1:], getattr(splits[other], what).shape[1:]
+            if mine != yours:
+                raise DataError(
+                    f"{where}: '{first}_{key}' and '{other}_{key}' must have the same bins and channels, got {mine} and {yours}. "
+                    "Cut both splits from one recording in one way."
+                )
+
+
+def _with_true_rates(split: Split, factor: np.ndarray, where: str) -> Split:
+    if "truth" not in split.extras:
+        return split
+    truth = rates_per_bin(split.extras["truth"], factor, where=where)
+    return Split(encod=split.encod, recon=split.recon, external=split.external, extras={**split.extras, "truth": truth})
+
+
+def _check_bin_width(width: Any, where: str) -> None:
+    if width is None:
+        return
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < float("inf"):
+        raise DataError(f"{where}: attribute 'bin_ms' must be one number of milliseconds > 0, got {width!r}. Mend or delete it.")

@@ -1,0 +1,176 @@
+"""What a recording holds, in numbers: the basis of the checks and of ``lfads data check``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+from lfads_core.data.session import Session, Split
+
+_CHUNK = 1 << 22  # values looked at together, so that the masks of a large recording do not fill the memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySummary:
+    """One array (trials, bins, channels). Lowest, highest and mean value leave out what is missing or infinite."""
+
+    key: str  # as in the file, such as train_recon_data
+    shape: tuple[int, int, int]
+    dtype: str
+    missing: int  # NaN
+    infinite: int
+    zeros: int
+    negative: int
+    fractional: int  # finite and not whole
+    fraction: float | None  # one of the fractional values
+    low: float | None
+    high: float | None
+    mean: float | None
+    constant: tuple[int, ...]  # channels whose observed values are all the same, or that were never observed
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSummary:
+    """One split."""
+
+    encod: ArraySummary
+    recon: ArraySummary
+    external: ArraySummary | None  # None without external inputs
+    same: bool  # whether the encoders see exactly what is reconstructed
+    truth_mean: float | None  # mean of the true rates, when they have the shape of the data
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return self.recon.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SessionSummary:
+    """One session."""
+
+    name: str
+    path: Path | None
+    bin_ms: float | None
+    splits: Mapping[str, SplitSummary]
+    arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes
+
+    @property
+    def where(self) -> str:
+        """Beginning of a message about it."""
+        return str(self.path) if self.path is not None else f"session '{self.name}'"
+
+
+def summarise(session: Session) -> SessionSummary:
+    """Look at every value of a session once."""
+    return SessionSummary(
+        name=session.name,
+        path=session.path,
+        bin_ms=session.bin_ms,
+        splits={name: _summarise_split(name, split) for name, split in session.splits.items()},
+        arrays={key: np.shape(values) for key, values in session.arrays.items()},
+    )
+
+
+def holds_counts(session: SessionSummary) -> bool:
+    """Whether all values to reconstruct are 0, 1, 2... or missing."""
+    return all(not split.recon.fractional and not split.recon.negative for split in session.splits.values())
+
+
+def suggest_reconstruction(session: SessionSummary) -> str:
+    """Say in one line what the reconstructed training data look like, and which plugin fits."""
+    if holds_counts(session):
+        return "counts (0, 1, 2...): --plugin poisson (lfads-plugins-std)"
+    data = (session.splits.get("train") or next(iter(session.splits.values()))).recon
+    if data.negative:
+        return "continuous values of both signs: --plugin gaussian (lfads-plugins-std)"
+    observed = data.size - data.missing - data.infinite
+    if data.zeros > 0.05 * observed:
+        return f"continuous values >= 0, {data.zeros / observed:.0%} of them 0: --plugin zig (lfads-plugins-calcium)"
+    if data.zeros:
+        return f"continuous values >= 0, {data.zeros} of them 0: --plugin gamma (lfads-plugins-emg) once these have a small floor"
+    return "continuous values > 0: --plugin gamma (lfads-plugins-emg)"
+
+
+def _summarise_split(name: str, split: Split) -> SplitSummary:
+    same = split.recon is split.encod or (split.recon.shape == split.encod.shape and np.array_equal(split.recon, split.encod, equal_nan=True))
+    recon = summarise_array(f"{name}_recon_data", split.recon)
+    truth = split.extras.get("truth")
+    comparable = truth is not None and truth.shape == split.recon.shape and truth.size > 0 and truth.dtype.kind in "iuf"
+    return SplitSummary(
+        encod=recon if same else summarise_array(f"{name}_encod_data", split.encod),
+        recon=recon,
+        external=summarise_array(f"{name}_ext_input", split.external) if split.external.shape[2] else None,
+        same=same,
+        truth_mean=float(np.mean(truth, dtype=np.float64)) if comparable and truth is not None else None,
+        extras={key: values.shape for key, values in split.extras.items()},
+    )
+
+
+def summarise_array(key: str, values: Num[np.ndarray, "B T N"]) -> ArraySummary:
+    """Look at one array, some trials at a time."""
+    trials, bins, channels = values.shape
+    step = max(1, _CHUNK // max(1, bins * channels))
+    parts = [_look(values[i : i + step]) for i in range(0, trials, step)] or [_look(values)]
+    low = np.min([p.low for p in parts], axis=0)
+    high = np.max([p.high for p in parts], axis=0)
+    observed = low <= high
+    finite = values.size - sum(p.missing + p.infinite for p in parts)
+    return ArraySummary(
+        key=key,
+        shape=(trials, bins, channels),
+        dtype=str(values.dtype),
+        missing=sum(p.missing for p in parts),
+        infinite=sum(p.infinite for p in parts),
+        zeros=sum(p.zeros for p in parts),
+        negative=sum(p.negative for p in parts),
+        fractional=sum(p.fractional for p in parts),
+        fraction=next((p.fraction for p in parts if p.fraction is not None), None),
+        low=float(low[observed].min()) if observed.any() else None,
+        high=float(high[observed].max()) if observed.any() else None,
+        mean=sum(p.total for p in parts) / finite if finite else None,
+        constant=tuple(int(i) for i in np.flatnonzero(low >= high)) if values.size else (),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """Counts over some trials; ``low > high`` for a channel without a finite value."""
+
+    missing: int
+    infinite: int
+    zeros: int
+    negative: int
+    fractional: int
+    fraction: float | None
+    total: float
+    low: Shaped[np.ndarray, " N"]
+    high: Shaped[np.ndarray, " N"]
+
+
+def _look(values: Num[np.ndarray, "b T N"]) -> _Part:
+    finite = np.isfinite(values)
+    odd = finite & (values != np.rint(values))
+    where_odd = np.argwhere(odd)[:1]
+    missing = int(np.isnan(values).sum())
+    return _Part(
+        missing=missing,
+        infinite=int(finite.size - finite.sum()) - missing,
+        zeros=int((values == 0).sum()),
+        negative=int((finite & (values < 0)).sum()),
+        fractional=int(odd.sum()),
+        fraction=float(values[tuple(where_odd[0])]) if len(where_odd) else None,
+        total=float(values.sum(where=finite, dtype=np.float64)),
+        low=values.min(axis=(0, 1), where=finite, initial=np.inf).astype(np.float64),
+        high=values.max(axis=(0, 1), where=finite, initial=-np.inf).astype(np.float64),
+    )
