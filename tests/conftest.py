@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
 
 # One thread, here and in the processes that tests start: step-sized products gain nothing from more, and a busy
 # second core makes two threads many times slower. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Check every annotated shape and type of our packages while testing; no cost at run time. The hook must stand before the
+# first import of a package. `float` takes an int too, as for every type checker (PEP 484), which beartype must be told.
+install_import_hook(
+    ["lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("ci")
