@@ -111,19 +111,19 @@ def _show(console: Console, entry: Entry) -> None:
     from lfads_core.plugins.describe import describe_settings, usage
 
     def say(text: str, indent: int = 2) -> None:
-        console.print(Padding(Text(text), (0, 0, 0, indent)))
+        console.print(Padding(Text(text), (0, 0, 0, indent), expand=False))
 
     say(f"{entry.kind} {entry.spec.name}", 0)
     say(entry.spec.summary)
     say(f"from {entry.provider}")
-    for cite in getattr(entry.spec, "cites", ()):
-        say(f"cites {cite}")
+    if cites := getattr(entry.spec, "cites", ()):
+        say(f"cites {', '.join(cites)}")
     rows = list(describe_settings(config)) if (config := getattr(entry.spec, "config", None)) else []
     if rows:
         table = _table("setting", "default", "must be", "unit", "meaning", "tuned")
         for row in rows:
-            default = "null" if row.default is None else str(row.default)
+            default = row.default if isinstance(row.default, str) else json.dumps(row.default, default=str)  # null, true: as in YAML
             table.add_row(*map(Text, (row.path, default, row.rule, row.unit, row.meaning, row.tune)))
-        console.print(Padding(table, (1, 0, 1, 2)))
+        console.print(Padding(table, (1, 0, 1, 2), expand=False))
     say("use:")
     say(usage(entry.kind, entry.spec), 4)

@@ -13,12 +13,14 @@ OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
         "augmentation": ("coordinated-dropout", "sample-validation", "spike-jitter"),
         "readin": ("linear", "pcr"),
         "readout": ("linear", "pcr"),
+        "recipe": ("spikes",),
         "synthetic": ("lorenz",),
+        "metric": ("bits-per-spike", "r2-truth", "velocity"),
     },
     "lfads-plugins-calcium": {
-        "reconstruction": ("zig",),
+        "reconstruction": ("zero-inflated-gamma",),
         "augmentation": ("sbtt",),
-        "recipe": ("radical", "zig"),
+        "recipe": ("zig",),
     },
     "lfads-plugins-emg": {
         "reconstruction": ("gamma",),
