@@ -19,6 +19,7 @@ class Rule:
     holds: Callable[[Any], bool]
 
     def __call__(self, _instance: object, _attribute: attrs.Attribute[Any], value: Any) -> None:
+        """Raise ValueError unless the condition holds."""
         if value is not None and not self.holds(value):
             raise ValueError(f"must be {self.text}, got {value!r}")
 
@@ -64,5 +65,5 @@ def setting(
     """
     metadata: Mapping[str, Any] = {"meaning": meaning, "rule": rule, "unit": unit, "tune": tune, "component": component}
     if isinstance(default, type):
-        return attrs.field(factory=default, validator=[rule] if rule else [], metadata=metadata)
-    return attrs.field(default=default, validator=[rule] if rule else [], metadata=metadata)
+        return attrs.field(factory=default, validator=rule, metadata=metadata)
+    return attrs.field(default=default, validator=rule, metadata=metadata)

@@ -85,7 +85,7 @@ class ComponentsConfig:
     train_augmentations: tuple[Component, ...] = setting(
         (Component("coordinated-dropout"),), "changes to training batches, in this order", component="augmentation", tune="often"
     )
-    infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in this order", component="augmentation")
+    infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component="augmentation")
     loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
 
 
@@ -99,7 +99,7 @@ class OptimConfig:
     weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0))
     clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0))
     decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes")
-    patience: int = setting(6, "epochs without a better smoothed validation cost before the rate decays", rule=at_least(0), unit="epochs", tune="sometimes")
+    patience: int = setting(6, "epochs without a better smoothed validation cost before decay", rule=at_least(0), unit="epochs", tune="sometimes")
     min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
 
 
@@ -133,7 +133,9 @@ class TrainConfig:
 
     epochs: int = setting(1000, "most epochs", rule=at_least(1), unit="epochs")
     minutes: float | None = setting(None, "most wall-clock time of training (null: no limit)", rule=above(0), unit="min")
-    early_stopping: int | None = setting(100, "epochs without a better smoothed validation cost, after the ramps (null: never)", rule=at_least(1), unit="epochs")
+    early_stopping: int | None = setting(
+        100, "epochs without a better smoothed validation cost, after the ramps (null: never)", rule=at_least(1), unit="epochs"
+    )
     smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
     device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"))
@@ -173,7 +175,10 @@ class RunConfig:
     track: TrackConfig = setting(TrackConfig, "tracking")
 
     def rules(self) -> list[str]:
-        """Faults across fields, each with its path."""
+        """Faults across fields, each as ``path: text``.
+
+        A text names in full every field it judges: it is held back while one of those is faulty itself.
+        """
         faults = []
         if any(not 0 <= beta < 1 for beta in self.optim.betas):
             faults.append(f"optim.betas: both must be >= 0 and < 1, got {self.optim.betas!r}")
@@ -182,5 +187,7 @@ class RunConfig:
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
         for name in self.components.loss_order or ():
             if name not in names:
-                faults.append(f"components.loss_order: every name must be a chosen augmentation, got {name!r}")
+                faults.append(
+                    f"components.loss_order: must hold names from components.train_augmentations or components.infer_augmentations, got {name!r}"
+                )
         return faults

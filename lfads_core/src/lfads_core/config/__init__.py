@@ -1,0 +1,1 @@
+"""Settings of a run: their declaration, strict reading, merging and explanation."""

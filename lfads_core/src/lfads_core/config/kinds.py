@@ -1,0 +1,128 @@
+"""What kinds of values settings have: the types a settings class may use, in words, and its fields read once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, Union, runtime_checkable
+
+import attrs
+from attrs import frozen
+
+from lfads_core.config.fields import Rule
+from lfads_core.config.schema import Component
+from lfads_core.errors import PluginError
+from lfads_core.plugins.kinds import Kind
+
+_PLAIN: Mapping[Any, tuple[str, str]] = {
+    bool: ("true or false", "switches (true or false)"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("text", "texts"),
+    Path: ("a path", "paths"),
+    Component: ("a component", "components"),
+    type(None): ("null", "nulls"),
+    Any: ("anything", "values"),
+}
+
+
+@runtime_checkable
+class Specs(Protocol):
+    """What configuration needs of the plugin registry."""
+
+    def get(self, kind: Kind, name: str) -> Any:
+        """The spec of one component; a PluginError lists near misses and what is installed."""
+
+    def find(self, name: str) -> Sequence[tuple[str, Any]]:
+        """Every (kind, spec) of that name."""
+
+
+@frozen
+class Setting:
+    """One field of a settings class, with its type resolved."""
+
+    name: str
+    type: Any
+    attribute: attrs.Attribute[Any]
+
+    @property
+    def component(self) -> Kind | None:
+        """Kind of plugin chosen by this setting, such as ``prior``; None for ordinary values."""
+        kind: Kind | None = self.attribute.metadata.get("component")
+        return kind
+
+    @property
+    def group(self) -> type | None:
+        """The settings class below this one, also where null may turn it off."""
+        return next((t for t in members(self.type) if is_group(t)), None)
+
+    def default(self, siblings: Any = None) -> Any:
+        """The default value, freshly made; ``attrs.NOTHING`` where one must be given."""
+        default: Any = self.attribute.default
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # typed as a function in attrs' stubs
+            return default.factory(siblings) if default.takes_self else default.factory()
+        return default
+
+    def rule(self) -> str:
+        """The condition on the value, in words; empty if there is none."""
+        validator = self.attribute.validator
+        each = getattr(validator, "_validators", (validator,)) if validator else ()  # attrs keeps a list of them in one
+        return " and ".join(v.text if isinstance(v, Rule) else repr(v).strip("<>").removeprefix("Validator for ") for v in each)
+
+
+@cache
+def settings_of(cls: type) -> Mapping[str, Setting]:
+    """The fields of a settings class by name, in order. Raises PluginError if its annotations cannot be resolved."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as err:
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        raise PluginError(f"{where}: types of settings must be known at run time, got: {err}. Import it for real.") from err
+    return {a.name: Setting(a.name, hints[a.name], a) for a in attrs.fields(cls) if a.init}
+
+
+def is_group(t: Any) -> bool:
+    """Whether a type is a settings class: attrs, and not a component chosen by name."""
+    return isinstance(t, type) and attrs.has(t) and t is not Component
+
+
+def members(t: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type alone."""
+    return typing.get_args(t) if typing.get_origin(t) in (Union, types.UnionType) else (t,)
+
+
+def words(t: Any, component: str | None = None) -> str:
+    """A type as a phrase: ``a whole number or null``, ``a list of 2 numbers``."""
+    return " or ".join(_phrase(member, component) for member in members(t))
+
+
+def _phrase(t: Any, component: str | None) -> str:
+    if is_group(t):
+        return "a group of settings"
+    if t is Component and component:
+        return f"the name of a {component}, with its settings if any"
+    if t in _PLAIN:
+        return _PLAIN[t][0]
+    origin, args = typing.get_origin(t), typing.get_args(t)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(a) for a in args)
+    if origin is dict:
+        return f"a mapping from names to {_many(args[1], component)}"
+    if origin is tuple and Ellipsis not in args and len(set(args)) == 1:
+        return f"a list of {len(args)} {_many(args[0], component)}"
+    if origin is tuple and Ellipsis not in args:
+        return "a list of " + ", ".join(words(a, component) for a in args)
+    if origin in (tuple, list):
+        return f"a list of {_many(args[0], component)}"
+    raise PluginError(
+        f"settings cannot be of type {t!r}. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, and null for off."
+    )
+
+
+def _many(t: Any, component: str | None) -> str:
+    if t is Component and component:
+        return f"{component}s by name"
+    return _PLAIN[t][1] if t in _PLAIN else f"entries, each {words(t, component)}"

@@ -1,0 +1,137 @@
+"""One set of settings from all places that may say something: defaults, plugins, files, command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+from lfads_core.config.faults import Fault, Origin, Path, dotted
+from lfads_core.config.kinds import Specs
+from lfads_core.config.merge import merge, plain, put
+from lfads_core.config.places import is_list, slots
+from lfads_core.config.schema import RunConfig
+from lfads_core.config.structure import structure, unstructure
+from lfads_core.config.yaml_io import Layer, parse_value, read_yaml
+from lfads_core.errors import ConfigError, PluginError
+from lfads_core.plugins.kinds import Kind
+
+
+def resolve(files: Sequence[FilePath], plugins: Sequence[str], overrides: Sequence[str], registry: Specs) -> RunConfig:
+    """Settle the settings of a run.
+
+    The defaults come first; then recipes and components by name, in order; then the YAML files, in order; then ``a.b=value``
+    overrides, in order. What comes later wins.
+
+    Raises:
+        ConfigError: one line for each fault, with the place it came from.
+    """
+    stack = _Stack()
+    for name in plugins:
+        stack.add_plugin(name, registry)
+    for path in files:
+        stack.add_file(path)
+    for text in overrides:
+        stack.add_override(text)
+    return structure(stack.data, registry, origins=stack.origins, earlier=stack.faults)
+
+
+class _Stack:
+    """Settings so far, where each came from, and what could not be added."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = unstructure(RunConfig())
+        self.origins: dict[Path, Origin] = {}
+        self.faults: list[Fault] = []
+
+    def add(self, layer: Layer) -> None:
+        self.data = merge(self.data, layer.data)
+        self.note(layer.origins, _replaced(layer.data))
+
+    def note(self, origins: Mapping[Path, Origin], replaced: Iterable[Path]) -> None:
+        gone = set(replaced)
+        kept = {path: origin for path, origin in self.origins.items() if not any(path[:n] in gone for n in range(1, len(path) + 1))}
+        self.origins = {**kept, **origins}
+
+    def add_file(self, path: FilePath) -> None:
+        try:
+            self.add(read_yaml(path))
+        except ConfigError as err:
+            self.faults.append(Fault((), str(err)))
+
+    def add_plugin(self, name: str, registry: Specs) -> None:
+        try:
+            found = cast("dict[Kind, Any]", dict(registry.find(name)))
+        except PluginError as err:
+            self.faults.append(Fault((), str(err), Origin("--plugin")))
+            return
+        if "recipe" in found:  # a recipe is what its name means first; it names components of the same name itself
+            settings = plain(found["recipe"].settings)
+            self.add(Layer(settings, _spread(settings, Origin(f"recipe {name}"))))
+        elif len(found) == 1 or found.keys() == {"readin", "readout"}:
+            for kind in found:
+                self.add_component(kind, name)
+        else:
+            self.ask(list(found), name)
+
+    def add_component(self, kind: Kind, name: str) -> None:
+        first, *others = slots(kind)
+        if others and not is_list(first):
+            self.ask([kind], name)
+            return
+        value: Any = {"name": name}
+        way, path = [str(part) for part in first.path], first.path
+        if is_list(first):
+            before = _at(self.data, path)
+            before = before if isinstance(before, list) else []
+            if any(isinstance(item, dict) and item.get("name") == name for item in before):
+                return
+            value, path = [*before, value], (*path, len(before))
+        self.data = put(self.data, way, value)
+        self.note({path: Origin(f"--plugin {name}")}, [path])
+
+    def ask(self, kinds: Sequence[Kind], name: str) -> None:
+        options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for kind in kinds for place in slots(kind)]
+        text = f"must have one place, got a {' and a '.join(kinds)}. Say which: {' or '.join(options)}"
+        self.faults.append(Fault((), text, Origin(f"--plugin {name}")))
+
+    def add_override(self, text: str) -> None:
+        key, equals, written = (part.strip() for part in text.partition("="))
+        way = key.split(".")
+        origin = Origin("--set")
+        if not equals or not all(way) or not written:
+            self.faults.append(Fault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
+            return
+        try:
+            value = parse_value(written, f"--set: {key}")
+            self.data = put(self.data, way, value)
+        except ConfigError as err:
+            self.faults.append(Fault((), str(err)))
+            return
+        path = tuple(int(part) if part.isdecimal() else part for part in way)
+        self.note({path: origin}, _replaced(value, path))
+
+
+def _at(data: Any, path: Path) -> Any:
+    """What stands at ``path``, or None."""
+    for part in path:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data
+
+
+def _spread(settings: Any, origin: Origin, path: Path = ()) -> dict[Path, Origin]:
+    """The same origin for everything in ``settings``."""
+    found = {path: origin} if path else {}
+    pairs = settings.items() if isinstance(settings, dict) else enumerate(settings) if isinstance(settings, list) else ()
+    for key, value in pairs:
+        found |= _spread(value, origin, (*path, key))
+    return found
+
+
+def _replaced(data: Any, path: Path = ()) -> Iterator[Path]:
+    """Where ``data`` holds no mapping: what it is laid on is gone there, with everything below."""
+    if not isinstance(data, Mapping):
+        yield path
+        return
+    for key, value in data.items():
+        yield from _replaced(value, (*path, key))

@@ -1,0 +1,84 @@
+"""Putting settings from several places on top of each other, as plain data.
+
+Mappings merge key by key, lists replace, and naming a different component replaces its settings along with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from lfads_core.config.kinds import members, settings_of
+from lfads_core.config.schema import Component, RunConfig
+from lfads_core.errors import ConfigError
+
+
+@frozen
+class Shape:
+    """What the schema says about a place: a group, a component, a list of components, or none of these."""
+
+    group: type | None = None
+    component: bool = False
+    items: bool = False
+
+    def below(self, key: str) -> Shape:
+        """The shape one key further down."""
+        if self.items:
+            return Shape(component=True)
+        setting = settings_of(self.group).get(key) if self.group else None
+        if setting is None:
+            return Shape()
+        single = setting.component is not None and Component in members(setting.type)
+        return Shape(setting.group, component=single, items=setting.component is not None and not single)
+
+
+ROOT = Shape(RunConfig)
+
+
+def merge(under: Any, over: Any, shape: Shape = ROOT) -> Any:
+    """Lay ``over`` on ``under``; neither is changed."""
+    if shape.component:
+        under, over = _named(under), _named(over)
+    if shape.items and isinstance(over, list | tuple):
+        return [plain(_named(item)) for item in over]
+    if not isinstance(over, Mapping):
+        return plain(over)
+    if not isinstance(under, Mapping) or (shape.component and over.get("name", under.get("name")) != under.get("name")):
+        under = {}
+    return {**under, **{key: merge(under.get(key), value, shape.below(key)) for key, value in over.items()}}
+
+
+def put(under: Any, way: Sequence[str], value: Any, shape: Shape = ROOT) -> Any:
+    """Lay ``value`` on the place that ``way`` leads to; a number leads into a list.
+
+    Raises:
+        ConfigError: the list there has no such entry.
+    """
+    if not way:
+        return merge(under, value, shape)
+    key, rest = way[0], way[1:]
+    if isinstance(under, list):
+        if not key.isdecimal() or int(key) >= len(under):
+            last = f"from 0 to {len(under) - 1}" if under else "but the list is empty"
+            raise ConfigError(f"must lead to an entry by its number, {last}, got {key!r}")
+        i = int(key)
+        return [*under[:i], put(under[i], rest, value, shape.below(key)), *under[i + 1 :]]
+    if shape.component:
+        under = _named(under)
+    below = under.get(key) if isinstance(under, Mapping) else None
+    return merge(under, {key: put(below, rest, value, shape.below(key))}, shape)
+
+
+def plain(value: Any) -> Any:
+    """A copy in mappings, lists and scalars; recipes may be written with tuples."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value

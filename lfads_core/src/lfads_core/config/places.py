@@ -1,0 +1,54 @@
+"""Where settings live: every path of a settings class, and the slots that components of a kind can take."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cache
+
+from attrs import frozen
+
+from lfads_core.config.faults import Path, dotted
+from lfads_core.config.kinds import Setting, members, settings_of
+from lfads_core.config.schema import Component, RunConfig
+from lfads_core.plugins.kinds import Kind
+
+
+@frozen
+class Place:
+    """One setting or group, and the way to it."""
+
+    path: Path
+    setting: Setting
+
+
+@cache
+def places(cls: type = RunConfig) -> tuple[Place, ...]:
+    """Every setting and group of a settings class, in order; groups that null may turn off are entered too."""
+    return tuple(_walk(cls, ()))
+
+
+def _walk(cls: type, path: Path) -> Iterator[Place]:
+    for name, setting in settings_of(cls).items():
+        yield Place((*path, name), setting)
+        if setting.group:
+            yield from _walk(setting.group, (*path, name))
+
+
+def elsewhere(cls: type, key: str, cutoff: float = 1.0) -> list[str]:
+    """Dotted paths whose last part is ``key``, or looks like it from a similarity of ``cutoff`` on; at most three."""
+    by_name: dict[str, list[str]] = {}
+    for place in places(cls):
+        by_name.setdefault(str(place.path[-1]), []).append(dotted(place.path))
+    found = [path for name in difflib.get_close_matches(key, by_name, n=3, cutoff=cutoff) for path in by_name[name]]
+    return found[:3]
+
+
+def slots(kind: Kind) -> list[Place]:
+    """The settings that choose a component of this kind."""
+    return [place for place in places() if place.setting.component == kind]
+
+
+def is_list(place: Place) -> bool:
+    """Whether a slot takes any number of components."""
+    return Component not in members(place.setting.type)
