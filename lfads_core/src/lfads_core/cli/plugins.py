@@ -126,4 +126,5 @@ def _show(console: Console, entry: Entry) -> None:
             table.add_row(*map(Text, (row.path, default, row.rule, row.unit, row.meaning, row.tune)))
         console.print(Padding(table, (1, 0, 1, 2), expand=False))
     say("use:")
-    say(usage(entry.kind, entry.spec), 4)
+    for line in usage(entry.kind, entry.spec).splitlines():  # never wrapped, so that it can be pasted
+        console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

@@ -96,7 +96,7 @@ def _rule(field: attrs.Attribute[Any]) -> str:
     rule = field.metadata.get("rule")
     if rule is not None:
         return str(rule.text)
-    return "" if field.metadata or field.validator is None else repr(field.validator).strip("<>")
+    return "" if field.metadata or field.validator is None else repr(field.validator).strip("<>").removeprefix("Validator for ")
 
 
 def _default(field: attrs.Attribute[Any]) -> Any:

@@ -210,6 +210,14 @@ class Registry:
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
                 self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
 
+    def shield(self, kind: Kind, name: str, call: Callable[[], T]) -> T | None:
+        """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
+        try:
+            return call()
+        except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
+            self._warn(self.owner(kind, name), f"the {kind} {name!r} failed and the run goes on ({one_line(err)})")
+            return None
+
     def _warn(self, provider: Provider, text: str) -> None:
         if provider not in self._warned:
             self._warned.add(provider)

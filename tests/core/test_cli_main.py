@@ -1,0 +1,115 @@
+"""The `lfads` command as such: errors in one message, exit codes, commands imported only when invoked."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from types import ModuleType
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from lfads_core import __version__
+from lfads_core.cli.lazy import LazyGroup
+from lfads_core.cli.main import COMMANDS, cli
+from lfads_core.errors import DataError
+
+
+@click.command()
+@click.argument("what")
+def raising(what: str) -> None:
+    """Raise as told."""
+    raise {"user": DataError("a.h5: 'train_encod_data' is missing. Add it."), "ctrl-c": KeyboardInterrupt(), "bug": ZeroDivisionError("ours")}[what]
+
+
+@pytest.fixture
+def group(monkeypatch):
+    module = ModuleType("fake_commands.boom")
+    module.command = raising
+    monkeypatch.setitem(sys.modules, "fake_commands", ModuleType("fake_commands"))
+    monkeypatch.setitem(sys.modules, "fake_commands.boom", module)
+    table = {"boom": "Raise.", "wrong": "Not a command."}
+    monkeypatch.setitem(sys.modules, "fake_commands.wrong", ModuleType("fake_commands.wrong"))
+    sys.modules["fake_commands.wrong"].command = print
+    return LazyGroup(
+        "lfads", package="fake_commands", table=table, params=[click.Option(["--debug"], is_flag=True, expose_value=False)], callback=lambda: None
+    )
+
+
+def test_an_error_of_the_user_is_one_message_and_exit_code_2(group):
+    result = CliRunner().invoke(group, ["boom", "user"])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "error: a.h5: 'train_encod_data' is missing. Add it.\n")
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "boom", "user"], ["boom", "--debug", "user"], ["boom", "user", "--debug"]])
+def test_debug_anywhere_keeps_the_traceback(group, arguments):
+    result = CliRunner().invoke(group, arguments)
+    assert isinstance(result.exception, DataError)
+
+
+def test_debug_after_a_double_dash_is_an_argument(group):
+    result = CliRunner().invoke(group, ["boom", "--", "--debug"])
+    assert isinstance(result.exception, KeyError)
+
+
+def test_ctrl_c_is_exit_code_130(group):
+    result = CliRunner().invoke(group, ["boom", "ctrl-c"])
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_bug_keeps_its_traceback_without_debug(group):
+    assert isinstance(CliRunner().invoke(group, ["boom", "bug"]).exception, ZeroDivisionError)
+
+
+def test_a_module_whose_command_is_no_click_command_is_named(group):
+    result = CliRunner().invoke(group, ["wrong"])
+    assert str(result.exception) == f"fake_commands.wrong: 'command' must be a click command, got {print!r}"
+
+
+def test_an_unknown_command_names_the_near_one_and_all():
+    result = CliRunner().invoke(cli, ["rnu"])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"Error: no command named 'rnu'. Did you mean 'run'? Commands: {', '.join(COMMANDS)}."
+
+
+def test_an_unknown_option_is_a_usage_error():
+    result = CliRunner().invoke(cli, ["--verbos"])
+    assert result.exit_code == 2
+    assert "No such option" in result.stderr  # click's own words, which change with its version
+
+
+def test_help_lists_every_command_in_the_order_of_work_with_one_line():
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=200).stdout
+    places = [text.index(f"\n  {name}  ") for name in COMMANDS]
+    assert places == sorted(places)
+    for line in COMMANDS.values():
+        assert line in text
+
+
+def test_completion_offers_commands_without_importing_them():
+    before = set(sys.modules)
+    with cli.make_context("lfads", [], resilient_parsing=True) as ctx:
+        assert [item.value for item in cli.shell_complete(ctx, "p")] == ["plugins"]
+        assert "--debug" in [item.value for item in cli.shell_complete(ctx, "--")]
+    assert not {m for m in set(sys.modules) - before if m.startswith("lfads_core.cli.")}
+
+
+def test_the_version_is_told():
+    assert CliRunner().invoke(cli, ["--version"]).stdout == f"lfads, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_exists_and_has_help(name):
+    command = importlib.import_module(f"lfads_core.cli.{name}").command
+    assert isinstance(command, click.Command)
+    assert command.help
+
+
+@pytest.mark.parametrize("arguments", [["-m", "lfads_core.cli.main"], ["-m", "lfads_core.cli.main", "plugins", "show", "no-such-thing"]])
+def test_the_module_runs_as_a_script(arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(("Usage: lfads", "error: no plugin named 'no-such-thing'."))
