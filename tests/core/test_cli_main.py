@@ -33,9 +33,7 @@ def group(monkeypatch):
     table = {"boom": "Raise.", "wrong": "Not a command."}
     monkeypatch.setitem(sys.modules, "fake_commands.wrong", ModuleType("fake_commands.wrong"))
     sys.modules["fake_commands.wrong"].command = print
-    return LazyGroup(
-        "lfads", package="fake_commands", table=table, params=[click.Option(["--debug"], is_flag=True, expose_value=False)], callback=lambda: None
-    )
+    return LazyGroup("lfads", package="fake_commands", table=table, params=[click.Option(["--debug"], is_flag=True)], callback=lambda **_: None)
 
 
 def test_an_error_of_the_user_is_one_message_and_exit_code_2(group):
