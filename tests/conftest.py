@@ -25,6 +25,7 @@ settings.register_profile("ci", derandomize=True, deadline=None, database=None, 
 settings.load_profile("ci")
 
 _ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_ROOT / "tests"))  # so that tests can say `from oracle.lfads_numpy import run`
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,13 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("no folder 'shared' beside the repository: it holds the recordings and the published fixtures")
     return path
+
+
+@pytest.fixture(scope="session")
+def own_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with our own parity files, made by the NumPy oracle when first asked for (about 10 s)."""
+    from oracle.make_fixtures import make_all
+
+    folder = tmp_path_factory.mktemp("own_fixtures")
+    make_all(folder)
+    return folder

@@ -1,6 +1,7 @@
-"""Reading a parity file into a ``Case``."""
+"""Reading and writing parity files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,13 @@ def case_from(attributes: dict[str, Any], data: dict[str, Array]) -> Case:
         masks=group(data, "masks"),
         cd_rate=float(attributes.get("cd_rate", 0.0)),
     )
+
+
+def write(path: Path, data: Mapping[str, Array], attributes: Mapping[str, Any]) -> Path:
+    """One file: data sets by path, attributes with lists and mappings as JSON."""
+    with h5py.File(path, "w") as file:
+        for name, value in data.items():
+            file.create_dataset(name, data=np.asarray(value))
+        for name, value in attributes.items():
+            file.attrs[name] = json.dumps(value) if isinstance(value, list | dict) else value
+    return path

@@ -84,8 +84,8 @@ RECIPES = (
     Recipe(name="i2_studentt_sampled", note="sample = loc + scale * normal * sqrt(df / chi2)", config=STUDENT_T, sampled=True),
     Recipe(name="l_sampled_fixed_eps", note="samples decoded, external input", config={"ext_input_dim": 2}, sampled=True),
     Recipe(name="l2_sampled_mvn_co_prior", note="samples decoded", config={"ci_lag": 0, "co_prior": NORMAL_CO}, sampled=True),
-    Recipe(name="m_cell_clip", note="many states at the clip", config={"cell_clip": 0.5}, spread=2.0),
-    Recipe(name="m2_cell_clip_sampled", note="many states at the clip", config={"cell_clip": 0.5}, spread=2.0, sampled=True),
+    Recipe(name="m_cell_clip", note="many states at the clip", config={"cell_clip": 0.5}, spread=3.0),
+    Recipe(name="m2_cell_clip_sampled", note="many states at the clip", config={"cell_clip": 0.5}, spread=3.0, sampled=True),
     Recipe(
         name="q_dropout_given_masks",
         note="0/1 keep masks; kept values divided by 0.7; con_input = [ci forward, ci backward, previous factors]",

@@ -122,8 +122,4 @@ def model_weights(rng: np.random.Generator, config: Mapping[str, Any], channels:
 
 def frozen(weights: Mapping[str, Array], *, readin_frozen: bool = False) -> list[str]:
     """Names that get no gradient: recurrent biases, normal priors' variances, and read-ins where asked."""
-    return [
-        name
-        for name in weights
-        if name.endswith((".bias_hh", "_prior.logvar")) or (readin_frozen and name.startswith("readin."))
-    ]
+    return [name for name in weights if name.endswith((".bias_hh", "_prior.logvar")) or (readin_frozen and name.startswith("readin."))]
