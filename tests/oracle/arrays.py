@@ -7,10 +7,12 @@ the comparison looks at the real part only.
 Axes: any array may carry extra axes in front (one entry per moved weight). The axes with a meaning are counted from the end.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64] | NDArray[np.complex128]
+Array = NDArray[Any]  # float64, or complex128 while differentiating; whole numbers in a few given arrays
 
 
 def sigmoid(x: Array) -> Array:

@@ -53,7 +53,7 @@ def speed(rng: np.random.Generator) -> dict[str, Array]:
 def velocity(rng: np.random.Generator) -> dict[str, Array]:
     """Behaviour that is nearly linear in the rates, with a few missing bins; two masks that split the trials."""
     readout = rng.normal(size=(CHANNELS, 2))
-    out = {}
+    out: dict[str, Array] = {}
     for part in ("train", "eval"):
         rates = rng.normal(size=(TRIALS, BINS, CHANNELS))
         behaviour = rates @ readout + 0.3 * rng.normal(size=(TRIALS, BINS, 2))

@@ -1,6 +1,8 @@
 """Our own parity files: laid out as the published ones, reproducible, and each showing what it is there for."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import h5py
@@ -50,6 +52,12 @@ def _folders(tmp_path):
         folder = tmp_path / str(i)
         folder.mkdir()
         yield folder, seed
+
+
+def test_the_oracle_loads_neither_torch_nor_our_packages(root):
+    code = "import sys, oracle.make_fixtures; print(sorted({m.split('.')[0] for m in sys.modules if m.startswith(('torch', 'lfads'))}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root / "tests", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", NAMES)
