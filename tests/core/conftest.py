@@ -7,7 +7,10 @@ import textwrap
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 
@@ -40,3 +43,25 @@ def install(site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return module
 
     return put
+
+
+@pytest.fixture
+def write_recording(tmp_path: Path) -> Callable[..., Path]:
+    """Write arrays by key to an HDF5 file; ``write_recording("a.h5", {"train_encod_data": ...}, bin_ms=5.0)`` returns its path."""
+
+    def write(name: str, arrays: dict[str, Any], **attributes: Any) -> Path:
+        path = tmp_path / name
+        with h5py.File(path, "w") as file:
+            for key, values in arrays.items():
+                file.create_dataset(key, data=values)
+            file.attrs.update(attributes)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def counts() -> dict[str, np.ndarray]:
+    """Arrays of a small, faultless recording: 12 + 10 trials, 5 bins, 3 channels of counts."""
+    rng = np.random.default_rng(7)
+    return {f"{split}_encod_data": rng.poisson(1.0, (trials, 5, 3)).astype(np.float32) for split, trials in (("train", 12), ("valid", 10))}

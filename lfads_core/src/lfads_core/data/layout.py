@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,7 @@ from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
 
 
+@runtime_checkable
 class Source(Protocol):
     """An array that may still be on disk; its shape and type are known before it is read."""
 
@@ -58,6 +59,20 @@ def session_from_arrays(
     return build_session(name, sources, attributes or {}, where=f"session '{name}'", dtype=dtype)
 
 
+def rebuild_session(session: Session, *, name: str, path: Path, dtype: DTypeLike, required: Collection[str]) -> Session:
+    """Hold a session that came from elsewhere, such as a plugin's reader, to the same rules as a file."""
+    arrays = dict(session.arrays)
+    for split_name, split in session.splits.items():
+        arrays[f"{split_name}_encod_data"] = split.encod
+        if split.recon is not split.encod:
+            arrays[f"{split_name}_recon_data"] = split.recon
+        if split.external.shape[-1]:
+            arrays[f"{split_name}_ext_input"] = split.external
+        arrays.update({f"{split_name}_{key}": values for key, values in split.extras.items()})
+    sources = {key: _InMemory(values) for key, values in arrays.items()}
+    return build_session(name, sources, session.attributes, where=str(path), path=path, dtype=dtype, required=required)
+
+
 def build_session(
     name: str,
     sources: Mapping[str, Source],
@@ -92,7 +107,8 @@ def _missing(split: str, keys: Collection[str], *, recon_only: bool) -> str:
     wanted = f"{split}_encod_data"
     if recon_only:
         return f"'{wanted}' must be there beside '{split}_recon_data', found none. The encoders need something to read: add it."
-    near = difflib.get_close_matches(wanted, keys, n=2, cutoff=0.75)
+    taken = {f"{other}_{what}" for other in SPLITS for what in ("encod_data", "recon_data")}  # right where they are
+    near = difflib.get_close_matches(wanted, set(keys) - taken, n=2, cutoff=0.75)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     shown = sorted(keys)[:20]
     more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""

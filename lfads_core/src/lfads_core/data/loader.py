@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from lfads_core.data.session import Split
 from lfads_core.errors import ConfigError, DataError
 
 
+@runtime_checkable
 class TrialSource(Protocol):
     """Trials of one session that can be taken by row, wherever they are kept."""
 

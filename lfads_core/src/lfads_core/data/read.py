@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lfads_core.data.hdf5 import SUFFIXES, read_hdf5
+from lfads_core.data.layout import rebuild_session
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins.registry import Registry
@@ -68,10 +68,7 @@ def read_session(
         raise DataError(
             f"{path}: the reader '{reader.name}' must return a session, but failed with {type(err).__name__}: {err}. Mend the file or the plugin."
         ) from err
-    for split in required:
-        if split not in session.splits:
-            raise DataError(f"{path}: must have the split '{split}', but the reader '{reader.name}' found {', '.join(session.splits) or 'none'}.")
-    return dataclasses.replace(session, name=session_name(path), path=path)
+    return rebuild_session(session, name=session_name(path), path=path, dtype=dtype, required=required)
 
 
 def session_name(path: Path) -> str:
@@ -106,11 +103,9 @@ def _expand(pattern: Path, readers: tuple[DataReaderSpec, ...]) -> list[Path]:
             raise DataError(f"{pattern}: must hold a recording ({', '.join(f'*{s}' for s in SUFFIXES)}), found {_listing(pattern)}. Name a file.")
         return files
     if set("*?[") & set(str(pattern)):
-        files = [
-            p
-            for p in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-            if not p.is_dir() or _reader_for(p, readers) is not None
-        ]
+        found = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+        visible = [p for p in found if not p.name.startswith(".") or pattern.name.startswith(".")]  # as shells have it
+        files = [p for p in visible if p.is_file() or _reader_for(p, readers) is not None]
         if not files:
             raise DataError(f"{pattern}: must match at least one file, matched none. Check the folder and the ending.")
         return files
