@@ -15,7 +15,7 @@ from lfads_core.errors import NumericsError
 from lfads_plugins_std.lorenz import advance, expected_counts, generate_lorenz, lorenz_flow, trajectories
 from lfads_plugins_std.lorenz_settings import LorenzConfig, train_trials
 
-SMALL = LorenzConfig(conditions=5, trials_per_condition=10, bins=30, channels=7)
+SMALL = LorenzConfig(conditions=5, trials_per_condition=10, bins=30, channels=7, burn_in=5.0)
 
 
 @pytest.fixture(scope="module")

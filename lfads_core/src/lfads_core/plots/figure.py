@@ -1,0 +1,112 @@
+"""The one door to matplotlib: figures without pyplot or any other global state, one look for all, saved in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from lfads_core.errors import LfadsError
+from lfads_core.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#222222"
+SOFT = "#8a8a8a"
+BLUE = "#0072b2"
+ORANGE = "#d55e00"
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", SOFT, "#000000")
+"""Okabe and Ito's colours, told apart by colour-blind readers too; the order is ours, and grey stands for their pale yellow."""
+
+HEAT = "cividis"
+"""Colour map of rates: even in lightness, the same to colour-blind readers."""
+
+MISSING = "#f6d3c0"
+"""Where nothing was observed."""
+
+DPI = 130
+_SMALL, _NORMAL, _LARGE = 7.5, 8.5, 11.0
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """Make an empty figure, in inches, that fits its parts together by itself.
+
+    Raises:
+        LfadsError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as err:
+        raise LfadsError('plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]"') from err
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06), facecolor="white")
+    if title:
+        figure.suptitle(title, fontsize=_LARGE, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Give axes the common look: small type, no box, labels with units."""
+    ax.set_title(title, fontsize=_NORMAL, color=INK, loc="left")
+    ax.set_xlabel(x, fontsize=_SMALL, color=INK)
+    ax.set_ylabel(y, fontsize=_SMALL, color=INK)
+    ax.tick_params(which="both", labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_linewidth(0.6)
+
+
+def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
+    """Name the lines, without a frame; ``above`` puts the names beside the title, clear of the lines."""
+    if above:
+        placement = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 4, "columnspacing": 1.2, **placement}
+    ax.legend(fontsize=_SMALL, frameon=False, handlelength=1.6, borderaxespad=0.2, labelcolor=INK, **placement)
+
+
+def shades(values: Real[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
+    """Colours of the heat map from dark to light, by rank."""
+    from matplotlib import colormaps
+
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    colours: np.ndarray = colormaps[HEAT](ranks / max(1, len(values) - 1))
+    return colours
+
+
+def colour_map(name: str) -> Any:
+    """Return a colour map in which NaN has a colour of its own."""
+    from matplotlib import colormaps
+
+    return colormaps[name].with_extremes(bad=MISSING)
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a line of small text into the upper left corner."""
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, fontsize=_SMALL, color=INK, va="top", ha="left")
+
+
+def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
+    """Explain the colours of an image."""
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
+    bar.set_label(label, fontsize=_SMALL, color=INK)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG of 256 colours in one step: the file appears whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image  # comes with matplotlib
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        picture.quantize(256, dither=Image.Dither.NONE).save(temporary, format="png", optimize=True, dpi=(DPI, DPI))
+    return path

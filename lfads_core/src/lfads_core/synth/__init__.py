@@ -1,0 +1,1 @@
+"""Synthetic data: files whose true rates are known. The generators themselves come from plugins."""

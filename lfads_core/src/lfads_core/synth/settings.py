@@ -1,0 +1,37 @@
+"""Settings of a generator from ``key=value`` texts, as strict as those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lfads_core.config.faults import Fault, Origin, Path
+from lfads_core.config.kinds import Specs
+from lfads_core.config.structure import structure_as
+from lfads_core.config.yaml_io import parse_value
+from lfads_core.errors import ConfigError
+from lfads_core.plugins.specs import SyntheticSpec
+
+_ORIGIN = Origin("--set")
+
+
+def synthetic_settings(spec: SyntheticSpec, overrides: Sequence[str], registry: Specs) -> Any:
+    """Build the generator's settings; what is not given takes its default, and the last of equal keys wins.
+
+    Raises:
+        ConfigError: one line for each fault.
+    """
+    data: dict[str, Any] = {}
+    origins: dict[Path, Origin] = {}
+    faults: list[Fault] = []
+    for text in overrides:
+        key, equals, written = (part.strip() for part in text.partition("="))
+        if not equals or not key or not written:
+            faults.append(Fault((), f"must be KEY=VALUE such as bins=100, got {text!r}", _ORIGIN))
+            continue
+        try:
+            data[key] = parse_value(written, f"--set: {key}")
+        except ConfigError as err:
+            faults.append(Fault((), str(err)))
+        origins[(key,)] = _ORIGIN
+    return structure_as(spec.config, data, registry, origins=origins, earlier=faults)
