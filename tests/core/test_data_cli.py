@@ -107,25 +107,49 @@ PLUGIN = """
     from types import SimpleNamespace
 
     from lfads_core.plugins.hookspecs import hookimpl
-    from lfads_core.plugins.specs import NoSettings, RecipeSpec, ReconstructionSpec
+    from lfads_core.plugins.specs import AugmentationSpec, NoSettings, RecipeSpec, ReconstructionSpec
 
     @hookimpl
     def lfads_reconstructions():
         yield ReconstructionSpec(name="strict", summary="Positive", config=NoSettings, build=lambda s, n: SimpleNamespace(support="positive"))
 
     @hookimpl
+    def lfads_augmentations():
+        yield AugmentationSpec(name="skip-gaps", summary="Gaps are no data", config=NoSettings, build=build_skip_gaps)
+
+    @hookimpl
     def lfads_recipes():
-        components = {"reconstruction": {"name": "strict"}, "train_augmentations": ["sbtt"]}
+        components = {"reconstruction": {"name": "strict"}, "train_augmentations": ["skip-gaps"], "infer_augmentations": ["skip-gaps"]}
         yield RecipeSpec(name="gaps", summary="Gaps", settings={"components": components, "data": {"batch_size": 8}})
+
+    def build_skip_gaps(settings):
+        from lfads_core.components import AbstractAugmentation
+
+        class SkipGaps(AbstractAugmentation):
+            name = "skip-gaps"
+            observes_missing = True
+
+            def augment(self, batch, noise):
+                return batch
+
+        return SkipGaps()
 """
 
 
-def test_a_plugin_decides_what_the_data_must_be(install, write_recording, counts):
+@pytest.fixture
+def plugin(install, monkeypatch):
+    """The plugin above, beside the standard components that a run is made of."""
     install("strict", PLUGIN)
+    monkeypatch.setenv("LFADS_PLUGINS", "strict,std")
+
+
+def test_a_plugin_decides_what_the_data_must_be(plugin, write_recording, counts):
     values = {key: array + 1 for key, array in counts.items()}
     values["train_encod_data"][0, 0, 0] = np.nan
     path = write_recording("a.h5", values)
-    assert check(path, "--plugin", "gaps").exit_code == 0
+    result = check(path, "--plugin", "gaps")
+    assert result.exit_code == 0
+    assert "NaN" not in result.stdout
     result = check(path, "--plugin", "strict", "--batch-size", 8)
     assert result.exit_code == 2
     assert f"error: {path}: 'train_recon_data' must have no missing values, got NaN in 1 of 180 values." in result.stdout
@@ -134,8 +158,7 @@ def test_a_plugin_decides_what_the_data_must_be(install, write_recording, counts
     assert "'train_recon_data' must hold values > 0, got" in result.stdout
 
 
-def test_a_plugin_that_is_not_there_is_one_line(install, write_recording, counts):
-    install("strict", PLUGIN)
+def test_a_plugin_that_is_not_there_is_one_line(plugin, write_recording, counts):
     result = check(write_recording("a.h5", counts), "--plugin", "gap")
     assert result.exit_code == 2
-    assert result.stderr == "error: no plugin named 'gap'. Did you mean 'gaps'? Installed: gaps, strict.\n"
+    assert re.fullmatch(r"error: --plugin: no plugin named 'gap'\. Did you mean 'gaps'\? Installed: .*, strict, student-t\.\n", result.stderr)

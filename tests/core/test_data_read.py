@@ -135,5 +135,5 @@ def test_a_reader_s_own_error_is_passed_on(registry, tmp_path, counts):
 def test_what_a_reader_returns_must_fit_together_like_a_file(registry, tmp_path):
     path = tmp_path / "b.npz"
     np.savez(path, raw=np.ones((4, 5, 3)))
-    text = f"{path}: 'train_encod_data' must not have more bins than 'train_recon_data', got 5 and 4. Cut the input, or reconstruct all bins that are read."
-    refused([path], text, registry)
+    text = "'train_encod_data' must not have more bins than 'train_recon_data', got 5 and 4. Cut the input, or reconstruct all bins that are read."
+    refused([path], f"{path}: {text}", registry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from lfads_core.config.schema import Component
     from lfads_core.data.checks import Problem
     from lfads_core.data.summary import ArraySummary, SessionSummary
+    from lfads_core.plugins.kinds import Kind
     from lfads_core.plugins.registry import Registry
 
 _WIDTH_OF_A_PIPE = 160
@@ -51,14 +53,13 @@ def check(  # click hands over every option
     FILE is an HDF5 file, a folder or a pattern such as 'data/*.h5'. The exit code is 2 when something must be mended, 0 when there
     are only warnings and notes.
     """
-    from lfads_core.config.schema import DataConfig
     from lfads_core.data.checks import check_summaries
     from lfads_core.plugins.registry import Registry
 
     registry = Registry.from_installed()
     wishes = _wishes(registry, plugins)
     wishes["support"] = support or wishes["support"]
-    wishes["batch_size"] = batch_size or wishes["batch_size"] or DataConfig().batch_size
+    wishes["batch_size"] = batch_size or wishes["batch_size"]
     sessions, problems = _look(files, registry)
     groups = [[s] for s in sessions] if separately else [sessions]
     problems += [problem for group in groups for problem in check_summaries(group, **wishes)]
@@ -89,33 +90,26 @@ def _look(files: Sequence[str], registry: Registry) -> tuple[list[SessionSummary
 
 
 def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
-    """Say what the chosen plugins ask of data: kind of values, whether NaN may be there, trials in a step.
+    """Say what a run with these plugins asks of data: kind of values, whether NaN may be there, trials in a step.
 
-    Later plugins win over earlier ones. Nothing chosen asks for nothing.
+    Without plugins only the trials in a step are settled.
     """
-    wishes: dict[str, Any] = {"support": None, "observes_missing": None, "batch_size": None}
-    for name in plugins:
-        for kind, spec in registry.find(name):
-            settings: Mapping[str, Any] = getattr(spec, "settings", {}) if kind == "recipe" else {}
-            components = settings.get("components", {})
-            reconstruction = name if kind == "reconstruction" else _name_of(components.get("reconstruction"))
-            augmentations = [name] if kind == "augmentation" else [_name_of(a) for a in components.get("train_augmentations", ())]
-            if reconstruction is not None:
-                wishes["support"] = _support_of(registry, reconstruction)
-            wishes["observes_missing"] = bool(wishes["observes_missing"]) or "sbtt" in augmentations
-            wishes["batch_size"] = settings.get("data", {}).get("batch_size", wishes["batch_size"])
-    return wishes
+    from lfads_core.config.load import resolve
+    from lfads_core.config.schema import RunConfig
 
+    if not plugins:
+        return {"support": None, "observes_missing": None, "batch_size": RunConfig().data.batch_size}
+    config = resolve((), plugins, (), registry)
 
-def _name_of(component: Any) -> str | None:
-    """Name of a component given as ``name`` or ``{"name": name, ...}``."""
-    found = component.get("name") if isinstance(component, Mapping) else component
-    return found if isinstance(found, str) else None
+    def built(kind: Kind, component: Component, *context: int) -> Any:
+        spec: Any = registry.get(kind, component.name)
+        return spec.build(component.settings, *context)
 
-
-def _support_of(registry: Registry, name: str) -> str:
-    spec = registry.get("reconstruction", name)
-    return spec.build(spec.config(), 1).support
+    chosen = config.components
+    support = built("reconstruction", chosen.reconstruction, 1).support
+    stacks = (chosen.train_augmentations, chosen.infer_augmentations)  # training and validation both have to cope with NaN
+    observing = all(any(built("augmentation", part).observes_missing for part in stack) for stack in stacks)
+    return {"support": support, "observes_missing": observing, "batch_size": config.data.batch_size}
 
 
 def _plain(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> dict[str, Any]:
