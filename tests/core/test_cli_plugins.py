@@ -77,6 +77,10 @@ def test_list_shows_kind_name_summary_and_provider(install):
     assert "listens to lfads_run_started: camping 0.7 (entry point 'camping')" in result.stdout
 
 
+def test_the_help_documents_the_variable():
+    assert "LFADS_PLUGINS=std,calcium; empty loads none" in " ".join(plugins("--help").stdout.split())
+
+
 def test_list_ends_with_what_is_wrong_and_still_succeeds(install):
     install("camping", PLUGIN)
     install("hiking", PLUGIN, version="2.0")

@@ -235,6 +235,17 @@ def test_ctrl_c_during_a_notification_is_not_swallowed():
         registry.notify("lfads_epoch_ended", run=None, epoch=1, row={})
 
 
+def test_a_failing_metric_gives_none_and_one_warning(caplog):
+    registry = Registry.from_plugins({"a": reconstructions("x")})
+    with caplog.at_level(logging.WARNING, logger="lfads"):
+        assert registry.shield("reconstruction", "x", lambda: 3) == 3
+        assert registry.shield("reconstruction", "x", lambda: 1 // 0) is None
+        assert registry.shield("reconstruction", "x", lambda: 1 // 0) is None
+    assert caplog.messages == [
+        "a 0 (entry point 'a'): the reconstruction 'x' failed and the run goes on (ZeroDivisionError: integer division or modulo by zero)"
+    ]
+
+
 def test_a_plugin_cannot_change_what_the_registry_holds():
     registry = Registry.from_plugins({"a": reconstructions("x")})
     registry.all("reconstruction").clear()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
 
 from attrs import frozen
 
@@ -24,6 +24,9 @@ from lfads_core.plugins.specs import (
     ReportSpec,
     SyntheticSpec,
 )
+
+
+T = TypeVar("T")
 
 
 @frozen
