@@ -25,7 +25,6 @@ from lfads_core.plugins.specs import (
     SyntheticSpec,
 )
 
-
 T = TypeVar("T")
 
 
