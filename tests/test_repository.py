@@ -40,12 +40,20 @@ def _pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Names of imported top-level packages, and whether the import runs when the module loads; imports for type checkers are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {
+        id(node) for block in ast.walk(tree) if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING" for node in ast.walk(block)
+    }
+    late = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(function)}
     for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], node) for alias in node.names)
+            yield from ((alias.name.split(".")[0], id(node) not in late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0], node
+            yield node.module.split(".")[0], id(node) not in late
 
 
 def test_no_tracked_file_names_a_folder_of_one_machine_or_a_package_index():
@@ -106,25 +114,13 @@ def test_dependencies_have_floors_and_no_upper_bounds(dist):
 
 
 def test_extras_and_scipy_are_never_imported_when_a_module_loads():
-    found = []
-    for path in SOURCES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        within = {
-            id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(function)
-        }
-        within |= {
-            id(node)
-            for block in ast.walk(tree)
-            if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-            for node in ast.walk(block)
-        }
-        found += [f"{path.relative_to(ROOT)}: {name}" for name, node in _imports(tree) if name in HEAVY and id(node) not in within]
+    found = [f"{path.relative_to(ROOT)}: {name}" for path in SOURCES for name, at_load in _imports(path) if name in HEAVY and at_load]
     assert found == []
 
 
 @pytest.mark.parametrize("module", sorted(HEAVY))
 def test_each_extra_is_imported_in_one_module_at_most(module):
-    using = {str(path.relative_to(ROOT)) for path in SOURCES for name, _ in _imports(ast.parse(path.read_text(encoding="utf-8"))) if name == module}
+    using = {str(path.relative_to(ROOT)) for path in SOURCES if module in dict(_imports(path))}
     assert len(using) <= (0 if module == "scipy" else 1), using
 
 
