@@ -77,8 +77,8 @@ def test_values_travel_with_their_rows():
             assert batch.external.shape == (batch.trials.numel(), 3, 0)
 
 
-def test_one_session_is_cut_into_full_batches_and_a_smaller_last_one():
-    assert sizes(epoch_batches(sources(129), 64)) == [{"s0": 64}, {"s0": 64}, {"s0": 1}]
+def test_one_session_is_cut_into_batches_of_equal_size_rather_than_a_tiny_last_one():
+    assert sizes(epoch_batches(sources(129), 64)) == [{"s0": 43}, {"s0": 43}, {"s0": 43}]
     assert sizes(epoch_batches(sources(10), 64)) == [{"s0": 10}]
     assert sizes(epoch_batches(sources(8), 4)) == [{"s0": 4}, {"s0": 4}]
 

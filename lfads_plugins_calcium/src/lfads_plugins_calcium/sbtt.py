@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ class SelectiveBackprop(AbstractAugmentation):
     """Missing inputs become 0; missing targets cost nothing, and the rest is weighed up for them."""
 
     name = "sbtt"
+    observes_missing: ClassVar[bool] = True
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Replace NaN in input and target and remember where targets were observed."""

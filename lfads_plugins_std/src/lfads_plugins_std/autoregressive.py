@@ -62,4 +62,4 @@ class AutoregressivePrior(AbstractPrior):
 
     def scalars(self) -> dict[str, float]:
         """Mean time constant in bins and mean innovation variance."""
-        return {"tau": float(self.log_tau.exp().mean()), "variance": float(self.log_variance.exp().mean())}
+        return {"tau": float(self.log_tau.detach().exp().mean()), "variance": float(self.log_variance.detach().exp().mean())}

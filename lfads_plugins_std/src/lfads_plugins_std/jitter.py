@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
 from lfads_core.data.batch import Batch
 from lfads_plugins_std.settings import SpikeJitterConfig
+
+
+def reflect(at: Int[Tensor, "*B"], bins: int) -> Int[Tensor, "*B"]:
+    """Fold bin numbers back into 0 .. bins - 1 at both ends, without repeating the edge bin: -1 becomes 1."""
+    period = max(2 * (bins - 1), 1)
+    phase = at.remainder(period)
+    return torch.minimum(phase, period - phase) if bins > 1 else torch.zeros_like(at)
 
 
 def jitter_spikes(counts: Float[Tensor, "B T N"], width: int, rng: torch.Generator) -> Float[Tensor, "B T N"]:
@@ -22,10 +29,7 @@ def jitter_spikes(counts: Float[Tensor, "B T N"], width: int, rng: torch.Generat
     trials, bins, channels = counts.shape
     spikes = torch.nan_to_num(counts).long()
     trial, at, channel = (index.repeat_interleave(spikes[spikes > 0]) for index in spikes.nonzero(as_tuple=True))
-    shift = torch.randint(-width, width + 1, at.shape, generator=rng, device=counts.device)
-    period = max(2 * (bins - 1), 1)
-    phase = (at + shift).remainder(period)
-    landed = torch.minimum(phase, period - phase) if bins > 1 else at
+    landed = reflect(at + torch.randint(-width, width + 1, at.shape, generator=rng, device=counts.device), bins)
     moved = torch.zeros(trials * bins * channels, dtype=counts.dtype, device=counts.device)
     moved.index_add_(0, (trial * bins + landed) * channels + channel, torch.ones_like(landed, dtype=counts.dtype))
     return torch.where(counts.isnan(), counts, moved.view_as(counts))

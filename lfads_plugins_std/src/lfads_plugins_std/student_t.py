@@ -52,4 +52,4 @@ class StudentTPrior(AbstractPrior):
 
     def scalars(self) -> dict[str, float]:
         """Mean scale."""
-        return {"scale": float(self.log_scale.exp().mean())}
+        return {"scale": float(self.log_scale.detach().exp().mean())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,8 @@ class AbstractAugmentation(abc.ABC):
 
     name: str
     """The registered name; masks are stored under ``"<name>/<what>"``."""
+    observes_missing: ClassVar[bool] = False
+    """Whether missing values (NaN) are taken care of, so that data may hold them."""
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
         """Draw whatever ``augment`` needs; nothing for a fixed change."""

@@ -79,12 +79,13 @@ def steps_per_epoch(sessions: Mapping[str, TrialSource], batch_size: int) -> int
 def epoch_batches(sessions: Mapping[str, TrialSource], batch_size: int, rng: torch.Generator | None = None) -> Iterator[dict[str, Batch]]:
     """Yield batches that visit every trial exactly once, shuffled by ``rng`` or in the file's order without one.
 
-    One step never has more than ``batch_size`` trials over all sessions. One session is cut into full batches and a last, smaller one.
-    Several sessions are spread evenly, so each ends with the last step and none is repeated: one with at least as many trials as
-    there are steps is in every step, a smaller one in as many steps as it has trials.
+    One step never has more than ``batch_size`` trials over all sessions, and no two steps differ by more than one trial: a last batch
+    of a few trials would cost as much time as a full one and weigh as much. Several sessions are spread evenly, so each ends with the
+    last step and none is repeated: one with at least as many trials as there are steps is in every step, a smaller one in as many steps
+    as it has trials.
     """
     steps = steps_per_epoch(sessions, batch_size)
-    counts = _shares([source.trials for source in sessions.values()], steps, batch_size)
+    counts = _shares([source.trials for source in sessions.values()], steps)
     if rng is not None and len(sessions) > 1:
         counts = counts[_order(steps, rng).cpu().numpy()]
     rows = [_order(source.trials, rng) for source in sessions.values()]
@@ -93,16 +94,12 @@ def epoch_batches(sessions: Mapping[str, TrialSource], batch_size: int, rng: tor
         yield {name: source.take(rows[i][begin[i] : end[i]]) for i, (name, source) in enumerate(sessions.items()) if end[i] > begin[i]}
 
 
-def _shares(trials: list[int], steps: int, batch_size: int) -> Int[np.ndarray, "steps sessions"]:
+def _shares(trials: list[int], steps: int) -> Int[np.ndarray, "steps sessions"]:
     """How many trials of each session each step takes.
 
     Every step gets the whole part of ``trials / steps``. The rest of each session goes to one step after another, going on
     where the last session stopped, so two steps never differ by more than one trial and none exceeds the batch size.
     """
-    if len(trials) == 1:
-        full = np.full((steps, 1), batch_size)
-        full[-1] = trials[0] - (steps - 1) * batch_size
-        return full
     counts = np.empty((steps, len(trials)), dtype=np.int64)
     at = 0
     for i, n in enumerate(trials):

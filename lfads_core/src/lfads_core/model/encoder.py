@@ -10,6 +10,7 @@ from lfads_core.config.schema import ControllerConfig, EncoderConfig
 from lfads_core.model.layers import Affine, GRUParameters, drop
 from lfads_core.model.outputs import Posterior
 from lfads_core.recurrence.choose import Recurrence
+from lfads_core.recurrence.weights import GRUWeights
 
 
 class BidirectionalGRU(nn.Module):
@@ -22,11 +23,16 @@ class BidirectionalGRU(nn.Module):
         self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
 
     def forward(self, x: Float[Tensor, "B T D"], loops: Recurrence, clip: float) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T C"]]:
-        """States of the forward and the backward GRU, both in the order of the input."""
+        """States of the forward and the backward GRU, both in the order of the input; both run in one loop, as two members."""
+        one, other = self.forward_gru.weights(), self.backward_gru.weights()
+        weights = GRUWeights(
+            input=torch.stack([one.input, other.input]),
+            recurrent=torch.stack([one.recurrent, other.recurrent]),
+            bias=torch.stack([one.bias, other.bias]),
+        )
         h0 = self.h0.unsqueeze(1).expand(2, x.shape[0], -1)
-        ahead = loops.gru(x, h0[0], self.forward_gru.weights(), clip=clip)
-        back = loops.gru(x, h0[1], self.backward_gru.weights(), clip=clip, reverse=True)
-        return ahead, back
+        states = loops.gru(torch.stack([x, x.flip(1)]), h0, weights, clip=clip)
+        return states[0], states[1].flip(1)
 
     def kernels(self) -> list[Tensor]:
         """Recurrent matrices that the L2 term counts."""

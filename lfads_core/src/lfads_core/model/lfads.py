@@ -48,6 +48,11 @@ class LFADS(nn.Module):
         self.readouts = nn.ModuleDict(readouts)
         self.reconstructions = nn.ModuleDict(reconstructions)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.decoder.to_generator.weight.device
+
     def forward(self, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
         """Infer latents of all sessions' trials together, then read each session's parameters out."""
         latents = self.infer(torch.cat([self.read_in(name, batch) for name, batch in batches.items()]), self._external(batches), noise)

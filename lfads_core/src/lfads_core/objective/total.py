@@ -16,21 +16,20 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.l2 import l2_of_kernels, recurrent_kernels
-from lfads_core.objective.ramps import ramp
+from lfads_core.objective.ramps import Ramps, ramp
 from lfads_core.objective.reconstruction import reduce_reconstruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Losses:
-    """``total = loss_scale * (recon + l2_ramp * l2 + kl_ramp * (kl_ic * ic_kl + kl_inputs * input_kl))``."""
+    """``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (kl_ic * ic_kl + kl_inputs * input_kl))``."""
 
     total: Float[Tensor, ""]
     recon: Float[Tensor, ""]  # unweighted mean over sessions
     ic_kl: Float[Tensor, ""]  # nats, before its scale
     input_kl: Float[Tensor, ""]  # nats, before its scale
     l2: Float[Tensor, ""]  # scales and penalties included
-    kl_ramp: float
-    l2_ramp: float
+    ramps: Ramps
     per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
     measures: Mapping[str, Tensor]  # what augmentations want logged
@@ -46,6 +45,11 @@ class Objective:
 
     config: RegularisationConfig
 
+    def ramps(self, epoch: int) -> Ramps:
+        """Weights of the KL and L2 terms in one epoch, counted from 0."""
+        kl, l2 = self.config.kl_ramp, self.config.l2_ramp
+        return Ramps(kl=ramp(epoch, kl.start_epoch, kl.increase_epochs), l2=ramp(epoch, l2.start_epoch, l2.increase_epochs))
+
     def __call__(
         self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int
     ) -> Losses:
@@ -60,17 +64,15 @@ class Objective:
         recon = torch.stack(list(per_session.values())).mean()
         ic_kl, input_kl = kl_terms(model, output, noise)
         l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(part.penalty() for part in model.reconstructions.values())
-        kl_ramp = ramp(epoch, scales.kl_ramp.start_epoch, scales.kl_ramp.increase_epochs)
-        l2_ramp = ramp(epoch, scales.l2_ramp.start_epoch, scales.l2_ramp.increase_epochs)
-        total = scales.loss_scale * (recon + l2_ramp * l2 + kl_ramp * (scales.kl_ic * ic_kl + scales.kl_inputs * input_kl))
+        ramps = self.ramps(epoch)
+        total = scales.loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (scales.kl_ic * ic_kl + scales.kl_inputs * input_kl))
         return Losses(
             total=total,
             recon=recon,
             ic_kl=ic_kl,
             input_kl=input_kl,
             l2=l2,
-            kl_ramp=kl_ramp,
-            l2_ramp=l2_ramp,
+            ramps=ramps,
             per_session=per_session,
             per_value=per_value,
             measures=measures,

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable, runtime_checkable
 
 from torch import Tensor
 
 from lfads_core.errors import ConfigError
-from lfads_core.recurrence import reference
+from lfads_core.recurrence import fused_controlled, fused_gru, reference
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
 
 log = logging.getLogger(__name__)
 
 
-class GRULoop(Protocol):
+@runtime_checkable
+@runtime_checkable
+class SequenceLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.gru`."""
 
     def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float, reverse: bool = False) -> Tensor: ...
 
 
+@runtime_checkable
+@runtime_checkable
 class ControlledLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.controlled`."""
 
@@ -32,12 +36,13 @@ class Recurrence:
     """The two loops of one backend."""
 
     name: str
-    gru: GRULoop
+    gru: SequenceLoop
     controlled: ControlledLoop
 
 
 REFERENCE = Recurrence(name="reference", gru=reference.gru, controlled=reference.controlled)
-BACKENDS = {"reference": REFERENCE}
+FUSED = Recurrence(name="fused", gru=fused_gru.gru, controlled=fused_controlled.controlled)
+BACKENDS = {backend.name: backend for backend in (REFERENCE, FUSED)}
 
 
 def choose_recurrence(wanted: str, device: str) -> Recurrence:
@@ -47,7 +52,7 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
         ConfigError: no backend has that name.
     """
     if wanted == "auto":
-        chosen, reason = REFERENCE, f"the only backend for {device}"
+        chosen, reason = FUSED, f"hand-written backward, faster than autograd on {device}"
     elif wanted in BACKENDS:
         chosen, reason = BACKENDS[wanted], "asked for"
     else:

@@ -1,0 +1,97 @@
+"""A finished or interrupted run as a Python object: ``lfads_core.load(path)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.load import resolve
+from lfads_core.config.schema import RunConfig
+from lfads_core.errors import RunError
+from lfads_core.model.build import build_model, build_stacks
+from lfads_core.model.description import ModelDescription
+from lfads_core.model.lfads import LFADS
+from lfads_core.plugins import Registry, load_registry
+from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.runs import Run
+from lfads_core.track.fitlog import read_fitlog
+from lfads_core.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedRun:
+    """A run's model with its trained weights, its settings, and ways to its outputs and log."""
+
+    run: Run
+    config: RunConfig
+    model: LFADS
+    description: ModelDescription
+    checkpoint: Literal["best", "last"]  # the weights that were loaded
+    registry: Registry
+
+    @property
+    def infer_stack(self) -> AugmentationStack:
+        """What batches go through before inference."""
+        return build_stacks(self.config, self.registry)[1]
+
+    def outputs(self, session: str | None = None) -> dict[str, np.ndarray]:
+        """Arrays of a session's output file; with one session it need not be named.
+
+        Raises:
+            RunError: there is no such file yet.
+        """
+        import h5py
+
+        names = [s.name for s in self.description.sessions]
+        if session is None and len(names) > 1:
+            raise RunError(f"{self.run.path}: which session must be named, got none of {', '.join(names)}.")
+        path = self.run.output(session or names[0])
+        if not path.is_file():
+            raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {self.run.path}`.")
+        with h5py.File(path) as file:
+            return {key: value[()] for key, value in file.items()}
+
+    def log(self) -> Mapping[str, Sequence[float]]:
+        """The columns of ``fitlog.csv``."""
+        return read_fitlog(self.run.fitlog)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Every trained parameter by name."""
+        return {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
+
+
+def load(path: str | Path, which: Literal["best", "last"] | None = None, *, device: str = "cpu", registry: Registry | None = None) -> LoadedRun:
+    """Load a run's model from its checkpoint.
+
+    ``which`` None takes what the run's settings name; the last one stands in while there is no best.
+
+    Raises:
+        RunError: the folder is no run, or its checkpoint is missing or damaged.
+        ConfigError: its settings cannot be read by this version.
+        PluginError: a component's package is not installed.
+    """
+    run = Run.open(Path(path))
+    registry = registry or load_registry()
+    config = resolve([run.config_path], (), (), registry)
+    wanted = which or config.infer.checkpoint
+    if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
+        wanted = "last"
+    checkpoint = load_checkpoint(run.checkpoints, wanted, device)
+    description = description_of(checkpoint)
+    model = build_model(config, description, registry).to(device)
+    model.load_state_dict(checkpoint.tensors["model"])
+    model.loops = choose_recurrence(config.train.recurrence, device)
+    return LoadedRun(run=run, config=config, model=model.eval(), description=description, checkpoint=wanted, registry=registry)
+
+
+def description_of(checkpoint: Checkpoint) -> ModelDescription:
+    """Read the sizes and arrays a checkpoint keeps."""
+    arrays: Mapping[str, Mapping[str, Any]] = checkpoint.tensors["arrays"]
+    return ModelDescription.from_json(
+        checkpoint.state["description"], {name: {key: value.numpy() for key, value in of.items()} for name, of in arrays.items()}
+    )

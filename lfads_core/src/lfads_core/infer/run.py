@@ -1,0 +1,128 @@
+"""Inference on a trained run: its own data, or a new recording."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lfads_core.data.checks import check_sessions, require
+from lfads_core.data.loader import SplitTensors
+from lfads_core.data.session import Session
+from lfads_core.errors import DataError
+from lfads_core.infer.loading import LoadedRun, load
+from lfads_core.infer.outputs import write_outputs
+from lfads_core.infer.posterior import Inferred, infer_split
+from lfads_core.plugins.registry import Registry
+from lfads_core.runs import Run
+from lfads_core.train.data import read_for
+from lfads_core.train.evaluate import score
+
+log = logging.getLogger(__name__)
+
+
+def infer_sessions(loaded: LoadedRun, sessions: Sequence[Session], *, samples: int | None, seed: int) -> dict[str, dict[str, Inferred]]:
+    """Infer every split of every session: by session, then by split.
+
+    Raises:
+        DataError: a session is unknown to the model or does not fit it.
+    """
+    _check_fit(loaded, sessions)
+    found: dict[str, dict[str, Inferred]] = {session.name: {} for session in sessions}
+    device = loaded.model.device
+    for session in sessions:
+        for split, data in session.splits.items():
+            source = {session.name: SplitTensors.from_split(data, device, extras=())}
+            inferred = infer_split(
+                loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed
+            )
+            found[session.name][split] = inferred[session.name]
+    return found
+
+
+def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Callable[[str], None]) -> dict[str, float]:
+    """What follows a training: posterior averages of all splits, output files, scores, figures; returns the scores."""
+    loaded = load(run.path, registry=registry)
+    samples = loaded.config.infer.samples
+    say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
+    inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
+    for session in sessions:
+        is_rate = loaded.model.reconstructions[session.name].is_rate
+        write_outputs(run.output(session.name), session, inferred[session.name], samples=samples, is_rate=is_rate)
+    scores = score_all(loaded, sessions, inferred)
+    draw_reports(run, registry, say)
+    return scores
+
+
+def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[str, Mapping[str, Inferred]]) -> dict[str, float]:
+    """Metrics of every split from posterior averages, named ``<split>/<metric>``."""
+    scores: dict[str, float] = {}
+    for split in ("train", "valid", "test"):
+        means = {name: of[split].output_params for name, of in inferred.items() if split in of}
+        if means:
+            found = score(means, sessions, split, loaded.model, loaded.registry)
+            scores.update({f"{split}/{name}": value for name, value in found.items()})
+    return scores
+
+
+def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> list[Path]:
+    """Let every report plugin draw; one that fails is named once and costs nothing else."""
+    run.plots.mkdir(exist_ok=True)
+    written: list[Path] = []
+    for spec in registry.all("report"):
+        written += registry.shield("report", spec.name, lambda spec=spec: list(spec.render(run, run.plots))) or []
+    if written:
+        say(f"{len(written)} figures in {run.plots}")
+    return written
+
+
+def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path], *, samples: int | None, output: Path | None) -> list[Path]:
+    """Infer new recordings of sessions the model knows and write their output files; returns the files.
+
+    Files hold the splits they like; one session may go by any name when the model knows only one.
+
+    Raises:
+        DataError: files that cannot be read, or do not fit the model.
+    """
+    sessions = _named_as_trained(loaded, read_for(loaded.config, patterns, loaded.registry))
+    observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
+    support = next(iter(loaded.model.reconstructions.values())).support
+    require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
+    inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
+    written = []
+    for session in sessions:
+        path = loaded.run.output(session.name) if output is None else output
+        if output is not None and len(sessions) > 1:
+            path = output / f"lfads_output_{session.name}.h5"
+        is_rate = loaded.model.reconstructions[session.name].is_rate
+        write_outputs(path, session, inferred[session.name], samples=samples, is_rate=is_rate)
+        written.append(path)
+    return written
+
+
+def _named_as_trained(loaded: LoadedRun, sessions: list[Session]) -> list[Session]:
+    """A single file for a single-session model is that session, whatever its name."""
+    known = [s.name for s in loaded.description.sessions]
+    if len(known) == 1 and len(sessions) == 1:
+        return [replace(sessions[0], name=known[0])]
+    return sessions
+
+
+def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
+    """Every session must have the sizes the model was trained with."""
+    trained = {s.name: s for s in loaded.description.sessions}
+    want = loaded.description
+    for session in sessions:
+        where = session.path or session.name
+        if session.name not in trained:
+            raise DataError(f"{where}: the session must be one the model knows ({', '.join(sorted(trained))}), got {session.name!r}. Rename the file.")
+        for split, data in session.splits.items():
+            got = (data.encod.shape[1:], data.recon.shape[1:], data.external.shape[2])
+            known = trained[session.name]
+            must = ((want.encoded_bins, known.encod_channels), (want.bins, known.recon_channels), want.external)
+            if got != must:
+                raise DataError(
+                    f"{where}: '{split}' must have encoded (bins, channels), reconstructed (bins, channels) and external inputs {must} "
+                    f"as in training, got {got}."
+                )

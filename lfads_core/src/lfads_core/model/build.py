@@ -1,0 +1,129 @@
+"""From settings and sessions to a model: sizes are inferred, components are made by their plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components import SessionInfo
+from lfads_core.config.schema import Component, RunConfig
+from lfads_core.data.session import Session
+from lfads_core.errors import ConfigError, DataError
+from lfads_core.model.description import ModelDescription, describe
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.sizes import ModelSizes
+from lfads_core.plugins.registry import Registry
+from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.rng import stream
+
+
+def build_model(config: RunConfig, description: ModelDescription, registry: Registry) -> LFADS:
+    """Make the model for the described sessions, with fresh weights from the run's seed.
+
+    Raises:
+        ConfigError: settings that do not fit the sessions or one another.
+        DataError: sessions that lack what a component needs.
+        PluginError: a component that no installed package offers.
+    """
+    chosen, model, seed = config.components, config.model, config.train.seed
+    readin = chosen.readin
+    if readin is None and len(description.sessions) > 1:
+        readin = Component("linear")
+    spec = registry.get("reconstruction", chosen.reconstruction.name)
+    reconstructions = {s.name: spec.build(settings_of(spec, chosen.reconstruction), s.recon_channels) for s in description.sessions}
+    infos = [info(s, model.generator.factors, reconstructions[s.name].n_params, seed) for s in description.sessions]
+    readins = {} if readin is None else {i.name: _built(registry, "readin", readin, i) for i in infos}
+    readouts = {i.name: _built(registry, "readout", chosen.readout, i) for i in infos}
+    sizes = ModelSizes(
+        encoder_width=_width(infos, readins),
+        encoded_bins=description.encoded_bins,
+        bins=description.bins,
+        external=description.external,
+    )
+    _check_segment(config, sizes)
+    control = model.controller
+    network = LFADS(
+        model,
+        sizes,
+        priors=(
+            _built(registry, "prior", chosen.ic_prior, model.generator.ic_size),
+            None if control is None else _built(registry, "prior", chosen.input_prior, control.inputs),
+        ),
+        readins=readins,
+        readouts=readouts,
+        reconstructions=reconstructions,
+        rng=stream(seed, "weights"),
+    )
+    return network.to(torch.get_default_dtype())
+
+
+def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> LFADS:
+    """Make the model for a training: read-outs start at the training data's mean where they and the reconstruction allow it."""
+    network = build_model(config, describe(sessions), registry)
+    for session in sessions:
+        start = network.reconstructions[session.name].params_from_mean(channel_means(session))
+        if start is not None:
+            network.readouts[session.name].start_at(start)
+    network.loops = choose_recurrence(config.train.recurrence, device)
+    return network.to(device)
+
+
+def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationStack, AugmentationStack]:
+    """The stacks for training, and for validation and inference."""
+    chosen = config.components
+    train, infer = (
+        AugmentationStack.ordered([_built(registry, "augmentation", part) for part in parts], chosen.loss_order)
+        for parts in (chosen.train_augmentations, chosen.infer_augmentations)
+    )
+    return train, infer
+
+
+def settings_of(spec: Any, component: Component) -> Any:
+    """The component's settings, or its defaults when none were given."""
+    return spec.config() if component.settings is None else component.settings
+
+
+def info(session: SessionInfo, factors: int, n_params: int, seed: int) -> SessionInfo:
+    """Complete what the description knows with what the settings say."""
+    return SessionInfo(
+        name=session.name,
+        encod_channels=session.encod_channels,
+        recon_channels=session.recon_channels,
+        factors=factors,
+        n_params=n_params,
+        seed=seed,
+        arrays=session.arrays,
+    )
+
+
+def channel_means(session: Session) -> torch.Tensor:
+    """Mean of each reconstructed channel over the observed training values (N); never-observed channels give 0."""
+    recon = session.splits["train"].recon
+    seen = ~np.isnan(recon)
+    total = np.where(seen, recon, 0.0).sum(axis=(0, 1), dtype=np.float64)
+    return torch.as_tensor(total / np.maximum(seen.sum(axis=(0, 1)), 1), dtype=torch.get_default_dtype())
+
+
+def _built(registry: Registry, kind: Any, component: Component, *context: Any) -> Any:
+    spec = registry.get(kind, component.name)
+    return spec.build(settings_of(spec, component), *context)
+
+
+def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:
+    """D: what the read-ins give, or the channels themselves."""
+    widths = {i.name: readins[i.name].size if readins else i.encod_channels for i in infos}
+    if len(set(widths.values())) > 1:
+        raise ConfigError(f"components.readin: every session must be read in at the same width, got {widths}. Set the read-in's size.")
+    return next(iter(widths.values()))
+
+
+def _check_segment(config: RunConfig, sizes: ModelSizes) -> None:
+    segment = config.model.encoder.ic_bins
+    if segment is not None and segment >= sizes.encoded_bins:
+        raise ConfigError(f"model.encoder.ic_bins: must be below the {sizes.encoded_bins} bins that are encoded, got {segment}. Use null for all bins.")
+    if sizes.encoded_bins < 1:
+        raise DataError("the encoders need at least one bin, got none.")

@@ -1,0 +1,61 @@
+"""What a model must know about its sessions to be built again without their data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lfads_core.components import SessionInfo
+from lfads_core.data.session import Session
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelDescription:
+    """Sizes of the data and each session's channels; kept with every checkpoint."""
+
+    sessions: Sequence[SessionInfo]
+    encoded_bins: int  # Te
+    bins: int  # T
+    external: int  # E
+    bin_ms: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without the arrays."""
+        return {
+            "encoded_bins": self.encoded_bins,
+            "bins": self.bins,
+            "external": self.external,
+            "bin_ms": self.bin_ms,
+            "sessions": [{"name": s.name, "encod_channels": s.encod_channels, "recon_channels": s.recon_channels} for s in self.sessions],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> ModelDescription:
+        """Read back what ``to_json`` gave, with each session's arrays."""
+        sessions = [SessionInfo(**s, factors=0, arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
+        return cls(sessions=sessions, encoded_bins=data["encoded_bins"], bins=data["bins"], external=data["external"], bin_ms=data["bin_ms"])
+
+
+def describe(sessions: Sequence[Session]) -> ModelDescription:
+    """Describe checked sessions, which agree on bins and external inputs."""
+    first = sessions[0].splits["train"]
+    infos = [
+        SessionInfo(
+            name=s.name,
+            encod_channels=s.splits["train"].encod.shape[2],
+            recon_channels=s.splits["train"].recon.shape[2],
+            factors=0,
+            arrays={key: value for key, value in s.arrays.items() if value.dtype.kind in "biuf"},
+        )
+        for s in sessions
+    ]
+    return ModelDescription(
+        sessions=infos,
+        encoded_bins=first.encod.shape[1],
+        bins=first.recon.shape[1],
+        external=first.external.shape[2],
+        bin_ms=sessions[0].bin_ms,
+    )

@@ -1,0 +1,105 @@
+"""A run folder: where everything about one training is kept, and under which names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lfads_core.errors import RunError
+from lfads_core.files import write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths of one run, and its small state file ``run.json`` (status, data, versions, tracking ids)."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> Run:
+        """Make a new folder.
+
+        Raises:
+            RunError: the folder holds a run already, or cannot be made.
+        """
+        run = cls(path)
+        if run.state_path.exists():
+            raise RunError(f"{path}: a new run needs a folder of its own, but a run is there already. Use --resume to continue it, or another --name.")
+        try:
+            run.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise RunError(f"{path}: the run's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Find an existing run.
+
+        Raises:
+            RunError: there is no run in that folder.
+        """
+        run = cls(path)
+        if not run.state_path.is_file():
+            raise RunError(f"{path}: must be a run's folder, holding run.json, got {_what_is_there(path)}. Give a folder that `lfads run` made.")
+        return run
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def state_path(self) -> Path:
+        """Status and provenance."""
+        return self.path / "run.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of ``best`` and ``last``."""
+        return self.path / "checkpoints"
+
+    @property
+    def fitlog(self) -> Path:
+        """One row per epoch."""
+        return self.path / "fitlog.csv"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of figures."""
+        return self.path / "plots"
+
+    def output(self, session: str) -> Path:
+        """Inferred outputs of one session."""
+        return self.path / f"lfads_output_{session}.h5"
+
+    def read_state(self) -> dict[str, Any]:
+        """Contents of ``run.json``.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            state = json.loads(self.state_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as err:
+            raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}.") from err
+        if not isinstance(state, dict):
+            raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}.")
+        return state
+
+    def update_state(self, **changes: Any) -> None:
+        """Change some entries of ``run.json``."""
+        state = self.read_state() if self.state_path.exists() else {}
+        write_json(self.state_path, {**state, **changes})
+
+
+def _what_is_there(path: Path) -> str:
+    if path.is_dir():
+        return "a folder without one"
+    return "a file" if path.exists() else "nothing"

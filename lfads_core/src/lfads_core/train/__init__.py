@@ -1,0 +1,1 @@
+"""Training: the step, the loop, checkpoints that survive anything, and when to stop."""

@@ -1,0 +1,105 @@
+"""Checkpoints: tensors loadable with ``weights_only=True``, a JSON manifest beside them, nothing in between.
+
+``last.json`` and ``best.json`` name a file of tensors and its SHA-256; renaming the manifest is the moment a checkpoint
+comes into being. Killed before, the old one stands; killed after, the new one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lfads_core.errors import RunError
+from lfads_core.files import replacing, write_json
+
+SCHEMA = 1
+"""Version of the layout; a checkpoint of another one is refused."""
+
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """What a checkpoint holds."""
+
+    tensors: Mapping[str, Any]  # nested dicts of tensors: "model", "arrays", and for ``last`` "optimizer"
+    state: Mapping[str, Any]  # plain data: epoch, step, learning rate, smoothed metric, sizes
+
+
+def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, then remove the one it replaces."""
+    label = f"{which}-{checkpoint.state['epoch']:06d}-{checkpoint.state['step']:06d}.pt"
+    with replacing(folder / label) as temporary:
+        torch.save(checkpoint.tensors, temporary)
+        digest = _sha256(temporary)
+    write_json(
+        folder / f"{which}.json",
+        {"format": "lfads-checkpoint", "schema": SCHEMA, "tensors": label, "sha256": digest, "state": dict(checkpoint.state)},
+    )
+    for old in folder.glob(f"{which}-*.pt"):
+        if old.name != label:
+            old.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoint:
+    """Read a checkpoint after checking that it is whole and ours.
+
+    Raises:
+        RunError: it is missing, of another program or schema, or damaged.
+    """
+    path = folder / f"{which}.json"
+    manifest = _read_manifest(path)
+    tensors = folder / str(manifest["tensors"])
+    if tensors.parent != folder or not tensors.is_file():
+        raise RunError(f"{path}: its tensors must lie beside it as {manifest['tensors']!r}, but they do not. Restore the file, or train again.")
+    if _sha256(tensors) != manifest["sha256"]:
+        raise RunError(f"{tensors}: must be as lfads wrote it, but its SHA-256 differs from that in {path.name}. Restore both files, or train again.")
+    try:
+        loaded = torch.load(tensors, map_location=device, weights_only=True)
+    except Exception as err:
+        raise RunError(f"{tensors}: must hold tensors and nothing else, got: {str(err).splitlines()[0]}") from err
+    return Checkpoint(tensors=loaded, state=manifest["state"])
+
+
+def has_checkpoint(folder: Path, which: Which) -> bool:
+    """Whether there is one to load."""
+    return (folder / f"{which}.json").is_file()
+
+
+def to_cpu(tree: Any) -> Any:
+    """Copy of nested containers with every tensor on the CPU, detached: a snapshot that later steps cannot change."""
+    if isinstance(tree, Tensor):
+        return tree.detach().to("cpu", copy=True)
+    if isinstance(tree, Mapping):
+        return {key: to_cpu(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [to_cpu(value) for value in tree]
+    return tree
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such checkpoint. Train first, or ask for the other one (best, last).") from None
+    except (OSError, ValueError) as err:
+        raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}.") from err
+    if not isinstance(manifest, dict) or manifest.get("format") != "lfads-checkpoint":
+        raise RunError(f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file.")
+    if manifest.get("schema") != SCHEMA:
+        raise RunError(f"{path}: this version reads checkpoints of schema {SCHEMA}, got {manifest.get('schema')!r}. Use the version of lfads that wrote it.")
+    if missing := {"tensors", "sha256", "state"} - manifest.keys():
+        raise RunError(f"{path}: must name {', '.join(sorted(missing))}, got a manifest without. Restore the file, or train again.")
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

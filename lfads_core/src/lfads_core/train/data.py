@@ -1,0 +1,61 @@
+"""Sessions on their way into training: read, held out, checked, put on the device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lfads_core.config.schema import RunConfig
+from lfads_core.data.checks import check_sessions, require
+from lfads_core.data.hold_out import hold_out_channels
+from lfads_core.data.loader import SplitTensors
+from lfads_core.data.read import read_sessions
+from lfads_core.data.session import Session
+from lfads_core.model.build import build_stacks
+from lfads_core.plugins.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """Sessions, and their splits as tensors."""
+
+    sessions: Sequence[Session]
+    splits: Mapping[str, Mapping[str, SplitTensors]]  # by split, then by session
+
+
+def read_for(config: RunConfig, patterns: Sequence[str | Path], registry: Registry) -> list[Session]:
+    """Read sessions and hold channels out as the settings say.
+
+    Raises:
+        DataError: files that cannot be read.
+    """
+    sessions = read_sessions(patterns, registry)
+    held = config.data.hold_out
+    return sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
+
+
+def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry) -> None:
+    """Check sessions against the components that the settings choose; warnings go to the log.
+
+    Raises:
+        DataError: every fault, one line each.
+    """
+    spec = registry.get("reconstruction", config.components.reconstruction.name)
+    support = spec.build(spec.config() if config.components.reconstruction.settings is None else config.components.reconstruction.settings, 1).support
+    observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
+    problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
+    for problem in problems:
+        if problem.severity == "warning":
+            log.warning("%s", problem.text)
+    require(problems)
+
+
+def put_on(device: str, sessions: Sequence[Session]) -> TrainingData:
+    """Every split of every session as tensors on the device."""
+    names = [name for name in ("train", "valid", "test") if all(name in session.splits for session in sessions)]
+    splits = {name: {s.name: SplitTensors.from_split(s.splits[name], device, extras=()) for s in sessions} for name in names}
+    return TrainingData(sessions=sessions, splits=splits)

@@ -1,0 +1,95 @@
+"""The validation pass: costs at the posterior means, and the plugins' metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.data.loader import TrialSource, epoch_batches
+from lfads_core.data.session import Session
+from lfads_core.metrics.evaluation import Evaluation
+from lfads_core.model.lfads import LFADS
+from lfads_core.objective.total import Objective
+from lfads_core.plugins.registry import Registry
+from lfads_core.rng import stream
+from lfads_core.train.means import WeightedMeans
+from lfads_core.train.step import augmented
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validation:
+    """Costs of the whole validation split, and each session's predictions if they were asked for."""
+
+    costs: Mapping[str, float]
+    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order
+
+
+@torch.no_grad()
+def validate(
+    model: LFADS,
+    objective: Objective,
+    stack: AugmentationStack,
+    sources: Mapping[str, TrialSource],
+    *,
+    batch_size: int,
+    epoch: int,
+    seed: int,
+    predict: bool,
+) -> Validation:
+    """Visit every trial once, decoding posterior means without dropout; KL samples and masks are the same for an epoch and seed."""
+    rng = stream(seed, "valid", epoch)
+    sums = WeightedMeans()
+    means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
+    for raw in epoch_batches(sources, batch_size):
+        batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
+        trials = sum(batch.trials.shape[0] for batch in batches.values())
+        noise = model.draw_noise(trials, rng, sample=False, dropout=False)
+        output = model(batches, noise)
+        losses = objective(model, batches, output, noise, stack, epoch)
+        sums.add_losses(losses, batches)
+        if predict:
+            for name, params in output.params.items():
+                means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
+    return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+
+
+def score(means: Mapping[str, np.ndarray], sessions: Sequence[Session], split: str, model: LFADS, registry: Registry) -> dict[str, float]:
+    """Every installed metric on predictions; several sessions give each its own and the plain mean.
+
+    A metric that fails is left out; plugins are told once by the registry's log.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    for session in sessions:
+        if session.name in means:
+            scores[session.name] = _score_session(session, split, means[session.name], model, registry)
+    if len(scores) == 1:
+        return next(iter(scores.values()))
+    named = {f"{key}/{name}": value for name, row in scores.items() for key, value in row.items()}
+    keys = {key for row in scores.values() for key in row}
+    averaged = {key: float(np.mean([row[key] for row in scores.values() if key in row])) for key in sorted(keys)}
+    return {**averaged, **named}
+
+
+def _score_session(session: Session, split: str, means: np.ndarray, model: LFADS, registry: Registry) -> dict[str, float]:
+    data = session.splits[split]
+    reconstruction = model.reconstructions[session.name]
+    evaluation = Evaluation(
+        session=session.name,
+        split=split,
+        means=means,
+        data=data.recon,
+        encod_bins=data.encod.shape[1],
+        encod_channels=data.encod.shape[2],
+        support=reconstruction.support,
+        is_rate=reconstruction.is_rate,
+        extras=data.extras,
+    )
+    found: dict[str, float] = {}
+    for spec in registry.all("metric"):
+        found.update(registry.shield("metric", spec.name, partial(spec.compute, evaluation)) or {})
+    return found

@@ -1,0 +1,30 @@
+"""One training per run folder at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lfads_core.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: nothing to lock with
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock while the block runs; the system lets go of it when the process dies.
+
+    Raises:
+        RunError: another process trains in this folder.
+    """
+    with (folder / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{folder}: one process may train in a run's folder, but another one does. Wait for it, or choose another --name.") from None
+        yield

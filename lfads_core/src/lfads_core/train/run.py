@@ -1,0 +1,165 @@
+"""One run from data to trained weights: ``lfads run`` without its command line."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+import attrs
+
+from lfads_core.config.load import resolve
+from lfads_core.config.schema import RunConfig
+from lfads_core.config.yaml_io import dump
+from lfads_core.errors import RunError
+from lfads_core.files import write_text
+from lfads_core.infer.run import finish
+from lfads_core.model.build import build_stacks, prepare_model
+from lfads_core.model.description import describe
+from lfads_core.plugins.registry import Registry
+from lfads_core.runs import Run
+from lfads_core.track.collect import Trackers, open_trackers
+from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
+from lfads_core.train.data import check_for, put_on, read_for
+from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.evaluate import Validation, score
+from lfads_core.train.interrupt import stop_wish
+from lfads_core.train.lock import only_one
+from lfads_core.train.progress import Display
+from lfads_core.train.trainer import Outcome, Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a training ended, and the final scores of its outputs (empty if it was interrupted)."""
+
+    run: Run
+    outcome: Outcome
+    scores: Mapping[str, float]
+
+
+def start_run(path: Path, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, display: Display) -> Finished:
+    """Read, check, train, infer, plot, in a new folder.
+
+    Raises:
+        ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
+        NumericsError: the loss stopped being a number; the last good state stays on disk.
+        RunError: the folder is taken.
+    """
+    sessions = read_for(config, patterns, registry)
+    check_for(config, sessions, registry)
+    device = choose_device(config.train.device)
+    set_threads(config.train)
+    model = prepare_model(config, sessions, registry, device)
+    stacks = build_stacks(config, registry)
+    run = Run.create(path)
+    with only_one(run.path):
+        write_text(run.config_path, dump(config))
+        run.update_state(status="running", data=[str(Path(p).resolve()) for p in patterns], versions=versions(registry))
+        trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
+        return _train(trainer, registry, display)
+
+
+def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display) -> Finished:
+    """Go on with a run bit by bit, from its last checkpoint; a finished one is inferred and plotted again.
+
+    ``overrides`` may change ``train``, ``infer`` and ``track``; ``optim.lr`` set here restarts the learning rate there.
+
+    Raises:
+        RunError: there is no run, or its checkpoint is damaged.
+        ConfigError: an override touches what the weights depend on.
+    """
+    run = Run.open(path)
+    config = resolve([run.config_path], (), overrides, registry)
+    _only_allowed(resolve([run.config_path], (), (), registry), config)
+    with only_one(run.path):
+        sessions = read_for(config, run.read_state()["data"], registry)
+        check_for(config, sessions, registry)
+        device = choose_device(config.train.device)
+        set_threads(config.train)
+        model = prepare_model(config, sessions, registry, device)
+        description = describe(sessions)
+        trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
+        if has_checkpoint(run.checkpoints, "last"):
+            kept = load_checkpoint(run.checkpoints, "last").state["description"]
+            if kept != description.to_json():
+                raise RunError(f"{path}: the data must be those the run was started with, of sizes {kept}, got {description.to_json()}.")
+            trainer.restore()
+            if any(text.startswith("optim.lr=") for text in overrides):
+                trainer.progress.plateau.lr = config.optim.lr
+        write_text(run.config_path, dump(config))
+        run.update_state(status="running")
+        return _train(trainer, registry, display)
+
+
+def _train(trainer: Trainer, registry: Registry, display: Display) -> Finished:
+    run, config = trainer.run, trainer.config
+    trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch)
+    status, scores = "failed", {}
+    registry.notify("lfads_run_started", run=run)
+    try:
+        with stop_wish() as wish:
+            display.start(config.train.epochs)
+            outcome = trainer.fit(_reporter(trainer, registry, trackers, display), wish)
+            display.stop()
+            status = "interrupted" if outcome == "interrupted" else "finished"
+            if status == "finished":
+                display.message(f"training ended after {trainer.progress.epoch} epochs: {_reason(outcome, config)}")
+                scores = finish(run, trainer.data.sessions, registry, display.message)
+                trackers.artifacts(_artifacts(run))
+    finally:
+        display.stop()
+        run.update_state(status=status, epochs=trainer.progress.epoch, scores=scores)
+        registry.notify("lfads_run_finished", run=run, status=status)
+        trackers.close(status)
+    return Finished(run=run, outcome=outcome, scores=scores)
+
+
+def _reporter(
+    trainer: Trainer, registry: Registry, trackers: Trackers, display: Display
+) -> Callable[[int, dict[str, float], Validation], None]:
+    """What happens to the numbers of each epoch."""
+
+    def report(epoch: int, row: dict[str, float], validation: Validation) -> None:
+        if validation.means:
+            scores = score(validation.means, trainer.data.sessions, "valid", trainer.model, registry)
+            row.update({f"valid/{name}": value for name, value in scores.items()})
+        trackers.log(epoch, row)
+        display.update(epoch, row, "")
+        registry.notify("lfads_epoch_ended", run=trainer.run, epoch=epoch, row=row)
+
+    return report
+
+
+def _reason(outcome: Outcome, config: RunConfig) -> str:
+    return {
+        "epochs": "train.epochs reached",
+        "minutes": f"train.minutes ({config.train.minutes}) used up",
+        "early stopping": f"no better validation cost for {config.train.early_stopping} epochs",
+        "learning rate": "the learning rate has fallen to optim.min_lr",
+        "interrupted": "interrupted",
+    }[outcome]
+
+
+def _artifacts(run: Run) -> list[Path]:
+    return [run.config_path, run.fitlog, run.plots, run.checkpoints, *sorted(run.path.glob("lfads_output_*.h5"))]
+
+
+def versions(registry: Registry) -> dict[str, str]:
+    """Versions of Python, torch and every plugin package, kept with the run."""
+    wanted = {"torch", "numpy", "h5py", "lfads-core", *(p.distribution for p in registry.providers)}
+    found = {str(d.name): d.version for d in distributions() if d.name in wanted}
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def _only_allowed(before: RunConfig, after: RunConfig) -> None:
+    """Refuse changes to what the weights depend on."""
+    free = attrs.evolve(after, train=before.train, infer=before.infer, track=before.track, optim=before.optim)
+    if free != before:
+        groups = [a.name for a in attrs.fields(RunConfig) if getattr(free, a.name) != getattr(before, a.name)]
+        raise RunError(f"a resumed run may change train, infer, track and optim, got changes in {', '.join(groups)}. Start a new run for those.")

@@ -1,0 +1,76 @@
+"""One optimiser step, and the guard against losses that are no longer numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.data.batch import Batch
+from lfads_core.errors import NumericsError
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.objective.total import Losses, Objective
+from lfads_core.train.optim import clip_gradients
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepResult:
+    """What one step came to."""
+
+    losses: Losses
+    grad_norm: Float[Tensor, ""]  # before the clip
+
+
+def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
+    """Every session's batch after the stack."""
+    return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
+
+
+def train_step(
+    model: LFADS,
+    objective: Objective,
+    stack: AugmentationStack,
+    optimizer: torch.optim.Optimizer,
+    batches: Mapping[str, Batch],
+    noise: Noise,
+    progress: tuple[int, float | None],
+) -> StepResult:
+    """Forward, backward, clip, step. ``batches`` are augmented already; ``progress`` is (epoch, clip norm).
+
+    Raises:
+        NumericsError: a term or a gradient is not finite; the weights are left as they were.
+    """
+    epoch, clip_norm = progress
+    optimizer.zero_grad(set_to_none=True)
+    losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
+    require_finite(losses, epoch)
+    losses.total.backward()
+    norm = clip_gradients(model, clip_norm)
+    if not torch.isfinite(norm):
+        raise NumericsError(f"epoch {epoch}: the gradient must be finite, got {float(norm)} from {_worst_gradient(model)}.")
+    optimizer.step()
+    return StepResult(losses=losses, grad_norm=norm)
+
+
+def require_finite(losses: Losses, epoch: int) -> None:
+    """Name the first term that is not finite.
+
+    Raises:
+        NumericsError: there is one.
+    """
+    if torch.isfinite(losses.total):
+        return
+    sessions = {f"recon/{name}": value for name, value in losses.per_session.items()}
+    for name, value in {**sessions, **losses.terms()}.items():
+        if not torch.isfinite(value):
+            raise NumericsError(f"epoch {epoch}: the loss term '{name}' must be finite, got {float(value)}.")
+
+
+def _worst_gradient(model: LFADS) -> str:
+    bad = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    return f"'{bad[0]}'" if bad else "the sum over all parameters"
