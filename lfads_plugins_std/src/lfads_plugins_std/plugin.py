@@ -15,6 +15,7 @@ from lfads_core.plugins.specs import (
     ReadoutSpec,
     RecipeSpec,
     ReconstructionSpec,
+    ReportSpec,
     SyntheticSpec,
 )
 from lfads_plugins_std import settings as s
@@ -117,6 +118,26 @@ def lfads_metrics() -> Iterator[MetricSpec]:
     yield MetricSpec(name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_spike_metrics, cites=("pei2021",))
     yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_truth_metrics)
     yield MetricSpec(name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_behaviour_metrics)
+
+
+@hookimpl
+def lfads_reports() -> Iterator[ReportSpec]:
+    """Figures of the validation trials and of the training."""
+    yield ReportSpec(name="training-curves", summary="Costs, metrics and learning rate over epochs", render=_report("render_curves"))
+    yield ReportSpec(name="trials", summary="Rasters beside rates, trial by trial", render=_report("render_trials"))
+    yield ReportSpec(name="factors", summary="Factors in three principal components", render=_report("render_factors"))
+    yield ReportSpec(name="inputs", summary="Inferred inputs over time", render=_report("render_inputs"))
+    yield ReportSpec(name="truth", summary="Rates against true rates, where known", render=_report("render_truth"))
+
+
+def _report(function: str) -> Callable[[Run, Path], Iterable[Path]]:
+    def render(run: Run, folder: Path) -> Iterable[Path]:
+        from lfads_plugins_std import reports
+
+        written: Iterable[Path] = getattr(reports, function)(run, folder)
+        return written
+
+    return render
 
 
 def _normal(settings: s.NormalConfig, dimensions: int) -> AbstractPrior:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lfads_core.plugins import Registry, load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
+from lfads_core.train.checkpoint import Checkpoint, Which, has_checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class LoadedRun:
     config: RunConfig
     model: LFADS
     description: ModelDescription
-    checkpoint: Literal["best", "last"]  # the weights that were loaded
+    checkpoint: Which  # the weights that were loaded
     registry: Registry
 
     @property
@@ -65,7 +65,7 @@ class LoadedRun:
         return {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
 
 
-def load(path: str | Path, which: Literal["best", "last"] | None = None, *, device: str = "cpu", registry: Registry | None = None) -> LoadedRun:
+def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", registry: Registry | None = None) -> LoadedRun:
     """Load a run's model from its checkpoint.
 
     ``which`` None takes what the run's settings name; the last one stands in while there is no best.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lfads_core.data.checks import check_sessions, require
@@ -15,6 +16,7 @@ from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_split
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import ReportSpec
 from lfads_core.runs import Run
 from lfads_core.train.data import read_for
 from lfads_core.train.evaluate import score
@@ -71,42 +73,45 @@ def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> li
     run.plots.mkdir(exist_ok=True)
     written: list[Path] = []
     for spec in registry.all("report"):
-        written += registry.shield("report", spec.name, lambda spec=spec: list(spec.render(run, run.plots))) or []
+        written += registry.shield("report", spec.name, partial(_render, spec, run)) or []
     if written:
         say(f"{len(written)} figures in {run.plots}")
     return written
 
 
-def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path], *, samples: int | None, output: Path | None) -> list[Path]:
-    """Infer new recordings of sessions the model knows and write their output files; returns the files.
+def _render(spec: ReportSpec, run: Run) -> list[Path]:
+    return list(spec.render(run, run.plots))
 
-    Files hold the splits they like; one session may go by any name when the model knows only one.
+
+def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, samples: int | None, output: Path | None) -> list[Path]:
+    """Infer recordings of sessions the model knows and write their output files; returns the files.
+
+    ``patterns`` None takes the run's own data. New files may hold any of the splits; one session may go by any name when the
+    model knows only one. Their outputs stand in the run's folder under the file's name unless ``output`` says where.
 
     Raises:
         DataError: files that cannot be read, or do not fit the model.
     """
-    sessions = _named_as_trained(loaded, read_for(loaded.config, patterns, loaded.registry))
+    wanted = list(patterns) if patterns else loaded.run.read_state()["data"]
+    sessions = read_for(loaded.config, wanted, loaded.registry, required=("train", "valid") if patterns is None else ())
+    files = {session.name: session.name for session in sessions}
+    known = [s.name for s in loaded.description.sessions]
+    if len(known) == 1 and len(sessions) == 1:  # a single file for a single-session model is that session, whatever its name
+        files = {known[0]: sessions[0].name}
+        sessions = [replace(sessions[0], name=known[0])]
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
     written = []
     for session in sessions:
-        path = loaded.run.output(session.name) if output is None else output
+        path = loaded.run.output(files[session.name]) if output is None else output
         if output is not None and len(sessions) > 1:
             path = output / f"lfads_output_{session.name}.h5"
         is_rate = loaded.model.reconstructions[session.name].is_rate
         write_outputs(path, session, inferred[session.name], samples=samples, is_rate=is_rate)
         written.append(path)
     return written
-
-
-def _named_as_trained(loaded: LoadedRun, sessions: list[Session]) -> list[Session]:
-    """A single file for a single-session model is that session, whatever its name."""
-    known = [s.name for s in loaded.description.sessions]
-    if len(known) == 1 and len(sessions) == 1:
-        return [replace(sessions[0], name=known[0])]
-    return sessions
 
 
 def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:

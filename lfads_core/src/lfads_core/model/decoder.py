@@ -55,14 +55,14 @@ class Decoder(nn.Module):
     def forward(
         self,
         ic: Float[Tensor, "B I"],
-        ci: Float[Tensor, "B T 2C"],
+        ci: Float[Tensor, "B T C2"] | None,
         external: Float[Tensor, "B T E"],
         noise: Float[Tensor, "B T U"] | None,
         loops: Recurrence,
         masks: DropoutMasks | None,
     ) -> Unrolled:
-        """Unroll with inputs inferred by the controller."""
-        if self.controller is None:
+        """Unroll with inputs inferred by the controller, if there is one: ``ci`` is None without."""
+        if self.controller is None or ci is None:
             return self.unroll(ic, external, loops, masks)
         external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
         rate = 0.0 if masks is None else masks.rate

@@ -64,7 +64,7 @@ class ControllerEncoder(nn.Module):
         self.lag = config.lag_bins
         self.gru = BidirectionalGRU(width, config.encoder_hidden, rng)
 
-    def forward(self, x: Float[Tensor, "B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "B T 2C"]:
+    def forward(self, x: Float[Tensor, "B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "B T C2"]:
         """Controller input for ``bins`` bins, zeros in the ``before`` first ones and beyond the encoded window.
 
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction
+from lfads_core.components import AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, Draw
 from lfads_core.config.schema import ModelConfig
 from lfads_core.data.batch import Batch
 from lfads_core.model.decoder import Decoder, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
 from lfads_core.model.layers import drop
+from lfads_core.model.named import Named
 from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.model.outputs import Latents, ModelOutput, Posterior
 from lfads_core.model.sizes import ModelSizes
@@ -44,9 +45,9 @@ class LFADS(nn.Module):
         self.input_encoder = None if control is None else ControllerEncoder(sizes.encoder_width, control, rng)
         self.decoder = Decoder(config, sizes.external, rng)
         self.ic_prior, self.input_prior = priors
-        self.readins = nn.ModuleDict(readins)
-        self.readouts = nn.ModuleDict(readouts)
-        self.reconstructions = nn.ModuleDict(reconstructions)
+        self.readins = Named(readins)
+        self.readouts = Named(readouts)
+        self.reconstructions = Named(reconstructions)
 
     @property
     def device(self) -> torch.device:
@@ -65,11 +66,14 @@ class LFADS(nn.Module):
 
     def read_in(self, session: str, batch: Batch) -> Tensor:
         """A session's channels at the encoders' width (B, Te, D); the identity when the model has no read-ins."""
-        return self.readins[session](batch.encod) if session in self.readins else batch.encod
+        if session not in self.readins:
+            return batch.encod
+        read: Tensor = self.readins[session](batch.encod)
+        return read
 
     def read_out(self, session: str, factors: Tensor) -> Tensor:
         """A session's reconstruction parameters (B, T, N, P): P blocks of N channels, stacked last."""
-        flat = self.readouts[session](factors)
+        flat: Tensor = self.readouts[session](factors)
         blocks = self.reconstructions[session].n_params
         return flat.unflatten(-1, (blocks, -1)).movedim(-2, -1)
 
@@ -121,14 +125,17 @@ class LFADS(nn.Module):
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
         like, size, control = self.decoder.to_generator.weight, self.config.generator, self.config.controller
         ic_like = like.new_empty(trials, size.ic_size)
-        inputs_like = None if control is None else like.new_empty(trials, self.sizes.bins, control.inputs)
-        prior = self.input_prior
-        with_inputs = prior is not None and inputs_like is not None
+
+        def draw_inputs() -> Draw | None:
+            if self.input_prior is None or control is None:
+                return None
+            return self.input_prior.draw(like.new_empty(trials, self.sizes.bins, control.inputs), rng)
+
         return Noise(
             ic=self.ic_prior.draw(ic_like, rng) if sample else None,
-            inputs=prior.draw(inputs_like, rng) if sample and with_inputs else None,
+            inputs=draw_inputs() if sample else None,
             ic_kl=self.ic_prior.draw(ic_like, rng),
-            inputs_kl=prior.draw(inputs_like, rng) if with_inputs else None,
+            inputs_kl=draw_inputs(),
             dropout=self._draw_masks(trials, rng) if dropout and self.config.dropout > 0 else None,
         )
 

@@ -16,11 +16,11 @@ class DropoutMasks:
 
     rate: float
     data: Float[Tensor, "B Te D"]
-    ic_final: Float[Tensor, "B 2C"]
+    ic_final: Float[Tensor, "B C2"]
     gen_init: Float[Tensor, "B G"]
     gen_state: Float[Tensor, "B T G"]
     external: Float[Tensor, "B T E"] | None = None
-    con_input: Float[Tensor, "B T 2C+F"] | None = None
+    con_input: Float[Tensor, "B T C2F"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -23,7 +23,7 @@ class Latents:
 
     ic: Posterior  # initial condition, (B, I)
     inputs: Posterior | None  # inferred inputs, (B, T, U); None without a controller
-    ci: Float[Tensor, "B T 2C"] | None  # what the controller read from its encoder, after the lag
+    ci: Float[Tensor, "B T C2"] | None  # what the controller read from its encoder, after the lag
     gen_init: Float[Tensor, "B G"]  # generator state before the first bin
     gen_states: Float[Tensor, "B T G"]
     gen_inputs: Float[Tensor, "B T UE"]  # inferred, then external inputs, as the generator got them

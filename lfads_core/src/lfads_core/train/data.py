@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +27,15 @@ class TrainingData:
     splits: Mapping[str, Mapping[str, SplitTensors]]  # by split, then by session
 
 
-def read_for(config: RunConfig, patterns: Sequence[str | Path], registry: Registry) -> list[Session]:
-    """Read sessions and hold channels out as the settings say.
+def read_for(
+    config: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, required: Collection[str] = ("train", "valid")
+) -> list[Session]:
+    """Read sessions, which must have the ``required`` splits, and hold channels out as the settings say.
 
     Raises:
         DataError: files that cannot be read.
     """
-    sessions = read_sessions(patterns, registry)
+    sessions = read_sessions(patterns, registry, required=required)
     held = config.data.hold_out
     return sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
 

@@ -1,0 +1,80 @@
+"""``lfads demo``: the whole journey on data whose true rates are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lfads_core.cli.options import PATH
+
+if TYPE_CHECKING:
+    from lfads_core.train.run import Finished
+
+SETTINGS = (
+    "train.epochs=100",
+    "train.metrics_every=10",
+    "regularisation.kl_ramp.increase_epochs=20",
+    "regularisation.l2_ramp.increase_epochs=20",
+)
+"""Shorter than a real training; everything else is as shipped."""
+
+
+@click.command("demo")
+@click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True, help="Most minutes of training.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of data and training.")
+def command(folder: Path, minutes: float, seed: int) -> None:
+    """Make Lorenz data, train, infer, plot, and compare with the true rates; takes a few minutes."""
+    from lfads_core.cli.display import make_display
+    from lfads_core.cli.run import free_name
+    from lfads_core.config.load import resolve
+    from lfads_core.plugins import load_registry
+    from lfads_core.synth.settings import synthetic_settings
+    from lfads_core.synth.write import write_synthetic
+    from lfads_core.train.run import start_run
+
+    registry = load_registry()
+    path = free_name(folder, ["demo.h5"])
+    config = resolve([], [], [*SETTINGS, f"train.minutes={minutes!r}", f"train.seed={seed}"], registry)
+    spec = registry.get("synthetic", "lorenz")
+    data = write_synthetic(spec, synthetic_settings(spec, (), registry), seed, path.with_name(f"{path.name}.h5"), overwrite=True)
+    click.echo(f"made {data}: spikes of 40 neurons driven by the Lorenz system, true rates included")
+    finished = start_run(path, [data], config, registry, make_display())
+    if finished.outcome == "interrupted":
+        click.echo(f"interrupted; everything is saved. Go on with: lfads run --resume {path}")
+        raise click.exceptions.Exit(130)
+    _show(finished)
+
+
+def _show(finished: Finished) -> None:
+    """A table of the validation trials' scores, and where to look next."""
+    import h5py
+    from rich.console import Console
+    from rich.table import Table
+
+    from lfads_core.metrics.baselines import compare_costs
+
+    run = finished.run
+    output = next(iter(sorted(run.path.glob("lfads_output_*.h5"))))
+    with h5py.File(output) as file:
+        costs = compare_costs(file["valid_output_params"][()], file["valid_recon_data"][()], file["valid_truth"][()])
+    table = Table(title="held-out trials", title_justify="left")
+    table.add_column("score")
+    table.add_column("value", justify="right")
+    for name, value in {
+        "NLL, mean rates only (null)": f"{costs.null:.5f} nats/bin",
+        "NLL, this model": f"{costs.model:.5f} nats/bin",
+        "NLL, true rates (oracle)": f"{costs.oracle:.5f} nats/bin",
+        "gap from null to oracle closed": f"{100 * costs.gap_closed:.1f} %",
+        "bits per spike": f"{finished.scores['valid/bps']:.3f}",
+        "R2 to the true rates, mean over channels": f"{finished.scores['valid/r2_truth']:.3f}",
+        "R2 to the true rates, variance-weighted": f"{finished.scores['valid/r2_truth_vw']:.3f}",
+    }.items():
+        table.add_row(name, value)
+    Console().print(table)
+    click.echo(f"figures: {run.plots}  (trials, factors, truth, training curves)")
+    click.echo(f"rates and factors: {output}")
+    click.echo(f"next:\n  lfads infer {run.path} --samples 200   more posterior samples\n  lfads generate {run.path}              new trials from the prior")
+    click.echo("  lfads ui                               all runs in the browser\n  lfads run your_data.h5                 your own recording")

@@ -1,0 +1,33 @@
+"""``lfads infer``: rates from a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lfads_core.cli.options import PATH, chosen_samples, samples_option
+
+
+@click.command("infer")
+@click.argument("run", type=PATH)
+@click.argument("data", nargs=-1)
+@samples_option
+@click.option("--checkpoint", type=click.Choice(["best", "last"]), help="Which weights  [default: as the run's settings say]")
+@click.option("-o", "--output", type=PATH, help="File to write (a folder for several sessions)  [default: in the run's folder]")
+def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: str | None, output: Path | None, *, means: bool) -> None:
+    """Infer rates with a trained model, for the RUN's own data or for new DATA.
+
+    \b
+      lfads infer runs/data --samples 200
+      lfads infer runs/data tomorrow.h5 -o tomorrow_rates.h5
+    """
+    from typing import Literal, cast
+
+    from lfads_core.infer.loading import load
+    from lfads_core.infer.run import infer_files
+
+    loaded = load(run, cast(Literal["best", "last"] | None, checkpoint))
+    count = chosen_samples(samples, loaded.config.infer.samples, means=means)
+    for path in infer_files(loaded, list(data) or None, samples=count, output=output):
+        click.echo(f"rates and factors: {path}")

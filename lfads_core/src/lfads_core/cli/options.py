@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--plugin`` and ``--set``, as often as needed."""
+    function = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; may be repeated.")(function)
+    return click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A recipe or component to use; may be repeated.")(function)
+
+
+def samples_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--samples`` and ``--means``."""
+    function = click.option("--means", is_flag=True, help="Push the posterior means through instead of averaging samples.")(function)
+    return click.option("--samples", type=click.IntRange(min=1), help="Posterior samples to average  [default: as the run's settings say]")(function)
+
+
+def chosen_samples(samples: int | None, default: int | None, *, means: bool) -> int | None:
+    """How many samples to average; None pushes the means."""
+    if means and samples is not None:
+        raise click.UsageError("--samples and --means exclude each other. Give one of them.")
+    return None if means else samples or default

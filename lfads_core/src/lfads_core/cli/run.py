@@ -1,0 +1,102 @@
+"""``lfads run``: from recordings to inferred rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lfads_core.cli.options import PATH, settings_options
+from lfads_core.errors import ConfigError
+
+_YAML = {".yaml", ".yml"}
+
+
+@click.command("run")
+@click.argument("sources", nargs=-1, metavar="DATA... [CONFIG.yaml]")
+@settings_options
+@click.option("--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen (co-smoothing).")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
+@click.option("--name", help="Name of the run's folder  [default: from the data]")
+@click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
+@click.option("--resume", type=PATH, metavar="RUN", help="Go on with an interrupted run, bit by bit; no DATA is needed.")
+@click.option("--dry-run", is_flag=True, help="Check settings and data, print the resolved settings, and stop.")
+def command(
+    sources: tuple[str, ...],
+    plugins: tuple[str, ...],
+    overrides: tuple[str, ...],
+    hold_out: float | None,
+    minutes: float | None,
+    name: str | None,
+    folder: Path,
+    resume: Path | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Train a model on recordings, then infer their rates.
+
+    DATA are HDF5 files, folders or patterns ('sessions/*.h5'), one file per session. A CONFIG.yaml holds settings that
+    differ from the defaults; `lfads config explain` lists them all.
+
+    \b
+      lfads run data.h5
+      lfads run data.h5 --plugin zig --set optim.lr=0.002
+      lfads run --resume runs/data
+    """
+    overrides = (*overrides, *_shortcuts(hold_out, minutes))
+    if resume is not None:
+        if sources or plugins or name or dry_run:
+            raise click.UsageError("--resume takes data, plugins and name from the run itself. Give only --resume RUN, and --set for its length.")
+        _resume(resume, overrides)
+        return
+    data = [source for source in sources if Path(source).suffix.lower() not in _YAML]
+    if not data:
+        raise click.UsageError("no DATA was given. Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
+    _start(data, [Path(s) for s in sources if s not in data], (plugins, overrides), folder, name, dry_run=dry_run)
+
+
+def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:
+    held = [] if hold_out is None else [f"data.hold_out.fraction={hold_out!r}"]
+    return held if minutes is None else [*held, f"train.minutes={minutes!r}"]
+
+
+def _resume(path: Path, overrides: tuple[str, ...]) -> None:
+    from lfads_core.cli.display import make_display, show_finished
+    from lfads_core.plugins import load_registry
+    from lfads_core.train.run import resume_run
+
+    show_finished(resume_run(path, overrides, load_registry(), make_display()))
+
+
+def _start(
+    data: list[str], files: list[Path], chosen: tuple[tuple[str, ...], tuple[str, ...]], folder: Path, name: str | None, *, dry_run: bool
+) -> None:
+    from lfads_core.cli.display import make_display, show_finished
+    from lfads_core.config.load import resolve
+    from lfads_core.config.yaml_io import dump
+    from lfads_core.plugins import load_registry
+
+    registry = load_registry()
+    config = resolve(files, *chosen, registry)
+    path = folder / name if name else free_name(folder, data)
+    if dry_run:
+        from lfads_core.train.data import check_for, read_for
+
+        check_for(config, read_for(config, data, registry), registry)
+        click.echo(dump(config), nl=False)
+        return
+    from lfads_core.train.run import start_run
+
+    show_finished(start_run(path, data, config, registry, make_display()))
+
+
+def free_name(folder: Path, data: list[str]) -> Path:
+    """``runs/<stem>``, or with a number when that is taken; several files are named after their folder."""
+    first = Path(data[0])
+    plain = not any(c in data[0] for c in "*?[") and len(data) == 1
+    stem = (first.stem if plain else first.resolve().parent.name) or "run"
+    for number in range(1, 10_000):
+        path = folder / (stem if number == 1 else f"{stem}-{number}")
+        if not path.exists():
+            return path
+    raise ConfigError(f"{folder}: must have room for another run of {stem!r}, got 9,999 of them. Give a --name.")
