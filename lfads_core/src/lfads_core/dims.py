@@ -11,5 +11,7 @@ I       initial condition                              E       external inputs
 C       encoder state (one direction)                  U       inferred inputs
 ======  =============================================  ======  ==========================================
 
-Random draws, masks and weights obey the same letters. Where functions say ``...`` a leading population axis M may stand.
+A number after a letter multiplies it: H3 stands for 3H, because the name of an axis must be one that Python takes. Letters
+side by side are axes laid end to end or stacked: UE is U + E, PN is P times N. Random draws, masks and weights obey the same
+letters. Where functions say ``...`` a leading population axis M may stand.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -16,14 +16,12 @@ log = logging.getLogger(__name__)
 
 
 @runtime_checkable
-@runtime_checkable
 class SequenceLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.gru`."""
 
     def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float, reverse: bool = False) -> Tensor: ...
 
 
-@runtime_checkable
 @runtime_checkable
 class ControlledLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.controlled`."""

@@ -49,7 +49,9 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
 class Cell:
     """One GRU's buffers over all bins: ``row`` is [state | input | reset state], and the next state follows in the next row."""
 
-    def __init__(self, drive: Float[Tensor, "T *B 3H"], h0: Float[Tensor, "*B H"], feed: Float[Tensor, "*M 3H I"], recurrent: Float[Tensor, "*M 3H H"]) -> None:
+    def __init__(
+        self, drive: Float[Tensor, "T *B H3"], h0: Float[Tensor, "*B H"], feed: Float[Tensor, "*M H3 I"], recurrent: Float[Tensor, "*M H3 H"]
+    ) -> None:
         bins, hidden, inputs = drive.shape[0], h0.shape[-1], feed.shape[-1]
         self.hidden, self.inputs = hidden, inputs
         self.rows = drive.new_empty(bins + 1, *h0.shape[:-1], hidden + inputs + hidden)

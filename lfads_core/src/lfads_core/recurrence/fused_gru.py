@@ -54,7 +54,7 @@ class GRUCoefficients:
     With h' = n + z (h - n):  ∂n-gate = g (1-z)(1-n²),  ∂z-gate = g (h-n) z(1-z),  ∂r-gate = (∂n-gate U_n) h r(1-r).
     """
 
-    def __init__(self, gates: Float[Tensor, "T *B 2H"], n: Float[Tensor, "T *B H"], before: Float[Tensor, "T *B H"]) -> None:
+    def __init__(self, gates: Float[Tensor, "T *B H2"], n: Float[Tensor, "T *B H"], before: Float[Tensor, "T *B H"]) -> None:
         z, r = gates.chunk(2, dim=-1)
         open_z = 1 - z
         self.z, self.r = z.unbind(0), r.unbind(0)

@@ -21,7 +21,7 @@ def affine(x: Float[Tensor, "*B I"], weight: Float[Tensor, "*M O I"], bias: Floa
     return product if bias is None else product + bias.reshape(bias.shape[0], *ones, 1, bias.shape[1])
 
 
-def gru_step(drive: Float[Tensor, "*B 3H"], h: Float[Tensor, "*B H"], recurrent: Float[Tensor, "*M 3H H"], clip: float) -> Float[Tensor, "*B H"]:
+def gru_step(drive: Float[Tensor, "*B H3"], h: Float[Tensor, "*B H"], recurrent: Float[Tensor, "*M H3 H"], clip: float) -> Float[Tensor, "*B H"]:
     """One step of the LFADS GRU, whose reset gate acts before the recurrent product (arXiv:1406.1078v3).
 
         z = σ(d_z + U_z h),  r = σ(d_r + U_r h),  n = tanh(d_n + U_n (r ⊙ h)),  h' = clip(z ⊙ h + (1 - z) ⊙ n)

@@ -12,9 +12,9 @@ from torch import Tensor
 class GRUWeights:
     """Stacked gates in the order update z, reset r, candidate n (not torch's r, z, n). A leading axis M is allowed."""
 
-    input: Float[Tensor, "*M 3H I"]
-    recurrent: Float[Tensor, "*M 3H H"]
-    bias: Float[Tensor, "*M 3H"]
+    input: Float[Tensor, "*M H3 I"]
+    recurrent: Float[Tensor, "*M H3 H"]
+    bias: Float[Tensor, "*M H3"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,8 +22,8 @@ class DecoderWeights:
     """Weights of the closed loop of controller and generator."""
 
     controller: GRUWeights  # reads [ci (2C), factors (F)]
-    posterior: Float[Tensor, "*M 2U H"]  # controller state to [mean, log-variance] of the inferred inputs
-    posterior_bias: Float[Tensor, "*M 2U"]
+    posterior: Float[Tensor, "*M U2 H"]  # controller state to [mean, log-variance] of the inferred inputs
+    posterior_bias: Float[Tensor, "*M U2"]
     generator: GRUWeights  # reads [inferred inputs (U), external inputs (E)]
     factors: Float[Tensor, "*M F G"]  # rows of unit length
 
@@ -41,10 +41,10 @@ class DecoderStart:
 class DecoderDrive:
     """What reaches the closed loop from outside, bin by bin. Masks are 0 or 1/(1 - rate)."""
 
-    ci: Float[Tensor, "*B T 2C"]
+    ci: Float[Tensor, "*B T C2"]
     external: Float[Tensor, "*B T E"]
     noise: Float[Tensor, "*B T U"] | None  # standard noise behind the inputs; None decodes their means
-    con_mask: Float[Tensor, "*B T 2C+F"] | None = None
+    con_mask: Float[Tensor, "*B T C2F"] | None = None
     state_mask: Float[Tensor, "*B T G"] | None = None
 
 
