@@ -9,7 +9,7 @@ from typing import Any, cast
 import attrs
 from attrs import frozen
 
-from lfads_core.config.faults import dotted, listed, near, shown
+from lfads_core.config.faults import a, dotted, listed, near, shown
 from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, words
 from lfads_core.config.places import Place, elsewhere, places, slots
 from lfads_core.config.schema import Component, RunConfig
@@ -34,7 +34,7 @@ class Entry:
     @property
     def must_be(self) -> str:
         """Type and rule together."""
-        return ", ".join(part for part in (self.type, self.rule) if part)
+        return ", ".join(dict.fromkeys(part for part in (self.type, self.rule) if part))
 
 
 def explain(key: str | None, registry: Specs) -> list[Entry]:
@@ -156,8 +156,7 @@ def _of_spec(place: Place, spec: Any, rest: Sequence[str]) -> list[Entry]:
     path = (*place.path, spec.name)
     fields = settings_of(spec.config)
     if not rest:
-        kind = place.setting.component
-        head = Entry(key=dotted(path), type=f"a {kind}", default="", meaning=spec.summary, tuning="", is_group=True)
+        head = Entry(key=dotted(path), type=a(str(place.setting.component)), default="", meaning=spec.summary, tuning="", is_group=True)
         return [head, *(entry(Place((*path, *p.path), p.setting)) for p in places(spec.config))]
     found = [entry(Place((*path, *p.path), p.setting)) for p in places(spec.config) if p.path[: len(rest)] == tuple(rest)]
     if not found:

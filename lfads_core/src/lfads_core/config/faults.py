@@ -51,8 +51,10 @@ def dotted(path: Path) -> str:
 
 
 def origin_of(path: Path, origins: Origins) -> Origin | None:
-    """Origin of the value at ``path``, or of the nearest group around it that somebody wrote."""
-    return next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), None)
+    """Origin of the value at ``path``; else of the first thing written inside it; else of the nearest group around it."""
+    inside = (origin for way, origin in origins.items() if way[: len(path)] == path)
+    around = (origins[path[:n]] for n in range(len(path) - 1, 0, -1) if path[:n] in origins)
+    return origins.get(path) or next(inside, None) or next(around, None)
 
 
 def refuse(faults: Sequence[Fault]) -> None:
@@ -84,6 +86,11 @@ def listed(options: Iterable[str]) -> str:
     """``a, b or c``."""
     *head, last = options
     return f"{', '.join(head)} or {last}" if head else last
+
+
+def a(noun: str) -> str:
+    """``a prior``, ``an augmentation``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def near(word: str, options: Iterable[str], cutoff: float = 0.6) -> list[str]:

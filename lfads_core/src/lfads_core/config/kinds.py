@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, Union, runtime_checkable
 import attrs
 from attrs import frozen
 
+from lfads_core.config.faults import a, shown
 from lfads_core.config.fields import Rule
 from lfads_core.config.schema import Component
 from lfads_core.errors import PluginError
@@ -70,7 +71,7 @@ class Setting:
         """The condition on the value, in words; empty if there is none."""
         validator = self.attribute.validator
         each = getattr(validator, "_validators", (validator,)) if validator else ()  # attrs keeps a list of them in one
-        return " and ".join(v.text if isinstance(v, Rule) else repr(v).strip("<>").removeprefix("Validator for ") for v in each)
+        return " and ".join(v.text if isinstance(v, Rule) else repr(v).strip("<>").removeprefix("Validator for ").removeprefix("x ") for v in each)
 
 
 @cache
@@ -81,7 +82,7 @@ def settings_of(cls: type) -> Mapping[str, Setting]:
     except NameError as err:
         where = f"{cls.__module__}.{cls.__qualname__}"
         raise PluginError(f"{where}: types of settings must be known at run time, got: {err}. Import it for real.") from err
-    return {a.name: Setting(a.name, hints[a.name], a) for a in attrs.fields(cls) if a.init}
+    return {field.name: Setting(field.name, hints[field.name], field) for field in attrs.fields(cls) if field.init}
 
 
 def is_group(t: Any) -> bool:
@@ -103,18 +104,18 @@ def _phrase(t: Any, component: str | None) -> str:
     if is_group(t):
         return "a group of settings"
     if t is Component and component:
-        return f"the name of a {component}, with its settings if any"
+        return f"the name of {a(component)}, with its settings if any"
     if t in _PLAIN:
         return _PLAIN[t][0]
     origin, args = typing.get_origin(t), typing.get_args(t)
     if origin is Literal:
-        return "one of " + ", ".join(repr(a) for a in args)
+        return "one of " + ", ".join(arg if isinstance(arg, str) else shown(arg) for arg in args)
     if origin is dict:
         return f"a mapping from names to {_many(args[1], component)}"
     if origin is tuple and Ellipsis not in args and len(set(args)) == 1:
         return f"a list of {len(args)} {_many(args[0], component)}"
     if origin is tuple and Ellipsis not in args:
-        return "a list of " + ", ".join(words(a, component) for a in args)
+        return "a list of " + ", ".join(words(arg, component) for arg in args)
     if origin in (tuple, list):
         return f"a list of {_many(args[0], component)}"
     raise PluginError(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, cast
 
-from lfads_core.config.faults import Fault, Origin, Path, dotted
+from lfads_core.config.faults import Fault, Origin, Path, a, dotted, listed
 from lfads_core.config.kinds import Specs
 from lfads_core.config.merge import merge, plain, put
 from lfads_core.config.places import is_list, slots
@@ -92,7 +92,7 @@ class _Stack:
 
     def ask(self, kinds: Sequence[Kind], name: str) -> None:
         options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for kind in kinds for place in slots(kind)]
-        text = f"must have one place, got a {' and a '.join(kinds)}. Say which: {' or '.join(options)}"
+        text = f"must have one place, got {' and '.join(map(a, kinds))}. Say which: {listed(options)}"
         self.faults.append(Fault((), text, Origin(f"--plugin {name}")))
 
     def add_override(self, text: str) -> None:
@@ -102,13 +102,17 @@ class _Stack:
         if not equals or not all(way) or not written:
             self.faults.append(Fault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
             return
+        path = tuple(int(part) if part.isdecimal() else part for part in way)
         try:
             value = parse_value(written, f"--set: {key}")
-            self.data = put(self.data, way, value)
         except ConfigError as err:
             self.faults.append(Fault((), str(err)))
             return
-        path = tuple(int(part) if part.isdecimal() else part for part in way)
+        try:
+            self.data = put(self.data, way, value)
+        except ConfigError as err:
+            self.faults.append(Fault(path, str(err), origin))
+            return
         self.note({path: origin}, _replaced(value, path))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -124,7 +124,9 @@ class RegularisationConfig:
     l2_controller: float = setting(1e-4, "L2 scale of the controller's recurrent weights", rule=at_least(0), tune="often")
     l2_ramp: RampConfig = setting(RampConfig, "ramp of the L2 terms and of weight decay")
     loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0))
-    reduce: str = setting("mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum"))
+    reduce: Literal["mean", "sum"] = setting(
+        "mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum")
+    )
 
 
 @frozen(kw_only=True)
@@ -150,7 +152,7 @@ class InferConfig:
 
     samples: int | None = setting(50, "posterior samples to average (null: push the posterior means)", rule=at_least(1), tune="sometimes")
     batch_size: int = setting(64, "trials at a time", rule=at_least(1), unit="trials")
-    checkpoint: str = setting("best", "which weights", rule=one_of("best", "last"))
+    checkpoint: Literal["best", "last"] = setting("best", "which weights", rule=one_of("best", "last"))
 
 
 @frozen(kw_only=True)

@@ -189,7 +189,7 @@ class _Walk:
         self.cross_check(draft, path, self.faults[before:])
         return draft if len(self.faults) > before else self.made(cls, draft, path)
 
-    def field(self, setting: Setting, data: Mapping[str, Any], path: Path, default: Any) -> Any:
+    def field(self, setting: Setting, data: Mapping[Any, Any], path: Path, default: Any) -> Any:
         if setting.name in data:
             return self.value(setting.type, data[setting.name], path, setting.component, default)
         if default is attrs.NOTHING:

@@ -20,6 +20,7 @@ from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError
 
 _TAG = "tag:yaml.org,2002:"
+_LINE_ENDS = "\r\x85\u2028\u2029\ufeff"
 
 
 @frozen
@@ -46,7 +47,7 @@ def read_yaml(path: FilePath) -> Layer:
 def parse_yaml(content: str | bytes, source: str) -> Layer:
     """As :func:`read_yaml`, of a text; ``source`` stands for the file's name in origins and messages."""
     root = _compose(content, source)
-    if root is None:
+    if root is None or root.tag == _TAG + "null":
         return Layer({}, {})
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{source}:{root.start_mark.line + 1}: must be groups of settings such as 'optim:', got {_noun(root)}.")
@@ -88,19 +89,6 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-_FORMS = {  # how a plain scalar must be spelled, as a whole, to be more than text
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    "bool": (r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", list("yYnNtTfFoO")),
-    "int": (r"[-+]?(0|[1-9][0-9_]*)", list("-+0123456789")),
-    "float": (
-        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+0123456789."),
-    ),
-}
-for _name, (_form, _first) in _FORMS.items():
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_form})\Z"), _first)
-
-
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -114,7 +102,24 @@ def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
     return dumper.represent_sequence(_TAG + "seq", items, flow_style=short)
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    quoted = any(mark in text for mark in _LINE_ENDS)  # folded like spaces in any other style
+    return dumper.represent_scalar(_TAG + "str", text, style='"' if quoted else None)
+
+
+_FORMS = {  # how a plain scalar must be spelled, as a whole, to be more than text
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", list("yYnNtTfFoO")),
+    "int": (r"[-+]?(0|[1-9][0-9_]*)", list("-+0123456789")),
+    "float": (
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
+}
+for _name, (_form, _first) in _FORMS.items():
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_form})\Z"), _first)
 _Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _text)
 
 
 def _compose(content: str | bytes, source: str, *, lines: bool = True) -> yaml.Node | None:
