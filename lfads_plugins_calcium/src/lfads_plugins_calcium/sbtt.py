@@ -27,7 +27,7 @@ class SelectiveBackprop(AbstractAugmentation):
         missing = batch.recon.isnan()
         recon = torch.where(missing, _STAND_IN, batch.recon)
         masks = {**batch.masks, f"{self.name}/observed": (~missing).to(batch.recon.dtype)}
-        return replace(batch, encod=batch.encod.nan_to_num(nan=0.0), recon=recon, masks=masks)
+        return replace(batch, encod=torch.where(batch.encod.isnan(), 0.0, batch.encod), recon=recon, masks=masks)
 
     def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
         """Zero for missing values, the others divided by the share observed in the whole batch; all zero if nothing was."""

@@ -13,6 +13,7 @@ from lfads_core.components import AbstractReconstruction, Support
 from lfads_plugins_calcium.settings import ZIGConfig
 
 _FLOOR = 1e-5  # of the three squashed parameters
+_LEAST_SCALE = 1e-5  # of the trainable scales, which a large step could take below zero
 _LOGIT_FLOOR = math.log(_FLOOR / (1 - _FLOOR))
 _LEAST_SIZE = 1e-6  # an event no larger than gamma_loc counts as this much above it: unlikely, but not impossible
 
@@ -38,7 +39,9 @@ class ZeroInflatedGamma(AbstractReconstruction):
 
     def shape_and_rate(self, params: Float[Tensor, "*B T N P"]) -> tuple[Float[Tensor, "*B T N"], Float[Tensor, "*B T N"]]:
         """Parameters of the gamma part."""
-        return floored_sigmoid(params[..., 0]) * self.scale[0], floored_sigmoid(params[..., 1]) * self.scale[1]
+        # Below the floor gradients still pass, so that a scale finds its way back.
+        scale = self.scale + (self.scale.clamp(min=_LEAST_SCALE) - self.scale).detach()
+        return floored_sigmoid(params[..., 0]) * scale[0], floored_sigmoid(params[..., 1]) * scale[1]
 
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """``-ln(1 - q)`` where nothing happened, else ``-ln q - ln Gamma(x - gamma_loc; shape, rate)``, in nats.

@@ -11,7 +11,22 @@ from torch import Tensor
 
 from lfads_core.components import AbstractReconstruction, Support
 
-_STEEPEST = 60.0  # log-parameters are held within +-60, where exp and log-gamma are finite in float32
+_STEEPEST = 60.0  # log-parameters beyond this act linearly, so that exp, log-gamma and their gradients stay finite in float32
+
+
+def exp_held(x: Tensor) -> Tensor:
+    """``exp(x)``, continued by its tangent above x = 60."""
+    return torch.exp(x.clamp(max=_STEEPEST)) * (1 + torch.relu(x - _STEEPEST))
+
+
+def gamma_nll(log_shape: Float[Tensor, "*B T N"], log_rate: Float[Tensor, "*B T N"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
+    """``ln Γ(a) - a ln r - (a - 1) ln x + r x`` with shape a and rate r, in nats.
+
+    Below a = exp(-60), ln Γ(a) is -ln a to all digits. Values below the smallest normal number, 0 among them, count as that.
+    """
+    shape, x = exp_held(log_shape.clamp(min=-_STEEPEST)), data.clamp(min=torch.finfo(data.dtype).tiny)
+    log_gamma = torch.lgamma(shape) + torch.relu(-_STEEPEST - log_shape)
+    return log_gamma - shape * log_rate - (shape - 1) * x.log() + exp_held(log_rate) * x
 
 
 class Gamma(AbstractReconstruction):
@@ -20,26 +35,20 @@ class Gamma(AbstractReconstruction):
     n_params: ClassVar[int] = 2
     support: ClassVar[Support] = "positive"
 
-    @staticmethod
-    def shape_and_rate(params: Float[Tensor, "*B T N P"]) -> tuple[Float[Tensor, "*B T N"], Float[Tensor, "*B T N"]]:
-        """exp of both parameters."""
-        held = params.clamp(-_STEEPEST, _STEEPEST).exp()
-        return held[..., 0], held[..., 1]
-
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """Full negative log density, in nats."""
-        shape, rate = self.shape_and_rate(params)
-        return torch.lgamma(shape) - torch.xlogy(shape, rate) - torch.xlogy(shape - 1, data) + rate * data
+        return gamma_nll(params[..., 0], params[..., 1], data)
 
     def mean(self, params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
         """shape / rate."""
-        return (params[..., 0] - params[..., 1]).clamp(max=_STEEPEST).exp()
+        return exp_held(params[..., 0] - params[..., 1])
 
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Gamma values."""
-        shape, rate = self.shape_and_rate(params)
+        shape = params[..., 0].clamp(-_STEEPEST, _STEEPEST).exp()
         # torch.distributions takes no generator; this primitive is what it calls.
-        return torch._standard_gamma(shape, generator=rng) / rate  # noqa: SLF001
+        log_drawn = torch._standard_gamma(shape, generator=rng).log() - params[..., 1]  # noqa: SLF001
+        return log_drawn.clamp(-_STEEPEST, _STEEPEST).exp()
 
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"]:
         """Shape 1 (exponential) with the given mean."""

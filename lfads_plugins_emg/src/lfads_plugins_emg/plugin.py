@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @hookimpl
 def lfads_reconstructions() -> Iterator[ReconstructionSpec]:
     """Gamma."""
-    yield ReconstructionSpec(name="gamma", summary="Positive values, such as EMG envelopes", config=NoSettings, build=_gamma, cites=("wimalasena2022",))
+    yield ReconstructionSpec(
+        name="gamma", summary="Positive values, such as EMG envelopes", config=NoSettings, build=_gamma, cites=("wimalasena2022",)
+    )
 
 
 @hookimpl

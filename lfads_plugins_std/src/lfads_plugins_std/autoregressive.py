@@ -19,6 +19,11 @@ def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
 
 
+def forgotten(log_tau: Tensor) -> Tensor:
+    """``1 - a²``, exact also for time constants so long that a rounds to 1."""
+    return -torch.expm1(-2 * torch.exp(-log_tau))
+
+
 def autoregressive_log_density(path: Float[Tensor, "B T U"], log_tau: Float[Tensor, " U"], log_variance: Float[Tensor, " U"]) -> Float[Tensor, "B T"]:
     """Log density of each bin given the one before, summed over inputs.
 
@@ -27,7 +32,7 @@ def autoregressive_log_density(path: Float[Tensor, "B T U"], log_tau: Float[Tens
     ``v`` is the variance of the innovations, so that of the process is larger.
     """
     decay = torch.exp(-torch.exp(-log_tau))
-    first_log_var = log_variance - torch.log1p(-decay.square())
+    first_log_var = log_variance - torch.log(forgotten(log_tau))
     first = normal_log_density(path[..., :1, :], torch.zeros_like(path[..., :1, :]), first_log_var)
     rest = normal_log_density(path[..., 1:, :], decay * path[..., :-1, :], log_variance)
     return torch.cat([first, rest], dim=-2).sum(dim=-1)
@@ -53,7 +58,7 @@ class AutoregressivePrior(AbstractPrior):
         """Stationary paths."""
         noise = self.draw(like, rng)["normal"]
         decay, spread = torch.exp(-torch.exp(-self.log_tau)), torch.exp(self.log_variance / 2)
-        x = noise[:, 0] * spread / torch.sqrt(1 - decay.square())
+        x = noise[:, 0] * spread / torch.sqrt(forgotten(self.log_tau))
         path = [x]
         for t in range(1, like.shape[1]):
             x = decay * x + spread * noise[:, t]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,16 @@ from torch import Tensor
 from lfads_core.components import AbstractReconstruction, Support
 
 _LEAST_VARIANCE = 1e-6
+_LARGEST_LOG_VARIANCE = 120.0  # of what is drawn: its root e^60 stays finite in float32
+
+
+def floored_log_variance(log_var: Tensor) -> Tensor:
+    """``ln max(exp(x), 1e-6)``, with the gradient of ``ln v`` at ``v = 1e-6 + (exp(x) - exp(x).detach())`` below the floor.
+
+    So the gradient passes the floor as if it were not there; nothing overflows, however large x.
+    """
+    floored = log_var.clamp(min=math.log(_LEAST_VARIANCE)).detach()
+    return floored + torch.exp((log_var - floored).detach().clamp(max=0)) * (log_var - log_var.detach())
 
 
 class Gaussian(AbstractReconstruction):
@@ -21,14 +32,8 @@ class Gaussian(AbstractReconstruction):
 
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """``½ (ln v + (x - mean)² / v)`` without the constant ½ ln 2π, in nats; gradients pass the floor of v as if it were not there."""
-        mean, variance = params[..., 0], self.variance(params)
-        return 0.5 * (variance.log() + (data - mean).square() / variance)
-
-    @staticmethod
-    def variance(params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
-        """``max(exp(log-variance), 1e-6)``, straight through."""
-        free = torch.exp(params[..., 1])
-        return free + (free.clamp(min=_LEAST_VARIANCE) - free).detach()
+        log_var = floored_log_variance(params[..., 1])
+        return 0.5 * (log_var + (data - params[..., 0]).square() * torch.exp(-log_var))
 
     def mean(self, params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
         """The mean."""
@@ -36,8 +41,8 @@ class Gaussian(AbstractReconstruction):
 
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Normal values."""
-        mean = params[..., 0]
-        return mean + self.variance(params).sqrt() * torch.empty_like(mean).normal_(generator=rng)
+        mean, log_var = params[..., 0], floored_log_variance(params[..., 1])
+        return mean + torch.exp(log_var.clamp(max=_LARGEST_LOG_VARIANCE) / 2) * torch.empty_like(mean).normal_(generator=rng)
 
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"]:
         """The mean with variance 1."""

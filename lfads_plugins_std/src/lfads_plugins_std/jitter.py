@@ -11,6 +11,7 @@ from torch import Tensor
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
 from lfads_core.data.batch import Batch
+from lfads_core.errors import DataError
 from lfads_plugins_std.settings import SpikeJitterConfig
 
 
@@ -24,10 +25,21 @@ def reflect(at: Int[Tensor, "*B"], bins: int) -> Int[Tensor, "*B"]:
 def jitter_spikes(counts: Float[Tensor, "B T N"], width: int, rng: torch.Generator) -> Float[Tensor, "B T N"]:
     """Move each spike by a uniform whole number of bins in [-width, width], reflected at both ends.
 
-    The edge bin is not repeated by the reflection. Counts per trial and channel are kept; bins without a value (NaN) stay.
+    The edge bin is not repeated by the reflection. Counts per trial and channel are kept, except that bins without a
+    value (NaN) stay so and lose the spikes that land there.
+
+    Raises:
+        DataError: a value is no count.
     """
     trials, bins, channels = counts.shape
-    spikes = torch.nan_to_num(counts).long()
+    seen = torch.where(counts.isnan(), 0.0, counts)
+    spikes = seen.long()
+    if not torch.equal(spikes.clamp(min=0).to(counts.dtype), seen):
+        wrong = seen[spikes.clamp(min=0) != seen][0].item()
+        raise DataError(
+            f"spike-jitter: data must be spike counts (0, 1, 2...), got {wrong:g}. "
+            "Take it out of components.train_augmentations, or put it before those that change values."
+        )
     trial, at, channel = (index.repeat_interleave(spikes[spikes > 0]) for index in spikes.nonzero(as_tuple=True))
     landed = reflect(at + torch.randint(-width, width + 1, at.shape, generator=rng, device=counts.device), bins)
     moved = torch.zeros(trials * bins * channels, dtype=counts.dtype, device=counts.device)

@@ -14,8 +14,7 @@ from lfads_plugins_std.settings import NormalConfig
 
 def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
     """KL(N(mean, std²) ‖ N(m, v)) per value: ½ (ln v - ln std² + (std² + (mean - m)²) / v - 1)."""
-    variance = std.square()
-    return 0.5 * (prior_log_var - variance.log() + (variance + (mean - prior_mean).square()) * torch.exp(-prior_log_var) - 1)
+    return 0.5 * (prior_log_var - 2 * std.log() + (std.square() + (mean - prior_mean).square()) * torch.exp(-prior_log_var) - 1)
 
 
 class NormalPrior(AbstractPrior):

@@ -12,6 +12,7 @@ from torch import Tensor
 from lfads_core.components import AbstractReconstruction, Support
 
 _STEEPEST = 60.0  # log-rates beyond this grow linearly, so that exp and its gradient stay finite in float32
+_MOST_DRAWN = 1e18  # torch draws counts as 64-bit integers, which turn negative beyond 9.2e18
 
 
 def rate_from_log(log_rate: Tensor) -> Tensor:
@@ -46,8 +47,8 @@ class Poisson(AbstractReconstruction):
         return rate_from_log(params[..., 0])
 
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
-        """Counts."""
-        return torch.poisson(self.mean(params), generator=rng)
+        """Counts; rates above 1e18 are drawn as 1e18."""
+        return torch.poisson(self.mean(params).clamp(max=_MOST_DRAWN), generator=rng)
 
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"]:
         """Log-rates; silent channels start at one count in 10,000 bins."""
@@ -58,7 +59,10 @@ class PoissonBPS(Poisson):
     """Poisson loss relative to a constant-rate null model, in bits per spike (lower is better)."""
 
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
-        """(model - null) / (ln 2 * mean count); the null knows each channel's mean over the batch."""
+        """(model - null) / (ln 2 * mean count); the null knows each channel's mean over the batch.
+
+        Not for data with missing values: whatever stands in for them counts in those means.
+        """
         rate = data.mean(dim=(-3, -2), keepdim=True)
         null = rate - data * torch.log(rate + 1e-8) + stirling(data)
         spikes = data.mean(dim=(-3, -2, -1), keepdim=True).clamp(min=1e-8)

@@ -24,7 +24,9 @@ class AutoregressiveConfig:
     variance: float = setting(0.1, "initial variance of the innovations", rule=above(0), tune="sometimes")
     train_tau: bool = setting(True, "whether the time constant is trained")
     train_variance: bool = setting(True, "whether the innovation variance is trained")
-    over_time: str = setting("sum", "KL over bins: sum as published, or mean so that its scale compares with the normal prior's", rule=one_of("sum", "mean"))
+    over_time: str = setting(
+        "sum", "KL over bins: sum as published, or mean so that its scale compares with the normal prior's", rule=one_of("sum", "mean")
+    )
 
 
 @frozen(kw_only=True)

@@ -31,9 +31,10 @@ class StudentTPrior(AbstractPrior):
     def draw(self, like: Tensor, rng: torch.Generator) -> Draw:
         """Normals, and the chi-squares that make their tails heavy."""
         # A chi-square is twice a gamma; torch draws gammas without a generator argument only through this primitive.
-        shape = torch.full(like.shape, self.degrees / 2, dtype=torch.float64)
-        chi2 = 2 * torch._standard_gamma(shape, generator=rng).to(like)  # noqa: SLF001
-        return {**super().draw(like, rng), "chi2": chi2}
+        shape = torch.full(like.shape, self.degrees / 2, dtype=torch.float64, device=like.device)
+        chi2 = 2 * torch._standard_gamma(shape, generator=rng).to(like.dtype)  # noqa: SLF001
+        # With very few degrees of freedom a chi-square can round to 0 in float32.
+        return {**super().draw(like, rng), "chi2": chi2.clamp(min=torch.finfo(like.dtype).tiny)}
 
     def standardise(self, draw: Draw) -> Tensor:
         """normal * sqrt(degrees / chi2)."""

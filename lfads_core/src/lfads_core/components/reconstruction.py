@@ -16,7 +16,8 @@ Support = Literal["counts", "real", "nonnegative", "positive"]
 class AbstractReconstruction(nn.Module, abc.ABC):
     """A distribution with ``n_params`` parameters per channel and bin, unconstrained on their way in.
 
-    Must provide ``nll``, ``mean`` and ``sample``, finite with finite gradients over the whole range of float32.
+    Must provide ``nll``, ``mean`` and ``sample``: in float32 finite, with finite gradients, for parameters from -1e4 to 1e4
+    and data of the support from 0 to 1e6 in size. ``nll`` must work under ``torch.func.vmap`` over populations of parameters.
     May hold trainable per-channel parameters and put a price on them in ``penalty``.
     """
 
