@@ -25,6 +25,8 @@ class Fixture:
     path: Path
     attributes: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
+    recurrence: str = "reference"
+    """Not of the file: the backend of the loops over time that it is replayed with."""
 
     @property
     def case(self) -> str:

@@ -1,6 +1,6 @@
 """Replay parity fixtures against this library.
 
-    python tests/parity/replay.py FIXTURE... [--tolerance 1e-9] [--float32]
+    python tests/parity/replay.py FIXTURE... [--tolerance 1e-9] [--float32] [--recurrence reference]
 
 Prints one JSON object per compared array and one per file. Exit code 0: everything agrees; 1: something does not, or an
 array of a file was not compared; 2: a file cannot be read or is no fixture.
@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ if not __package__:  # run as a script: make `parity` importable
 import torch
 
 from lfads_core.errors import LfadsError
+from lfads_core.recurrence.choose import BACKENDS
 from parity.fixture import Fixture, ForeignFileError, read_fixture, read_json
 from parity.json_case import replay_schedules, replay_search
 from parity.masking_case import replay_coordinated_dropout, replay_missing_values, replay_sample_validation
@@ -60,14 +62,14 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def replay(path: Path, tolerance: float | None = None, *, float32: bool = False) -> Report:
-    """Replay one file.
+def replay(path: Path, tolerance: float | None = None, *, float32: bool = False, recurrence: str = "reference") -> Report:
+    """Replay one file, with the named backend of the loops over time.
 
     Raises:
         ForeignFileError: it cannot be read or is no fixture.
     """
     if path.suffix != ".json":
-        return replay_fixture(read_fixture(path), tolerance, float32=float32)
+        return replay_fixture(replace(read_fixture(path), recurrence=recurrence), tolerance, float32=float32)
     data = read_json(path)
     report = Report(path.name, path.stem, limit_of(tolerance, float32=float32))
     if {"ramps", "plateau"} <= data.keys():
@@ -115,11 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("fixtures", nargs="+", type=Path, metavar="FIXTURE")
     parser.add_argument("--tolerance", type=float, help=f"largest relative error ({_TOLERANCE:g}, in float32 {_TOLERANCE_32:g})")
     parser.add_argument("--float32", action="store_true", help="compute in float32")
+    parser.add_argument("--recurrence", choices=sorted(BACKENDS), default="reference", help="backend of the loops over time")
     options = parser.parse_args(arguments)
     code, summaries = 0, []
     for path in options.fixtures:
         try:
-            report = replay(path, options.tolerance, float32=options.float32)
+            report = replay(path, options.tolerance, float32=options.float32, recurrence=options.recurrence)
         except ForeignFileError as err:
             code = 2
             summaries.append({"file": path.name, "case": None, "summary": True, "message": str(err), "ok": False})

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from lfads_core.recurrence.choose import BACKENDS
 from parity.fixture import read_fixture
 from parity.replay import main, replay, replay_fixture
 
@@ -36,9 +37,10 @@ def run(capsys, *arguments):
     return code, [r for r in records if "summary" not in r], [r for r in records if "summary" in r]
 
 
-def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, capsys):
+@pytest.mark.parametrize("recurrence", sorted(BACKENDS))
+def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, capsys):
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".h5", ".json"))
-    code, records, summaries = run(capsys, *paths)
+    code, records, summaries = run(capsys, *paths, "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
     assert code == 0
     assert [s["file"] for s in summaries] == [p.name for p in paths]
@@ -47,8 +49,9 @@ def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, capsys):
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, capsys):
-    code, records, _ = run(capsys, *sorted(folder.glob("*.h5")), "--float32")
+@pytest.mark.parametrize("recurrence", sorted(BACKENDS))
+def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, capsys):
+    code, records, _ = run(capsys, *sorted(folder.glob("*.h5")), "--float32", "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
     assert code == 0
 

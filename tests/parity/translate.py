@@ -20,6 +20,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import NoSettings
+from lfads_core.recurrence.choose import BACKENDS
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_std import settings as std
 from parity.fixture import Fixture, ForeignFileError, tensor, tensors
@@ -91,9 +92,11 @@ def model_of(fixture: Fixture) -> LFADS:
         ForeignFileError: a setting is missing or unknown.
     """
     try:
-        return build_model(run_config(fixture), description(fixture), registry())
+        model = build_model(run_config(fixture), description(fixture), registry())
     except KeyError as err:
         raise ForeignFileError(f"{fixture.path}: its settings must have {err}") from err
+    model.loops = BACKENDS[fixture.recurrence]
+    return model
 
 
 def run_config(fixture: Fixture) -> s.RunConfig:
