@@ -20,6 +20,7 @@ from lfads_core.plugins import Registry, load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
+from lfads_core.train.device import set_threads
 from lfads_core.train.checkpoint import Checkpoint, Which, has_checkpoint, load_checkpoint
 
 
@@ -85,6 +86,7 @@ def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", r
     description = description_of(checkpoint)
     model = build_model(config, description, registry).to(device)
     model.load_state_dict(checkpoint.tensors["model"])
+    set_threads(config.train)
     model.loops = choose_recurrence(config.train.recurrence, device)
     return LoadedRun(run=run, config=config, model=model.eval(), description=description, checkpoint=wanted, registry=registry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -55,5 +56,10 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
         chosen, reason = BACKENDS[wanted], "asked for"
     else:
         raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(BACKENDS))}, got {wanted!r}")
-    log.info("recurrence: %s (%s)", chosen.name, reason)
+    _say_once(chosen.name, reason)
     return chosen
+
+
+@functools.cache
+def _say_once(name: str, reason: str) -> None:
+    log.info("recurrence: %s (%s)", name, reason)

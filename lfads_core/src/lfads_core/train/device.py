@@ -24,6 +24,5 @@ def choose_device(wanted: str) -> str:
 
 
 def set_threads(config: TrainConfig) -> None:
-    """Limit torch's CPU threads if the settings do."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    """Give torch as many CPU threads as the settings say."""
+    torch.set_num_threads(config.threads)

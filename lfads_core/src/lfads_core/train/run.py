@@ -130,7 +130,7 @@ def _reporter(
             scores = score(validation.means, trainer.data.sessions, "valid", trainer.model, registry)
             row.update({f"valid/{name}": value for name, value in scores.items()})
         trackers.log(epoch, row)
-        display.update(epoch, row, "")
+        display.update(epoch, row)
         registry.notify("lfads_epoch_ended", run=trainer.run, epoch=epoch, row=row)
 
     return report

@@ -1,0 +1,19 @@
+"""What the writer process is told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be recorded; plain values only, because it travels as JSON."""
+
+    uri: str
+    folder: str | None  # of the runs, when the store is the one beside them; None: the user chose a store
+    experiment: str
+    run_name: str
+    key: str  # our own name of the run, by which it is found again; MLflow's id is known only once the store has answered
+    params: Mapping[str, str]
+    tags: Mapping[str, str]

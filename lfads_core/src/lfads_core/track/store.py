@@ -1,0 +1,117 @@
+"""Where MLflow keeps the runs of a folder, and what is known of that store without MLflow."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(number: int) -> None:
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+INSTALL = 'pip install "lfads-core[track]"'
+
+
+class StoreError(Exception):
+    """A store that cannot be written: what is wrong, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store beside the runs of one folder: a sqlite file, a folder of files, a lock. ``folder`` is absolute."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        """Experiments, runs, parameters, metrics."""
+        return self.folder / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Files of the runs."""
+        return self.folder / "mlartifacts"
+
+    @property
+    def uri(self) -> str:
+        """What MLflow calls the database.
+
+        Raises:
+            StoreError: the path has a character that means something else in a URI.
+        """
+        if odd := [c for c in "%?" if c in str(self.folder)]:
+            raise StoreError(f"MLflow cannot keep its data in a folder with {odd[0]!r} in its path, got {self.folder}; choose another with --runs")
+        return f"sqlite:///{self.database.as_posix()}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database; an empty file is none."""
+        return self.database.is_file() and self.database.stat().st_size > 0
+
+    def check(self, seconds: float) -> None:
+        """Make sure that the database can be written, waiting for at most ``seconds`` while another program holds it.
+
+        MLflow itself waits for minutes, and reports an unreadable file at great length.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        if not self.exists:
+            raise StoreError(f"{self.database} is gone; put it back, or leave it to the next run to make a new one")
+        try:
+            with closing(sqlite3.connect(self.database, timeout=seconds, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as err:
+            if "locked" in str(err):
+                raise StoreError(f"{self.database} is locked by another program; close it, and what is missing is written later") from err
+            raise StoreError(f"{self.database} cannot be written ({err}); see to its folder and disk") from err
+        except sqlite3.DatabaseError as err:
+            raise StoreError(f"{self.database} is damaged ({err}); move it away, and the next run makes a new one") from err
+
+    @contextmanager
+    def locked(self, seconds: float) -> Iterator[None]:
+        """Hold the store's lock, for making the database and opening a run; the system frees it when a process dies.
+
+        Raises:
+            StoreError: another process held it for ``seconds``.
+        """
+        path, end = self.folder / ".mlflow.lock", time.monotonic() + seconds
+        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            while True:
+                try:
+                    _take(number)
+                    break
+                except OSError as err:
+                    if time.monotonic() > end:
+                        raise StoreError(f"{path} is held by another lfads process ({err}); wait for it, or end it") from err
+                    time.sleep(0.05)
+            yield
+        finally:
+            os.close(number)
+
+
+def store_of(runs: Path) -> Store:
+    """The store of a folder of runs."""
+    return Store(runs.resolve())
+
+
+def chosen_uri() -> str | None:
+    """A store that the user has set for all of MLflow in the environment, if any."""
+    return os.environ.get(URI_VARIABLE) or None
