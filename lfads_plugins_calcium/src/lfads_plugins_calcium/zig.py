@@ -15,7 +15,7 @@ from lfads_plugins_calcium.settings import ZIGConfig
 _FLOOR = 1e-5  # of the three squashed parameters
 _LEAST_SCALE = 1e-5  # of the trainable scales, which a large step could take below zero
 _LOGIT_FLOOR = math.log(_FLOOR / (1 - _FLOOR))
-_LEAST_SIZE = 1e-6  # an event no larger than gamma_loc counts as this much above it: unlikely, but not impossible
+_LEAST_SIZE = 1e-6  # an event no larger than gamma_loc counts as this much above it, instead of being impossible
 
 
 def floored_sigmoid(x: Tensor) -> Tensor:
@@ -51,7 +51,8 @@ class ZeroInflatedGamma(AbstractReconstruction):
         """
         logit = params[..., 2].clamp(min=_LOGIT_FLOOR)
         happened = data > 0
-        size = torch.where(happened, data - self.config.gamma_loc, 1.0).clamp(min=_LEAST_SIZE)
+        excess = data - self.config.gamma_loc
+        size = torch.where(excess > 0, excess, _LEAST_SIZE).clamp(min=torch.finfo(data.dtype).tiny)
         shape, rate = self.shape_and_rate(params)
         log_density = shape * rate.log() + (shape - 1) * size.log() - rate * size - torch.lgamma(shape)
         return torch.where(happened, nn.functional.softplus(-logit) - log_density, nn.functional.softplus(logit))

@@ -1,0 +1,150 @@
+"""Zero-inflated gamma against scipy, and where a careless density would be infinite or not a number."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, special, stats
+
+from lfads_core.rng import stream
+from lfads_plugins_calcium.settings import ZIGConfig
+from lfads_plugins_calcium.zig import ZeroInflatedGamma
+
+CHANNELS = 4
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def make(**settings):
+    part = ZeroInflatedGamma(ZIGConfig(**settings), CHANNELS).double()
+    part.scale.data = torch.tensor([[2.0, 1.0, 0.5, 3.0], [2.0, 4.0, 1.5, 0.7]], dtype=torch.float64)
+    return part
+
+
+def by_definition(part, params, x):
+    s = np.maximum(special.expit(params), 1e-5)
+    scale = part.scale.detach().numpy()
+    shape, rate, q = s[..., 0] * scale[0], s[..., 1] * scale[1], s[..., 2]
+    density = stats.gamma.logpdf(np.where(x > 0, x, 1.0), shape, loc=part.config.gamma_loc, scale=1 / rate)
+    return np.where(x > 0, -np.log(q) - density, -np.log1p(-q)), q * (shape / rate + part.config.gamma_loc)
+
+
+@pytest.mark.parametrize("gamma_loc", [0.0, 0.1])
+def test_loss_and_mean_follow_scipy(rng, gamma_loc):
+    part = make(gamma_loc=gamma_loc)
+    params = rng.normal(0, 2, (3, 5, CHANNELS, 3))
+    params[0, 0] = -14  # below the floor of all three
+    x = np.where(rng.random((3, 5, CHANNELS)) < 0.5, 0.0, gamma_loc + rng.gamma(1.0, 1.0, (3, 5, CHANNELS)))
+    loss, mean = by_definition(part, params, x)
+    np.testing.assert_allclose(part.nll(torch.as_tensor(params), torch.as_tensor(x)).detach(), loss, rtol=1e-9)
+    np.testing.assert_allclose(part.mean(torch.as_tensor(params)).detach(), mean, rtol=1e-12)
+
+
+def test_the_probabilities_sum_to_one():
+    part = make(gamma_loc=0.2)
+    params = torch.tensor([[[0.8, -0.3, 0.4]]], dtype=torch.float64).expand(1, CHANNELS, 3)
+
+    def density(x, channel):
+        return math.exp(-part.nll(params, torch.full((1, CHANNELS), x, dtype=torch.float64))[0, channel].item())
+
+    for channel in range(CHANNELS):
+        # With y = ln(x - gamma_loc) the integrand has no pole, even for shapes below 1.
+        events = integrate.quad(lambda y, c=channel: math.exp(y) * density(0.2 + math.exp(y), c), -33, 5, limit=200)[0]
+        assert density(0.0, channel) + events == pytest.approx(1, abs=2e-5)  # e^-33 leaves out as much where the shape is 0.34
+
+
+@pytest.mark.parametrize("logit", [-30.0, 0.0, 17.0, 40.0, 1e4])
+def test_a_chance_that_rounds_to_one_or_zero_costs_what_it_should(logit):
+    """-ln(1 - q) = softplus(logit), where 1 - sigmoid(17) would be 0 in float32."""
+    part = ZeroInflatedGamma(ZIGConfig(), 1)
+    params = torch.tensor([[[0.0, 0.0, logit]]], requires_grad=True)
+    loss = part.nll(params, torch.zeros(1, 1))
+    loss.sum().backward()
+    exact = np.logaddexp(0, max(logit, special.logit(1e-5)))
+    assert loss.item() == pytest.approx(exact, rel=1e-6)
+    assert params.grad[0, 0, 2].item() == pytest.approx(special.expit(logit) if logit > special.logit(1e-5) else 0.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("x", [1e-45, 1e-6, 0.05, 0.1])
+def test_sizes_up_to_gamma_loc_count_as_the_least_size_above_it(x):
+    part = ZeroInflatedGamma(ZIGConfig(gamma_loc=0.1), 1).double()
+    params = torch.tensor([[[0.3, -0.2, 0.5]]], dtype=torch.float64, requires_grad=True)
+    loss = part.nll(params, torch.tensor([[x]], dtype=torch.float64))
+    wanted = part.nll(params, torch.tensor([[0.1 + 1e-6]], dtype=torch.float64))
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-9)
+    (gradient,) = torch.autograd.grad(loss.sum(), params)
+    assert gradient.isfinite().all()
+
+
+def test_bins_without_an_event_send_no_gradient_to_shape_and_rate():
+    part = make(gamma_loc=0.1)
+    params = torch.zeros(1, 2, CHANNELS, 3, dtype=torch.float64, requires_grad=True)
+    data = torch.zeros(1, 2, CHANNELS, dtype=torch.float64)
+    data[:, 1] = 1.0
+    grad_params, grad_scale = torch.autograd.grad(part.nll(params, data)[:, 0].sum(), [params, part.scale])
+    assert grad_params.isfinite().all()
+    assert (grad_params[..., :2] == 0).all()
+    assert (grad_scale == 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5])
+def test_a_scale_that_stepped_below_zero_costs_a_finite_loss_and_finds_its_way_back(scale):
+    part = ZeroInflatedGamma(ZIGConfig(), 1)
+    part.scale.data.fill_(scale)
+    params, data = torch.zeros(1, 1, 3), torch.ones(1, 1)
+    loss = part.nll(params, data).sum()
+    loss.backward()
+    assert loss.isfinite()
+    assert part.mean(params).isfinite().all()
+    assert part.scale.grad.isfinite().all()
+    assert part.scale.grad[0] < 0  # descent makes it larger
+
+
+def test_events_come_as_often_and_as_large_as_they_should():
+    part = make(gamma_loc=0.1)
+    params = torch.tensor([1.0, -0.5, 0.2], dtype=torch.float64).expand(200, 100, CHANNELS, 3)
+    draws = part.sample(params, stream(0, "x")).detach().numpy()
+    q = special.expit(0.2)
+    assert np.abs((draws > 0).mean((0, 1)) - q).max() < 6 * math.sqrt(q * (1 - q) / 20_000)
+    assert draws[draws > 0].min() >= 0.1
+    scale = part.scale.detach().numpy()
+    for channel in range(CHANNELS):
+        x = draws[..., channel].ravel()
+        law = stats.gamma(special.expit(1.0) * scale[0, channel], loc=0.1, scale=1 / (special.expit(-0.5) * scale[1, channel]))
+        assert stats.kstest(x[x > 0], law.cdf).pvalue > 1e-6
+
+
+def test_the_pull_of_the_scales_is_half_the_squared_distance():
+    part = make(scale_prior=1.5, scale_penalty=0.3)
+    scale = part.scale.detach().numpy()
+    assert part.penalty().item() == pytest.approx(0.5 * 0.3 * ((scale - 1.5) ** 2).sum(), rel=1e-12)
+    assert make(scale_penalty=0.0).penalty().item() == 0
+
+
+def test_the_scales_start_where_the_settings_say():
+    part = ZeroInflatedGamma(ZIGConfig(scale_init=3.5), 7)
+    assert part.scale.shape == (2, 7)
+    assert part.scale.requires_grad
+    assert (part.scale == 3.5).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"gamma_loc": -0.1}, "must be >= 0, got -0.1"),
+        ({"scale_init": 0.0}, "must be > 0, got 0.0"),
+        ({"scale_prior": -1.0}, "must be > 0, got -1.0"),
+        ({"scale_penalty": -1.0}, "must be >= 0, got -1.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong, text):
+    with pytest.raises(ValueError, match=f"^{text}$"):
+        ZIGConfig(**wrong)
+    assert attrs.asdict(ZIGConfig()) == {"gamma_loc": 0.0, "scale_init": 2.0, "scale_prior": 1.0, "scale_penalty": 0.1}

@@ -1,0 +1,121 @@
+"""Poisson, Poisson in bits per spike, Gaussian and squared error against scipy, with their constants."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from lfads_core.plugins.specs import NoSettings
+from lfads_core.rng import stream
+from lfads_plugins_std import plugin
+from lfads_plugins_std.gaussian import MSE, Gaussian, floored_log_variance
+from lfads_plugins_std.poisson import Poisson, PoissonBPS, rate_from_log, stirling
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def tensor(x):
+    return torch.as_tensor(np.asarray(x, dtype=np.float64))
+
+
+def stacked(*blocks):
+    return tensor(np.stack(blocks, axis=-1))
+
+
+def test_poisson_is_scipys_likelihood_but_for_stirlings_term(rng):
+    log_rate = rng.normal(0, 1, (3, 4, 5))
+    k = rng.poisson(3 * np.exp(log_rate)).astype(float)
+    loss = Poisson().nll(stacked(log_rate), tensor(k)).numpy()
+    exact = -stats.poisson.logpmf(k, np.exp(log_rate))
+    approximation = np.where(k > 1, k * np.log(np.maximum(k, 1)) - k + 0.5 * np.log(2 * np.pi * np.maximum(k, 1)), 0)
+    factorial = np.vectorize(math.lgamma)(k + 1)
+    np.testing.assert_allclose(loss - approximation, exact - factorial, rtol=1e-10, atol=1e-10)
+
+
+def test_stirlings_term_errs_by_less_than_a_twelfth_over_k():
+    k = np.arange(0, 200, dtype=float)
+    error = np.vectorize(math.lgamma)(k + 1) - stirling(tensor(k)).numpy()
+    assert (error[:2] == 0).all()
+    assert (error[2:] > 0).all()
+    assert (error[2:] < 1 / (12 * k[2:])).all()
+
+
+def test_log_rates_above_60_act_along_the_tangent():
+    x = tensor([59.0, 60.0, 61.0, 1e4]).requires_grad_()
+    rate = rate_from_log(x)
+    np.testing.assert_allclose(rate.detach() / math.exp(60), [math.exp(-1), 1, 2, 1e4 - 59], rtol=1e-12)
+    (slope,) = torch.autograd.grad(rate.sum(), x)
+    np.testing.assert_allclose(slope / math.exp(60), [math.exp(-1), 1, 1, 1], rtol=1e-12)
+
+
+def test_bits_per_spike_is_the_loss_over_the_null_models_in_bits(rng):
+    rates = rng.gamma(2.0, 0.4, (6, 7, 3))
+    k = rng.poisson(rates).astype(float)
+    loss = PoissonBPS().nll(stacked(np.log(rates)), tensor(k))
+    null = np.broadcast_to(k.mean((0, 1)), k.shape)
+    bits = (stats.poisson.logpmf(k, null) - stats.poisson.logpmf(k, rates)) / math.log(2)
+    assert loss.mean().item() == pytest.approx(bits.sum() / k.sum(), rel=1e-6)  # the null's rate is 1e-8 higher
+    np.testing.assert_allclose(loss.numpy(), bits / k.mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_null_model_itself_costs_no_bits(rng):
+    k = rng.poisson(0.7, (5, 6, 4)).astype(float)
+    null = np.broadcast_to(np.log(k.mean((0, 1)) + 1e-8), k.shape)
+    np.testing.assert_allclose(PoissonBPS().nll(stacked(null), tensor(k)).numpy(), 0, atol=1e-7)
+
+
+def test_gaussian_is_scipys_likelihood_without_its_constant(rng):
+    mean, log_var, x = rng.normal(0, 2, (3, 2, 4, 3))
+    loss = Gaussian().nll(stacked(mean, log_var), tensor(x)).numpy()
+    exact = -stats.norm.logpdf(x, mean, np.exp(log_var / 2)) - 0.5 * math.log(2 * math.pi)
+    np.testing.assert_allclose(loss, exact, rtol=1e-12)
+
+
+def test_below_the_floor_the_variance_stays_and_its_gradient_passes():
+    log_var = tensor([-20.0, math.log(1e-6) - 1e-9, 0.0, 5.0]).requires_grad_()
+    value = floored_log_variance(log_var)
+    np.testing.assert_allclose(value.detach(), [math.log(1e-6), math.log(1e-6), 0, 5], atol=1e-12)
+    (slope,) = torch.autograd.grad(value.sum(), log_var)
+    np.testing.assert_allclose(slope, [math.exp(-20) / 1e-6, 1, 1, 1], rtol=1e-8)
+
+
+def test_gradients_pass_the_floor_as_published(rng):
+    """As if v = 1e-6 were exp(log-variance) in the derivative of v and the floor in that of the loss."""
+    x, mean, log_var = 0.3, 0.1, -18.0
+    params = stacked([[mean]], [[log_var]]).requires_grad_()
+    Gaussian().nll(params, tensor([[x]])).sum().backward()
+    d_v = 0.5 * (1 / 1e-6 - (x - mean) ** 2 / 1e-12)
+    np.testing.assert_allclose(params.grad.ravel(), [-(x - mean) / 1e-6, d_v * math.exp(log_var)], rtol=1e-12)
+
+
+def test_gaussian_samples_have_the_variance():
+    params = stacked(np.full((200, 200, 2), 1.0), np.broadcast_to([-1.0, -30.0], (200, 200, 2)))
+    draws = Gaussian().sample(params, stream(0, "x")).numpy()
+    np.testing.assert_allclose(draws.var((0, 1)), [math.exp(-1), 1e-6], rtol=6 * math.sqrt(2 / 40_000))
+
+
+def test_squared_error_is_a_normal_of_variance_a_half_up_to_a_constant(rng):
+    mean, x = rng.normal(0, 2, (2, 2, 4, 3))
+    exact = -stats.norm.logpdf(x, mean, 0.5**0.5) - 0.5 * math.log(math.pi)
+    np.testing.assert_allclose(MSE().nll(stacked(mean), tensor(x)), exact, rtol=1e-12, atol=1e-12)
+    draws = MSE().sample(stacked(np.zeros((200, 200, 1))), stream(0, "x")).numpy()
+    assert draws.var() == pytest.approx(0.5, rel=6 * math.sqrt(2 / 40_000))
+
+
+def test_poisson_counts_follow_scipys_distribution():
+    draws = Poisson().sample(stacked(np.full((100, 200, 1), math.log(1.7))), stream(0, "x")).numpy().astype(int)
+    seen = np.bincount(np.minimum(draws.ravel(), 7), minlength=8)
+    expected = np.append(stats.poisson.pmf(range(7), 1.7), stats.poisson.sf(6, 1.7)) * draws.size
+    assert stats.chisquare(seen, expected).pvalue > 1e-6
+
+
+def test_every_reconstruction_is_built_by_its_name():
+    built = {spec.name: type(spec.build(NoSettings(), 2)) for spec in plugin.lfads_reconstructions()}
+    assert built == {"poisson": Poisson, "poisson-bps": PoissonBPS, "gaussian": Gaussian, "mse": MSE}
