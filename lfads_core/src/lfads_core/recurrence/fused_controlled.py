@@ -81,7 +81,7 @@ class Cell:
 class CellBackward:
     """The same cell's backward: gate gradients into buffers, state and input gradients returned step by step."""
 
-    def __init__(self, rows: Tensor, gates: Tensor, n: Tensor, w_gates: Tensor, w_n: Tensor, clip: float) -> None:
+    def __init__(self, rows: Tensor, gates: Tensor, n: Tensor, w_gates: Tensor, w_n: Tensor, *, clip: float) -> None:
         self.hidden = hidden = n.shape[-1]
         self.inputs = rows.shape[-1] - 2 * hidden
         self.rows, self.w_gates, self.w_n = rows, w_gates, w_n
@@ -181,7 +181,7 @@ class ClosedLoop(torch.autograd.Function):
         """About thirty operations a step; weight gradients are products over all bins afterwards."""
         d_states, d_factors, d_con, d_mean, d_std, d_inputs = grads
         noise, feedback_mask, state_mask, masked, moments, posterior, factors, *cells = ctx.saved_tensors
-        con, gen = CellBackward(*cells[:5], ctx.clip), CellBackward(*cells[5:], ctx.clip)
+        con, gen = CellBackward(*cells[:5], clip=ctx.clip), CellBackward(*cells[5:], clip=ctx.clip)
         add = add_product(factors)
         bins, inputs, std = moments.shape[0], gen.inputs, moments[..., gen.inputs :]
         spread = None if noise is None else noise * std
