@@ -75,7 +75,8 @@ class LFADS(nn.Module):
         """A session's reconstruction parameters (B, T, N, P): P blocks of N channels, stacked last."""
         flat: Tensor = self.readouts[session](factors)
         blocks = self.reconstructions[session].n_params
-        return flat.unflatten(-1, (blocks, -1)).movedim(-2, -1)
+        stacked: Tensor = flat.unflatten(-1, (blocks, -1)).movedim(-2, -1)
+        return stacked
 
     def infer(self, x: Tensor, external: Tensor, noise: Noise) -> Latents:
         """Encode, sample and decode (B, Te, D) with external inputs (B, T, E)."""
