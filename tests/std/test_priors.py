@@ -1,0 +1,196 @@
+"""Normal, autoregressive, Student-t and null priors against scipy, dense Gaussians and quadrature."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from lfads_core.rng import stream
+from lfads_plugins_std.autoregressive import AutoregressivePrior, autoregressive_log_density
+from lfads_plugins_std.normal import NormalPrior, NullPrior
+from lfads_plugins_std.settings import AutoregressiveConfig, NormalConfig, StudentTConfig
+from lfads_plugins_std.student_t import StudentTPrior, student_t_log_density
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def tensor(x):
+    return torch.as_tensor(np.asarray(x, dtype=np.float64))
+
+
+def normal_prior(mean=(0.5, -1.0), variance=0.3):
+    part = NormalPrior(NormalConfig(variance=variance), len(mean)).double()
+    part.mean.data = tensor(mean)
+    part.log_var.data = tensor(np.log(variance) * np.ones(len(mean)))
+    return part
+
+
+def test_the_normal_divergence_is_the_integral_of_its_definition():
+    part = normal_prior(mean=(0.5,))
+    q, p = stats.norm(1.2, 0.4), stats.norm(0.5, math.sqrt(0.3))
+    exact = integrate.quad(lambda x: q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), -3, 6)[0]
+    assert part.kl(tensor([[1.2]]), tensor([[0.4]]), {}).item() == pytest.approx(exact, rel=1e-9)
+
+
+def test_the_normal_divergence_is_summed_over_dimensions_and_averaged_over_bins(rng):
+    part = normal_prior()
+    mean, std = rng.normal(size=(3, 4, 2)), rng.gamma(5.0, 0.2, (3, 4, 2))
+    m, v = np.array([0.5, -1.0]), 0.3
+    each = 0.5 * (np.log(v / std**2) + (std**2 + (mean - m) ** 2) / v - 1)
+    np.testing.assert_allclose(part.kl(tensor(mean), tensor(std), {}).detach(), each.sum(-1).mean(-1), rtol=1e-12)
+    np.testing.assert_allclose(part.kl(tensor(mean[:, 0]), tensor(std[:, 0]), {}).detach(), each[:, 0].sum(-1), rtol=1e-12)
+
+
+def test_the_normal_divergence_is_zero_at_the_prior_and_finite_for_tiny_spreads():
+    part = normal_prior()
+    at_home = part.kl(tensor([[0.5, -1.0]]), tensor([[math.sqrt(0.3)] * 2]), {})
+    assert at_home.item() == pytest.approx(0, abs=1e-12)
+    tiny = NormalPrior(NormalConfig(), 1).kl(torch.zeros(1, 1), torch.full((1, 1), 1e-30), {})
+    assert tiny.item() == pytest.approx(0.5 * (math.log(0.1) + 60 * math.log(10) - 1), rel=1e-5)
+
+
+def test_the_normal_mean_is_trained_if_asked_and_the_variance_never():
+    assert NormalPrior(NormalConfig(), 2).mean.requires_grad
+    assert not NormalPrior(NormalConfig(train_mean=False), 2).mean.requires_grad
+    assert not NormalPrior(NormalConfig(), 2).log_var.requires_grad
+
+
+def test_generated_normal_values_follow_the_prior():
+    drawn = normal_prior().generate(torch.empty(20_000, 2, dtype=torch.float64), stream(0)).detach().numpy()
+    for k, mean in enumerate((0.5, -1.0)):
+        assert stats.kstest(drawn[:, k], stats.norm(mean, math.sqrt(0.3)).cdf).pvalue > 1e-6
+
+
+TAU, VARIANCE = np.array([3.0, 12.0]), np.array([0.2, 0.05])
+
+
+def ar_prior(over_time="sum", tau=TAU, variance=VARIANCE):
+    part = AutoregressivePrior(AutoregressiveConfig(over_time=over_time), len(tau)).double()
+    part.log_tau.data, part.log_variance.data = tensor(np.log(tau)), tensor(np.log(variance))
+    return part
+
+
+def ar_covariance(bins, tau, variance):
+    """v a^|i - j| / (1 - a^2): the stationary covariance of an AR(1) process."""
+    a = math.exp(-1 / tau)
+    lag = np.abs(np.subtract.outer(np.arange(bins), np.arange(bins)))
+    return variance / (1 - a**2) * a**lag
+
+
+@pytest.mark.parametrize("bins", [1, 2, 9])
+def test_the_autoregressive_density_is_that_of_a_dense_gaussian(rng, bins):
+    path = rng.normal(size=(4, bins, 2))
+    got = autoregressive_log_density(tensor(path), tensor(np.log(TAU)), tensor(np.log(VARIANCE))).sum(-1)
+    dense = sum(stats.multivariate_normal(np.zeros(bins), ar_covariance(bins, TAU[u], VARIANCE[u])).logpdf(path[..., u]) for u in range(2))
+    np.testing.assert_allclose(got, dense, rtol=1e-9)
+
+
+def test_the_autoregressive_divergence_is_right_on_average(rng):
+    """Against the closed form between Gaussians: ½ (tr S⁻¹D + m'S⁻¹m - T + ln|S| - ln|D|)."""
+    bins, draws = 6, 20_000
+    mean, std = rng.normal(size=(bins, 2)), rng.gamma(5.0, 0.1, (bins, 2))
+    exact = 0.0
+    for u in range(2):
+        cov = ar_covariance(bins, TAU[u], VARIANCE[u])
+        inverse = np.linalg.inv(cov)
+        terms = np.trace(inverse @ np.diag(std[:, u] ** 2)) + mean[:, u] @ inverse @ mean[:, u] - bins
+        exact += 0.5 * (terms + np.linalg.slogdet(cov)[1] - 2 * np.log(std[:, u]).sum())
+    part = ar_prior()
+    means, stds = (tensor(np.broadcast_to(x, (draws, bins, 2)).copy()) for x in (mean, std))
+    kl = part.kl(means, stds, part.draw(means, stream(0))).detach().numpy()
+    assert abs(kl.mean() - exact) < 6 * kl.std() / math.sqrt(draws)
+
+
+def test_the_autoregressive_divergence_may_be_averaged_over_bins(rng):
+    mean, std = tensor(rng.normal(size=(3, 8, 2))), tensor(rng.gamma(5.0, 0.1, (3, 8, 2)))
+    draw = ar_prior().draw(mean, stream(0))
+    torch.testing.assert_close(ar_prior("mean").kl(mean, std, draw) * 8, ar_prior().kl(mean, std, draw), rtol=1e-12, atol=0)
+
+
+def test_generated_paths_are_stationary():
+    bins, trials = 6, 40_000
+    paths = ar_prior().generate(torch.empty(trials, bins, 2, dtype=torch.float64), stream(0)).detach().numpy()
+    for u in range(2):
+        wanted = ar_covariance(bins, TAU[u], VARIANCE[u])
+        spread = np.sqrt((np.outer(np.diag(wanted), np.diag(wanted)) + wanted**2) / trials)  # of a sample covariance
+        assert (np.abs(np.cov(paths[..., u].T) - wanted) < 6 * spread).all()
+        assert (np.abs(paths[..., u].mean(0)) < 6 * np.sqrt(np.diag(wanted) / trials)).all()
+
+
+@pytest.mark.parametrize("tau", [1e-3, 1e9])
+def test_time_constants_at_the_ends_cost_a_finite_divergence_in_float32(tau):
+    """At 1e9 bins, a rounds to 1 in float32 and the first bin's variance v / (1 - a²) must not be infinite."""
+    part = AutoregressivePrior(AutoregressiveConfig(tau=tau), 2)
+    mean = torch.zeros(3, 5, 2)
+    kl = part.kl(mean, mean + 0.1, part.draw(mean, stream(0)))
+    kl.sum().backward()
+    assert kl.isfinite().all()
+    assert part.log_tau.grad.isfinite().all()
+    assert part.generate(mean, stream(0)).isfinite().all()
+
+
+def test_the_settings_say_what_of_the_autoregressive_prior_is_trained():
+    part = AutoregressivePrior(AutoregressiveConfig(tau=4.0, variance=0.5, train_tau=False, train_variance=False), 2)
+    assert not any(value.requires_grad for value in part.parameters())
+    assert part.scalars() == pytest.approx({"tau": 4.0, "variance": 0.5})
+    assert all(value.requires_grad for value in AutoregressivePrior(AutoregressiveConfig(), 2).parameters())
+
+
+def student_prior(location=(0.7, -0.2), scale=(0.3, 2.0), degrees=5.0):
+    part = StudentTPrior(StudentTConfig(degrees=degrees), 2).double()
+    part.location.data, part.log_scale.data = tensor(location), tensor(np.log(scale))
+    return part
+
+
+def test_the_student_t_density_is_scipys(rng):
+    x, location, scale = rng.normal(size=(3, 50)) * 4
+    got = student_t_log_density(tensor(x), tensor(location), tensor(np.exp(scale)), 3.5)
+    np.testing.assert_allclose(got, stats.t.logpdf(x, 3.5, location, np.exp(scale)), rtol=1e-10)
+
+
+def test_the_student_t_divergence_respects_location_and_is_right_on_average():
+    part, draws = student_prior(), 40_000
+    location, scale = [1.5, -0.5], [0.4, 1.0]
+    exact = 0.0
+    for k in range(2):
+        q = stats.t(5.0, location[k], scale[k])
+        p = stats.t(5.0, [0.7, -0.2][k], [0.3, 2.0][k])
+        exact += integrate.quad(lambda x, q=q, p=p: q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), -200, 200, points=[-5, 0, 1, 5], limit=300)[0]
+    mean, std = (tensor(np.tile(x, (draws, 1))) for x in (location, scale))
+    kl = part.kl(mean, std, part.draw(mean, stream(0))).detach().numpy()
+    assert abs(kl.mean() - exact) < 6 * kl.std() / math.sqrt(draws)
+    moved = student_prior(location=(1.5, -0.5)).kl(mean, std, part.draw(mean, stream(0))).mean().item()
+    assert moved < kl.mean() - 1
+
+
+def test_student_t_samples_and_generated_values_follow_scipy():
+    part = student_prior()
+    like = torch.empty(20_000, 2, dtype=torch.float64)
+    generated = part.generate(like, stream(0)).detach().numpy()
+    sampled = part.sample(torch.full_like(like, 3.0), torch.full_like(like, 0.5), part.draw(like, stream(1))).numpy()
+    for k in range(2):
+        assert stats.kstest(generated[:, k], stats.t(5.0, [0.7, -0.2][k], [0.3, 2.0][k]).cdf).pvalue > 1e-6
+        assert stats.kstest(sampled[:, k], stats.t(5.0, 3.0, 0.5).cdf).pvalue > 1e-6
+    assert part.scalars() == pytest.approx({"scale": 1.15})
+
+
+def test_a_chi_square_that_rounds_to_nothing_gives_no_infinite_sample():
+    part = StudentTPrior(StudentTConfig(degrees=0.05), 1)
+    like = torch.zeros(20_000, 1)
+    draw = part.draw(like, stream(0))
+    assert (draw["chi2"] > 0).all()
+    assert part.standardise(draw).isfinite().all()
+
+
+def test_the_null_prior_costs_nothing_and_generates_zeros(rng):
+    part, mean = NullPrior(), tensor(rng.normal(size=(3, 4, 2)))
+    assert torch.equal(part.kl(mean, mean.abs(), {}), torch.zeros(3, dtype=torch.float64))
+    assert torch.equal(part.generate(mean, stream(0)), torch.zeros_like(mean))
+    assert list(part.parameters()) == []
