@@ -66,7 +66,7 @@ class MSE(AbstractReconstruction):
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Normal values of variance ½, for which this loss is the negative log-likelihood up to a constant."""
         mean = params[..., 0]
-        return mean + 0.5**0.5 * torch.empty_like(mean).normal_(generator=rng)
+        return mean + torch.empty_like(mean).normal_(std=math.sqrt(0.5), generator=rng)
 
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"]:
         """The mean itself."""

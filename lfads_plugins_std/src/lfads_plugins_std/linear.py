@@ -49,7 +49,7 @@ class LinearReadout(AbstractReadout):
 
 def _random(rows: int, columns: int, *name: str, seed: int) -> Tensor:
     """Zero-mean normal matrix of std 1/sqrt(columns), the same for the same session and seed whatever else is built."""
-    return torch.empty(rows, columns).normal_(generator=stream(seed, *name)) / columns**0.5
+    return torch.empty(rows, columns).normal_(std=columns**-0.5, generator=stream(seed, *name))
 
 
 def build_linear_readin(settings: LinearReadinConfig, session: SessionInfo) -> LinearReadin:

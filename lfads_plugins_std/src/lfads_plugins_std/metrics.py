@@ -7,13 +7,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lfads_core.metrics.behaviour import decode_within
+from lfads_core.metrics.behaviour import decode, decode_within
 from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.metrics.r2 import r2_per_channel, r2_score, r2_variance_weighted
 from lfads_core.metrics.spikes import regional_bits_per_spike
 
 BEHAVIOUR_KEYS = ("behavior", "behaviour")
 """Arrays (trials, bins, dimensions) of the file that are decoded, in either spelling."""
+LAGS_MS = range(0, 201, 20)
+"""Lags of behaviour behind rates that are tried, in milliseconds."""
+LAG_ALPHA = 1e-2
+"""Ridge penalty while lags are compared; the reported fit searches for its own."""
 
 
 def spike_metrics(e: Evaluation) -> Mapping[str, float]:
@@ -35,14 +39,38 @@ def truth_metrics(e: Evaluation) -> Mapping[str, float]:
 
 
 def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
-    """R2 of each dimension of behaviour decoded from the predictions of the same bin, across trials of the split (5 folds).
+    """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2/0``, ``behaviour_r2/1`` and so on.
 
-    Named ``behaviour_r2/0``, ``behaviour_r2/1`` and so on. Bins with NaN behaviour are left out.
+    With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
+    decoded from, both lag and penalty picked by cross-validation within them. Without (during training): from the same bin, across
+    5 folds of the split's own trials. Bins with NaN behaviour are left out.
     """
-    behaviour = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
-    if behaviour is None or behaviour.ndim != 3 or behaviour.shape[:2] != e.means.shape[:2]:
+    behaviour = _behaviour(e)
+    if behaviour is None:
         return {}
-    return _finite({f"behaviour_r2/{k}": float(score) for k, score in enumerate(decode_within(e.means, behaviour))})
+    train = None if e.train is None else _behaviour(e.train)
+    if e.train is None or train is None:
+        return _named(decode_within(e.means, behaviour))
+    lag = _best_lag(e.train.means, train, e.bin_ms)
+    scores = _named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag))
+    return scores if e.bin_ms is None else {**scores, "behaviour_lag_ms": lag * e.bin_ms}
+
+
+def _behaviour(e: Evaluation) -> np.ndarray | None:
+    found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
+    return found if found is not None and found.ndim == 3 and found.shape[:2] == e.means.shape[:2] else None
+
+
+def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) -> int:
+    """The lag in bins, from 0 to 200 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
+    if bin_ms is None:
+        return 0
+    lags = sorted({round(ms / bin_ms) for ms in LAGS_MS if round(ms / bin_ms) < rates.shape[1]})
+    return max(lags, key=lambda lag: float(np.nanmean(decode_within(rates, behaviour, lag, alphas=(LAG_ALPHA,)))))
+
+
+def _named(scores: np.ndarray) -> dict[str, float]:
+    return _finite({f"behaviour_r2/{k}": float(score) for k, score in enumerate(scores)})
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:

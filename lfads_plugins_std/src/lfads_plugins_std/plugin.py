@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, SessionInfo
     from lfads_core.metrics.evaluation import Evaluation
+    from lfads_core.runs import Run
 
 
 @hookimpl

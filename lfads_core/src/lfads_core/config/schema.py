@@ -94,7 +94,7 @@ class OptimConfig:
     """AdamW, its learning rate, and when to stop."""
 
     lr: float = setting(4e-3, "initial learning rate", rule=above(0), tune="often")
-    betas: tuple[float, float] = setting((0.9, 0.99), "decay of the running moments")
+    betas: tuple[float, float] = setting((0.9, 0.999), "decay of the running moments")
     eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0))
     weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0))
     clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0))

@@ -20,8 +20,8 @@ from lfads_core.plugins import Registry, load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.device import set_threads
 from lfads_core.train.checkpoint import Checkpoint, Which, has_checkpoint, load_checkpoint
+from lfads_core.train.device import set_threads
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,4 +91,8 @@ def infer_split(
         draws = (model.draw_noise(trials, rng, sample=samples is not None, dropout=False) for _ in range(samples or 1))
         for name, found in average(model, batches, draws).items():
             parts[name].append({key: value.cpu().numpy() for key, value in found.items()})
-    return {name: Inferred(**{key: np.concatenate([part[key] for part in several]) for key in several[0]}) for name, several in parts.items() if several}
+    return {name: _joined(several) for name, several in parts.items() if several}
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Inferred:
+    return Inferred(**{key: np.concatenate([part[key] for part in parts]) for key in parts[0]})

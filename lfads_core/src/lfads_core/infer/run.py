@@ -63,7 +63,8 @@ def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[
     for split in ("train", "valid", "test"):
         means = {name: of[split].output_params for name, of in inferred.items() if split in of}
         if means:
-            found = score(means, sessions, split, loaded.model, loaded.registry)
+            train = {name: of["train"].output_params for name, of in inferred.items() if "train" in of} if split != "train" else None
+            found = score(means, sessions, split, loaded.model, loaded.registry, train_means=train)
             scores.update({f"{split}/{name}": value for name, value in found.items()})
     return scores
 

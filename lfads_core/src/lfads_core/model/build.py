@@ -124,6 +124,8 @@ def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:
 def _check_segment(config: RunConfig, sizes: ModelSizes) -> None:
     segment = config.model.encoder.ic_bins
     if segment is not None and segment >= sizes.encoded_bins:
-        raise ConfigError(f"model.encoder.ic_bins: must be below the {sizes.encoded_bins} bins that are encoded, got {segment}. Use null for all bins.")
+        raise ConfigError(
+            f"model.encoder.ic_bins: must be below the {sizes.encoded_bins} bins that are encoded, got {segment}. Use null for all bins."
+        )
     if sizes.encoded_bins < 1:
         raise DataError("the encoders need at least one bin, got none.")

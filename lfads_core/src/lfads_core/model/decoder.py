@@ -48,9 +48,7 @@ class Decoder(nn.Module):
         self.to_generator = Affine(size.ic_size, size.hidden, rng)
         self.generator = GRUParameters(inferred + external, size.hidden, rng, joint_scale=False)
         self.factors = UnitRows(size.hidden, size.factors, rng)
-        self.controller = (
-            None if control is None else Controller(2 * control.encoder_hidden + size.factors, control.hidden, control.inputs, rng)
-        )
+        self.controller = None if control is None else Controller(2 * control.encoder_hidden + size.factors, control.hidden, control.inputs, rng)
 
     def forward(
         self,

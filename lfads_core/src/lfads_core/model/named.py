@@ -18,12 +18,12 @@ class Named(nn.ModuleDict, Generic[P]):
 
     def __getitem__(self, key: str) -> P:
         """The session's module."""
-        return cast(P, super().__getitem__(key))
+        return cast("P", super().__getitem__(key))
 
     def values(self) -> ValuesView[P]:
         """All modules."""
-        return cast(ValuesView[P], super().values())
+        return cast("ValuesView[P]", super().values())
 
     def items(self) -> ItemsView[str, P]:
         """Names and modules."""
-        return cast(ItemsView[str, P], super().items())
+        return cast("ItemsView[str, P]", super().items())

@@ -50,9 +50,7 @@ class Objective:
         kl, l2 = self.config.kl_ramp, self.config.l2_ramp
         return Ramps(kl=ramp(epoch, kl.start_epoch, kl.increase_epochs), l2=ramp(epoch, l2.start_epoch, l2.increase_epochs))
 
-    def __call__(
-        self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int
-    ) -> Losses:
+    def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
         scales = self.config
         per_value, per_session, measures = {}, {}, {}

@@ -20,14 +20,18 @@ log = logging.getLogger(__name__)
 class SequenceLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.gru`."""
 
-    def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float, reverse: bool = False) -> Tensor: ...
+    def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float, reverse: bool = False) -> Tensor:
+        """Run a GRU over time."""
+        ...
 
 
 @runtime_checkable
 class ControlledLoop(Protocol):
     """Signature of :func:`lfads_core.recurrence.reference.controlled`."""
 
-    def __call__(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath: ...
+    def __call__(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
+        """Run controller and generator in closed loop."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

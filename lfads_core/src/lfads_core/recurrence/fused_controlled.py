@@ -118,7 +118,7 @@ class ClosedLoop(torch.autograd.Function):
     """Plain tensors in, six paths (T first) out; every argument but the clip and the masks can be differentiated."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913, PLR0917 - autograd sees tensors only as arguments of their own
         ctx: Any,
         clip: float,
         feedback_mask: Tensor | None,
@@ -225,5 +225,6 @@ class ClosedLoop(torch.autograd.Function):
         over = (0, d_moments.dim() - 2)
         return (
             None, None, None, d_noise, con.grad_drive, gen.grad_drive, c, g, feedback, con_feed, con_recurrent,
-            weight_gradient(d_moments, con.rows[1:, ..., : con.hidden]), d_moments.sum(dim=over), gen_feed, gen_recurrent, weight_gradient(d_path, read),
+            weight_gradient(d_moments, con.rows[1:, ..., : con.hidden]), d_moments.sum(dim=over), gen_feed, gen_recurrent,
+            weight_gradient(d_path, read),
         )  # fmt: skip

@@ -17,9 +17,7 @@ from lfads_core.recurrence.reference import affine
 from lfads_core.recurrence.weights import GRUWeights
 
 
-def gru(
-    x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False
-) -> Float[Tensor, "*B T H"]:
+def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False) -> Float[Tensor, "*B T H"]:
     """Run a GRU over time; see the reference for the mathematics."""
     x = x.flip(-2) if reverse else x
     drive = time_first_affine(x, weights.input, weights.bias)

@@ -35,9 +35,7 @@ def gru_step(drive: Float[Tensor, "*B H3"], h: Float[Tensor, "*B H"], recurrent:
     return (z * h + (1 - z) * n).clamp(-clip, clip)
 
 
-def gru(
-    x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False
-) -> Float[Tensor, "*B T H"]:
+def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False) -> Float[Tensor, "*B T H"]:
     """Run a GRU over time, or from the last bin to the first; states come back in the order of the input."""
     drive = affine(x, weights.input, weights.bias)
     bins = range(x.shape[-2])
@@ -50,6 +48,8 @@ def gru(
 
 def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
     """Run controller and generator in closed loop: the factors of one bin feed the controller in the next.
+
+    ::
 
         c_t = GRU(c_{t-1}; [ci_t, f_{t-1}]),  (μ_t, ln σ_t²) = L c_t,  u_t = μ_t + σ_t ε_t,
         g_t = GRU(g_{t-1}; [u_t, x_t]),  f_t = W g_t

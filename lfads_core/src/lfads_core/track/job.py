@@ -15,5 +15,6 @@ class Job:
     experiment: str
     run_name: str
     key: str  # our own name of the run, by which it is found again; MLflow's id is known only once the store has answered
+    started: int  # milliseconds since 1970
     params: Mapping[str, str]
     tags: Mapping[str, str]

@@ -61,14 +61,15 @@ class MlflowTracker:
             experiment=experiment,
             run_name=run.name,
             key=key,
+            started=_now(),
             params=flatten(params),
-            tags={"lfads.path": str(run.path.resolve()), **(tags or {})},
+            tags={"lfads.path": str(run.path.resolve()), "mlflow.source.name": "lfads run", "mlflow.source.type": "LOCAL", **(tags or {})},
         )
         return cls(job)
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
         """Send one epoch's numbers; they are written some seconds later."""
-        self._outbox.put({"epoch": epoch, "row": {name: float(value) for name, value in row.items()}, "time": time.time_ns() // 1_000_000})
+        self._outbox.put({"epoch": epoch, "row": {name: float(value) for name, value in row.items()}, "time": _now()})
 
     def artifacts(self, paths: Iterable[Path]) -> None:
         """Have files and folders copied into the store."""
@@ -126,6 +127,10 @@ def _start_writer() -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,  # Ctrl-C is for the training, which then closes us
     )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _there(pipe: IO[str] | None) -> IO[str]:

@@ -15,6 +15,7 @@ from lfads_core.track.store import Store
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 _KEY_TAG = "lfads.run"
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the pages then show training runs, not chats
 _WAIT_FOR_DATABASE = 5.0
 _WAIT_FOR_LOCK = 60.0  # another run may be making the database, which takes seconds
 _METRICS_PER_CALL = 1000
@@ -98,7 +99,7 @@ class Recorder:
         client, job = self._client, self.job
         experiment = client.get_experiment_by_name(job.experiment)
         if experiment is None:
-            experiment_id = client.create_experiment(job.experiment, artifact_location=artifacts)
+            experiment_id = client.create_experiment(job.experiment, artifact_location=artifacts, tags=_EXPERIMENT_TAGS)
         else:
             experiment_id = experiment.experiment_id
             if experiment.lifecycle_stage == "deleted":
@@ -109,7 +110,7 @@ class Recorder:
             client.update_run(run_id, status="RUNNING", name=job.run_name)
             self._last = {}
         else:
-            run_id = client.create_run(experiment_id, run_name=job.run_name, tags={_KEY_TAG: job.key}).info.run_id
+            run_id = client.create_run(experiment_id, start_time=job.started, run_name=job.run_name, tags={_KEY_TAG: job.key}).info.run_id
             known = {}
         self._describe(run_id, known)
         self.run_id = run_id

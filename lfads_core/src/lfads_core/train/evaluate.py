@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,44 +29,54 @@ class Validation:
     means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order
 
 
-@torch.no_grad()
-def validate(
+@dataclass(frozen=True, kw_only=True)
+class Validator:
+    """The validation pass of one training: posterior means without dropout; KL samples and masks are those of an epoch and seed."""
+
+    objective: Objective
+    stack: AugmentationStack
+    batch_size: int
+    seed: int
+
+    @torch.no_grad()
+    def __call__(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> Validation:
+        """Visit every trial once; ``predict`` keeps the predictions."""
+        rng = stream(self.seed, "valid", epoch, device=model.device)
+        sums = WeightedMeans()
+        means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
+        for raw in epoch_batches(sources, self.batch_size):
+            batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
+            trials = sum(batch.trials.shape[0] for batch in batches.values())
+            noise = model.draw_noise(trials, rng, sample=False, dropout=False)
+            output = model(batches, noise)
+            sums.add_losses(self.objective(model, batches, output, noise, self.stack, epoch), batches)
+            if predict:
+                for name, params in output.params.items():
+                    means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
+        return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+
+
+def score(
+    means: Mapping[str, np.ndarray],
+    sessions: Sequence[Session],
+    split: str,
     model: LFADS,
-    objective: Objective,
-    stack: AugmentationStack,
-    sources: Mapping[str, TrialSource],
+    registry: Registry,
     *,
-    batch_size: int,
-    epoch: int,
-    seed: int,
-    predict: bool,
-) -> Validation:
-    """Visit every trial once, decoding posterior means without dropout; KL samples and masks are the same for an epoch and seed."""
-    rng = stream(seed, "valid", epoch)
-    sums = WeightedMeans()
-    means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
-    for raw in epoch_batches(sources, batch_size):
-        batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        noise = model.draw_noise(trials, rng, sample=False, dropout=False)
-        output = model(batches, noise)
-        losses = objective(model, batches, output, noise, stack, epoch)
-        sums.add_losses(losses, batches)
-        if predict:
-            for name, params in output.params.items():
-                means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
-    return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
-
-
-def score(means: Mapping[str, np.ndarray], sessions: Sequence[Session], split: str, model: LFADS, registry: Registry) -> dict[str, float]:
+    train_means: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, float]:
     """Every installed metric on predictions; several sessions give each its own and the plain mean.
+
+    ``train_means`` are the predictions of the training trials, for metrics that fit something to them.
 
     A metric that fails is left out; plugins are told once by the registry's log.
     """
     scores: dict[str, dict[str, float]] = {}
     for session in sessions:
         if session.name in means:
-            scores[session.name] = _score_session(session, split, means[session.name], model, registry)
+            train = None if train_means is None else _evaluation(session, "train", train_means[session.name], model)
+            evaluation = replace(_evaluation(session, split, means[session.name], model), train=train)
+            scores[session.name] = _score_session(evaluation, registry)
     if len(scores) == 1:
         return next(iter(scores.values()))
     named = {f"{key}/{name}": value for name, row in scores.items() for key, value in row.items()}
@@ -75,10 +85,10 @@ def score(means: Mapping[str, np.ndarray], sessions: Sequence[Session], split: s
     return {**averaged, **named}
 
 
-def _score_session(session: Session, split: str, means: np.ndarray, model: LFADS, registry: Registry) -> dict[str, float]:
+def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -> Evaluation:
     data = session.splits[split]
     reconstruction = model.reconstructions[session.name]
-    evaluation = Evaluation(
+    return Evaluation(
         session=session.name,
         split=split,
         means=means,
@@ -87,8 +97,12 @@ def _score_session(session: Session, split: str, means: np.ndarray, model: LFADS
         encod_channels=data.encod.shape[2],
         support=reconstruction.support,
         is_rate=reconstruction.is_rate,
+        bin_ms=session.bin_ms,
         extras=data.extras,
     )
+
+
+def _score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float]:
     found: dict[str, float] = {}
     for spec in registry.all("metric"):
         found.update(registry.shield("metric", spec.name, partial(spec.compute, evaluation)) or {})

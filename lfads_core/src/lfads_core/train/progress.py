@@ -54,7 +54,7 @@ class Display:
             self._bar.update(self._task, completed=epoch + 1, description=text)
             return
         now = time.monotonic()
-        if epoch - self.first_epoch < 3 or now - self.last_line >= PLAIN_SECONDS or epoch + 1 == self.total:  # noqa: PLR2004
+        if epoch - self.first_epoch < 3 or now - self.last_line >= PLAIN_SECONDS or epoch + 1 == self.total:
             self.last_line = now
             left = (now - self.began) / (epoch + 1 - self.first_epoch) * (self.total - epoch - 1)
             self._print(f"epoch {epoch + 1}/{self.total}  {text}  {now - self.began:.0f} s, at most {left:.0f} s left")
@@ -74,7 +74,7 @@ class Display:
 
     def _print(self, text: str) -> None:
         try:
-            print(text, file=self.stream, flush=True)  # noqa: T201 - this is the display
+            print(text, file=self.stream, flush=True)
         except (OSError, ValueError):  # a pipe that closed, a disk that is full: nobody listens
             self.stream = _Nowhere()
 

@@ -23,7 +23,7 @@ from lfads_core.rng import stream
 from lfads_core.runs import Run
 from lfads_core.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint, to_cpu
 from lfads_core.train.data import TrainingData
-from lfads_core.train.evaluate import Validation, validate
+from lfads_core.train.evaluate import Validation, Validator
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_weight_decay
 from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
@@ -81,8 +81,9 @@ class Trainer:
         stacks: tuple[AugmentationStack, AugmentationStack],
     ) -> None:
         self.run, self.config, self.model, self.description, self.data = run, config, model, description, data
-        self.train_stack, self.valid_stack = stacks
+        self.train_stack, valid_stack = stacks
         self.objective = Objective(config.regularisation)
+        self.validator = Validator(objective=self.objective, stack=valid_stack, batch_size=config.data.batch_size, seed=config.train.seed)
         self.optimizer = build_optimizer(model, config.optim)
         self.sums = WeightedMeans()
         self.progress = Progress(
@@ -141,16 +142,7 @@ class Trainer:
     def _end_epoch(self, on_epoch: Callable[[int, dict[str, float], Validation], None]) -> None:
         config, progress = self.config, self.progress
         epoch, every = progress.epoch, config.train.metrics_every
-        validation = validate(
-            self.model,
-            self.objective,
-            self.valid_stack,
-            self.data.splits["valid"],
-            batch_size=config.data.batch_size,
-            epoch=epoch,
-            seed=config.train.seed,
-            predict=epoch % every == every - 1,
-        )
+        validation = self.validator(self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
         cost = validation.costs["recon"]
         progress.smoothed = progress.smoothed.update([cost], [1])
         smooth = float(progress.smoothed.value or 0.0)
