@@ -1,92 +1,122 @@
-"""What a training shows while it runs: one live line on a terminal, plain lines elsewhere."""
+"""What a training shows while it runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import io
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.console import RenderableType
+    from rich.live import Live
 
 PLAIN_SECONDS = 10.0
 """Without a terminal a line appears at most this often, after the first few epochs."""
 
-SHOWN = {"train/recon": "train", "valid/recon": "valid", "valid/bps": "bits/spike", "valid/co_bps": "co-bps", "lr": "lr"}
-"""Columns of the log that are shown, and how they are called."""
+PLAIN_EPOCHS = 3
+"""The first epochs, each of which has its line."""
+
+SHOWN = {
+    "train/recon": ("train", ".4g"),
+    "valid/recon": ("valid", ".4g"),
+    "valid/bps": ("bits/spike", ".3f"),
+    "valid/co_bps": ("co-bps", ".3f"),
+    "lr": ("lr", ".2e"),
+}
+"""Columns of the log that are shown: how they are called, and how many digits they have."""
 
 
 class Display:
-    """Progress of one training. A closed or full output makes it quiet; it never raises."""
+    """Progress of one training. An output that closes, or takes no more, makes it quiet: it never raises.
+
+    Numbers that are not measured in every epoch stand until they are measured again.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stdout
-        self.total = 0
-        self.known: dict[str, float] = {}
-        self.began = self.last_line = time.monotonic()
-        self.first_epoch: int | None = None
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
+        self._stream: TextIO | None = stream or sys.stdout
+        self._live: Live | None = None
+        self._total = 0
+        self._known: dict[str, float] = {}
+        self._began = self._last_line = time.monotonic()
+        self._first_epoch: int | None = None
 
     def start(self, total_epochs: int) -> None:
-        """Begin to show epochs out of ``total_epochs``."""
-        self.total, self.began = total_epochs, time.monotonic()
-        if not self.stream.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        """Begin to show epochs out of at most ``total_epochs``."""
+        self._total, self._began, self._first_epoch = total_epochs, time.monotonic(), None
+        self._guard(self._start_live)
 
-        columns = (TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20), TextColumn("{task.description}"))
-        self._bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=Console(file=self.stream))
-        self._task = self._bar.add_task("starting", total=total_epochs)
-        self._bar.start()
-
-    def update(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Show one epoch's numbers."""
-        if self.first_epoch is None:
-            self.first_epoch = epoch
-        self.known.update({key: row[key] for key in SHOWN if key in row})
-        text = "  ".join(f"{name} {self.known[key]:.4g}" for key, name in SHOWN.items() if key in self.known)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=epoch + 1, description=text)
-            return
-        now = time.monotonic()
-        if epoch - self.first_epoch < 3 or now - self.last_line >= PLAIN_SECONDS or epoch + 1 == self.total:
-            self.last_line = now
-            left = (now - self.began) / (epoch + 1 - self.first_epoch) * (self.total - epoch - 1)
-            self._print(f"epoch {epoch + 1}/{self.total}  {text}  {now - self.began:.0f} s, at most {left:.0f} s left")
+    def update(self, epoch: int, row: Mapping[str, float], note: str = "") -> None:
+        """Show the numbers of one epoch, counted from 0, under their names in ``fitlog.csv``; ``note`` is a word on it."""
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+        self._known.update({key: row[key] for key in SHOWN if key in row})
+        self._guard(lambda: self._show(epoch, note))
 
     def message(self, text: str) -> None:
         """Show a line of its own."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            self._print(text)
+        self._guard(lambda: self._say(text))
 
     def stop(self) -> None:
-        """Leave the live line standing and go on in plain lines."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Leave the table standing and go on in plain lines."""
+        live, self._live = self._live, None
+        if live is not None:
+            self._guard(live.stop)
 
-    def _print(self, text: str) -> None:
+    def _guard(self, call: Callable[[], object]) -> None:
+        if self._stream is None:
+            return
         try:
-            print(text, file=self.stream, flush=True)
-        except (OSError, ValueError):  # a pipe that closed, a disk that is full: nobody listens
-            self.stream = _Nowhere()
+            call()
+        except Exception:  # noqa: BLE001 - a pipe that closed, a full disk, letters the terminal lacks: nothing to stop a training for
+            self._stream = self._live = None
+
+    def _start_live(self) -> None:
+        if self._stream is None or not self._stream.isatty() or os.environ.get("TERM") == "dumb":
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        # No refreshing thread: what it raised nobody could catch, and an epoch is short.
+        self._live = Live("starting", console=Console(file=self._stream), auto_refresh=False)
+        self._live.start(refresh=True)
+
+    def _show(self, epoch: int, note: str) -> None:
+        now = time.monotonic()
+        elapsed, done = now - self._began, epoch + 1 - (self._first_epoch or 0)
+        left = elapsed / done * (self._total - epoch - 1)
+        numbers = {name: format(self._known[key], form) for key, (name, form) in SHOWN.items() if key in self._known}
+        if self._live is not None:
+            cells = {"epoch": f"{epoch + 1}/{self._total}", **numbers, "time": clock(elapsed), "left": f"<{clock(left)}", "": note}
+            self._live.update(_table(cells, epoch + 1, self._total), refresh=True)
+        elif done <= PLAIN_EPOCHS or now - self._last_line >= PLAIN_SECONDS or epoch + 1 >= self._total:
+            self._last_line = now
+            parts = [f"epoch {epoch + 1}/{self._total}", *(f"{name} {number}" for name, number in numbers.items())]
+            self._say("  ".join([*parts, f"{clock(elapsed)}, at most {clock(left)} left", *filter(None, [note])]))
+
+    def _say(self, text: str) -> None:
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self._stream, flush=True)  # noqa: T201 - this is the display
 
 
-class _Nowhere(io.TextIOBase):
-    """Takes text and forgets it."""
+def clock(seconds: float) -> str:
+    """Format a time as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
-    def write(self, text: str) -> int:
-        return len(text)
 
-    def flush(self) -> None:
-        pass
+def _table(cells: Mapping[str, str], done: int, total: int) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
-    def isatty(self) -> bool:
-        return False
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in cells:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table.add_row(*map(Text, cells.values()))
+    return Group(table, ProgressBar(total=total, completed=done, width=60))
