@@ -1,0 +1,114 @@
+"""The encoders: what the controller may know in which bin, and what the initial condition is read from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lfads_core.config.schema import ControllerConfig, EncoderConfig
+from lfads_core.model.encoder import BidirectionalGRU, ControllerEncoder, InitialConditionEncoder
+from lfads_core.recurrence import reference
+from lfads_core.recurrence.choose import BACKENDS, REFERENCE, Recurrence
+from lfads_core.rng import stream
+
+
+def echo(x, h0, weights, *, clip, reverse=False):
+    """A recurrence whose state is its input, so that one can read off which bin went where."""
+    return x
+
+
+ECHO = Recurrence(name="echo", gru=echo, controlled=reference.controlled)
+
+
+def ci_of(lag, *, before=0, bins=5, values=(1.0, 2.0, 3.0, 4.0, 5.0)):
+    part = ControllerEncoder(1, ControllerConfig(encoder_hidden=1, lag_bins=lag), stream(0))
+    x = torch.tensor(values).view(1, -1, 1)
+    return part(x, ECHO, 5.0, before, bins)[0].T.tolist()
+
+
+@pytest.mark.parametrize(
+    ("lag", "ahead", "back"),
+    [
+        (0, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]),
+        (1, [0, 1, 2, 3, 4], [2, 3, 4, 5, 0]),
+        (3, [0, 0, 0, 1, 2], [4, 5, 0, 0, 0]),
+        (5, [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+        (9, [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+    ],
+)
+def test_the_controller_hears_the_past_late_and_the_future_early(lag, ahead, back):
+    assert ci_of(lag) == [ahead, back]
+
+
+def test_zeros_stand_before_the_encoded_window_and_beyond_it():
+    assert ci_of(1, before=2, bins=9) == [[0, 0, 0, 1, 2, 3, 4, 0, 0], [0, 0, 2, 3, 4, 5, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("lag", [1, 2])
+def test_the_controller_input_of_a_bin_has_not_seen_that_bin(lag):
+    part = ControllerEncoder(2, ControllerConfig(encoder_hidden=3, lag_bins=lag), stream(0)).double()
+    x = torch.randn(1, 6, 2, generator=stream(1), dtype=torch.float64).requires_grad_()
+    ci = part(x, REFERENCE, 5.0, 0, 6)
+    for t in range(6):
+        (slope,) = torch.autograd.grad(ci[0, t].sum(), x, retain_graph=True)
+        reached = slope[0].abs().sum(-1) > 0
+        assert reached.tolist() == [abs(t - s) >= lag for s in range(6)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_both_directions_are_two_plain_runs(backend):
+    part = BidirectionalGRU(3, 4, stream(0)).double()
+    part.h0.data.normal_(generator=stream(1))
+    x = torch.randn(2, 6, 3, generator=stream(2), dtype=torch.float64)
+    ahead, back = part(x, backend, 0.6)
+    for got, gru, h0, reverse in ((ahead, part.forward_gru, part.h0[0], False), (back, part.backward_gru, part.h0[1], True)):
+        wanted = reference.gru(x, h0.expand(2, -1), gru.weights(), clip=0.6, reverse=reverse)
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_the_initial_condition_is_read_from_the_last_state_of_each_direction():
+    part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1, min_variance=0.01), stream(0)).double()
+    x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
+    posterior = part(x, ECHO, 5.0, None, 0.0)
+    final = torch.tensor([4.0, 3.0], dtype=torch.float64)  # forwards it ends at the last bin, backwards at the first
+    wanted = part.posterior.weight @ final + part.posterior.bias
+    torch.testing.assert_close(posterior.mean[0], wanted[:2])
+    torch.testing.assert_close(posterior.std[0] ** 2, wanted[2:].exp() + 0.01)
+
+
+def test_final_states_are_dropped_by_the_mask_and_the_rest_scaled_up():
+    part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1), stream(0)).double()
+    x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
+    posterior = part(x, ECHO, 5.0, torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.2)
+    wanted = part.posterior.weight @ torch.tensor([4.0 / 0.8, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(posterior.mean[0], wanted[:2])
+
+
+def test_a_segment_for_the_initial_condition_parts_what_the_encoders_read(make_model, make_batch):
+    model = make_model("model.encoder.ic_bins=3")
+    batch = make_batch()
+    x = batch.encod.clone().requires_grad_()
+    noise = model.draw_noise(3, stream(0), sample=False, dropout=False)
+    latents = model.infer(x, batch.external, noise)
+    (from_ic,) = torch.autograd.grad(latents.ic.mean.sum(), x, retain_graph=True)
+    (from_ci,) = torch.autograd.grad(latents.ci.sum(), x)
+    assert (from_ic[:, :3] != 0).any(dim=(0, 2)).all()
+    assert (from_ic[:, 3:] == 0).all()
+    assert (from_ci[:, :3] == 0).all()
+    assert (from_ci[:, 3:] != 0).any(dim=(0, 2)).all()
+    assert latents.ci.shape == (3, 9, 8)
+    assert (latents.ci[:, :3] == 0).all()
+    assert (latents.ci[:, 7:] == 0).all()
+
+
+def test_external_input_reaches_its_own_bin_with_and_without_a_segment(make_model, make_batch):
+    """The published code laid it a segment's length early; bin t of the file is bin t of the generator."""
+    for overrides in ((), ("model.encoder.ic_bins=3",)):
+        model, batch = make_model(*overrides), make_batch()
+        external = batch.external.clone().requires_grad_()
+        latents = model.infer(batch.encod, external, model.draw_noise(3, stream(0), sample=False, dropout=False))
+        for t in (0, 4, 8):
+            (slope,) = torch.autograd.grad(latents.gen_states[:, t].sum(), external, retain_graph=True)
+            assert (slope[:, : t + 1] != 0).any(dim=(0, 2)).all()
+            assert (slope[:, t + 1 :] == 0).all()
+        torch.testing.assert_close(latents.gen_inputs[..., 2:], batch.external)
