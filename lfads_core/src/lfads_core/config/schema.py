@@ -115,8 +115,8 @@ class RampConfig:
 class RegularisationConfig:
     """Scales of the KL and L2 terms, and their ramps."""
 
-    kl_ic: float = setting(1e-6, "scale of the initial-condition KL", rule=at_least(0), tune="often")
-    kl_inputs: float = setting(1e-6, "scale of the inferred-inputs KL", rule=at_least(0), tune="often")
+    kl_ic: float = setting(2e-5, "scale of the initial-condition KL", rule=at_least(0), tune="often")
+    kl_inputs: float = setting(2e-5, "scale of the inferred-inputs KL", rule=at_least(0), tune="often")
     kl_ramp: RampConfig = setting(RampConfig, "ramp of both KL terms")
     l2_encoder: float = setting(0.0, "L2 scale of the initial-condition encoder's recurrent weights", rule=at_least(0), tune="sometimes")
     l2_input_encoder: float = setting(0.0, "L2 scale of the controller encoder's recurrent weights", rule=at_least(0), tune="sometimes")
