@@ -33,7 +33,7 @@ def table():
         "valid/recon": 1.1 / (1 + epochs),
         "valid/bps": measured,
         "valid/recon_smooth": 1.2 / (1 + epochs),
-        "valid/behaviour_r2/0": measured,
+        "valid/behaviour_r2_0": measured,
         "lr": 4e-3 * 0.95**epochs,
         "kl_ramp": np.clip(epochs / 20, 0, 1),
         "l2_ramp": np.clip(epochs / 30, 0, 1),
@@ -51,7 +51,7 @@ def _panel(figure, title):
 
 
 def test_curves_share_a_panel_per_quantity_and_leave_out_what_shows_nothing(table):
-    assert _titles(draw_curves(table)) == ["recon", "bps", "lr", "ramps", "behaviour_r2/0"]
+    assert _titles(draw_curves(table)) == ["recon", "bps", "lr", "ramps", "behaviour_r2_0"]
 
 
 def test_curves_are_the_columns_over_epochs(table):

@@ -71,7 +71,7 @@ def test_without_a_truth_that_fits_and_varies_there_is_no_r2(metrics, evaluation
 def test_behaviour_is_decoded_per_dimension_in_either_spelling(metrics, evaluation, key):
     extras = {key: evaluation.means[..., :2] * 3 - 1}
     numbers = metrics["velocity"](replace(evaluation, extras=extras))
-    assert numbers == {"behaviour_r2/0": pytest.approx(1.0, abs=1e-6), "behaviour_r2/1": pytest.approx(1.0, abs=1e-6)}
+    assert numbers == {"behaviour_r2_0": pytest.approx(1.0, abs=1e-6), "behaviour_r2_1": pytest.approx(1.0, abs=1e-6)}
 
 
 @pytest.mark.parametrize("behaviour", [None, np.ones((12, 10)), np.ones((12, 9, 2))])

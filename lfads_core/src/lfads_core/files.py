@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lfads_core.errors import RunError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the place of ``path``, on failure it is removed.
 
-    The bytes reach the disk before the rename, so that after a power cut too one whole version is there.
+    The bytes reach the disk before the rename, and the rename before this returns, so that after a power cut too one whole
+    version is there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -22,16 +26,78 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def spoken_failure(path: Path) -> Iterator[None]:
+    """Say in a sentence that ``path`` cannot be written: a full disk, no permission, a folder that went away.
+
+    Raises:
+        RunError: instead of what the system or HDF5 raised.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as err:  # HDF5 reports some failed writes as RuntimeError
+        number = getattr(err, "errno", None)
+        why = os.strerror(number) if isinstance(number, int) else str(err).split("\n", maxsplit=1)[0]
+        raise RunError(f"{path}: must be written in full, got: {why}. Make room or mend the folder; what was there before is untouched.") from err
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Replace a file.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with spoken_failure(path), replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Replace a text file.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace a JSON file, keys in the order given."""
+    """Replace a JSON file, keys in the order given.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left of :func:`replacing`'s temporary files."""
+    for left in folder.glob(".*.tmp"):
+        writer = re.fullmatch(r".*\.(\d+)\.tmp", left.name)
+        if writer is not None and not _is_running(int(writer[1])):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # 0 sends nothing, and asks only whether there is such a process
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return process != os.getpid()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk; systems that cannot open folders (Windows) do without."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -39,7 +39,7 @@ def truth_metrics(e: Evaluation) -> Mapping[str, float]:
 
 
 def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
-    """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2/0``, ``behaviour_r2/1`` and so on.
+    """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2_0``, ``behaviour_r2_1`` and so on.
 
     With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
     decoded from, both lag and penalty picked by cross-validation within them. Without (during training): from the same bin, across
@@ -70,7 +70,7 @@ def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) ->
 
 
 def _named(scores: np.ndarray) -> dict[str, float]:
-    return _finite({f"behaviour_r2/{k}": float(score) for k, score in enumerate(scores)})
+    return _finite({f"behaviour_r2_{k}": float(score) for k, score in enumerate(scores)})
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -1,14 +1,17 @@
 """Checkpoints: tensors loadable with ``weights_only=True``, a JSON manifest beside them, nothing in between.
 
 ``last.json`` and ``best.json`` name a file of tensors and its SHA-256; renaming the manifest is the moment a checkpoint
-comes into being. Killed before, the old one stands; killed after, the new one does.
+comes into being. Killed before, the old one stands; killed after, the new one does. The file of tensors is named after its
+content, so that writing a checkpoint again never touches one that a manifest names.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.errors import RunError
-from lfads_core.files import replacing, write_json
+from lfads_core.files import remove_leftovers, write_bytes, write_json
 
 SCHEMA = 1
 """Version of the layout; a checkpoint of another one is refused."""
@@ -34,11 +37,16 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, then remove the one it replaces."""
-    label = f"{which}-{checkpoint.state['epoch']:06d}-{checkpoint.state['step']:06d}.pt"
-    with replacing(folder / label) as temporary:
-        torch.save(checkpoint.tensors, temporary)
-        digest = _sha256(temporary)
+    """Write a checkpoint, then remove the one it replaces.
+
+    Raises:
+        RunError: it cannot be written, say because the disk is full; the one before still stands.
+    """
+    content = io.BytesIO()  # torch.save into a file turns a full disk into noise of its own
+    torch.save(checkpoint.tensors, content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    label = f"{which}-{checkpoint.state['epoch']:06d}-{checkpoint.state['step']:06d}-{digest[:8]}.pt"
+    write_bytes(folder / label, content.getbuffer())
     write_json(
         folder / f"{which}.json",
         {"format": "lfads-checkpoint", "schema": SCHEMA, "tensors": label, "sha256": digest, "state": dict(checkpoint.state)},
@@ -49,7 +57,7 @@ def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoint:
-    """Read a checkpoint after checking that it is whole and ours.
+    """Read a checkpoint after checking that it is whole and ours. Nothing in it is ever executed.
 
     Raises:
         RunError: it is missing, of another program or schema, or damaged.
@@ -63,9 +71,41 @@ def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoi
         raise RunError(f"{tensors}: must be as lfads wrote it, but its SHA-256 differs from that in {path.name}. Restore both files, or train again.")
     try:
         loaded = torch.load(tensors, map_location=device, weights_only=True)
-    except Exception as err:
-        raise RunError(f"{tensors}: must hold tensors and nothing else, got: {str(err).splitlines()[0]}") from err
+    except Exception as err:  # whatever unpickling foreign bytes raises
+        raise RunError(
+            f"{tensors}: must hold tensors and nothing else, got something that was not read, for it might run code ({type(err).__name__}). "
+            "Restore the file, or train again; trust no copy of unknown origin."
+        ) from err
+    if not isinstance(loaded, dict) or not {"model", "arrays"} <= loaded.keys():
+        raise RunError(f"{tensors}: must hold 'model' and 'arrays', as lfads writes them, got something else. Restore the file, or train again.")
     return Checkpoint(tensors=loaded, state=manifest["state"])
+
+
+@contextmanager
+def fitting(folder: Path, which: Which) -> Iterator[None]:
+    """Turn what goes wrong while a checkpoint's contents are put to use into a sentence.
+
+    Raises:
+        RunError: they do not fit the settings, or the manifest has been changed.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as err:
+        why = " ".join(str(err).split())[:200]
+        raise RunError(
+            f"{folder / which}.json: must fit the run's config.yaml and data, got something else ({type(err).__name__}: {why}). "
+            "Restore config.yaml and the checkpoints as lfads wrote them."
+        ) from err
+
+
+def tidy(folder: Path) -> None:
+    """Remove tensors that no manifest names, and halves of files: what a killed process leaves."""
+    remove_leftovers(folder)
+    for which in ("best", "last"):
+        named = _read_manifest(folder / f"{which}.json")["tensors"] if (folder / f"{which}.json").is_file() else None
+        for file in folder.glob(f"{which}-*.pt"):
+            if file.name != named:
+                file.unlink(missing_ok=True)
 
 
 def has_checkpoint(folder: Path, which: Which) -> bool:
@@ -90,13 +130,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such checkpoint. Train first, or ask for the other one (best, last).") from None
     except (OSError, ValueError) as err:
-        raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}.") from err
+        raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}. Restore the file, or train again.") from err
     if not isinstance(manifest, dict) or manifest.get("format") != "lfads-checkpoint":
-        raise RunError(f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file.")
+        raise RunError(f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file. Give a folder that `lfads run` made.")
     if manifest.get("schema") != SCHEMA:
         raise RunError(f"{path}: this version reads checkpoints of schema {SCHEMA}, got {manifest.get('schema')!r}. Use the version of lfads that wrote it.")
     if missing := {"tensors", "sha256", "state"} - manifest.keys():
         raise RunError(f"{path}: must name {', '.join(sorted(missing))}, got a manifest without. Restore the file, or train again.")
+    if not isinstance(manifest["state"], dict):
+        raise RunError(f"{path}: 'state' must be an object, got {type(manifest['state']).__name__}. Restore the file, or train again.")
     return manifest
 
 

@@ -21,10 +21,16 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process trains in this folder.
     """
-    with (folder / ".lock").open("w") as file:
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as err:
+        raise RunError(f"{folder}: the run's folder must be writable, got: {err.strerror}. Give yourself the right to write there.") from err
+    with file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise RunError(f"{folder}: one process may train in a run's folder, but another one does. Wait for it, or choose another --name.") from None
+            except OSError:  # a file system without locks: nothing to lock with
+                pass
         yield

@@ -26,15 +26,24 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+def set_moments(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
+    """Make ``betas`` and ``eps`` those of the settings; also after a load, which brings the old ones back."""
+    for group in optimizer.param_groups:
+        group["betas"], group["eps"] = config.betas, config.eps
+
+
 def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
     """Make ``weight_decay`` (already ramped) the decoupled decay of every parameter."""
     for group in optimizer.param_groups:
         group["weight_decay"] = weight_decay
 
 
-def clip_gradients(model: LFADS, limit: float | None) -> Float[Tensor, ""]:
-    """Scale all gradients by ``min(1, limit / (norm + 1e-6))`` and return their norm before that."""
-    parameters = trainable(model)
-    if limit is None:
-        return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return torch.nn.utils.clip_grad_norm_(parameters, limit)
+def gradient_norm(model: LFADS) -> Float[Tensor, ""]:
+    """Euclidean norm of all gradients together."""
+    return torch.nn.utils.get_total_norm([p.grad for p in trainable(model) if p.grad is not None])
+
+
+def clip_gradients(model: LFADS, norm: Float[Tensor, ""], limit: float | None) -> None:
+    """Scale all gradients by ``min(1, limit / (norm + 1e-6))``."""
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(trainable(model), limit, norm)

@@ -36,11 +36,11 @@ class Plateau:
 
     def state(self) -> dict[str, Any]:
         """Plain numbers for a checkpoint."""
-        return {"lr": self.lr, "best": self.best, "bad_epochs": self.bad_epochs}
+        return {"lr": self.lr, "best": _or_none(self.best), "bad_epochs": self.bad_epochs}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""
-        self.lr, self.best, self.bad_epochs = float(state["lr"]), float(state["best"]), int(state["bad_epochs"])
+        self.lr, self.best, self.bad_epochs = float(state["lr"]), _or_infinity(state["best"]), int(state["bad_epochs"])
 
 
 @dataclass
@@ -64,11 +64,11 @@ class BestSoFar:
 
     def state(self) -> dict[str, Any]:
         """Plain numbers for a checkpoint."""
-        return {"cost": self.cost, "epoch": self.epoch}
+        return {"cost": _or_none(self.cost), "epoch": self.epoch}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""
-        self.cost, self.epoch = float(state["cost"]), int(state["epoch"])
+        self.cost, self.epoch = _or_infinity(state["cost"]), int(state["epoch"])
 
 
 def ramps_end(config: RegularisationConfig) -> int:
@@ -78,3 +78,12 @@ def ramps_end(config: RegularisationConfig) -> int:
         return ramp.start_epoch + ramp.increase_epochs
 
     return max(end(config.kl_ramp), end(config.l2_ramp))
+
+
+def _or_none(cost: float) -> float | None:
+    """JSON knows no infinity."""
+    return cost if math.isfinite(cost) else None
+
+
+def _or_infinity(cost: float | None) -> float:
+    return math.inf if cost is None else float(cost)

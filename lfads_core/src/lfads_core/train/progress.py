@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -19,8 +20,8 @@ PLAIN_EPOCHS = 3
 """The first epochs, each of which has its line."""
 
 SHOWN = {
-    "train/recon": ("train", ".4g"),
-    "valid/recon": ("valid", ".4g"),
+    "train/recon": ("train", "#.4g"),
+    "valid/recon": ("valid", "#.4g"),
     "valid/bps": ("bits/spike", ".3f"),
     "valid/co_bps": ("co-bps", ".3f"),
     "lr": ("lr", ".2e"),
@@ -70,7 +71,10 @@ class Display:
         try:
             call()
         except Exception:  # noqa: BLE001 - a pipe that closed, a full disk, letters the terminal lacks: nothing to stop a training for
-            self._stream = self._live = None
+            live, self._stream, self._live = self._live, None, None
+            if live is not None:
+                with contextlib.suppress(Exception):  # it holds standard output until it is told to let go
+                    live.stop()
 
     def _start_live(self) -> None:
         if self._stream is None or not self._stream.isatty() or os.environ.get("TERM") == "dumb":
@@ -99,7 +103,7 @@ class Display:
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, file=self._stream, flush=True)  # noqa: T201 - this is the display
+            print(text, file=self._stream, flush=True)
 
 
 def clock(seconds: float) -> str:

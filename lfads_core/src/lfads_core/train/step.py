@@ -15,7 +15,7 @@ from lfads_core.errors import NumericsError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.objective.total import Losses, Objective
-from lfads_core.train.optim import clip_gradients
+from lfads_core.train.optim import clip_gradients, gradient_norm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,9 +50,10 @@ def train_step(
     losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
     require_finite(losses, epoch)
     losses.total.backward()
-    norm = clip_gradients(model, clip_norm)
-    if not torch.isfinite(norm):
+    norm = gradient_norm(model)
+    if not torch.isfinite(norm):  # asked before the clip, which would spread one parameter's NaN over all
         raise NumericsError(f"epoch {epoch}: the gradient must be finite, got {float(norm)} from {_worst_gradient(model)}.")
+    clip_gradients(model, norm, clip_norm)
     optimizer.step()
     return StepResult(losses=losses, grad_norm=norm)
 
@@ -65,7 +66,7 @@ def require_finite(losses: Losses, epoch: int) -> None:
     """
     if torch.isfinite(losses.total):
         return
-    sessions = {f"recon/{name}": value for name, value in losses.per_session.items()}
+    sessions = {f"recon/{name}": value for name, value in losses.per_session.items() if len(losses.per_session) > 1}
     for name, value in {**sessions, **losses.terms()}.items():
         if not torch.isfinite(value):
             raise NumericsError(f"epoch {epoch}: the loss term '{name}' must be finite, got {float(value)}.")
