@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,8 +36,8 @@ class Display:
     Numbers that are not measured in every epoch stand until they are measured again.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream: TextIO | None = stream or sys.stdout
+    def __init__(self, stream: TextIO | io.TextIOBase | None = None) -> None:
+        self._stream: TextIO | None = cast("TextIO", stream) if stream is not None else sys.stdout
         self._live: Live | None = None
         self._total = 0
         self._known: dict[str, float] = {}
@@ -82,8 +83,12 @@ class Display:
         from rich.console import Console
         from rich.live import Live
 
+        class Patient(Console):
+            def on_broken_pipe(self) -> None:  # rich would end the process
+                raise BrokenPipeError
+
         # No refreshing thread: what it raised nobody could catch, and an epoch is short.
-        self._live = Live("starting", console=Console(file=self._stream), auto_refresh=False)
+        self._live = Live("starting", console=Patient(file=self._stream), auto_refresh=False)
         self._live.start(refresh=True)
 
     def _show(self, epoch: int, note: str) -> None:
