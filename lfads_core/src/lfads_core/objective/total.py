@@ -32,7 +32,7 @@ class Losses:
     ramps: Ramps
     per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
-    measures: Mapping[str, Tensor]  # what augmentations want logged
+    measures: Mapping[str, Tensor]  # what augmentations want logged; unweighted mean over sessions
 
     def terms(self) -> dict[str, Tensor]:
         """The parts that can go wrong one by one, for logs and for the NaN guard."""
@@ -53,10 +53,12 @@ class Objective:
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
         scales = self.config
-        per_value, per_session, measures = {}, {}, {}
+        per_value, per_session = {}, {}
+        measured: dict[str, list[Tensor]] = {}
         for name, batch in batches.items():
             loss = model.reconstructions[name].nll(output.params[name], batch.recon)
-            measures.update(stack.measure(loss, batch))
+            for what, number in stack.measure(loss, batch).items():
+                measured.setdefault(what, []).append(number)
             per_value[name] = stack.weigh(loss, batch)
             per_session[name] = reduce_reconstruction(per_value[name], scales.reduce)
         recon = torch.stack(list(per_session.values())).mean()
@@ -73,7 +75,7 @@ class Objective:
             ramps=ramps,
             per_session=per_session,
             per_value=per_value,
-            measures=measures,
+            measures={what: torch.stack(numbers).mean() for what, numbers in measured.items()},
         )
 
 
