@@ -58,5 +58,6 @@ def _collect(value: object, name: str, flat: dict[str, str]) -> None:
 
 
 def _clean(name: str) -> str:
-    parts = [part for part in _OTHER.sub("_", name).split("/") if part not in {"", ".", ".."}]
-    return "/".join(parts)[:LONGEST_NAME].rstrip("/") or "_"
+    parts = [part for part in _OTHER.sub("_", name)[: LONGEST_NAME - 1].split("/") if part not in {"", ".", ".."}]
+    clean = "/".join(parts) or "_"
+    return f"_{clean}" if clean.startswith("..") else clean
