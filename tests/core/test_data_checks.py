@@ -109,7 +109,7 @@ def test_a_channel_that_was_never_observed_is_silent_too(recording):
 
 
 def test_a_batch_larger_than_the_split_says_the_largest_usable(recording):
-    text = "data.batch_size: must not be larger than the training split, got 41 for 40 trials. Set it to 40 or less."
+    text = "data.batch_size: must not be larger than the training split, got 41 for 40 trials. Add --set data.batch_size=40, or less."
     assert found(recording, batch_size=41) == [("error", text)]
 
 
@@ -118,7 +118,7 @@ def test_a_batch_is_compared_with_all_sessions_together(recording):
     assert check_sessions(sessions, support="counts", observes_missing=False, batch_size=80) == []
     (problem,) = check_sessions(sessions, support="counts", observes_missing=False, batch_size=81)
     assert problem.text == (
-        "data.batch_size: must not be larger than the training split, got 81 for 80 trials over 2 sessions. Set it to 80 or less."
+        "data.batch_size: must not be larger than the training split, got 81 for 80 trials over 2 sessions. Add --set data.batch_size=80, or less."
     )
 
 

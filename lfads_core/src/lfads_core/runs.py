@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,21 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, path: Path) -> Run:
-        """Make a new folder.
+    def create(cls, path: Path, *, numbered: bool = False) -> Run:
+        """Make a new folder; ``numbered`` takes ``path-2``, ``path-3`` ... when there is such a folder already.
+
+        Two processes never get the same numbered folder.
 
         Raises:
             RunError: the folder holds a run already, or cannot be made.
         """
         run = cls(path)
-        if run.state_path.exists():
-            raise RunError(f"{path}: a new run needs a folder of its own, but a run is there already. Use --resume to continue it, or another --name.")
+        if not numbered and run.state_path.exists():
+            raise RunError(
+                f"{path}: a new run needs a folder of its own, but a run is there already. Use --resume to continue it, or another --name."
+            )
+        if numbered:
+            run = cls(free_folder(path))
         try:
             run.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as err:
@@ -88,15 +95,47 @@ class Run:
         try:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as err:
-            raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}.") from err
+            raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}. Restore it, or train again.") from err
         if not isinstance(state, dict):
-            raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}.")
+            raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}. Restore it, or train again.")
         return state
+
+    @property
+    def data(self) -> list[str]:
+        """Files, folders and patterns the run was trained on.
+
+        Raises:
+            RunError: ``run.json`` does not say.
+        """
+        data = self.read_state().get("data")
+        if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
+            raise RunError(f"{self.state_path}: must name the run's data as a list of paths under 'data', got {data!r}. Restore it, or train again.")
+        return data
 
     def update_state(self, **changes: Any) -> None:
         """Change some entries of ``run.json``."""
         state = self.read_state() if self.state_path.exists() else {}
         write_json(self.state_path, {**state, **changes})
+
+
+def free_folder(path: Path) -> Path:
+    """Make ``path`` or, when that is taken, the first free ``path-2``, ``path-3`` ...; two processes never get the same.
+
+    Raises:
+        RunError: no folder can be made there.
+    """
+    numbers, folder = itertools.count(2), path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                folder = path.with_name(f"{path.name}-{next(numbers)}")
+            else:
+                return folder
+    except OSError as err:
+        raise RunError(f"{path}: the run's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
 
 
 def _what_is_there(path: Path) -> str:

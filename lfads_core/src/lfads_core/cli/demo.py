@@ -27,24 +27,24 @@ SETTINGS = (
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of data and training.")
 def command(folder: Path, minutes: float, seed: int) -> None:
     """Make Lorenz data, train, infer, plot, and compare with the true rates; takes a few minutes."""
-    from lfads_core.cli.display import make_display
-    from lfads_core.cli.run import free_name
+    from lfads_core.cli.display import make_display, show_finished
     from lfads_core.config.load import resolve
     from lfads_core.plugins import load_registry
+    from lfads_core.runs import free_folder
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import write_synthetic
     from lfads_core.train.run import start_run
 
     registry = load_registry()
-    path = free_name(folder, ["demo.h5"])
+    path = free_folder(folder / "demo")
     config = resolve([], [], [*SETTINGS, f"train.minutes={minutes!r}", f"train.seed={seed}"], registry)
     spec = registry.get("synthetic", "lorenz")
     data = write_synthetic(spec, synthetic_settings(spec, (), registry), seed, path.with_name(f"{path.name}.h5"), overwrite=True)
     click.echo(f"made {data}: spikes of 40 neurons driven by the Lorenz system, true rates included")
-    finished = start_run(path, [data], config, registry, make_display())
+    display = make_display()
+    finished = start_run(path, [data], config, registry, display)
     if finished.outcome == "interrupted":
-        click.echo(f"interrupted; everything is saved. Go on with: lfads run --resume {path}")
-        raise click.exceptions.Exit(130)
+        show_finished(finished, display)
     _show(finished)
 
 
@@ -76,5 +76,11 @@ def _show(finished: Finished) -> None:
     Console().print(table)
     click.echo(f"figures: {run.plots}  (trials, factors, truth, training curves)")
     click.echo(f"rates and factors: {output}")
-    click.echo(f"next:\n  lfads infer {run.path} --samples 200   more posterior samples\n  lfads generate {run.path}              new trials from the prior")
-    click.echo("  lfads ui                               all runs in the browser\n  lfads run your_data.h5                 your own recording")
+    click.echo("next:")
+    for line, what in {
+        f"lfads infer {run.path} --samples 200": "more posterior samples",
+        f"lfads generate {run.path}": "new trials from the prior",
+        "lfads ui": "all runs in the browser",
+        "lfads run your_data.h5": "your own recording",
+    }.items():
+        click.echo(f"  {line:<38} {what}")

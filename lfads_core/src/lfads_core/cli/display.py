@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shlex
+from pathlib import Path
 
 import click
 
+from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.train.progress import Display
 from lfads_core.train.run import Finished
 
@@ -34,16 +37,22 @@ class _ToDisplay(logging.Handler):
         self.display.message(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
 
-def show_finished(finished: Finished) -> None:
-    """Say what came of a run and where to look."""
+def show_finished(finished: Finished, display: Display) -> None:
+    """Say what came of a run and where to look; nobody needs to be listening."""
     run = finished.run
     if finished.outcome == "interrupted":
-        click.echo(f"interrupted; everything is saved. Go on with: lfads run --resume {run.path}")
-        raise click.exceptions.Exit(130)
+        display.message(f"interrupted; everything is saved. Go on with: lfads run --resume {quoted(run.path)}")
+        raise click.exceptions.Exit(INTERRUPTED)
     for name, value in finished.scores.items():
         if name.startswith("valid/") and name.count("/") == 1:
-            click.echo(f"  {name:<28} {value:.4f}")
+            display.message(f"  {name:<28} {value:.4f}")
     for path in sorted(run.path.glob("lfads_output_*.h5")):
-        click.echo(f"rates and factors: {path}")
-    click.echo(f"figures:           {run.plots}")
-    click.echo(f"load in Python:    lfads_core.load({str(run.path)!r})")
+        display.message(f"rates and factors: {path}")
+    if any(run.plots.glob("*")):
+        display.message(f"figures:           {run.plots}")
+    display.message(f"load in Python:    lfads_core.load({str(run.path)!r})")
+
+
+def quoted(path: Path) -> str:
+    """A path as one would type it."""
+    return shlex.quote(str(path))

@@ -26,8 +26,10 @@ def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: s
 
     from lfads_core.infer.loading import load
     from lfads_core.infer.run import infer_files
+    from lfads_core.train.device import choose_device, set_threads
 
-    loaded = load(run, cast(Literal["best", "last"] | None, checkpoint))
+    loaded = load(run, cast("Literal['best', 'last'] | None", checkpoint), device=choose_device("auto"))
+    set_threads(loaded.config.train)
     count = chosen_samples(samples, loaded.config.infer.samples, means=means)
     for path in infer_files(loaded, list(data) or None, samples=count, output=output):
         click.echo(f"rates and factors: {path}")

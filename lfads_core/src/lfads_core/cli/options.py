@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lfads_core.errors import ConfigError
+
 PATH = click.Path(path_type=Path)
 
 
@@ -26,5 +28,5 @@ def samples_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def chosen_samples(samples: int | None, default: int | None, *, means: bool) -> int | None:
     """How many samples to average; None pushes the means."""
     if means and samples is not None:
-        raise click.UsageError("--samples and --means exclude each other. Give one of them.")
+        raise ConfigError("--samples, --means: exclude each other, got both. Give one of them.")
     return None if means else samples or default

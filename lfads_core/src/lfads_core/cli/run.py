@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -46,12 +47,14 @@ def command(
     overrides = (*overrides, *_shortcuts(hold_out, minutes))
     if resume is not None:
         if sources or plugins or name or dry_run:
-            raise click.UsageError("--resume takes data, plugins and name from the run itself. Give only --resume RUN, and --set for its length.")
+            raise ConfigError(
+                "--resume: takes data, plugins and name from the run itself, got more. Give only --resume RUN, and --set to train longer."
+            )
         _resume(resume, overrides)
         return
     data = [source for source in sources if Path(source).suffix.lower() not in _YAML]
     if not data:
-        raise click.UsageError("no DATA was given. Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
+        raise ConfigError("DATA: at least one recording must be given, got none. Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
     _start(data, [Path(s) for s in sources if s not in data], (plugins, overrides), folder, name, dry_run=dry_run)
 
 
@@ -65,7 +68,8 @@ def _resume(path: Path, overrides: tuple[str, ...]) -> None:
     from lfads_core.plugins import load_registry
     from lfads_core.train.run import resume_run
 
-    show_finished(resume_run(path, overrides, load_registry(), make_display()))
+    display = make_display()
+    show_finished(resume_run(path, overrides, load_registry(), display), display)
 
 
 def _start(
@@ -78,7 +82,7 @@ def _start(
 
     registry = load_registry()
     config = resolve(files, *chosen, registry)
-    path = folder / name if name else free_name(folder, data)
+    path = folder / (default_name(data) if name is None else checked_name(name))
     if dry_run:
         from lfads_core.train.data import check_for, read_for
 
@@ -87,16 +91,26 @@ def _start(
         return
     from lfads_core.train.run import start_run
 
-    show_finished(start_run(path, data, config, registry, make_display()))
+    display = make_display()
+    show_finished(start_run(path, data, config, registry, display, numbered=name is None), display)
 
 
-def free_name(folder: Path, data: list[str]) -> Path:
-    """``runs/<stem>``, or with a number when that is taken; several files are named after their folder."""
-    first = Path(data[0])
+def default_name(data: list[str]) -> str:
+    """Name after the file, or after the folder of several."""
+    first = Path(data[0]).expanduser()
     plain = not any(c in data[0] for c in "*?[") and len(data) == 1
-    stem = (first.stem if plain else first.resolve().parent.name) or "run"
-    for number in range(1, 10_000):
-        path = folder / (stem if number == 1 else f"{stem}-{number}")
-        if not path.exists():
-            return path
-    raise ConfigError(f"{folder}: must have room for another run of {stem!r}, got 9,999 of them. Give a --name.")
+    return (first.resolve().stem if plain else first.resolve().parent.name) or "run"
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it is one for a folder.
+
+    Raises:
+        ConfigError: it is not, or would lead elsewhere.
+    """
+    if not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name.endswith((".", " ")):
+        raise ConfigError(
+            f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {name!r}. "
+            "Give the folder of all runs with --runs."
+        )
+    return name

@@ -234,7 +234,7 @@ def _batches(sessions: Sequence[SessionSummary], batch_size: int) -> Iterator[Pr
     if 0 < trials < batch_size:
         over = "" if len(sessions) == 1 else f" over {len(sessions)} sessions"
         yield _error(
-            f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. Set it to {trials} or less."
+            f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. Add --set data.batch_size={trials}, or less."
         )
 
 

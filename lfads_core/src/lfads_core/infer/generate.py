@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import torch
 
-from lfads_core.files import replacing
+from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.rng import stream
 
@@ -16,20 +18,27 @@ from lfads_core.rng import stream
 def generate_trials(loaded: LoadedRun, *, trials: int, seed: int, path: Path) -> Path:
     """Write ``trials`` samples: factors, generator inputs, expected values and data per session, with units.
 
-    Keys are ``factors`` (B, T, F), ``gen_inputs`` (B, T, U+E), ``ic`` (B, I), ``<session>_output_params`` and
-    ``<session>_data`` (B, T, N).
+    Keys are ``factors`` (B, T, F), ``gen_states`` (B, T, G), ``gen_inputs`` (B, T, U+E), ``ic`` (B, I), ``<session>_output_params`` and
+    ``<session>_data`` (B, T, N). The same seed gives the same trials. External inputs are zero.
+
+    Raises:
+        RunError: the file cannot be written.
     """
     model = loaded.model
     rng = stream(seed, "generate", device=model.device)
     external = torch.zeros(trials, model.sizes.bins, model.sizes.external, device=model.device)
     latents = model.generate(external, rng)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with spoken_failure(path), _new_file(path) as file:
         file.attrs["lfads_run"] = loaded.run.name
         file.attrs["seed"] = seed
         if loaded.description.bin_ms is not None:
             file.attrs["bin_ms"] = loaded.description.bin_ms
-        for key, value in {"factors": latents.factors, "gen_inputs": latents.gen_inputs, "ic": latents.ic.mean, "gen_states": latents.gen_states}.items():
+        for key, value in {
+            "factors": latents.factors,
+            "gen_inputs": latents.gen_inputs,
+            "ic": latents.ic.mean,
+            "gen_states": latents.gen_states,
+        }.items():
             file.create_dataset(key, data=value.cpu().numpy()).attrs["unit"] = "arbitrary"
         for session in model.readouts:
             params = model.read_out(session, latents.factors)
@@ -38,3 +47,10 @@ def generate_trials(loaded: LoadedRun, *, trials: int, seed: int, path: Path) ->
             file.create_dataset(f"{session}_output_params", data=reconstruction.mean(params).cpu().numpy()).attrs["unit"] = unit
             file.create_dataset(f"{session}_data", data=reconstruction.sample(params, rng).cpu().numpy()).attrs["unit"] = unit
     return path
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        yield file

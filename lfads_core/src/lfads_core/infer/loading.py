@@ -20,8 +20,7 @@ from lfads_core.plugins import Registry, load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.checkpoint import Checkpoint, Which, has_checkpoint, load_checkpoint
-from lfads_core.train.device import set_threads
+from lfads_core.train.checkpoint import Checkpoint, Which, fitting, has_checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,10 +82,10 @@ def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", r
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
         wanted = "last"
     checkpoint = load_checkpoint(run.checkpoints, wanted, device)
-    description = description_of(checkpoint)
-    model = build_model(config, description, registry).to(device)
-    model.load_state_dict(checkpoint.tensors["model"])
-    set_threads(config.train)
+    with fitting(run.checkpoints, wanted):
+        description = description_of(checkpoint)
+        model = build_model(config, description, registry).to(device)
+        model.load_state_dict(checkpoint.tensors["model"])
     model.loops = choose_recurrence(config.train.recurrence, device)
     return LoadedRun(run=run, config=config, model=model.eval(), description=description, checkpoint=wanted, registry=registry)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 
 from lfads_core.data.session import Session
-from lfads_core.files import replacing
+from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.posterior import Inferred
 
 MEANINGS = {
@@ -32,35 +33,80 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Inferred]
     """Write one session's outputs as a new HDF5 file that replaces ``path`` at once.
 
     Holds, per split, ``<split>_<field>`` for every field of :class:`~lfads_core.infer.posterior.Inferred`, the rates in
-    events per second where bins have a width and means are counts, and all arrays of the input under their own names.
-    Trials are in the input's order; ``time_ms`` is the start of each bin.
+    events per second where bins have a width and means are counts, and all arrays of the input under their own names, bit by
+    bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin. When channels were held
+    out, data, truth and outputs stand in the model's order of channels, held-in ones first: ``channel_order`` (N) gives each
+    one's index in the recording.
+
+    Raises:
+        RunError: the file cannot be written.
     """
-    bin_ms = session.bin_ms
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for key, value in session.attributes.items():
-            file.attrs[key] = value
-        file.attrs["lfads_session"] = session.name
-        file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
-        for key, array in session.arrays.items():
-            file.create_dataset(key, data=array)
-        for name, split in session.splits.items():
-            for key, array in {"encod_data": split.encod, "recon_data": split.recon, "ext_input": split.external, **split.extras}.items():
-                if array.size:
-                    file.create_dataset(f"{name}_{key}", data=array)
-        for name, found in inferred.items():
-            for field in fields(found):
-                _put(file, f"{name}_{field.name}", getattr(found, field.name), MEANINGS[field.name], _unit(field.name, is_rate=is_rate))
-            if is_rate and bin_ms is not None:
-                _put(file, f"{name}_rates_hz", found.output_params * (1000 / bin_ms), MEANINGS["rates_hz"], "events/s")
-        if bin_ms is not None and inferred:
-            bins = next(iter(inferred.values())).factors.shape[1]
-            _put(file, "time_ms", np.arange(bins) * bin_ms, "start of each bin", "ms")
+    with _recording(session) as source, spoken_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            _carry(file, session, source)
+            file.attrs["lfads_session"] = session.name
+            file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
+            for name, found in inferred.items():
+                _put_split(file, name, found, session.bin_ms, is_rate=is_rate)
+            if session.bin_ms is not None and inferred:
+                bins = next(iter(inferred.values())).factors.shape[1]
+                _put(file, "time_ms", np.arange(bins) * session.bin_ms, "start of each bin", "ms")
+
+
+@contextmanager
+def _recording(session: Session) -> Iterator[h5py.File | None]:
+    """The file a session came from, if it is HDF5 and still there."""
+    if session.path is None or not session.path.is_file() or not h5py.is_hdf5(session.path):
+        yield None
+        return
+    try:
+        file = h5py.File(session.path, "r")
+    except OSError:  # it was read a while ago, and what was read is still known
+        yield None
+        return
+    with file:
+        yield file
+
+
+def _carry(file: h5py.File, session: Session, source: h5py.File | None) -> None:
+    """Take over everything the input holds."""
+    for key, value in session.attributes.items():
+        file.attrs[key] = value
+    for key, array in session.arrays.items():
+        _carry_array(file, key, array, source)
+    for name, split in session.splits.items():
+        for key, array in {"encod_data": split.encod, "recon_data": split.recon, "ext_input": split.external, **split.extras}.items():
+            if array.size:
+                _carry_array(file, f"{name}_{key}", array, source)
+    if "channel_order" in file:
+        file["channel_order"].attrs["meaning"] = "index in the recording of each channel of data, truth and outputs"
+
+
+def _carry_array(file: h5py.File, key: str, array: np.ndarray, source: h5py.File | None) -> None:
+    """Copy the dataset with its type and attributes, unless the session holds something else than it does."""
+    stored = None if source is None or array.dtype.kind == "O" else source.get(key)
+    if isinstance(stored, h5py.Dataset) and stored.shape == array.shape and stored.dtype.kind in "biuf":
+        values = stored.astype(array.dtype)[()]
+        if np.array_equal(values, array, equal_nan=array.dtype.kind == "f"):
+            file.copy(stored, key)
+            return
+    file.create_dataset(key, data=array)
+
+
+def _put_split(file: h5py.File, name: str, found: Inferred, bin_ms: float | None, *, is_rate: bool) -> None:
+    for field in fields(found):
+        _put(file, f"{name}_{field.name}", getattr(found, field.name), MEANINGS[field.name], _unit(field.name, is_rate=is_rate))
+    if is_rate and bin_ms is not None:
+        _put(file, f"{name}_rates_hz", found.output_params * (1000 / bin_ms), MEANINGS["rates_hz"], "events/s")
 
 
 def _put(file: h5py.File, key: str, array: np.ndarray, meaning: str, unit: str) -> None:
     if key in file:  # the input carries an array of this name, such as an earlier run's
-        file.move(key, f"input_{key}")
+        free = f"input_{key}"
+        while free in file:
+            free = f"input_{free}"
+        file.move(key, free)
     dataset = file.create_dataset(key, data=array)
     dataset.attrs["meaning"] = meaning
     dataset.attrs["unit"] = unit

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 import numpy as np
 import torch
@@ -11,13 +12,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components.prior import Draw
 from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
-from lfads_core.model.outputs import ModelOutput
+from lfads_core.model.outputs import Encoded, Latents, Posterior
 from lfads_core.rng import stream
 from lfads_core.train.step import augmented
+
+ROWS = {"cpu": 256, "cuda": 1024}
+"""Trials times samples that are decoded in one pass; step-sized products gain little from more, and memory grows with it."""
+
+BLOCK = 10
+"""Samples of one trial that are drawn together; part of what makes a seed's samples what they are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,36 +48,52 @@ class Inferred:
     con_states: Float[np.ndarray, "B T H"]
 
 
-def fields_of(model: LFADS, output: ModelOutput, session: str) -> dict[str, Tensor]:
-    """One pass's outputs of one session under the names of the output file."""
-    latents, rows = output.latents, output.rows[session]
-    empty = latents.gen_states[rows, :, :0]
-    inputs, con_states = latents.inputs, latents.con_states
+def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) -> dict[str, dict[str, Tensor]]:
+    """Plain averages of every output field over posterior samples, by session, under the names of :class:`Inferred`.
+
+    Each draw is one sample of all trials, without dropout. Trials are encoded once; samples are decoded many at a time, as
+    further trials of one pass.
+    """
+    x, external = model.gather(batches)
+    encoded = model.encode(x, None)
+    trials = x.shape[0]
+    together = max(1, ROWS.get(model.device.type, ROWS["cpu"]) // trials)
+    sums: dict[str, Tensor] = {}
+    means: dict[str, Tensor] = {}
+    samples = 0
+    for some in _chunks(draws, together):
+        count = len(some)
+        samples += count
+        latents = model.decode(_repeated(encoded, count), external.repeat(count, 1, 1), _concatenated(some))
+        for key, value in _decoded_fields(latents).items():
+            _add(sums, key, value.unflatten(0, (count, trials)).sum(dim=0))
+        for session, rows in _rows(batches).items():
+            factors = latents.factors.unflatten(0, (count, trials))[:, rows].flatten(0, 1)
+            mean = model.reconstructions[session].mean(model.read_out(session, factors))
+            _add(means, session, mean.unflatten(0, (count, -1)).sum(dim=0))
+    shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **{key: value / samples for key, value in sums.items()}}
     return {
-        "output_params": model.reconstructions[session].mean(output.params[session]),
-        "factors": latents.factors[rows],
-        "ic_mean": latents.ic.mean[rows],
-        "ic_std": latents.ic.std[rows],
-        "co_means": empty if inputs is None else inputs.mean[rows],
-        "co_stds": empty if inputs is None else inputs.std[rows],
-        "gen_states": latents.gen_states[rows],
-        "gen_init": latents.gen_init[rows],
-        "gen_inputs": latents.gen_inputs[rows],
-        "con_states": empty if con_states is None else con_states[rows],
+        session: {"output_params": means[session] / samples, **{key: value[rows] for key, value in shared.items()}}
+        for session, rows in _rows(batches).items()
     }
 
 
-def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) -> dict[str, dict[str, Tensor]]:
-    """Plain averages of every output field over passes with the given noise, by session."""
-    totals: dict[str, dict[str, Tensor]] = {name: {} for name in batches}
-    passes = 0
-    for noise in draws:
-        output = model(batches, noise)
-        passes += 1
-        for name, total in totals.items():
-            for key, value in fields_of(model, output, name).items():
-                total[key] = value + total[key] if key in total else value.clone()
-    return {name: {key: value / passes for key, value in total.items()} for name, total in totals.items()}
+def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed: int) -> Iterator[Noise]:
+    """The noise behind each posterior sample of all trials.
+
+    Every trial has a random stream of its own, found from the seed, its session and its row in the split: its samples do not
+    depend on which trials share its batch, and the first of many samples are those that fewer would have been.
+    """
+    rngs = [stream(seed, "infer", name, row, device=model.device) for name, batch in batches.items() for row in batch.trials.tolist()]
+    for first in range(0, samples, BLOCK):
+        block = [model.draw_noise(BLOCK, rng, sample=True, dropout=False) for rng in rngs]
+        ic = _by_sample([noise.ic for noise in block])
+        inputs = _by_sample([noise.inputs for noise in block])
+        for i in range(min(BLOCK, samples - first)):
+            yield Noise(
+                ic=None if ic is None else {key: value[i] for key, value in ic.items()},
+                inputs=None if inputs is None else {key: value[i] for key, value in inputs.items()},
+            )
 
 
 @torch.no_grad()
@@ -82,16 +106,75 @@ def infer_split(
     batch_size: int,
     seed: int,
 ) -> dict[str, Inferred]:
-    """Infer every trial of a split, by session; ``samples`` None decodes the posterior means in one pass."""
+    """Infer every trial of a split, by session; ``samples`` None decodes the posterior means in one pass.
+
+    The batch size changes results by no more than rounding, unless an augmentation of inference draws random numbers of its own.
+    """
     parts: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in sources}
     for number, raw in enumerate(epoch_batches(sources, batch_size)):
-        rng = stream(seed, "infer", number, device=model.device)
+        rng = stream(seed, "infer augmentations", number, device=model.device)
         batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        draws = (model.draw_noise(trials, rng, sample=samples is not None, dropout=False) for _ in range(samples or 1))
+        draws = [Noise()] if samples is None else draw_samples(model, batches, samples, seed)
         for name, found in average(model, batches, draws).items():
             parts[name].append({key: value.cpu().numpy() for key, value in found.items()})
     return {name: _joined(several) for name, several in parts.items() if several}
+
+
+def _rows(batches: Mapping[str, Batch]) -> dict[str, slice]:
+    """Each session's trials among all."""
+    ends = list(accumulate(batch.trials.shape[0] for batch in batches.values()))
+    return {name: slice(first, end) for name, first, end in zip(batches, [0, *ends], ends, strict=False)}
+
+
+def _decoded_fields(latents: Latents) -> dict[str, Tensor]:
+    """What differs from sample to sample, under the names of the output file."""
+    empty = latents.gen_states[:, :, :0]
+    inputs, con_states = latents.inputs, latents.con_states
+    return {
+        "factors": latents.factors,
+        "co_means": empty if inputs is None else inputs.mean,
+        "co_stds": empty if inputs is None else inputs.std,
+        "gen_states": latents.gen_states,
+        "gen_init": latents.gen_init,
+        "gen_inputs": latents.gen_inputs,
+        "con_states": empty if con_states is None else con_states,
+    }
+
+
+def _chunks(draws: Iterable[Noise], size: int) -> Iterator[list[Noise]]:
+    """Lists of ``size`` draws, the last one maybe shorter."""
+    rest = iter(draws)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _concatenated(draws: Sequence[Noise]) -> Noise:
+    """Several samples of the same trials as one sample of more trials, sample after sample."""
+
+    def join(parts: Sequence[Draw | None]) -> Draw | None:
+        there = [part for part in parts if part is not None]
+        return {key: torch.cat([part[key] for part in there]) for key in there[0]} if there else None
+
+    return Noise(ic=join([draw.ic for draw in draws]), inputs=join([draw.inputs for draw in draws]))
+
+
+def _repeated(encoded: Encoded, count: int) -> Encoded:
+    """The same trials ``count`` times over."""
+    ic, ci = encoded.ic, encoded.ci
+    return Encoded(
+        ic=Posterior(mean=ic.mean.repeat(count, 1), std=ic.std.repeat(count, 1)),
+        ci=None if ci is None else ci.repeat(count, 1, 1),
+    )
+
+
+def _by_sample(draws: Sequence[Draw | None]) -> Draw | None:
+    """Trials' blocks of samples (samples, ...) as (samples, trials, ...)."""
+    there = [draw for draw in draws if draw is not None]
+    return {key: torch.stack([draw[key] for draw in there], dim=1) for key in there[0]} if there else None
+
+
+def _add(sums: dict[str, Tensor], key: str, value: Tensor) -> None:
+    sums[key] = value + sums[key] if key in sums else value
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Inferred:

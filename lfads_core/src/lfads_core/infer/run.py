@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.loader import SplitTensors
+from lfads_core.data.read import find_files
 from lfads_core.data.session import Session
-from lfads_core.errors import DataError
+from lfads_core.errors import DataError, LfadsError, RunError
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_split
@@ -36,16 +37,18 @@ def infer_sessions(loaded: LoadedRun, sessions: Sequence[Session], *, samples: i
     for session in sessions:
         for split, data in session.splits.items():
             source = {session.name: SplitTensors.from_split(data, device, extras=())}
-            inferred = infer_split(
-                loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed
-            )
+            inferred = infer_split(loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed)
             found[session.name][split] = inferred[session.name]
     return found
 
 
-def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Callable[[str], None]) -> dict[str, float]:
-    """What follows a training: posterior averages of all splits, output files, scores, figures; returns the scores."""
-    loaded = load(run.path, registry=registry)
+def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Callable[[str], None], *, device: str) -> dict[str, float]:
+    """What follows a training: posterior averages of all splits, output files, scores, figures; returns the scores.
+
+    Raises:
+        RunError: an output file cannot be written.
+    """
+    loaded = load(run.path, registry=registry, device=device)
     samples = loaded.config.infer.samples
     say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
@@ -92,8 +95,9 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
 
     Raises:
         DataError: files that cannot be read, or do not fit the model.
+        RunError: an output file cannot be written, or would take the place of data or of the run's own outputs.
     """
-    wanted = list(patterns) if patterns else loaded.run.read_state()["data"]
+    wanted = list(patterns) if patterns else loaded.run.data
     sessions = read_for(loaded.config, wanted, loaded.registry, required=("train", "valid") if patterns is None else ())
     files = {session.name: session.name for session in sessions}
     known = [s.name for s in loaded.description.sessions]
@@ -103,16 +107,38 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
+    several = len(sessions) > 1
+    paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
-    written = []
     for session in sessions:
-        path = loaded.run.output(files[session.name]) if output is None else output
-        if output is not None and len(sessions) > 1:
-            path = output / f"lfads_output_{session.name}.h5"
         is_rate = loaded.model.reconstructions[session.name].is_rate
-        write_outputs(path, session, inferred[session.name], samples=samples, is_rate=is_rate)
-        written.append(path)
-    return written
+        write_outputs(paths[session.name], session, inferred[session.name], samples=samples, is_rate=is_rate)
+    return [paths[session.name] for session in sessions]
+
+
+def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:
+    """Where a session's outputs go; ``name`` is that of its file.
+
+    Raises:
+        RunError: the place is taken by something that must not be lost.
+    """
+    if output is None:
+        path = run.output(name)
+        if path.exists() and session.path is not None and session.path.resolve() not in _own_files(run):
+            raise RunError(f"{path}: holds outputs of the run's own data, which those of {session.path} would replace. Say where to write with -o.")
+        return path
+    path = output / f"lfads_output_{name}.h5" if several or output.is_dir() else output
+    if session.path is not None and path.resolve() == session.path.resolve():
+        raise RunError(f"{path}: outputs must go to a file of their own, got the recording itself. Choose another name for -o.")
+    return path
+
+
+def _own_files(run: Run) -> set[Path]:
+    """The recordings the run was trained on, as far as they are still there."""
+    try:
+        return {path.resolve() for path in find_files(run.data)}
+    except LfadsError:
+        return set()
 
 
 def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
@@ -122,7 +148,9 @@ def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
     for session in sessions:
         where = session.path or session.name
         if session.name not in trained:
-            raise DataError(f"{where}: the session must be one the model knows ({', '.join(sorted(trained))}), got {session.name!r}. Rename the file.")
+            raise DataError(
+                f"{where}: the session must be one the model knows ({', '.join(sorted(trained))}), got {session.name!r}. Rename the file."
+            )
         for split, data in session.splits.items():
             got = (data.encod.shape[1:], data.recon.shape[1:], data.external.shape[2])
             known = trained[session.name]
@@ -130,5 +158,5 @@ def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
             if got != must:
                 raise DataError(
                     f"{where}: '{split}' must have encoded (bins, channels), reconstructed (bins, channels) and external inputs {must} "
-                    f"as in training, got {got}."
+                    f"as in training, got {got}. Cut and bin it like the training data."
                 )

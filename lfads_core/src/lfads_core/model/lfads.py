@@ -15,7 +15,7 @@ from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
 from lfads_core.model.layers import drop
 from lfads_core.model.named import Named
 from lfads_core.model.noise import DropoutMasks, Noise
-from lfads_core.model.outputs import Latents, ModelOutput, Posterior
+from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
 
@@ -56,7 +56,7 @@ class LFADS(nn.Module):
 
     def forward(self, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
         """Infer latents of all sessions' trials together, then read each session's parameters out."""
-        latents = self.infer(torch.cat([self.read_in(name, batch) for name, batch in batches.items()]), self._external(batches), noise)
+        latents = self.infer(*self.gather(batches), noise)
         rows, first = {}, 0
         for name, batch in batches.items():
             rows[name] = slice(first, first + batch.encod.shape[0])
@@ -80,18 +80,26 @@ class LFADS(nn.Module):
 
     def infer(self, x: Tensor, external: Tensor, noise: Noise) -> Latents:
         """Encode, sample and decode (B, Te, D) with external inputs (B, T, E)."""
-        masks, loops, clip = noise.dropout, self.loops, self.config.cell_clip
+        return self.decode(self.encode(x, noise.dropout), external, noise)
+
+    def encode(self, x: Tensor, masks: DropoutMasks | None) -> Encoded:
+        """Read trials (B, Te, D): the posterior over initial conditions, and what the controller will see."""
+        loops, clip = self.loops, self.config.cell_clip
         rate = 0.0 if masks is None else masks.rate
         x = drop(x, None if masks is None else masks.data, rate)
         segment = self.config.encoder.ic_bins or 0
         ic = self.encoder(x[:, :segment] if segment else x, loops, clip, None if masks is None else masks.ic_final, rate)
-        ci = None
-        if self.input_encoder is not None:
-            ci = self.input_encoder(x[:, segment:], loops, clip, segment, self.sizes.bins)
+        if self.input_encoder is None:
+            return Encoded(ic=ic, ci=None)
+        return Encoded(ic=ic, ci=self.input_encoder(x[:, segment:], loops, clip, segment, self.sizes.bins))
+
+    def decode(self, encoded: Encoded, external: Tensor, noise: Noise) -> Latents:
+        """Sample the posteriors and unroll the dynamics with external inputs (B, T, E)."""
+        ic = encoded.ic
         drawn = ic.mean if noise.ic is None else self.ic_prior.sample(ic.mean, ic.std, noise.ic)
         inputs_noise = None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs)
-        run = self.decoder(drawn, ci, external, inputs_noise, loops, masks)
-        return self._latents(ic, ci, run)
+        run = self.decoder(drawn, encoded.ci, external, inputs_noise, self.loops, noise.dropout)
+        return self._latents(ic, encoded.ci, run)
 
     def generate(self, external: Tensor, rng: torch.Generator) -> Latents:
         """New trials: initial conditions and inputs from their priors, for as many trials as ``external`` (B, T, E) has."""
@@ -117,10 +125,11 @@ class LFADS(nn.Module):
             factors=run.factors,
         )
 
-    def _external(self, batches: Mapping[str, Batch]) -> Tensor:
-        """External inputs of all trials, padded with zeros to the reconstructed bins."""
+    def gather(self, batches: Mapping[str, Batch]) -> tuple[Tensor, Tensor]:
+        """All sessions' trials as read in (B, Te, D), and their external inputs (B, T, E), padded with zeros to the reconstructed bins."""
+        x = torch.cat([self.read_in(name, batch) for name, batch in batches.items()])
         given = torch.cat([batch.external for batch in batches.values()])
-        return nn.functional.pad(given, (0, 0, 0, self.sizes.bins - given.shape[1]))
+        return x, nn.functional.pad(given, (0, 0, 0, self.sizes.bins - given.shape[1]))
 
     def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""

@@ -18,6 +18,14 @@ class Posterior:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """What the encoders read from a batch of trials; nothing in it depends on posterior samples."""
+
+    ic: Posterior  # initial condition, (B, I)
+    ci: Float[Tensor, "B T C2"] | None  # what the controller reads from its encoder, after the lag
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Latents:
     """Everything inferred about a batch of trials, all sessions concatenated."""
 

@@ -102,7 +102,10 @@ def tidy(folder: Path) -> None:
     """Remove tensors that no manifest names, and halves of files: what a killed process leaves."""
     remove_leftovers(folder)
     for which in ("best", "last"):
-        named = _read_manifest(folder / f"{which}.json")["tensors"] if (folder / f"{which}.json").is_file() else None
+        try:
+            named = _read_manifest(folder / f"{which}.json")["tensors"] if has_checkpoint(folder, which) else None
+        except RunError:
+            continue  # whoever needs this checkpoint hears of it then; until somebody has looked, nothing is thrown away
         for file in folder.glob(f"{which}-*.pt"):
             if file.name != named:
                 file.unlink(missing_ok=True)
@@ -132,9 +135,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as err:
         raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}. Restore the file, or train again.") from err
     if not isinstance(manifest, dict) or manifest.get("format") != "lfads-checkpoint":
-        raise RunError(f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file. Give a folder that `lfads run` made.")
+        raise RunError(
+            f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file. Give a folder that `lfads run` made."
+        )
     if manifest.get("schema") != SCHEMA:
-        raise RunError(f"{path}: this version reads checkpoints of schema {SCHEMA}, got {manifest.get('schema')!r}. Use the version of lfads that wrote it.")
+        raise RunError(
+            f"{path}: this version reads checkpoints of schema {SCHEMA}, got {manifest.get('schema')!r}. Use the version of lfads that wrote it."
+        )
     if missing := {"tensors", "sha256", "state"} - manifest.keys():
         raise RunError(f"{path}: must name {', '.join(sorted(missing))}, got a manifest without. Restore the file, or train again.")
     if not isinstance(manifest["state"], dict):

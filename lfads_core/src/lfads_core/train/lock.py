@@ -30,7 +30,9 @@ def only_one(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"{folder}: one process may train in a run's folder, but another one does. Wait for it, or choose another --name.") from None
+                raise RunError(
+                    f"{folder}: one process may train in a run's folder, but another one does. Wait for it, or choose another --name."
+                ) from None
             except OSError:  # a file system without locks: nothing to lock with
                 pass
         yield

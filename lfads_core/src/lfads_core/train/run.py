@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -15,14 +16,14 @@ from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.errors import RunError
-from lfads_core.files import write_text
+from lfads_core.files import remove_leftovers, write_text
 from lfads_core.infer.run import finish
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
-from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
+from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device, set_threads
 from lfads_core.train.evaluate import Validation, score
@@ -43,8 +44,10 @@ class Finished:
     scores: Mapping[str, float]
 
 
-def start_run(path: Path, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, display: Display) -> Finished:
-    """Read, check, train, infer, plot, in a new folder.
+def start_run(
+    path: Path, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, display: Display, *, numbered: bool = False
+) -> Finished:
+    """Read, check, train, infer, plot, in a new folder; ``numbered`` takes ``path-2`` and so on when ``path`` is taken.
 
     Raises:
         ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
@@ -57,10 +60,10 @@ def start_run(path: Path, patterns: Sequence[str | Path], config: RunConfig, reg
     set_threads(config.train)
     model = prepare_model(config, sessions, registry, device)
     stacks = build_stacks(config, registry)
-    run = Run.create(path)
+    run = Run.create(path, numbered=numbered)
     with only_one(run.path):
         write_text(run.config_path, dump(config))
-        run.update_state(status="running", data=[str(Path(p).resolve()) for p in patterns], versions=versions(registry))
+        run.update_state(status="running", data=[str(Path(p).expanduser().resolve()) for p in patterns], versions=versions(registry))
         trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
         return _train(trainer, registry, display)
 
@@ -68,17 +71,20 @@ def start_run(path: Path, patterns: Sequence[str | Path], config: RunConfig, reg
 def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display) -> Finished:
     """Go on with a run bit by bit, from its last checkpoint; a finished one is inferred and plotted again.
 
-    ``overrides`` may change ``train``, ``infer`` and ``track``; ``optim.lr`` set here restarts the learning rate there.
+    ``overrides`` may change ``optim``, ``infer``, ``track`` and ``train`` but for its seed; ``optim.lr`` set here restarts the
+    learning rate there, and without it the rate goes on where it was.
 
     Raises:
-        RunError: there is no run, or its checkpoint is damaged.
-        ConfigError: an override touches what the weights depend on.
+        RunError: there is no run, its checkpoint is damaged, or an override touches what the weights depend on.
+        ConfigError: an override is none.
     """
     run = Run.open(path)
     config = resolve([run.config_path], (), overrides, registry)
-    _only_allowed(resolve([run.config_path], (), (), registry), config)
+    _only_allowed(path, resolve([run.config_path], (), (), registry), config)
     with only_one(run.path):
-        sessions = read_for(config, run.read_state()["data"], registry)
+        remove_leftovers(run.path)
+        tidy(run.checkpoints)
+        sessions = read_for(config, run.data, registry)
         check_for(config, sessions, registry)
         device = choose_device(config.train.device)
         set_threads(config.train)
@@ -86,13 +92,15 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         description = describe(sessions)
         trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
         if has_checkpoint(run.checkpoints, "last"):
-            kept = load_checkpoint(run.checkpoints, "last").state["description"]
+            kept = load_checkpoint(run.checkpoints, "last").state.get("description")
             if kept != description.to_json():
-                raise RunError(f"{path}: the data must be those the run was started with, of sizes {kept}, got {description.to_json()}.")
+                raise RunError(
+                    f"{path}: the data must be those the run was started with, of sizes {kept}, got {description.to_json()}. Restore them."
+                )
             trainer.restore()
-            if any(text.startswith("optim.lr=") for text in overrides):
-                trainer.progress.plateau.lr = config.optim.lr
         write_text(run.config_path, dump(config))
+        if any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
+            trainer.set_learning_rate(config.optim.lr)
         run.update_state(status="running")
         return _train(trainer, registry, display)
 
@@ -103,26 +111,37 @@ def _train(trainer: Trainer, registry: Registry, display: Display) -> Finished:
     status, scores = "failed", {}
     registry.notify("lfads_run_started", run=run)
     try:
-        with stop_wish() as wish:
+        with stop_wish() as wish:  # for the loop only: inference and figures can be made again, so Ctrl-C stops them at once
             display.start(config.train.epochs)
             outcome = trainer.fit(_reporter(trainer, registry, trackers, display), wish)
-            display.stop()
-            status = "interrupted" if outcome == "interrupted" else "finished"
-            if status == "finished":
-                display.message(f"training ended after {trainer.progress.epoch} epochs: {_reason(outcome, config)}")
-                scores = finish(run, trainer.data.sessions, registry, display.message)
-                trackers.artifacts(_artifacts(run))
+        display.stop()
+        if wish.asked:  # also when the last epoch ended before the wish was read
+            outcome = status = "interrupted"
+        else:
+            display.message(f"training ended after {trainer.progress.epoch} epochs: {_reason(outcome, config)}")
+            scores = finish(run, trainer.data.sessions, registry, display.message, device=str(trainer.model.device))
+            status = "finished"
+            trackers.artifacts(_artifacts(run))
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
     finally:
         display.stop()
-        run.update_state(status=status, epochs=trainer.progress.epoch, scores=scores)
-        registry.notify("lfads_run_finished", run=run, status=status)
-        trackers.close(status)
+        _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores)
     return Finished(run=run, outcome=outcome, scores=scores)
 
 
-def _reporter(
-    trainer: Trainer, registry: Registry, trackers: Trackers, display: Display
-) -> Callable[[int, dict[str, float], Validation], None]:
+def _close(run: Run, trackers: Trackers, registry: Registry, status: str, **known: Any) -> None:
+    """Say everywhere how the run ended; nothing that fails here may hide what ended it."""
+    try:
+        run.update_state(status=status, **known)
+    except RunError as err:
+        log.warning("%s", err)
+    registry.notify("lfads_run_finished", run=run, status=status)
+    trackers.close(status)
+
+
+def _reporter(trainer: Trainer, registry: Registry, trackers: Trackers, display: Display) -> Callable[[int, dict[str, float], Validation], None]:
     """What happens to the numbers of each epoch."""
 
     def report(epoch: int, row: dict[str, float], validation: Validation) -> None:
@@ -157,9 +176,13 @@ def versions(registry: Registry) -> dict[str, str]:
     return {"python": platform.python_version(), **dict(sorted(found.items()))}
 
 
-def _only_allowed(before: RunConfig, after: RunConfig) -> None:
+def _only_allowed(path: Path, before: RunConfig, after: RunConfig) -> None:
     """Refuse changes to what the weights depend on."""
+    if after.train.seed != before.train.seed:
+        raise RunError(f"{path}: a resumed run must keep train.seed ({before.train.seed}), got {after.train.seed}. Start a new run for another seed.")
     free = attrs.evolve(after, train=before.train, infer=before.infer, track=before.track, optim=before.optim)
     if free != before:
         groups = [a.name for a in attrs.fields(RunConfig) if getattr(free, a.name) != getattr(before, a.name)]
-        raise RunError(f"a resumed run may change train, infer, track and optim, got changes in {', '.join(groups)}. Start a new run for those.")
+        raise RunError(
+            f"{path}: a resumed run may change train, infer, track and optim, got changes in {', '.join(groups)}. Start a new run for those."
+        )

@@ -6,9 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from lfads_core.augment.stack import AugmentationStack
@@ -21,11 +22,11 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint, to_cpu
+from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, save_checkpoint, to_cpu
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
 from lfads_core.train.means import WeightedMeans
-from lfads_core.train.optim import build_optimizer, set_learning_rate, set_weight_decay
+from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
 from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
 from lfads_core.train.step import augmented, train_step
 
@@ -65,7 +66,7 @@ class Progress:
         self.epoch, self.step, self.rollbacks, self.seconds = state["epoch"], state["step"], state["rollbacks"], state["seconds"]
         self.plateau.restore(state["plateau"])
         self.best.restore(state["best"])
-        self.smoothed = SmoothedMetric.from_dict(state["smoothed"])
+        self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
 
 
 class Trainer:
@@ -99,6 +100,7 @@ class Trainer:
 
         Raises:
             NumericsError: a term stays not finite after several returns to the last checkpoint at a lower rate.
+            RunError: a checkpoint cannot be written.
         """
         if not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
@@ -143,13 +145,12 @@ class Trainer:
         config, progress = self.config, self.progress
         epoch, every = progress.epoch, config.train.metrics_every
         validation = self.validator(self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
-        cost = validation.costs["recon"]
-        progress.smoothed = progress.smoothed.update([cost], [1])
+        if bad := [name for name in _judged(validation.costs) if not math.isfinite(validation.costs[name])]:
+            self._roll_back(NumericsError(f"epoch {epoch}: the validation term '{bad[0]}' must be finite, got {validation.costs[bad[0]]}."))
+            return
+        progress.smoothed = progress.smoothed.update([validation.costs["recon"]], [1])
         smooth = float(progress.smoothed.value or 0.0)
         row = self._row(validation, smooth)
-        if not math.isfinite(cost):
-            self._roll_back(NumericsError(f"epoch {epoch}: the validation term 'recon' must be finite, got {cost}."))
-            return
         progress.plateau.update(smooth)
         is_best = progress.best.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
@@ -191,11 +192,20 @@ class Trainer:
         """
         done = self.progress.rollbacks
         if done >= MOST_ROLLBACKS:
-            raise NumericsError(f"{error} Gave up after {done} returns to the last checkpoint; try a lower optim.lr or optim.clip_norm.") from error
+            raise NumericsError(
+                f"{error} Gave up after {done} returns to the last checkpoint, which is kept; "
+                f"go on from it at a lower rate with `lfads run --resume {self.run.path} --set optim.lr=...`, or lower optim.clip_norm."
+            ) from error
         self.restore()
+        since_checkpoint = done + 1 - self.progress.rollbacks
         self.progress.rollbacks = done + 1
-        self.progress.plateau.lr = self.progress.plateau.lr * 0.5 ** (done + 1)
-        log.warning("%s Back to epoch %d with learning rate %.3g.", error, self.progress.epoch, self.progress.plateau.lr)
+        self.progress.plateau.lr *= 0.5**since_checkpoint
+        log.warning("%s Back to epoch %d with learning rate %.3g.", error, self.progress.epoch + 1, self.progress.plateau.lr)
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Go on from here at this rate, with all returns to the last checkpoint allowed again; on disk at once."""
+        self.progress.plateau.lr, self.progress.plateau.bad_epochs, self.progress.rollbacks = lr, 0, 0
+        self.save_last()
 
     def save_last(self) -> None:
         """Put the whole state on disk."""
@@ -208,14 +218,16 @@ class Trainer:
             RunError: there is none, or it is damaged.
         """
         checkpoint = load_checkpoint(self.run.checkpoints, "last", str(self.model.device))
-        self.model.load_state_dict(checkpoint.tensors["model"])
-        self.optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
-        self.progress.restore(checkpoint.state["progress"])
-        self.sums = WeightedMeans()
-        self.sums.restore(checkpoint.state["sums"])
+        with fitting(self.run.checkpoints, "last"):
+            self.model.load_state_dict(checkpoint.tensors["model"])
+            self.optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
+            self.progress.restore(checkpoint.state["progress"])
+            self.sums = WeightedMeans()
+            self.sums.restore(checkpoint.state["sums"])
+        set_moments(self.optimizer, self.config.optim)
 
     def _snapshot(self, *, with_optimizer: bool) -> Checkpoint:
-        arrays = {s.name: {key: torch.as_tensor(value) for key, value in s.arrays.items()} for s in self.description.sessions}
+        arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in self.description.sessions}
         tensors: dict[str, Any] = {"model": to_cpu(self.model.state_dict()), "arrays": arrays}
         if with_optimizer:
             tensors["optimizer"] = to_cpu(self.optimizer.state_dict())
@@ -227,6 +239,17 @@ class Trainer:
             "description": self.description.to_json(),
         }
         return Checkpoint(tensors=tensors, state=state)
+
+
+def _judged(costs: Mapping[str, float]) -> list[str]:
+    """Names of the terms that must be finite; of several sessions' terms first, for they say more."""
+    return [*(name for name in costs if name.startswith("recon/")), "recon", "ic_kl", "input_kl", "l2", "total"]
+
+
+def _as_tensor(values: np.ndarray) -> torch.Tensor:
+    """A copy in a type that torch knows: a file's arrays may be big-endian, read-only or of extended precision."""
+    wide = values.dtype.kind == "f" and values.dtype.itemsize > 8
+    return torch.from_numpy(np.array(values, dtype=np.float64 if wide else values.dtype.newbyteorder("=")))
 
 
 def _keyed_by_int(state: Mapping[str, Any]) -> dict[str, Any]:
