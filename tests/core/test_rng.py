@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from scipy import stats
 
-from lfads_core.rng import stream
+from lfads_core.rng import bernoulli, stream
 
 
 def draw(*name, n=2000):
@@ -42,3 +43,25 @@ def test_another_stream_in_between_moves_nothing():
         return torch.cat([one, torch.randn(3, generator=generator)])
 
     assert torch.equal(two_parts(lambda: None), two_parts(lambda: draw(0, "masks")))
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.05, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("values", [1, 3, 64, 200_001])
+def test_masks_hold_ones_with_the_given_probability_at_any_size(probability, values):
+    mask = bernoulli(probability, torch.empty(values), stream(0, "mask"))
+    assert mask.shape == (values,)
+    assert ((mask == 0) | (mask == 1)).all()
+    spread = (probability * (1 - probability) / values) ** 0.5
+    assert abs(float(mask.mean()) - probability) <= 6 * spread + 2**-17
+
+
+def test_values_of_a_mask_are_independent_of_their_neighbours():
+    centred = bernoulli(0.3, torch.empty(400_000, dtype=torch.float64), stream(1, "mask")) - 0.3
+    for apart in (1, 2, 3, 4, 5, 8):
+        covariance = float((centred[apart:] * centred[:-apart]).mean())
+        assert abs(covariance) < 6 * 0.21 / 400_000**0.5
+
+
+def test_a_mask_of_probability_zero_or_one_leaves_nothing_to_chance():
+    assert not bernoulli(0.0, torch.empty(50), stream(2, "mask")).any()
+    assert bernoulli(1.0, torch.empty(50), stream(2, "mask")).all()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
+from torch import Tensor
 
 
 def stream(seed: int, *name: str | int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -20,3 +21,16 @@ def stream(seed: int, *name: str | int, device: str | torch.device = "cpu") -> t
     generator = torch.Generator(device=device)
     generator.manual_seed(state)
     return generator
+
+
+def bernoulli(probability: float, like: Tensor, rng: torch.Generator) -> Tensor:
+    """Zeros and ones, shaped, typed and placed as ``like``, each 1 with the given probability to within 2^-17.
+
+    Sixteen random bits decide each value, so that one draw of the generator serves four: masks are the most numerous draws of a step.
+    """
+    limit = round(probability * 2**16) - 2**15 - 1
+    if limit < -(2**15):
+        return torch.zeros_like(like)
+    values = like.numel()
+    bits = torch.empty((values + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None, generator=rng)
+    return (bits.view(torch.int16)[:values] <= limit).to(like.dtype).view(like.shape)

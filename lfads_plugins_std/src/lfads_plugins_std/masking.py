@@ -12,6 +12,7 @@ from torch import Tensor
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
 from lfads_core.data.batch import Batch
+from lfads_core.rng import bernoulli
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
 
 
@@ -33,11 +34,6 @@ def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: 
     return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
 
 
-def bernoulli(like: Tensor, probability: float, rng: torch.Generator) -> Tensor:
-    """Ones with the given probability, shaped as ``like``."""
-    return torch.empty_like(like).bernoulli_(probability, generator=rng)
-
-
 class CoordinatedDropout(AbstractAugmentation):
     """Hide random input values and learn only from those (Keshtkaran & Pandarinath 2019).
 
@@ -56,7 +52,7 @@ class CoordinatedDropout(AbstractAugmentation):
         if config.rate == 0:
             return {}
         like = encoded_block(batch) if config.mask == "input" else batch.recon[:, batch.ic_bins :]
-        return {"keep": bernoulli(like, 1 - config.rate, rng), "pass": bernoulli(like, config.pass_rate, rng)}
+        return {"keep": bernoulli(1 - config.rate, like, rng), "pass": bernoulli(config.pass_rate, like, rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Hide the input; without masks (rate 0) nothing changes."""
@@ -87,7 +83,7 @@ class SampleValidation(AbstractAugmentation):
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
         """Mask of what is kept."""
-        return {"keep": bernoulli(encoded_block(batch), 1 - self.config.rate, rng)}
+        return {"keep": bernoulli(1 - self.config.rate, encoded_block(batch), rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Hide the input."""

@@ -18,6 +18,7 @@ from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
+from lfads_core.rng import bernoulli
 
 
 class LFADS(nn.Module):
@@ -154,7 +155,7 @@ class LFADS(nn.Module):
         like = self.decoder.to_generator.weight
 
         def keep(*shape: int) -> Tensor:
-            return torch.empty(trials, *shape, dtype=like.dtype, device=like.device).bernoulli_(1 - rate, generator=rng)
+            return bernoulli(1 - rate, like.new_empty(trials, *shape), rng)
 
         return DropoutMasks(
             rate=rate,
