@@ -53,16 +53,17 @@ def check(  # click hands over every option
     FILE is an HDF5 file, a folder or a pattern such as 'data/*.h5'. The exit code is 2 when something must be mended, 0 when there
     are only warnings and notes.
     """
-    from lfads_core.data.checks import check_summaries
+    from lfads_core.data.checks import check_summaries, worst_first
     from lfads_core.plugins.registry import Registry
 
     registry = Registry.from_installed()
     wishes = _wishes(registry, plugins)
+    reconstruction = wishes.pop("reconstruction")
     wishes["support"] = support or wishes["support"]
     wishes["batch_size"] = batch_size or wishes["batch_size"]
-    sessions, problems = _look(files, registry)
+    sessions, problems = _look(files, registry, reconstruction)
     groups = [[s] for s in sessions] if separately else [sessions]
-    problems += [problem for group in groups for problem in check_summaries(group, **wishes)]
+    problems = worst_first([*problems, *(problem for group in groups for problem in check_summaries(group, **wishes))])
     if as_json:
         click.echo(json.dumps(_plain(sessions, problems), indent=2))
     else:
@@ -71,9 +72,10 @@ def check(  # click hands over every option
         ctx.exit(USER_ERROR)
 
 
-def _look(files: Sequence[str], registry: Registry) -> tuple[list[SessionSummary], list[Problem]]:
-    """Summarise what can be read, one file in memory at a time; a file that cannot be read becomes a problem."""
+def _look(files: Sequence[str], registry: Registry, reconstruction: str | None) -> tuple[list[SessionSummary], list[Problem]]:
+    """Summarise and inspect what can be read, one file in memory at a time; a file that cannot be read becomes a problem."""
     from lfads_core.data.checks import Problem
+    from lfads_core.data.inspect import inspect_session
     from lfads_core.data.read import name_files, read_session
     from lfads_core.data.summary import summarise
     from lfads_core.errors import DataError
@@ -83,14 +85,18 @@ def _look(files: Sequence[str], registry: Registry) -> tuple[list[SessionSummary
     problems: list[Problem] = []
     for name, path in sorted(name_files(files, readers).items()):
         try:
-            sessions.append(summarise(read_session(path, readers)))
+            session = read_session(path, readers)
         except DataError as err:
             problems.append(Problem(severity="error", text=str(err), session=name))
+            continue
+        sessions.append(summarise(session))
+        if reconstruction is not None:
+            problems += inspect_session(session, reconstruction, registry)
     return sessions, problems
 
 
 def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
-    """Say what a run with these plugins asks of data: kind of values, whether NaN may be there, trials in a step.
+    """Say what a run with these plugins asks of data: reconstruction, kind of values, whether NaN may be there, trials in a step.
 
     Without plugins only the trials in a step are settled.
     """
@@ -98,7 +104,7 @@ def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
     from lfads_core.config.schema import RunConfig
 
     if not plugins:
-        return {"support": None, "observes_missing": None, "batch_size": RunConfig().data.batch_size}
+        return {"reconstruction": None, "support": None, "observes_missing": None, "batch_size": RunConfig().data.batch_size}
     config = resolve((), plugins, (), registry)
 
     def built(kind: Kind, component: Component, *context: int) -> Any:
@@ -109,7 +115,12 @@ def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
     support = built("reconstruction", chosen.reconstruction, 1).support
     stacks = (chosen.train_augmentations, chosen.infer_augmentations)  # training and validation both have to cope with NaN
     observing = all(any(built("augmentation", part).observes_missing for part in stack) for stack in stacks)
-    return {"support": support, "observes_missing": observing, "batch_size": config.data.batch_size}
+    return {
+        "reconstruction": chosen.reconstruction.name,
+        "support": support,
+        "observes_missing": observing,
+        "batch_size": config.data.batch_size,
+    }
 
 
 def _plain(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> dict[str, Any]:

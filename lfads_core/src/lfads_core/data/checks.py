@@ -59,7 +59,12 @@ def check_summaries(
     found += _mismatches(sessions)
     if batch_size is not None:
         found += _batches(sessions, batch_size)
-    return sorted(found, key=lambda p: ("error", "warning", "info").index(p.severity))
+    return worst_first(found)
+
+
+def worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Errors, then warnings, then notes; within each in the given order."""
+    return sorted(problems, key=lambda p: ("error", "warning", "info").index(p.severity))
 
 
 def require(problems: Iterable[Problem]) -> None:
@@ -234,7 +239,8 @@ def _batches(sessions: Sequence[SessionSummary], batch_size: int) -> Iterator[Pr
     if 0 < trials < batch_size:
         over = "" if len(sessions) == 1 else f" over {len(sessions)} sessions"
         yield _error(
-            f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. Add --set data.batch_size={trials}, or less."
+            f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. "
+            f"Add --set data.batch_size={trials}, or less."
         )
 
 

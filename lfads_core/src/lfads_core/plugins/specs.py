@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         AbstractReconstruction,
         SessionInfo,
     )
+    from lfads_core.data.checks import Problem
     from lfads_core.data.session import Session
     from lfads_core.metrics.evaluation import Evaluation
     from lfads_core.runs import Run
@@ -77,12 +78,17 @@ class PriorSpec:
 
 @frozen(kw_only=True)
 class ReconstructionSpec:
-    """One entry of ``lfads_reconstructions``: how factors become a distribution over the data."""
+    """One entry of ``lfads_reconstructions``: how factors become a distribution over the data.
+
+    ``inspect(session)`` says what only this reconstruction knows to be wrong with data, beyond its ``support``. Its texts
+    begin with the key of the array, such as ``'train_recon_data'``; the file is named for it. It must not change the session.
+    """
 
     name: str = _name()
     summary: str = _summary()
     config: type = _settings()
     build: Callable[[Any, int], AbstractReconstruction] = field(validator=v.is_callable())  # (settings, channels)
+    inspect: Callable[[Session], Iterable[Problem]] | None = field(default=None, validator=v.optional(v.is_callable()))
     cites: tuple[str, ...] = _cites()
 
 
@@ -137,7 +143,7 @@ class SyntheticSpec:
     """One entry of ``lfads_synthetics``: data whose rates are known.
 
     ``generate(settings, rng)`` returns the arrays of one HDF5 file, keys as in the data layout, and may hold
-    ``bin_ms`` (a float) among them.
+    ``bin_ms`` (a float) among them; or, for several sessions, such arrays for each session by its name.
     """
 
     name: str = _name()

@@ -10,6 +10,7 @@ from pathlib import Path
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
+from lfads_core.data.inspect import inspect_session
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session
@@ -50,6 +51,8 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     support = spec.build(spec.config() if config.components.reconstruction.settings is None else config.components.reconstruction.settings, 1).support
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
     problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
+    for session in sessions:
+        problems += inspect_session(session, spec.name, registry)
     for problem in problems:
         if problem.severity == "warning":
             log.warning("%s", problem.text)
