@@ -25,6 +25,13 @@ def latents_of(model, batch, masks=None, **noise):
     return model({"a": batch}, Noise(dropout=masks, **noise)).latents
 
 
+def step(gru, drive, h):
+    """One GRU step by hand: update, reset before the product, candidate."""
+    (d_z, d_r, d_n), (u_z, u_r, u_n) = drive.chunk(3, dim=-1), gru.recurrent.chunk(3)
+    z, r = torch.sigmoid(d_z + h @ u_z.T), torch.sigmoid(d_r + h @ u_r.T)
+    return z * h + (1 - z) * torch.tanh(d_n + (r * h) @ u_n.T)
+
+
 def test_masks_have_the_rate_and_shape_of_each_site(make_model):
     model = make_model("model.dropout=0.25")
     masks = model.draw_noise(2000, stream(0), sample=False, dropout=True).dropout
@@ -84,15 +91,15 @@ def test_each_mask_acts_where_it_is_published_and_nowhere_else(make_model, make_
 
     unstarted = without("gen_init")
     torch.testing.assert_close(unstarted.gen_init, base.gen_init)  # the state itself keeps everything
+    gen = model.decoder.generator
+    first = step(gen, unstarted.gen_inputs[:, 0] @ gen.input.T + gen.bias, unstarted.gen_init)
+    torch.testing.assert_close(unstarted.gen_states[:, 0], first)
     assert not torch.allclose(unstarted.con_states[:, 0], base.con_states[:, 0])
 
     deaf = without("con_input")
     h, weights = model.decoder.controller.h0.expand(3, -1), model.decoder.controller.gru
     for t in range(3):  # the controller runs on its bias alone
-        z = torch.sigmoid(weights.bias[:6] + h @ weights.recurrent[:6].T)
-        r = torch.sigmoid(weights.bias[6:12] + h @ weights.recurrent[6:12].T)
-        n = torch.tanh(weights.bias[12:] + (r * h) @ weights.recurrent[12:].T)
-        h = z * h + (1 - z) * n
+        h = step(weights, weights.bias, h)
         torch.testing.assert_close(deaf.con_states[:, t], h)
 
 
