@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -92,6 +93,50 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=re.escape("file/data.h5: the file must be writable, got ")):
         write_synthetic(SPEC, RampSettings(), 0, tmp_path / "file" / "data.h5")
+
+
+def _days(settings, rng):
+    return {f"day{n}": _ramp(settings, rng) for n in (1, 2)}
+
+
+DAYS = SyntheticSpec(name="days", summary="Two ramps", config=RampSettings, generate=_days)
+
+
+def test_several_sessions_become_a_folder_of_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert write_synthetic(DAYS, RampSettings(), 3) == Path("days")
+    assert sorted(p.name for p in (tmp_path / "days").iterdir()) == ["day1.h5", "day2.h5"]
+    expected = _days(RampSettings(), np.random.default_rng(3))
+    for name, arrays in expected.items():
+        with h5py.File(tmp_path / "days" / f"{name}.h5") as file:
+            np.testing.assert_array_equal(file["train_recon_data"][()], arrays["train_recon_data"])
+            assert (file.attrs["generator"], file.attrs["seed"]) == ("days", 3)
+
+
+def test_a_folder_of_sessions_is_kept_unless_told_otherwise(tmp_path):
+    write_synthetic(DAYS, RampSettings(), 0, tmp_path / "set")
+    text = f"{tmp_path / 'set' / 'day1.h5'}: a new file must not replace another, got one that exists. Choose another name, or use --force."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        write_synthetic(DAYS, RampSettings(), 1, tmp_path / "set")
+    write_synthetic(DAYS, RampSettings(), 1, tmp_path / "set", overwrite=True)
+    with h5py.File(tmp_path / "set" / "day1.h5") as file:
+        assert file.attrs["seed"] == 1
+
+
+def test_several_sessions_mix_with_no_other_recordings_and_are_no_file(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.h5").write_text("precious")
+    text = f"{tmp_path / 'set'}: 2 sessions must go to a folder of their own, got one that holds 'mine.h5'. Choose another name."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        write_synthetic(DAYS, RampSettings(), 0, tmp_path / "set", overwrite=True)
+    text = f"{tmp_path / 'days.h5'}: 2 sessions must go to a folder of their own, got the name of a file. Leave out the ending."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        write_synthetic(DAYS, RampSettings(), 0, tmp_path / "days.h5")
+
+
+def test_one_session_may_go_into_a_folder_that_is_there(tmp_path):
+    assert write_synthetic(SPEC, RampSettings(), 0, tmp_path) == tmp_path / "ramp.h5"
+    assert h5py.is_hdf5(tmp_path / "ramp.h5")
 
 
 def test_settings_are_as_strict_as_those_of_a_run(registry):

@@ -148,3 +148,24 @@ def test_a_step_that_blows_up_is_refused():
     text = "lorenz: the states must stay finite, got infinite ones with step = 1. Use a smaller step."
     with pytest.raises(NumericsError, match=re.escape(text)):
         generate_lorenz(attrs.evolve(SMALL, step=1.0), np.random.default_rng(0))
+
+
+def test_sessions_share_conditions_and_latents_and_nothing_else():
+    several = generate_lorenz(attrs.evolve(SMALL, sessions=3), np.random.default_rng(2))
+    assert list(several) == ["session1", "session2", "session3"]
+
+    def of_condition(arrays, key):
+        rows = {int(k): row for row, k in enumerate(arrays["train_cond"])}
+        return np.stack([arrays[f"train_{key}"][rows[k]] for k in sorted(rows)])
+
+    first, *others = several.values()
+    for other in others:
+        np.testing.assert_array_equal(of_condition(first, "latents"), of_condition(other, "latents"))
+        assert not np.allclose(of_condition(first, "truth"), of_condition(other, "truth"))
+        assert not np.array_equal(first["train_cond"], other["train_cond"])
+
+
+def test_the_first_of_several_sessions_is_the_only_one_of_the_same_seed():
+    several = generate_lorenz(attrs.evolve(SMALL, sessions=2), np.random.default_rng(2))
+    alone = generate_lorenz(SMALL, np.random.default_rng(2))
+    np.testing.assert_array_equal(several["session1"]["train_recon_data"], alone["train_recon_data"])

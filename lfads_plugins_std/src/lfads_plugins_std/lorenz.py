@@ -17,18 +17,29 @@ from jaxtyping import Float, Int
 from lfads_core.errors import NumericsError
 from lfads_plugins_std.lorenz_settings import LorenzConfig, train_trials
 
+Arrays = dict[str, np.ndarray | float | str]
+"""One file: arrays by key, and single values that become attributes."""
 
-def generate_lorenz(settings: LorenzConfig, rng: np.random.Generator) -> dict[str, np.ndarray | float | str]:
-    """Make one session in the data layout, all trials of a condition with the same true rates.
+
+def generate_lorenz(settings: LorenzConfig, rng: np.random.Generator) -> dict[str, Arrays] | Arrays:
+    """Make recordings in the data layout, all trials of a condition with the same true rates.
 
     Per split: ``encod_data`` and ``recon_data`` (equal), ``truth`` (expected counts per bin), ``latents`` (standardised
-    states), ``cond`` (condition), ``inds`` (number of the trial in the order it would have been recorded).
+    states), ``cond`` (condition), ``inds`` (number of the trial in the order it would have been recorded). Several sessions
+    (``session1``, ``session2``...) share conditions and latents, and have neurons and trials of their own.
     """
     latents = trajectories(settings, rng)
+    if settings.sessions == 1:
+        return record(latents, settings, rng)
+    return {f"session{number}": record(latents, settings, rng) for number in range(1, settings.sessions + 1)}
+
+
+def record(latents: Float[np.ndarray, "K T 3"], settings: LorenzConfig, rng: np.random.Generator) -> Arrays:
+    """Record one session: fresh neurons, and trials of every condition in random order."""
     truth = expected_counts(latents, settings, rng)
     condition = rng.permutation(np.repeat(np.arange(settings.conditions), settings.trials_per_condition))
     counts = rng.poisson(truth[condition])
-    arrays: dict[str, np.ndarray | float | str] = {"bin_ms": float(settings.bin_ms), "truth_units": "expected counts per bin"}
+    arrays: Arrays = {"bin_ms": float(settings.bin_ms), "truth_units": "expected counts per bin"}
     train, valid = split_trials(condition, settings)
     for name, rows in (("train", train), ("valid", valid)):
         spikes = counts[rows].astype(np.float32)
@@ -78,7 +89,7 @@ def lorenz_flow(state: Float[np.ndarray, "K 3"], settings: LorenzConfig) -> Floa
 
 
 def expected_counts(latents: Float[np.ndarray, "K T 3"], settings: LorenzConfig, rng: np.random.Generator) -> Float[np.ndarray, "K T N"]:
-    """Expected counts per bin of a fresh set of neurons; another session of the same conditions calls this again."""
+    """Expected counts per bin of a fresh set of neurons."""
     drive = latents @ rng.normal(size=(3, settings.channels))
     spread = drive.std(axis=(0, 1))
     rates = np.exp(settings.modulation * drive / np.where(spread > 0, spread, 1.0))

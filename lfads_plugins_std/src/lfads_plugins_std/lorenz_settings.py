@@ -11,6 +11,9 @@ from lfads_core.config.fields import above, at_least, setting, share
 class LorenzConfig:
     """Spikes of channels driven by one three-dimensional chaotic system; trials of a condition share their true rates."""
 
+    sessions: int = setting(
+        1, "recordings of the same conditions, each with neurons of its own; several make a folder of files", rule=at_least(1), tune="sometimes"
+    )
     conditions: int = setting(65, "initial states; each gives one trajectory", rule=at_least(1), tune="sometimes")
     trials_per_condition: int = setting(
         16, "trials of each condition, training and validation together", rule=at_least(2), unit="trials", tune="sometimes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import (
@@ -232,7 +232,7 @@ def _pcr_readout(settings: s.PCRReadoutConfig, session: SessionInfo) -> Abstract
     return build_pcr_readout(settings, session)
 
 
-def _lorenz(settings: LorenzConfig, rng: np.random.Generator) -> Mapping[str, np.ndarray | float | str]:
+def _lorenz(settings: LorenzConfig, rng: np.random.Generator) -> Mapping[str, Any]:
     from lfads_plugins_std.lorenz import generate_lorenz
 
     return generate_lorenz(settings, rng)

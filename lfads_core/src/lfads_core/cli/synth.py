@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from lfads_core.cli.options import PATH
+
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: NAME.h5 in this folder]")
+@click.option("-o", "--output", type=PATH, help="File to write, a folder for several sessions.  [default: NAME.h5, or NAME, in this folder]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed and settings give the same data.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be repeated. 'lfads plugins show NAME' lists them."
@@ -21,7 +23,8 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
     \b
     Example:
       lfads synth lorenz -o easy.h5 --set mean_rate=20 --set trials_per_condition=30
-    """  # noqa: D301 - \b is click's sign for text to be left as it is
+      lfads synth lorenz -o days --set sessions=4
+    """
     from lfads_core.plugins import load_registry
 
     registry = load_registry()
@@ -37,6 +40,6 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
 
     spec = registry.get("synthetic", name)
     settings = synthetic_settings(spec, overrides, registry)
-    path = write_synthetic(spec, settings, seed, output or Path(f"{name}.h5"), overwrite=force)
+    path = write_synthetic(spec, settings, seed, output, overwrite=force)
     click.echo(f"wrote {path}")
     click.echo(f"next: lfads run {path}")

@@ -1,9 +1,9 @@
-"""From a generator to a file in the data layout that says how it was made."""
+"""From a generator to files in the data layout that say how they were made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,57 @@ from lfads_core.errors import DataError
 from lfads_core.files import replacing
 from lfads_core.plugins.specs import SyntheticSpec
 
+_ENDING = ".h5"
 
-def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path, *, overwrite: bool = False) -> Path:
-    """Generate data and write them to ``path`` in one step: the file appears whole or not at all.
 
-    Arrays become datasets; single values such as ``bin_ms`` become attributes, beside ``generator`` (its name), ``settings`` (JSON),
-    ``seed`` and ``synthetic`` (true). The same settings and seed give the same arrays.
+def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Generate data and write them; every file appears whole or not at all. Returns the file, or the folder of several sessions.
+
+    One session is one file, ``NAME.h5`` unless ``path`` says otherwise; several are a folder, ``NAME`` or ``path``, with one
+    file each, named after the session. Arrays become datasets; single values such as ``bin_ms`` become attributes, beside
+    ``generator`` (its name), ``settings`` (JSON), ``seed`` and ``synthetic`` (true). The same settings and seed give the same arrays.
 
     Raises:
-        DataError: the file is there already and ``overwrite`` is not set, or it cannot be written.
+        DataError: a file is there already and ``overwrite`` is not set, the folder holds other recordings, or it cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: a new file must not replace another, got one that exists. Choose another name, or use --force.")
+    path = None if path is None else Path(path)
+    if path is not None and path.is_file():
+        _refuse_taken(path, overwrite=overwrite)  # before any time is spent on making data
     content = spec.generate(settings, np.random.default_rng(seed))
     made = {"generator": spec.name, "settings": json.dumps(attrs.asdict(settings), sort_keys=True), "seed": seed, "synthetic": True}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            _write(temporary, content, made)
-    except OSError as err:
-        raise DataError(f"{path}: the file must be writable, got {err.strerror or err}. Choose another place.") from err
-    return path
+    if content and all(isinstance(value, Mapping) for value in content.values()):
+        place = path or Path(spec.name)
+        files = {place / f"{name}{_ENDING}": arrays for name, arrays in content.items()}
+        _refuse_mixing(place, list(files))
+    else:
+        place = path or Path(f"{spec.name}{_ENDING}")
+        place = place / f"{spec.name}{_ENDING}" if place.is_dir() else place
+        files = {place: content}
+    for file in files:
+        _refuse_taken(file, overwrite=overwrite)
+    for file, arrays in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary:
+                _write(temporary, arrays, made)
+        except OSError as err:
+            raise DataError(f"{file}: the file must be writable, got {err.strerror or err}. Choose another place.") from err
+    return place
+
+
+def _refuse_taken(file: Path, *, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
+        raise DataError(f"{file}: a new file must not replace another, got one that exists. Choose another name, or use --force.")
+
+
+def _refuse_mixing(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse what is no folder, and a folder whose other recordings would be read as further sessions."""
+    if folder.suffix == _ENDING or folder.is_file():
+        raise DataError(f"{folder}: {len(files)} sessions must go to a folder of their own, got the name of a file. Leave out the ending.")
+    if others := sorted(set(folder.glob(f"*{_ENDING}")) - set(files)):
+        raise DataError(
+            f"{folder}: {len(files)} sessions must go to a folder of their own, got one that holds {others[0].name!r}. Choose another name."
+        )
 
 
 def _write(path: Path, content: Mapping[str, Any], made: Mapping[str, Any]) -> None:
