@@ -13,7 +13,7 @@ from lfads_core.rng import stream
 from lfads_plugins_std.autoregressive import AutoregressivePrior, autoregressive_log_density
 from lfads_plugins_std.normal import NormalPrior, NullPrior
 from lfads_plugins_std.settings import AutoregressiveConfig, NormalConfig, StudentTConfig
-from lfads_plugins_std.student_t import StudentTPrior, student_t_log_density
+from lfads_plugins_std.student_t import StudentTPrior, chi_square_slope, student_t_log_density
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def student_prior(location=(0.7, -0.2), scale=(0.3, 2.0), degrees=5.0):
 
 def test_the_student_t_density_is_scipys(rng):
     x, location, scale = rng.normal(size=(3, 50)) * 4
-    got = student_t_log_density(tensor(x), tensor(location), tensor(np.exp(scale)), 3.5)
+    got = student_t_log_density(tensor(x), tensor(location), tensor(np.exp(scale)), tensor(3.5))
     np.testing.assert_allclose(got, stats.t.logpdf(x, 3.5, location, np.exp(scale)), rtol=1e-10)
 
 
@@ -187,6 +187,71 @@ def test_a_chi_square_that_rounds_to_nothing_gives_no_infinite_sample():
     draw = part.draw(like, stream(0))
     assert (draw["chi2"] > 0).all()
     assert part.standardise(draw).isfinite().all()
+
+
+def test_a_chi_square_draw_moves_with_its_degrees_as_scipys_quantile_does():
+    degrees = tensor([1.3, 5.0, 40.0])
+    shares = np.array([0.001, 0.05, 0.5, 0.95, 0.999])[:, None]
+    drawn, h = stats.chi2.ppf(shares, degrees.numpy()), 1e-5
+    wanted = (stats.chi2.ppf(shares, degrees.numpy() + h) - stats.chi2.ppf(shares, degrees.numpy() - h)) / (2 * h)
+    np.testing.assert_allclose(chi_square_slope(degrees, tensor(drawn)), wanted, rtol=1e-3)  # torch approximates it
+
+
+def learned_prior(degrees, location=(0.7,), scale=(0.3,)):
+    part = StudentTPrior(StudentTConfig(degrees=degrees, train_degrees=True), 1).double()
+    part.location.data, part.log_scale.data = tensor(location), tensor(np.log(scale))
+    return part
+
+
+def test_learned_degrees_of_freedom_get_the_gradient_of_the_exact_divergence():
+    """The mean over draws of the gradient at a draw is the derivative of the integral."""
+
+    def exact(degrees):
+        q, p = stats.t(degrees, 1.5, 0.4), stats.t(degrees, 0.7, 0.3)
+        return integrate.quad(lambda x: q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), -400, 400, points=[-5, 0, 1, 2, 5], limit=400)[0]
+
+    part, draws, h = learned_prior(4.0), 100_000, 1e-3
+    mean, std = tensor(np.full((draws, 1), 1.5)), tensor(np.full((draws, 1), 0.4))
+    kl = part.kl(mean, std, part.draw(mean, stream(0)))
+    per_draw = torch.autograd.grad(kl.mean(), part.log_stretch)[0].item() / 3.0  # d degrees / d stretch = 4 - 1
+    wanted = (exact(4.0 + h) - exact(4.0 - h)) / (2 * h)
+    part_without = learned_prior(4.0)
+    fixed = part_without.kl(mean, std, {**part.draw(mean, stream(0)), "chi2_slope": torch.zeros_like(mean)})
+    without = torch.autograd.grad(fixed.mean(), part_without.log_stretch)[0].item() / 3.0
+    assert per_draw == pytest.approx(wanted, rel=0.05)
+    assert without != pytest.approx(wanted, rel=0.05)  # a gradient that stopped at the draw would be another
+
+
+def test_degrees_of_freedom_are_learned_from_the_tails(rng):
+    """Maximum likelihood by gradient steps on the prior's density of given values finds the degrees that made them."""
+    part, x = learned_prior(20.0, location=(0.0,), scale=(1.0,)), tensor(rng.standard_t(3.0, size=(5000, 1)))
+    optimizer = torch.optim.Adam(part.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-student_t_log_density(x, part.location, part.log_scale.exp(), part.degrees).mean()).backward()
+        optimizer.step()
+    assert part.scalars()["degrees"] == pytest.approx(3.0, rel=0.15)
+    assert part.scalars()["scale"] == pytest.approx(1.0, rel=0.05)
+
+
+def test_fixed_degrees_of_freedom_are_no_parameter_and_learned_ones_start_where_the_settings_say():
+    assert set(dict(student_prior().named_parameters())) == {"location", "log_scale"}
+    part = learned_prior(7.0)
+    assert set(dict(part.named_parameters())) == {"location", "log_scale", "log_stretch"}
+    assert part.degrees.tolist() == [7.0]
+    assert part.scalars() == pytest.approx({"scale": 0.3, "degrees": 7.0})
+    part.log_stretch.data -= 100.0
+    assert part.degrees.item() >= 1
+    assert StudentTConfig(degrees=1.0, train_degrees=True).rules() == ["degrees: must be > 1 with train_degrees, got 1"]
+    assert StudentTConfig(degrees=1.0).rules() == []
+
+
+@pytest.mark.parametrize("degrees", [1.0001, 5.0, 1e4])
+def test_learned_degrees_have_finite_gradients_in_float32(degrees):
+    part = StudentTPrior(StudentTConfig(degrees=degrees, train_degrees=True), 2)
+    mean = torch.zeros(2000, 2)
+    part.kl(mean, mean + 0.1, part.draw(mean, stream(0))).mean().backward()
+    assert all(value.grad.isfinite().all() for value in part.parameters())
 
 
 def test_the_null_prior_costs_nothing_and_generates_zeros(rng):

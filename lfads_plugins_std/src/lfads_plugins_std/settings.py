@@ -35,7 +35,14 @@ class StudentTConfig:
 
     location: float = setting(0.0, "initial location; trainable")
     scale: float = setting(0.3, "initial scale; trainable", rule=above(0), tune="sometimes")
-    degrees: float = setting(5.0, "degrees of freedom", rule=above(0), tune="sometimes")
+    degrees: float = setting(5.0, "degrees of freedom; fewer make heavier tails", rule=above(0), tune="sometimes")
+    train_degrees: bool = setting(False, "whether the degrees of freedom are trained, from this start, above 1")
+
+    def rules(self) -> list[str]:
+        """Faults across fields."""
+        if self.train_degrees and self.degrees <= 1:
+            return [f"degrees: must be > 1 with train_degrees, got {self.degrees:g}"]
+        return []
 
 
 @frozen(kw_only=True)

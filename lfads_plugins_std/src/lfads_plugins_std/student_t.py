@@ -12,38 +12,71 @@ from lfads_core.components import AbstractPrior, Draw
 from lfads_plugins_std.settings import StudentTConfig
 
 
-def student_t_log_density(x: Tensor, location: Tensor, scale: Tensor, degrees: float) -> Tensor:
+def student_t_log_density(x: Tensor, location: Tensor, scale: Tensor, degrees: Tensor) -> Tensor:
     """Log density per value, with normalising constant."""
     half = 0.5 * (degrees + 1)
-    constant = math.lgamma(half) - math.lgamma(0.5 * degrees) - 0.5 * math.log(degrees * math.pi)
+    constant = torch.lgamma(half) - torch.lgamma(0.5 * degrees) - 0.5 * torch.log(degrees * math.pi)
     return constant - torch.log(scale) - half * torch.log1p(((x - location) / scale).square() / degrees)
 
 
+def chi_square_slope(degrees: Float[Tensor, " K"], drawn: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+    """How a chi-square draw moves with its degrees of freedom k at a fixed quantile: dx/dk = -(dF/dk) / f.
+
+    F and f are the distribution function and the density at x (implicit reparameterisation: Figurnov, Mohamed & Mnih 2018,
+    arXiv:1805.08498). A chi-square is 2 y with y a gamma of shape k / 2, so that dx/dk = dy/d(k / 2).
+    """
+    shape = (0.5 * degrees.detach()).to(drawn).expand(drawn.shape)
+    return torch._standard_gamma_grad(shape, 0.5 * drawn)  # noqa: SLF001 - what torch.distributions.Gamma differentiates with
+
+
 class StudentTPrior(AbstractPrior):
-    """Independent Student-t on every dimension, location and scale trainable; posterior samples are Student-t too."""
+    """Independent Student-t on every dimension, location and scale trainable; posterior samples are Student-t too.
+
+    Prior and posterior share the degrees of freedom, which are fixed or learned, one number per dimension: then
+    1 + (initial - 1) exp(stretch), so that they stay above 1, where a mean exists.
+    """
 
     def __init__(self, config: StudentTConfig, dimensions: int) -> None:
         super().__init__()
-        self.degrees = float(config.degrees)
+        self.initial_degrees = float(config.degrees)
         self.location = nn.Parameter(torch.full((dimensions,), config.location))
         self.log_scale = nn.Parameter(torch.full((dimensions,), math.log(config.scale)))
+        if config.train_degrees:
+            self.log_stretch: nn.Parameter | None = nn.Parameter(torch.zeros(dimensions))
+        else:
+            self.register_parameter("log_stretch", None)
+
+    @property
+    def degrees(self) -> Float[Tensor, " K"]:
+        """Degrees of freedom of every dimension."""
+        if self.log_stretch is None:
+            return torch.full_like(self.location, self.initial_degrees)
+        return 1 + (self.initial_degrees - 1) * torch.exp(self.log_stretch)
 
     def draw(self, like: Tensor, rng: torch.Generator) -> Draw:
-        """Normals, and the chi-squares that make their tails heavy."""
+        """Normals, and the chi-squares that make their tails heavy; for learned degrees, also how these move with them.
+
+        The numbers hold for the degrees at the time: draw again after each step.
+        """
+        degrees = self.degrees.detach()
         # A chi-square is twice a gamma; torch draws gammas without a generator argument only through this primitive.
-        shape = torch.full(like.shape, self.degrees / 2, dtype=torch.float64, device=like.device)
-        chi2 = 2 * torch._standard_gamma(shape, generator=rng).to(like.dtype)  # noqa: SLF001
+        shape = (degrees / 2).to(like.device, torch.float64).expand(like.shape)
+        chi2 = 2 * torch._standard_gamma(shape, generator=rng)  # noqa: SLF001
         # With very few degrees of freedom a chi-square can round to 0 in float32.
-        return {**super().draw(like, rng), "chi2": chi2.clamp(min=torch.finfo(like.dtype).tiny)}
+        drawn = {**super().draw(like, rng), "chi2": chi2.to(like.dtype).clamp(min=torch.finfo(like.dtype).tiny)}
+        return drawn if self.log_stretch is None else {**drawn, "chi2_slope": chi_square_slope(degrees, chi2).to(like.dtype)}
 
     def standardise(self, draw: Draw) -> Tensor:
-        """normal * sqrt(degrees / chi2)."""
-        return draw["normal"] * torch.sqrt(self.degrees / draw["chi2"])
+        """normal * sqrt(degrees / chi2); learned degrees get their gradient through both."""
+        degrees, chi2 = self.degrees, draw["chi2"]
+        if self.log_stretch is not None:
+            chi2 = chi2 + draw["chi2_slope"] * (degrees - degrees.detach())  # the value stays, the gradient comes
+        return draw["normal"] * torch.sqrt(degrees / chi2)
 
     def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
         """ln q - ln p at one fresh sample; summed over dimensions, MEAN over bins if there are any."""
-        x = self.sample(mean, std, draw)
-        gap = student_t_log_density(x, mean, std, self.degrees) - student_t_log_density(x, self.location, torch.exp(self.log_scale), self.degrees)
+        x, degrees = self.sample(mean, std, draw), self.degrees
+        gap = student_t_log_density(x, mean, std, degrees) - student_t_log_density(x, self.location, torch.exp(self.log_scale), degrees)
         per_bin = gap.sum(dim=-1)
         return per_bin if per_bin.dim() == 1 else per_bin.mean(dim=-1)
 
@@ -52,5 +85,6 @@ class StudentTPrior(AbstractPrior):
         return self.sample(self.location, torch.exp(self.log_scale), self.draw(like, rng))
 
     def scalars(self) -> dict[str, float]:
-        """Mean scale."""
-        return {"scale": float(self.log_scale.detach().exp().mean())}
+        """Mean scale, and mean degrees of freedom when they are learned."""
+        scale = {"scale": float(self.log_scale.detach().exp().mean())}
+        return scale if self.log_stretch is None else {**scale, "degrees": float(self.degrees.detach().mean())}
