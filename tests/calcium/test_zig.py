@@ -12,7 +12,7 @@ from scipy import integrate, special, stats
 
 from lfads_core.rng import stream
 from lfads_plugins_calcium.settings import ZIGConfig
-from lfads_plugins_calcium.zig import ZeroInflatedGamma
+from lfads_plugins_calcium.zig import ZeroInflatedGamma, fit_events
 
 CHANNELS = 4
 
@@ -147,4 +147,89 @@ def test_the_scales_start_where_the_settings_say():
 def test_settings_out_of_range_are_refused(wrong, text):
     with pytest.raises(ValueError, match=f"^{text}$"):
         ZIGConfig(**wrong)
-    assert attrs.asdict(ZIGConfig()) == {"gamma_loc": 0.0, "scale_init": 2.0, "scale_prior": 1.0, "scale_penalty": 0.1}
+    assert attrs.asdict(ZIGConfig()) == {"gamma_loc": 0.0, "scale_init": None, "scale_prior": None, "scale_penalty": 1e-5}
+
+
+def gamma_fit(x):
+    """Shape and rate by scipy's maximum likelihood."""
+    shape, _, scale = stats.gamma.fit(x, floc=0)
+    return shape, 1 / scale
+
+
+def events(rng, shares, shapes, rates, gamma_loc=0.0, trials=200, bins=100):
+    size = rng.gamma(shapes, 1 / np.asarray(rates), (trials, bins, len(shapes))) + gamma_loc
+    return torch.as_tensor(np.where(rng.random(size.shape) < shares, size, 0.0))
+
+
+@pytest.mark.parametrize("gamma_loc", [0.0, 0.3])
+def test_the_start_is_the_maximum_likelihood_fit_of_each_channel(rng, gamma_loc):
+    data = events(rng, [0.3, 0.05, 0.9], [0.5, 1.0, 6.0], [0.2, 30.0, 2.0], gamma_loc)
+    shape, rate, logit = (x.numpy() for x in fit_events(data, gamma_loc))
+    for channel in range(3):
+        x = data[..., channel].numpy()
+        wanted = gamma_fit(x[x > 0] - gamma_loc)
+        assert (shape[channel], rate[channel]) == (pytest.approx(wanted[0], rel=0.03), pytest.approx(wanted[1], rel=0.03))
+        assert special.expit(logit[channel]) == pytest.approx((x > 0).mean(), rel=0.01)
+
+
+def test_a_read_out_at_its_start_predicts_each_channels_mean(rng):
+    data = events(rng, [0.3, 0.05, 0.9], [0.5, 1.0, 6.0], [0.2, 30.0, 2.0])
+    part = ZeroInflatedGamma(ZIGConfig(), 3)
+    params = part.start_from(data)
+    np.testing.assert_allclose(part.mean(params[None, None]).detach()[0, 0], data.mean((0, 1)), rtol=0.03)
+    assert part.penalty().item() == 0
+    assert params[:, :2].abs().max() < 1e-6
+
+
+def test_missing_values_do_not_move_the_start(rng):
+    data = events(rng, [0.3, 0.05], [0.5, 1.0], [0.2, 30.0])
+    gaps = torch.full((200, 300, 2), torch.nan, dtype=data.dtype)
+    gaps[:, ::3] = data
+    for one, two in zip(fit_events(gaps), fit_events(data), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_a_silent_channel_starts_like_the_others(rng):
+    data = events(rng, [0.2, 0.2, 0.0], [2.0, 2.0, 2.0], [4.0, 4.0, 4.0])
+    shape, rate, logit = fit_events(data)
+    assert shape[2] == pytest.approx(2, rel=0.05)
+    assert (shape / rate)[2] == pytest.approx(0.5, rel=0.05)
+    assert logit[2] == pytest.approx(special.logit(2e-5), rel=0.01)
+
+
+@pytest.mark.parametrize("data", [torch.zeros(2, 3, 2), torch.full((2, 3, 2), torch.nan)], ids=["silent", "unobserved"])
+def test_data_without_events_give_a_finite_start(data):
+    part = ZeroInflatedGamma(ZIGConfig(), 2)
+    assert part.start_from(data).isfinite().all()
+    assert (part.scale == 2).all()
+
+
+def test_equal_sizes_and_extreme_units_give_a_finite_start():
+    for size in (1e-6, 1.0, 1e6):
+        part = ZeroInflatedGamma(ZIGConfig(), 1)
+        params = part.start_from(torch.tensor([[[size], [0.0]]]).expand(20, 2, 1))
+        assert part.nll(params.expand(20, 2, 1, 3), torch.full((20, 2, 1), size)).isfinite().all()
+        assert part.mean(params[None, None]).item() == pytest.approx(size / 2, rel=0.03)
+
+
+def test_scales_that_were_set_stay_and_the_parameters_follow_the_data(rng):
+    data = events(rng, [0.3], [0.5], [0.8])
+    part = ZeroInflatedGamma(ZIGConfig(scale_init=2.0, scale_prior=1.0), 1)
+    params = part.start_from(data)
+    assert (part.scale == 2).all()
+    shape, rate = (x.item() for x in part.shape_and_rate(params[None, None]))
+    assert shape == pytest.approx(0.5, rel=0.05)
+    assert rate == pytest.approx(0.8, rel=0.05)
+
+
+def test_the_pull_to_the_start_is_the_same_in_any_unit(rng):
+    data = events(rng, [0.3, 0.1], [0.5, 2.0], [0.8, 1.0])
+    prices = []
+    for unit in (1.0, 1000.0):
+        part = ZeroInflatedGamma(ZIGConfig(scale_penalty=0.1), 2)
+        part.start_from(data * unit)
+        with torch.no_grad():
+            part.scale.mul_(1.5)
+        prices.append(part.penalty().item())
+    assert prices == [pytest.approx(0.5 * 0.1 * 4 * 0.25, rel=1e-5)] * 2
+    assert "start" not in part.state_dict()

@@ -42,6 +42,13 @@ class AbstractReconstruction(nn.Module, abc.ABC):
         """Parameters whose mean is ``mean``, to start the read-out bias at the data's mean; None starts it at zero."""
         return None
 
+    def start_from(self, data: Float[Tensor, "B T N"]) -> Float[Tensor, "N P"] | None:
+        """Suit own trainable parameters to training data (NaN: not observed), and return parameters to start the read-out bias at.
+
+        Called before training only, with the same data whenever a run goes on. None leaves the start to ``params_from_mean``.
+        """
+        return None
+
     def penalty(self) -> Float[Tensor, ""]:
         """Price of the trainable parameters; added to the L2 term."""
         return torch.zeros(())

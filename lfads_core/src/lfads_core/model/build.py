@@ -20,6 +20,8 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
 
+_NO_PRICE = Component("null")
+
 
 def build_model(config: RunConfig, description: ModelDescription, registry: Registry) -> LFADS:
     """Make the model for the described sessions, with fresh weights from the run's seed.
@@ -50,8 +52,8 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         model,
         sizes,
         priors=(
-            _built(registry, "prior", chosen.ic_prior, model.generator.ic_size),
-            None if control is None else _built(registry, "prior", chosen.input_prior, control.inputs),
+            _built(registry, "prior", chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
+            None if control is None else _built(registry, "prior", chosen.input_prior or _NO_PRICE, control.inputs),
         ),
         readins=readins,
         readouts=readouts,
@@ -62,14 +64,22 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
 
 
 def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> LFADS:
-    """Make the model for a training: read-outs start at the training data's mean where they and the reconstruction allow it."""
+    """Make the model for a training: reconstructions and read-outs start near the training data where they can."""
     network = build_model(config, describe(sessions), registry)
-    for session in sessions:
-        start = network.reconstructions[session.name].params_from_mean(channel_means(session))
-        if start is not None:
-            network.readouts[session.name].start_at(start)
+    start_near_data(network, sessions)
     network.loops = choose_recurrence(config.train.recurrence, device)
     return network.to(device)
+
+
+def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
+    """Let these sessions' reconstructions and read-outs start near their training data where they can."""
+    for session in sessions:
+        part = network.reconstructions[session.name]
+        start = part.start_from(torch.as_tensor(session.splits["train"].recon))
+        if start is None:
+            start = part.params_from_mean(channel_means(session))
+        if start is not None:
+            network.readouts[session.name].start_at(start)
 
 
 def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationStack, AugmentationStack]:
