@@ -66,7 +66,7 @@ def test_naming_the_same_component_again_keeps_its_settings(settle, file):
 def test_overrides_reach_into_lists(settle, file):
     config = settle([], ["zig"], ["components.train_augmentations.1.rate=0.7", "optim.betas.0=0.5"])
     assert config.components.train_augmentations[1].settings.rate == 0.7
-    assert config.optim.betas == (0.5, 0.99)
+    assert config.optim.betas == (0.5, 0.999)
     config = settle([file("components: {train_augmentations: [sbtt, coordinated-dropout]}")], [], ["components.train_augmentations.1.rate=0.7"])
     assert config.components.train_augmentations[1].settings.rate == 0.7
     config = settle([], ["zig"], ["components.train_augmentations.1=sbtt", "components.train_augmentations.0={name: coordinated-dropout, rate: 0}"])

@@ -114,8 +114,12 @@ def test_trainable_parameters_of_a_reconstruction_add_to_the_l2_term(make_model,
     noise, batch = model.draw_noise(3, stream(0), sample=True, dropout=False), make_batch()
     case = (model, {"a": batch}, noise, model({"a": batch}, noise))
     with_penalty = price(case).l2
-    model.reconstructions["a"].scale.data += 1  # from 2 to 3, pulled to 1 with half a tenth of the square
-    assert (price(case).l2 - with_penalty).item() == pytest.approx(0.05 * 2 * 8 * (4 - 1), rel=1e-9)
+    part = model.reconstructions["a"]
+    strength, before = part.config.scale_penalty, part.scale.detach() - part.config.scale_prior
+    part.scale.data += 1
+    dearer = 0.5 * strength * ((before + 1) ** 2 - before**2).sum().item()
+    assert dearer != 0
+    assert (price(case).l2 - with_penalty).item() == pytest.approx(dearer, rel=1e-6)
 
 
 class _Half(AbstractAugmentation):

@@ -47,7 +47,7 @@ class Fault:
 
 def dotted(path: Path) -> str:
     """``("optim", "betas", 0)`` as ``optim.betas.0``."""
-    return ".".join(str(part) for part in path)
+    return ".".join(str(part) if str(part).isprintable() else repr(part) for part in path)
 
 
 def origin_of(path: Path, origins: Origins) -> Origin | None:

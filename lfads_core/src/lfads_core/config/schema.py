@@ -78,8 +78,10 @@ class ComponentsConfig:
     """Plugin components, each by name."""
 
     reconstruction: Component = setting(Component("poisson"), "distribution of the data", component="reconstruction", tune="sometimes")
-    ic_prior: Component = setting(Component("normal"), "prior of the initial condition", component="prior")
-    input_prior: Component = setting(Component("autoregressive"), "prior of the inferred inputs", component="prior", tune="sometimes")
+    ic_prior: Component | None = setting(Component("normal"), "prior of the initial condition (null: no price)", component="prior")
+    input_prior: Component | None = setting(
+        Component("autoregressive"), "prior of the inferred inputs (null: no price)", component="prior", tune="sometimes"
+    )
     readin: Component | None = setting(None, "way into the encoders (null: none for one session, 'linear' for several)", component="readin")
     readout: Component = setting(Component("linear"), "way from factors to channels", component="readout")
     train_augmentations: tuple[Component, ...] = setting(
