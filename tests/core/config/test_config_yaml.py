@@ -23,7 +23,7 @@ def test_every_value_knows_its_line(tmp_path):
     path = tmp_path / "lfads.yaml"
     path.write_text("# mine\noptim:\n  lr: 1e-3\n  betas:\n    - 0.9\n    - 0.99\nmodel: {dropout: 0.1,\n  controller: null}\n")
     layer = read_yaml(path)
-    assert layer.data == {"optim": {"lr": "1e-3", "betas": [0.9, 0.999]}, "model": {"dropout": 0.1, "controller": None}}
+    assert layer.data == {"optim": {"lr": "1e-3", "betas": [0.9, 0.99]}, "model": {"dropout": 0.1, "controller": None}}
     lines = {".".join(map(str, way)): origin.line for way, origin in layer.origins.items() if way}
     assert lines == {
         "optim": 2,
