@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -19,9 +20,11 @@ def command(folder: Path, host: str, port: int) -> None:
     MLflow serves the pages; nothing leaves this machine. Other machines reach them by address, as in http://192.168.1.5:5000;
     for a name, set MLFLOW_SERVER_ALLOWED_HOSTS to it.
     """
+    from lfads_core.errors import LfadsError
     from lfads_core.track.browser import address, serving
 
     click.echo("starting MLflow, which takes some seconds", err=True)
-    with serving(folder, host, port) as server:
+    with contextlib.suppress(KeyboardInterrupt), serving(folder, host, port) as server:
         click.echo(f"{address(host, port)}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)")
-        server.wait()
+        status = server.wait()
+        raise LfadsError(f"lfads ui: MLflow's server must go on until it is told to end, got its end with status {status}. Start it again.")

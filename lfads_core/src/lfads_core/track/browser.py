@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -39,7 +38,8 @@ def serving(runs: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes
         raise LfadsError(f"lfads ui: MLflow must be installed, got none. Run: {INSTALL}")
     store = _usable(runs)
     _check_port(host, port)
-    with tempfile.TemporaryFile() as said, _ended_by_sigterm():
+    with tempfile.TemporaryDirectory() as folder, _ended_by_sigterm():
+        said = Path(folder) / "said.txt"
         process = _start(store, host, port, said)
         try:
             _wait_until_it_answers(process, store, address(host, port), said)
@@ -82,7 +82,7 @@ def _check_port(host: str, port: int) -> None:
         ) from err
 
 
-def _start(store: Store, host: str, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(store: Store, host: str, port: int, said: Path) -> subprocess.Popen[bytes]:
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -90,17 +90,18 @@ def _start(store: Store, host: str, port: int, said: IO[bytes]) -> subprocess.Po
     }
     environment = {name: value for name, value in os.environ.items() if name != URI_VARIABLE}
     places = ["--backend-store-uri", store.uri, "--default-artifact-root", store.artifacts.as_uri()]
-    return subprocess.Popen(  # noqa: S603 - MLflow in our own Python
-        [sys.executable, "-m", "mlflow", "server", *places, "--host", host, "--port", str(port), "--workers", "1"],
-        cwd=store.folder,
-        env={**environment, **quiet},
-        stdin=subprocess.DEVNULL,
-        stdout=said,
-        stderr=subprocess.STDOUT,
-    )
+    with said.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - MLflow in our own Python
+            [sys.executable, "-m", "mlflow", "server", *places, "--host", host, "--port", str(port), "--workers", "1"],
+            cwd=store.folder,
+            env={**environment, **quiet},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], store: Store, url: str, said: IO[bytes]) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], store: Store, url: str, said: Path) -> None:
     ask = build_opener(ProxyHandler({}))  # never through a proxy: it is this machine
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
@@ -111,8 +112,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], store: Store, url: 
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    said.seek(0)
-    last = said.read().decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+    last = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["nothing"]
     raise LfadsError(
         f"lfads ui: MLflow's server must answer within {START_SECONDS:.0f} s, got: {last[0][:300]}. "
         f"For all that it says, run: python -m mlflow server --backend-store-uri {store.uri}"

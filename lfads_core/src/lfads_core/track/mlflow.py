@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lfads_core.runs import Run
 from lfads_core.track.job import Job
@@ -40,6 +40,9 @@ class MlflowTracker:
         self._ended = threading.Event()
         self._closed = self._warned = False
         self._process = _start_writer()
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("a process started with pipes must have them")
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self._outbox.put(asdict(job))
         for work in (self._send, self._receive):
             threading.Thread(target=work, name="lfads-mlflow", daemon=True).start()
@@ -86,18 +89,17 @@ class MlflowTracker:
             self._warn(f"{self.job.uri} took more than {CLOSE_SECONDS:.0f} s to store what was left of the run")
 
     def _send(self) -> None:
-        pipe = _there(self._process.stdin)
         with contextlib.suppress(OSError, ValueError):  # the writer is gone: _receive says so
             while (message := self._outbox.get()) is not None:
-                pipe.write(json.dumps(message) + "\n")
-                pipe.flush()
+                self._requests.write(json.dumps(message) + "\n")
+                self._requests.flush()
         with contextlib.suppress(OSError, ValueError):
-            pipe.close()
+            self._requests.close()
 
     def _receive(self) -> None:
         ended_well = False
-        with _there(self._process.stdout) as pipe:
-            for line in pipe:
+        with self._answers:
+            for line in self._answers:
                 answer = json.loads(line)
                 self.run_id = answer.get("run_id", self.run_id)
                 ended_well = ended_well or "closed" in answer
@@ -105,7 +107,7 @@ class MlflowTracker:
                     self._warn(answer["warning"])
         code = self._process.wait()
         if not ended_well:
-            self._warn(f"the process that writes to it ended with status {code}; `python -m lfads_core.track.writer` shows why")
+            self._warn(f"the process that writes to it ended with status {code}; see whether `python -c 'import mlflow'` works")
         self._outbox.put(None)
         self._ended.set()
 
@@ -131,9 +133,3 @@ def _start_writer() -> subprocess.Popen[str]:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _there(pipe: IO[str] | None) -> IO[str]:
-    if pipe is None:
-        raise RuntimeError("the writer was started without pipes")
-    return pipe
