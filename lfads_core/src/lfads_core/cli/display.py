@@ -17,10 +17,11 @@ def make_display() -> Display:
     """A progress display for this terminal; log messages of the package go through it."""
     display = Display()
     handler = _ToDisplay(display)
-    logger = logging.getLogger("lfads_core")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    for name in ("lfads_core", "lfads"):  # the second speaks of plugins
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
     return display
 
 

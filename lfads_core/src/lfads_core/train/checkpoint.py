@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoi
     if _sha256(tensors) != manifest["sha256"]:
         raise RunError(f"{tensors}: must be as lfads wrote it, but its SHA-256 differs from that in {path.name}. Restore both files, or train again.")
     try:
-        loaded = torch.load(tensors, map_location=device, weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of torch, about pickles that are refused anyway
+            loaded = torch.load(tensors, map_location=device, weights_only=True)
     except Exception as err:  # whatever unpickling foreign bytes raises
         raise RunError(
             f"{tensors}: must hold tensors and nothing else, got something that was not read, for it might run code ({type(err).__name__}). "
@@ -136,7 +138,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}. Restore the file, or train again.") from err
     if not isinstance(manifest, dict) or manifest.get("format") != "lfads-checkpoint":
         raise RunError(
-            f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file. Give a folder that `lfads run` made."
+            f"{path}: must be a manifest written by lfads, with format 'lfads-checkpoint', got another program's file. "
+            "Give a folder that `lfads run` made."
         )
     if manifest.get("schema") != SCHEMA:
         raise RunError(
