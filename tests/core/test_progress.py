@@ -80,6 +80,16 @@ def test_a_resumed_training_reckons_what_is_left_from_its_own_epochs(time):
     assert out.getvalue().splitlines()[-1].endswith("0:20, at most 1:20 left")
 
 
+def test_a_limit_on_the_time_bounds_what_is_left(time):
+    out = io.StringIO()
+    display = Display(out)
+    display.start(1000, seconds=60)
+    for epoch, left in enumerate(("0:40", "0:20", "0:00")):
+        time.now += 20
+        display.update(epoch, ROW)
+        assert out.getvalue().endswith(f"at most {left} left\n")
+
+
 def test_a_note_ends_the_line():
     out = io.StringIO()
     display = Display(out)

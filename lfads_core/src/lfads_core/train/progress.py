@@ -40,13 +40,14 @@ class Display:
         self._stream: TextIO | None = cast("TextIO", stream) if stream is not None else sys.stdout
         self._live: Live | None = None
         self._total = 0
+        self._seconds: float | None = None
         self._known: dict[str, float] = {}
         self._began = self._last_line = time.monotonic()
         self._first_epoch: int | None = None
 
-    def start(self, total_epochs: int) -> None:
-        """Begin to show epochs out of at most ``total_epochs``."""
-        self._total, self._began, self._first_epoch = total_epochs, time.monotonic(), None
+    def start(self, total_epochs: int, seconds: float | None = None) -> None:
+        """Begin to show epochs out of at most ``total_epochs``, which may take at most ``seconds`` from now."""
+        self._total, self._seconds, self._began, self._first_epoch = total_epochs, seconds, time.monotonic(), None
         self._guard(self._start_live)
 
     def update(self, epoch: int, row: Mapping[str, float], note: str = "") -> None:
@@ -95,6 +96,8 @@ class Display:
         now = time.monotonic()
         elapsed, done = now - self._began, epoch + 1 - (self._first_epoch or 0)
         left = elapsed / done * (self._total - epoch - 1)
+        if self._seconds is not None:
+            left = max(min(left, self._seconds - elapsed), 0.0)
         numbers = {name: format(self._known[key], form) for key, (name, form) in SHOWN.items() if key in self._known}
         if self._live is not None:
             cells = {"epoch": f"{epoch + 1}/{self._total}", **numbers, "time": clock(elapsed), "left": f"<{clock(left)}", "": note}

@@ -1,0 +1,122 @@
+"""All trackers as one: none of them costs the training anything, and each speaks of a fault once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+
+from lfads_core.config.schema import RunConfig, TrackConfig
+from lfads_core.runs import Run
+from lfads_core.track.collect import Trackers, open_trackers
+from lfads_core.track.fitlog import FitLog, read_fitlog
+from lfads_core.track.tracker import Tracker
+
+CSV_ONLY = RunConfig(track=TrackConfig(mlflow=False))
+
+
+class Recorder:
+    """Keeps what it gets; may fail at every call."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.got: list[object] = []
+        self.fault = fault
+
+    def _take(self, what: object) -> None:
+        self.got.append(what)
+        if self.fault is not None:
+            raise self.fault
+
+    def log(self, epoch: int, row: Mapping[str, float]) -> None:
+        self._take((epoch, dict(row)))
+
+    def artifacts(self, paths: Iterable[Path]) -> None:
+        self._take(list(paths))
+
+    def close(self, status: str) -> None:
+        self._take(status)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run.create(tmp_path / "one")
+    run.update_state(status="running")
+    return run
+
+
+def test_everything_reaches_every_tracker(run):
+    first, second = Recorder(), Recorder()
+    trackers = Trackers(FitLog(run.fitlog), {"first": first, "second": second})
+    trackers.log(0, {"a": 1.0})
+    trackers.artifacts([run.fitlog, run.path / "not there"])
+    trackers.close("finished")
+    assert first.got == second.got == [(0, {"a": 1.0}), [run.fitlog], "finished"]
+    assert read_fitlog(run.fitlog) == {"epoch": [0], "a": [1.0]}
+
+
+def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(run, caplog):
+    bad, good = Recorder(ValueError("no")), Recorder()
+    trackers = Trackers(FitLog(run.fitlog), {"bad": bad, "good": good})
+    for epoch in range(3):
+        trackers.log(epoch, {"a": 1.0})
+    trackers.close("finished")
+    assert len(bad.got) == len(good.got) == 4
+    assert caplog.messages == ["bad: could not be written (no); the training goes on."]
+
+
+def test_a_table_that_cannot_be_written_for_a_while_goes_on_afterwards(run, caplog):
+    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    trackers.log(0, {"a": 0.0})
+    run.fitlog.rename(run.path / "aside")
+    run.fitlog.mkdir()
+    trackers.log(1, {"a": 1.0})
+    trackers.log(2, {"a": 2.0})
+    run.fitlog.rmdir()
+    (run.path / "aside").rename(run.fitlog)
+    trackers.log(3, {"a": 3.0})
+    assert read_fitlog(run.fitlog) == {"epoch": [0, 3], "a": [0, 3]}
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("fitlog.csv: could not be written (")
+
+
+def test_a_table_that_is_no_log_is_one_warning(run, caplog):
+    run.fitlog.write_text("mine\n")
+    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    trackers.log(0, {"a": 0.0})
+    fault = f"{run.fitlog}: must begin with a line of column names, 'epoch' first, got ['mine']."
+    assert caplog.messages == [f"fitlog.csv: could not be written ({fault}); the training goes on."]
+    assert run.fitlog.read_text() == "mine\n"
+
+
+def test_opening_cuts_the_table_back_to_the_epochs_that_count(run):
+    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    for epoch in range(4):
+        trackers.log(epoch, {"a": float(epoch)})
+    open_trackers(run, CSV_ONLY, first_epoch=2)
+    assert read_fitlog(run.fitlog) == {"epoch": [0, 1], "a": [0, 1]}
+
+
+def test_settings_that_want_no_mlflow_start_none(run, monkeypatch):
+    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda *_, **__: pytest.fail("started"))
+    assert open_trackers(run, CSV_ONLY, first_epoch=0).others == {}
+    assert "mlflow_key" not in run.read_state()
+
+
+def test_a_run_keeps_the_key_by_which_mlflow_finds_it_again(run, monkeypatch):
+    pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
+    started = []
+    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or Recorder())
+    run.update_state(versions={"torch": "2.13.0"})
+    config = attrs.evolve(RunConfig(), track=TrackConfig(experiment="mine"))
+    open_trackers(run, config, first_epoch=0)
+    open_trackers(run, config, first_epoch=3)
+    (params, first), (_, second) = started
+    assert first == second == {"experiment": "mine", "key": run.read_state()["mlflow_key"], "tags": {"version torch": "2.13.0"}}
+    assert params["optim"]["lr"] == config.optim.lr
+    assert params["components"]["reconstruction"] == {"name": "poisson"}
+
+
+def test_all_trackers_together_are_a_tracker(run):
+    assert isinstance(Trackers(FitLog(run.fitlog), {}), Tracker)
