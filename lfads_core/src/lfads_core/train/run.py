@@ -30,6 +30,7 @@ from lfads_core.train.evaluate import Validation, score
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
+from lfads_core.train.rebuild import rebuild_model
 from lfads_core.train.trainer import Outcome, Trainer
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def start_run(
         write_text(run.config_path, dump(config))
         run.update_state(status="running", data=[str(Path(p).expanduser().resolve()) for p in patterns], versions=versions(registry))
         trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
-        return _train(trainer, registry, display)
+        return train_and_finish(trainer, registry, display)
 
 
 def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display) -> Finished:
@@ -88,8 +89,7 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         check_for(config, sessions, registry)
         device = choose_device(config.train.device)
         set_threads(config.train)
-        model = prepare_model(config, sessions, registry, device)
-        description = describe(sessions)
+        model, description = rebuild_model(run, config, sessions, registry, device)
         trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
         if has_checkpoint(run.checkpoints, "last"):
             kept = load_checkpoint(run.checkpoints, "last").state.get("description")
@@ -102,10 +102,11 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         if any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
             trainer.set_learning_rate(config.optim.lr)
         run.update_state(status="running")
-        return _train(trainer, registry, display)
+        return train_and_finish(trainer, registry, display)
 
 
-def _train(trainer: Trainer, registry: Registry, display: Display) -> Finished:
+def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> Finished:
+    """Train from where the trainer stands, infer and plot; ``run.json`` says how it ended, whatever happens."""
     run, config = trainer.run, trainer.config
     trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch)
     status, scores = "failed", {}

@@ -1,0 +1,61 @@
+"""``lfads adapt``: new sessions for a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from lfads_core.cli.options import PATH
+from lfads_core.cli.run import checked_name, default_name
+
+
+@click.command("adapt")
+@click.argument("parent", type=PATH, metavar="RUN")
+@click.argument("data", nargs=-1, required=True, metavar="DATA...")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of RUN's settings; may be repeated.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
+@click.option("--checkpoint", type=click.Choice(["best", "last"]), help="Which of RUN's weights  [default: as its settings say]")
+@click.option("--name", help="Name of the new run's folder  [default: from RUN and the data]")
+@click.option("--runs", "folder", type=PATH, help="Folder of all runs  [default: the one RUN is in]")
+def command(
+    parent: Path,
+    data: tuple[str, ...],
+    overrides: tuple[str, ...],
+    minutes: float | None,
+    checkpoint: str | None,
+    name: str | None,
+    folder: Path | None,
+) -> None:
+    """Add new sessions to a trained model that stays as it is.
+
+    DATA are recordings that RUN was not trained on. Only their read-ins, read-outs and reconstructions are trained; encoders,
+    generator, priors and the layers of RUN's own sessions are frozen. The result is a run of its own, with outputs of the new
+    sessions; an interrupted one goes on with `lfads run --resume`.
+
+    \b
+      lfads adapt runs/days tomorrow.h5
+      lfads adapt runs/days tomorrow.h5 --minutes 2 --set optim.lr=0.01
+    """
+    from lfads_core.cli.display import make_display, show_finished
+    from lfads_core.infer.loading import load
+    from lfads_core.train.adapt import adapt_run
+
+    if minutes is not None:
+        overrides = (*overrides, f"train.minutes={minutes!r}")
+    display = make_display()
+    finished = adapt_run(
+        load(parent, cast("Literal['best', 'last'] | None", checkpoint)),
+        data,
+        overrides,
+        display,
+        (folder or _beside(parent)) / (f"{parent.resolve().name}-{default_name(list(data))}" if name is None else checked_name(name)),
+        numbered=name is None,
+    )
+    show_finished(finished, display)
+
+
+def _beside(run: Path) -> Path:
+    """The folder a run lies in, relative if the run was given so."""
+    return run.parent if run.name not in {"", ".."} else run.resolve().parent

@@ -1,0 +1,111 @@
+"""Add sessions to a trained model, everything it has learnt left as it is: ``lfads adapt`` without its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from lfads_core.config.load import resolve
+from lfads_core.config.schema import Component, ComponentsConfig, RunConfig
+from lfads_core.config.yaml_io import dump
+from lfads_core.data.session import Session
+from lfads_core.errors import ConfigError, DataError
+from lfads_core.files import write_text
+from lfads_core.infer.loading import LoadedRun
+from lfads_core.model.build import build_stacks
+from lfads_core.model.extend import extend_model
+from lfads_core.runs import Run
+from lfads_core.train.data import check_for, put_on, read_for
+from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.lock import only_one
+from lfads_core.train.progress import Display
+from lfads_core.train.run import Finished, train_and_finish, versions
+from lfads_core.train.trainer import Trainer
+
+WITHOUT_RAMPS = tuple(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs"))
+"""What an adaptation changes in the parent's settings: ramps protect a generator that has learnt nothing yet, and this one has."""
+
+
+def adapt_run(
+    parent: LoadedRun, patterns: Sequence[str | Path], overrides: Sequence[str], display: Display, path: Path, *, numbered: bool = False
+) -> Finished:
+    """Train the layers of new sessions on a trained model that stays as it is, in a run folder of its own.
+
+    Only read-ins, read-outs and reconstructions of the new sessions are trained; encoders, generator, priors and every layer
+    of the old sessions keep their weights to the bit. The new run remembers its parent as ``adapted_from`` in ``run.json``,
+    is inferred and resumed like any other, and can itself be adapted. Settings are the parent's, without ramps and with no
+    larger batch than there are trials, changed by ``overrides``.
+
+    Raises:
+        ConfigError: an override changes the model, or the model cannot take further sessions.
+        DataError: the new sessions are known already or do not fit the model.
+        RunError: the new folder is taken.
+    """
+    registry = parent.registry
+    config = adapted_config(parent, overrides)
+    sessions = read_for(config, patterns, registry)
+    _check_new(parent, sessions)
+    if not any(text.partition("=")[0].strip() == "data.batch_size" for text in overrides):
+        config = _with_a_batch_that_fits(config, sessions)
+    check_for(config, sessions, registry)
+    device = choose_device(config.train.device)
+    set_threads(config.train)
+    model, description = extend_model(config, parent.description, parent.model.state_dict(), sessions, registry, device)
+    run = Run.create(path, numbered=numbered)
+    with only_one(run.path):
+        write_text(run.config_path, dump(config))
+        run.update_state(
+            status="running",
+            data=[str(Path(p).expanduser().resolve()) for p in patterns],
+            adapted_from={"run": str(parent.run.path.resolve()), "checkpoint": parent.checkpoint},
+            versions=versions(registry),
+        )
+        trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
+        return train_and_finish(trainer, registry, display)
+
+
+def adapted_config(loaded: LoadedRun, overrides: Sequence[str]) -> RunConfig:
+    """Settings of an adaptation of this run.
+
+    Raises:
+        ConfigError: an override is none, or changes what the trained weights depend on.
+    """
+    before = resolve([loaded.run.config_path], (), WITHOUT_RAMPS, loaded.registry)
+    after = resolve([loaded.run.config_path], (), (*WITHOUT_RAMPS, *overrides), loaded.registry)
+    model = attrs.evolve(after.model, dropout=before.model.dropout)
+    if model != before.model or _lasting(after.components) != _lasting(before.components):
+        raise ConfigError(
+            "--set: an adapted model must keep its parent's network and components, got a change in "
+            f"{'model' if model != before.model else 'components'}. Only model.dropout and components.*_augmentations may change; "
+            "train a new model for the rest."
+        )
+    if after.components.readin is None and loaded.model.readins:  # what several sessions get when nothing is chosen
+        return attrs.evolve(after, components=attrs.evolve(after.components, readin=Component("linear")))
+    return after
+
+
+def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
+    """A step of the parent drew from all its sessions; one new session may have fewer trials than that."""
+    trials = sum(session.splits["train"].trials for session in sessions)
+    return attrs.evolve(config, data=attrs.evolve(config.data, batch_size=max(1, min(config.data.batch_size, trials))))
+
+
+def _lasting(components: ComponentsConfig) -> ComponentsConfig:
+    return attrs.evolve(components, train_augmentations=(), infer_augmentations=(), loss_order=None)
+
+
+def _check_new(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
+    known = {info.name for info in loaded.description.sessions}
+    for session in sessions:
+        if session.name in known:
+            raise DataError(
+                f"{session.path or session.name}: a new session must have a name of its own, got {session.name!r}, "
+                f"which {loaded.run.path} was trained on. Rename the file, or use `lfads infer` for new trials of that session."
+            )
+    if not loaded.model.readins:
+        raise ConfigError(
+            f"{loaded.run.path}: a model that takes further sessions must have a read-in for each, got one trained without. "
+            "Train it anew with --set components.readin=linear."
+        )

@@ -1,0 +1,42 @@
+"""The model of a run that goes on, as it was when the run began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lfads_core.config.schema import RunConfig
+from lfads_core.data.session import Session
+from lfads_core.errors import RunError
+from lfads_core.infer.loading import description_of
+from lfads_core.model.build import prepare_model
+from lfads_core.model.description import ModelDescription, describe
+from lfads_core.model.extend import extend_model
+from lfads_core.model.lfads import LFADS
+from lfads_core.plugins.registry import Registry
+from lfads_core.runs import Run
+from lfads_core.train.checkpoint import Which, fitting, has_checkpoint, load_checkpoint
+
+
+def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> tuple[LFADS, ModelDescription]:
+    """Build the run's model for its sessions. An adaptation's holds its parent's sessions too, which its checkpoints remember.
+
+    Raises:
+        RunError: an adaptation was ended before its first checkpoint and its parent is gone, or a checkpoint does not fit.
+    """
+    state = run.read_state()
+    if "adapted_from" not in state:
+        return prepare_model(config, sessions, registry, device), describe(sessions)
+    folder, which = _parent(run, state["adapted_from"])
+    if has_checkpoint(run.checkpoints, "last"):
+        folder, which = run.checkpoints, "last"
+    checkpoint = load_checkpoint(folder, which)
+    with fitting(folder, which):
+        return extend_model(config, description_of(checkpoint), checkpoint.tensors["model"], sessions, registry, device)
+
+
+def _parent(run: Run, named: Any) -> tuple[Path, Which]:
+    if not isinstance(named, Mapping) or not isinstance(named.get("run"), str) or named.get("checkpoint") not in {"best", "last"}:
+        raise RunError(f"{run.state_path}: 'adapted_from' must name the parent's run and checkpoint, got {named!r}. Restore it, or adapt again.")
+    return Run(Path(named["run"])).checkpoints, named["checkpoint"]
