@@ -73,5 +73,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file[f"{split}_encod_data"] = counts[:, :10, :4]
                 file[f"{split}_behavior"] = rates[..., :2].cumsum(axis=1)
     augmentations = "components.train_augmentations=[coordinated-dropout, sample-validation]"
-    _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", "--set", augmentations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])  # figures take most of the time, and nobody looks at these
+        _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", "--set", augmentations)
     return folder / "runs" / "both"
