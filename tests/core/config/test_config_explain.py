@@ -95,6 +95,7 @@ def test_a_recipe_is_explained_by_what_it_sets(registry):
         ("optim.lrr", "optim.lrr: no setting is called so. Did you mean optim.lr or optim.min_lr?"),
         ("smothing", "smothing: no setting is called so. Did you mean train.smoothing?"),
         ("components.reconstruction.zig-loss.gama_loc", "components.reconstruction.zig-loss.gama_loc: no such setting. Did you mean gamma_loc?"),
+        ("zig.gamma_loc", "zig.gamma_loc: a recipe has no settings of its own, its components have. `lfads config explain zig` names them."),
         ("zig-loss.zzz", "components.reconstruction.zig-loss.zzz: no such setting. Known here: gamma_loc, scale, window"),
         ("poisson.rate", "components.reconstruction.poisson.rate: no such setting. Known here: nothing"),
         ("components.ic_prior.sizd", "components.ic_prior: no prior named 'sizd'. Did you mean 'sized'?"),

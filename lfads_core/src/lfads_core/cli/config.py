@@ -36,8 +36,8 @@ def show(files: tuple[Path, ...], plugins: tuple[str, ...], overrides: tuple[str
 def explain(key: str | None) -> None:
     """Say what a setting means, what it may be, and its default.
 
-    KEY is a setting (optim.lr, or just lr), a group (model.controller), a plugin (zig) or one of its settings
-    (zig.gamma_loc). Without KEY everything is listed.
+    KEY is a setting (optim.lr, or just lr), a group (model.controller), a plugin (zig) or a setting of a
+    component (autoregressive.tau). Without KEY everything is listed.
     """
     from lfads_core.config.explain import explain as entries_of
     from lfads_core.plugins.registry import Registry

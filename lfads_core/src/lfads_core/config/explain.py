@@ -40,7 +40,7 @@ class Entry:
 def explain(key: str | None, registry: Specs) -> list[Entry]:
     """Explain one setting, everything in a group, the settings of a plugin by name, or all there is (None).
 
-    The last parts of a path are enough where they say which: ``lr``, ``controller.hidden``, ``zig.gamma_loc``.
+    The last parts of a path are enough where they say which: ``lr``, ``controller.hidden``, ``autoregressive.tau``.
 
     Raises:
         ConfigError: nothing is called so; near misses are listed.
@@ -136,8 +136,11 @@ def _below_slot(way: Sequence[str], registry: Specs) -> list[Entry]:
 
 def _of_plugin(way: Sequence[str], registry: Specs) -> Iterator[Entry]:
     """Everything called ``way[0]``: a component in each slot it fits, a recipe as what it sets."""
-    for kind, spec in registry.find(way[0]):
-        if kind == "recipe":
+    found = registry.find(way[0])
+    if len(way) > 1 and all(kind == "recipe" for kind, _ in found):
+        raise ConfigError(f"{'.'.join(way)}: a recipe has no settings of its own, its components have. `lfads config explain {way[0]}` names them.")
+    for kind, spec in found:
+        if kind == "recipe" and len(way) == 1:
             yield Entry(key=f"--plugin {spec.name}", type="a recipe", default="", meaning=spec.summary, tuning="", is_group=True)
             yield from _of_recipe(spec.settings, spec.name)
         for place in slots(cast("Kind", kind)):
