@@ -16,16 +16,19 @@ OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
         "recipe": ("spikes",),
         "synthetic": ("lorenz",),
         "metric": ("bits-per-spike", "r2-truth", "velocity"),
+        "report": ("factors", "inputs", "training-curves", "trials", "truth"),
     },
     "lfads-plugins-calcium": {
         "reconstruction": ("zero-inflated-gamma",),
         "augmentation": ("sbtt",),
-        "recipe": ("zig",),
+        "recipe": ("radical", "zig"),
+        "synthetic": ("calcium",),
     },
     "lfads-plugins-emg": {
         "reconstruction": ("gamma",),
         "augmentation": ("temporal-shift",),
         "recipe": ("emg",),
+        "synthetic": ("emg",),
     },
 }
 """Distribution -> kind -> names. A test holds it to what the packages register."""

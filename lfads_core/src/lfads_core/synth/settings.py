@@ -16,7 +16,12 @@ _ORIGIN = Origin("--set")
 
 
 def synthetic_settings(spec: SyntheticSpec, overrides: Sequence[str], registry: Specs) -> Any:
-    """Build the generator's settings; what is not given takes its default, and the last of equal keys wins.
+    """Build the generator's settings; see :func:`settings_from`."""
+    return settings_from(spec.config, overrides, registry)
+
+
+def settings_from(config: type, overrides: Sequence[str], registry: Specs) -> Any:
+    """Build an instance of a class of settings; what is not given takes its default, and the last of equal keys wins.
 
     Raises:
         ConfigError: one line for each fault.
@@ -34,4 +39,4 @@ def synthetic_settings(spec: SyntheticSpec, overrides: Sequence[str], registry: 
         except ConfigError as err:
             faults.append(Fault((), str(err)))
         origins[(key,)] = _ORIGIN
-    return structure_as(spec.config, data, registry, origins=origins, earlier=faults)
+    return structure_as(config, data, registry, origins=origins, earlier=faults)
