@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from lfads_core.track.fitlog import read_fitlog
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +64,13 @@ def test_the_prior_shows_its_setting(lfads):
     text = lfads("plugins", "show", "laplace").stdout
     assert "from lfads-laplace 0.1 (entry point 'laplace')" in text
     assert "mean distance from zero" in text
+
+
+def test_the_prior_trains(lfads, write_tiny, tiny_settings, tmp_path):
+    sets = [part for setting in (*tiny_settings, "components.input_prior=laplace", "components.input_prior.scale=0.3") for part in ("--set", setting)]
+    done = lfads("run", str(write_tiny()), *sets, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    log = read_fitlog(tmp_path / "runs/tiny/fitlog.csv")
+    assert len(log["epoch"]) == 5
+    assert all(math.isfinite(value) and value > 0 for value in log["train/input_kl"])
+    assert "name: laplace" in (tmp_path / "runs/tiny/config.yaml").read_text()

@@ -48,7 +48,7 @@ def kill_and_resume(lfads, data, settings, *, kills, seed, folder):
 
 @pytest.mark.parametrize(("kills", "epochs"), [(2, 60), pytest.param(12, 300, marks=pytest.mark.slow)])
 def test_a_training_killed_at_random_moments_ends_as_an_unbroken_one(kills, epochs, lfads, write_tiny, tiny_settings, end_state, tmp_path):
-    data, settings = write_tiny(), options(tiny_settings, f"train.epochs={epochs}")
+    data, settings = write_tiny(), options(tiny_settings, f"train.epochs={epochs}", "train.early_stopping=null")
     unbroken = lfads("run", data, "--name", "unbroken", *settings)
     met = kill_and_resume(lfads, data, settings, kills=kills, seed=kills, folder=tmp_path)
     assert met >= (kills if kills == 2 else 8)
@@ -78,7 +78,7 @@ def test_dying_anywhere_in_the_writing_of_a_checkpoint_changes_nothing(which, mo
 
     def dying(path, content):
         nonlocal seen
-        wanted = path.name == f"{which}.json" if moment == "after" or moment == "manifest" else path.name.startswith(f"{which}-")
+        wanted = path.name == f"{which}.json" if moment in {"after", "manifest"} else path.name.startswith(f"{which}-")
         seen += wanted
         if wanted and seen == 3:
             if moment == "tensors":

@@ -69,7 +69,7 @@ def require_finite(losses: Losses, epoch: int) -> None:
     sessions = {f"recon/{name}": value for name, value in losses.per_session.items() if len(losses.per_session) > 1}
     for name, value in {**sessions, **losses.terms()}.items():
         if not torch.isfinite(value):
-            raise NumericsError(f"epoch {epoch}: the loss term '{name}' must be finite, got {float(value)}.")
+            raise NumericsError(f"epoch {epoch}: the loss term '{name}' must be finite, got {value.item()}.")
 
 
 def _worst_gradient(model: LFADS) -> str:
