@@ -11,15 +11,20 @@ import torch
 
 from lfads_core.components import SessionInfo
 from lfads_core.errors import DataError
+from lfads_core.model.build import slopes_at
+from lfads_plugins_emg.gamma import Gamma
 from lfads_plugins_std import plugin
+from lfads_plugins_std.gaussian import MSE, Gaussian
 from lfads_plugins_std.linear import (
     LinearReadin,
     LinearReadout,
+    PCRReadout,
     build_linear_readin,
     build_linear_readout,
     build_pcr_readin,
     build_pcr_readout,
 )
+from lfads_plugins_std.poisson import Poisson
 from lfads_plugins_std.settings import LinearReadinConfig, LinearReadoutConfig, PCRReadinConfig, PCRReadoutConfig
 
 N, D = 7, 3
@@ -145,4 +150,49 @@ def test_every_part_is_built_by_its_name(session):
     readins = {spec.name: type(spec.build(spec.config(), session)) for spec in plugin.lfads_readins()}
     readouts = {spec.name: type(spec.build(spec.config(), session)) for spec in plugin.lfads_readouts()}
     assert readins == {"linear": LinearReadin, "pcr": LinearReadin}
-    assert readouts == {"linear": LinearReadout, "pcr": LinearReadout}
+    assert readouts == {"linear": LinearReadout, "pcr": PCRReadout}
+
+
+def test_a_fixed_linear_readin_is_not_trained(session):
+    part = build_linear_readin(LinearReadinConfig(trainable=False), session)
+    assert not any(p.requires_grad for p in part.parameters())
+    assert torch.equal(part.weight, build_linear_readin(LinearReadinConfig(), session).weight)
+
+
+RECONSTRUCTIONS = [
+    pytest.param(Poisson(), id="poisson"),
+    pytest.param(MSE(), id="mse"),
+    pytest.param(Gaussian(), id="gaussian"),
+    pytest.param(Gamma(), id="gamma"),
+]
+
+
+@pytest.mark.parametrize("part", RECONSTRUCTIONS)
+def test_a_pcr_readout_starts_where_expected_values_follow_the_factors_as_the_inverse_says(session, rng, part):
+    info = replace(session, n_params=part.n_params)
+    means = torch.as_tensor(rng.uniform(0.5, 2.0, N))
+    params = part.params_from_mean(means)
+    readout = build_pcr_readout(PCRReadoutConfig(), info).double()
+    readout.start_near(params, slopes_at(part, params))
+    factors = torch.zeros(1, 1, D, dtype=torch.float64, requires_grad=True)
+
+    def expected(f):
+        return part.mean(readout(f).unflatten(-1, (part.n_params, N)).movedim(-2, -1))[0, 0]
+
+    torch.testing.assert_close(expected(factors), means)
+    jacobian = torch.autograd.functional.jacobian(expected, factors)[:, 0, 0]
+    torch.testing.assert_close(jacobian, torch.as_tensor(np.linalg.pinv(session.arrays["readin_weight"]).T))
+
+
+def test_a_pcr_readout_keeps_the_files_numbers_if_the_settings_ask(session):
+    readout = build_pcr_readout(PCRReadoutConfig(linearise=False), session)
+    before = {name: p.detach().clone() for name, p in readout.named_parameters()}
+    readout.start_near(torch.ones(N, 2, dtype=torch.float64), torch.ones(N, 2, dtype=torch.float64))
+    assert all(torch.equal(p, before[name]) for name, p in readout.named_parameters())
+
+
+def test_the_slopes_are_the_least_change_of_the_parameters_that_raises_the_mean_by_one():
+    params = torch.tensor([[0.3, -0.4], [1.0, 2.0]], dtype=torch.float64)
+    mean = torch.exp(params[:, 0] - params[:, 1])
+    torch.testing.assert_close(slopes_at(Gamma(), params), torch.stack([0.5 / mean, -0.5 / mean], dim=-1))
+    assert torch.equal(slopes_at(Gaussian(), params), torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64))

@@ -47,15 +47,44 @@ class LinearReadout(AbstractReadout):
             self.bias.copy_(params.T.reshape(-1))
 
 
+class PCRReadout(AbstractReadout):
+    """``f W' + b`` per session, with W and b from an inverse that gives expected values, ``m + U f``.
+
+    Block p of W starts as diag(slopes_p) U and that of b at the parameters of the data's mean: to first order the factors
+    then move the expected values, and all parameters that they depend on, as the inverse says. Without slopes the first block
+    holds U and m themselves and the others 0.
+    """
+
+    def __init__(self, undo: Float[Tensor, "N F"], means: Float[Tensor, " N"], n_params: int, *, trainable: bool, linearise: bool) -> None:
+        super().__init__()
+        rest = (n_params - 1) * len(means)
+        self.weight = nn.Parameter(torch.cat([undo, undo.new_zeros(rest, undo.shape[1])]), requires_grad=trainable)
+        self.bias = nn.Parameter(torch.cat([means, means.new_zeros(rest)]), requires_grad=trainable)
+        self.channels, self.linearise = len(means), linearise
+
+    def forward(self, factors: Float[Tensor, "*B T F"]) -> Float[Tensor, "*B T PN"]:
+        """Read out."""
+        return nn.functional.linear(factors, self.weight, self.bias)
+
+    @torch.no_grad()
+    def start_near(self, params: Float[Tensor, "N P"], slopes: Float[Tensor, "N P"]) -> None:
+        """Set weight and bias, if the settings ask for it."""
+        if self.linearise:
+            undo = self.weight[: self.channels].clone()
+            self.weight.copy_((slopes.T[..., None].to(undo) * undo).flatten(0, 1))
+            self.bias.copy_(params.T.reshape(-1))
+
+
 def _random(rows: int, columns: int, *name: str, seed: int) -> Tensor:
     """Zero-mean normal matrix of std 1/sqrt(columns), the same for the same session and seed whatever else is built."""
     return torch.empty(rows, columns).normal_(std=columns**-0.5, generator=stream(seed, *name))
 
 
 def build_linear_readin(settings: LinearReadinConfig, session: SessionInfo) -> LinearReadin:
-    """A free read-in with random weights."""
+    """A read-in with random weights."""
     size = settings.size or session.factors
-    return LinearReadin(_random(size, session.encod_channels, "readin", session.name, seed=session.seed), torch.zeros(size))
+    weight = _random(size, session.encod_channels, "readin", session.name, seed=session.seed)
+    return LinearReadin(weight, torch.zeros(size), trainable=settings.trainable)
 
 
 def build_linear_readout(settings: LinearReadoutConfig, session: SessionInfo) -> LinearReadout:
@@ -75,8 +104,8 @@ def build_pcr_readin(settings: PCRReadinConfig, session: SessionInfo) -> LinearR
     return LinearReadin(torch.tensor(projection.T), torch.tensor(-means @ projection), trainable=settings.trainable)
 
 
-def build_pcr_readout(settings: PCRReadoutConfig, session: SessionInfo) -> LinearReadout:
-    """Undo the session's projection: the first parameter of every channel starts at ``m + pinv(R)' f``, the others at 0.
+def build_pcr_readout(settings: PCRReadoutConfig, session: SessionInfo) -> PCRReadout:
+    """Undo the session's projection: expected values start at ``m + pinv(R)' f``.
 
     Raises:
         DataError: the file lacks the arrays, they do not fit, or the factors are not as many as the projection's columns.
@@ -93,9 +122,7 @@ def build_pcr_readout(settings: PCRReadoutConfig, session: SessionInfo) -> Linea
             f"({projection.shape[0]}), got {session.recon_channels}. Use the read-out 'linear'."
         )
     undo = np.linalg.pinv(projection).T if settings.inverse == "pinv" else projection
-    rest = (session.n_params - 1) * session.recon_channels
-    weight = np.concatenate([undo, np.zeros((rest, session.factors))])
-    return LinearReadout(torch.tensor(weight), torch.tensor(np.concatenate([means, np.zeros(rest)])), trainable=settings.trainable)
+    return PCRReadout(torch.tensor(undo), torch.tensor(means), session.n_params, trainable=settings.trainable, linearise=settings.linearise)
 
 
 def alignment(session: SessionInfo) -> tuple[np.ndarray, np.ndarray]:

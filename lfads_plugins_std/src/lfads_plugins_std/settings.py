@@ -75,9 +75,10 @@ class SampleValidationConfig:
 
 @frozen(kw_only=True)
 class LinearReadinConfig:
-    """A trainable affine map per session."""
+    """An affine map per session that starts at random."""
 
     size: int | None = setting(None, "width D after the read-in (null: as many as there are factors)", rule=at_least(1), tune="sometimes")
+    trainable: bool = setting(True, "whether training changes the read-in; a fixed one is a random projection")
 
 
 @frozen(kw_only=True)
@@ -100,3 +101,6 @@ class PCRReadoutConfig:
 
     inverse: str = setting("pinv", "pseudo-inverse, or transpose for orthonormal read-ins", rule=one_of("pinv", "transpose"))
     trainable: bool = setting(True, "whether training changes the read-out")
+    linearise: bool = setting(
+        True, "start with parameters, such as log-rates, whose expected values are those of the inverse; false takes its values for parameters"
+    )

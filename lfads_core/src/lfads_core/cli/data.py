@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lfads_core.cli.align import command as align
 from lfads_core.cli.errors import USER_ERROR
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _SUPPORTS = ("counts", "real", "nonnegative", "positive")
 @click.group()
 def command() -> None:
     """Look into recordings: what is there, and what is wrong with it."""
+
+
+command.add_command(align)
 
 
 @command.command("check")

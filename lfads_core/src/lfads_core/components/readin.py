@@ -45,3 +45,10 @@ class AbstractReadout(nn.Module, abc.ABC):
 
     def start_at(self, params: Float[Tensor, "N P"]) -> None:
         """Move the read-out so that zero factors give these parameters; read-outs without a bias ignore it."""
+
+    def start_near(self, params: Float[Tensor, "N P"], slopes: Float[Tensor, "N P"]) -> None:
+        """Start at these parameters; ``slopes`` say by how much each must change for the expected value to rise by one.
+
+        Read-outs that know expected values rather than parameters need both; the others start at the parameters.
+        """
+        self.start_at(params)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.components import SessionInfo
+from lfads_core.components import AbstractReconstruction, SessionInfo
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
@@ -79,7 +81,19 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
         if start is None:
             start = part.params_from_mean(channel_means(session))
         if start is not None:
-            network.readouts[session.name].start_at(start)
+            network.readouts[session.name].start_near(start, slopes_at(part, start))
+
+
+def slopes_at(reconstruction: AbstractReconstruction, params: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
+    """Least change of the parameters for which, to first order, the expected value rises by one: ``J / |J|²``, J = d mean / d params.
+
+    A channel whose expected value does not depend on its parameters gives 0.
+    """
+    with torch.enable_grad():
+        at = params.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(reconstruction.mean(at[None, None]).sum(), at)
+    size = gradient.square().sum(dim=-1, keepdim=True)
+    return torch.where(size > 0, gradient / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
 
 
 def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationStack, AugmentationStack]:
