@@ -55,7 +55,7 @@ def make_session(kind, trials=8):
     return Session(name="a", path=None, splits=splits)
 
 
-RECIPES = {"spikes": "counts", "zig": "events with gaps", "emg": "positive"}
+RECIPES = {"spikes": "counts", "zig": "events with gaps", "radical": "events with gaps", "emg": "positive"}
 
 
 @pytest.mark.parametrize(("recipe", "kind"), RECIPES.items(), ids=RECIPES)
@@ -116,6 +116,7 @@ def test_recipes_say_what_they_choose(registry):
     assert chosen == {
         "spikes": ("poisson", ["coordinated-dropout"], [], None),
         "zig": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
+        "radical": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
         "emg": ("gamma", ["temporal-shift", "coordinated-dropout"], [], None),
     }
 

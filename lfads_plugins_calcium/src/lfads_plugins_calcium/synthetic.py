@@ -1,0 +1,92 @@
+"""Calcium imaging of cells whose rates are known, row by row, as deconvolved events.
+
+    rates (Lorenz) -> spikes -> indicator -> frames, each cell at its row's time -> noise -> deconvolution -> events
+
+A frame is scanned line by line, so cells are seen at different times within it; these times are what lets rates be told at a finer
+grain than frames (Zhu et al. 2022, RADICaL). The same settings and seed give the same events on either grid.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from lfads_plugins_calcium.deconvolve import deconvolve
+from lfads_plugins_calcium.indicator import calcium, fluorescence
+from lfads_plugins_calcium.synthetic_settings import CalciumConfig
+from lfads_plugins_std.lorenz import expected_counts, split_trials, trajectories
+from lfads_plugins_std.lorenz_settings import LorenzConfig
+
+
+def generate_calcium(settings: CalciumConfig, rng: np.random.Generator) -> dict[str, np.ndarray | float | str]:
+    """Make one session in the data layout.
+
+    Per split: ``encod_data`` and ``recon_data`` (equal; events, NaN where the fine grid has no frame), ``truth`` (expected spikes per
+    frame time, in each bin), ``latents`` (standardised states of the Lorenz system), ``cond``, ``inds`` (trial in recorded order). Of the
+    whole session: ``scan_bin`` (N), the bin within a frame in which each cell is scanned.
+    """
+    bin_ms = settings.frame_ms / settings.fine_bins
+    warm_up = math.ceil(settings.warm_up_ms / settings.frame_ms) * settings.fine_bins
+    system = _system(settings, bin_ms, warm_up)
+    latents = trajectories(system, rng)
+    rates = expected_counts(latents, system, rng)
+    condition = rng.permutation(np.repeat(np.arange(settings.conditions), settings.trials_per_condition))
+    scan = rng.permutation(np.arange(settings.channels) * settings.fine_bins // settings.channels)
+    events = _image(rng.poisson(rates[condition]), scan, settings, rng)[:, warm_up // settings.fine_bins :]
+    truth, latents = rates[:, warm_up:] * settings.fine_bins, latents[:, warm_up:]
+    if settings.grid == "fine":
+        events = on_fine_grid(events, scan, settings.fine_bins)
+    else:
+        truth, latents = _by_frame(truth, settings.fine_bins), _by_frame(latents, settings.fine_bins)
+    arrays: dict[str, np.ndarray | float | str] = {
+        "bin_ms": bin_ms if settings.grid == "fine" else settings.frame_ms,
+        "truth_units": "expected spikes per frame time",
+        "scan_bin": scan,
+    }
+    for name, rows in zip(("train", "valid"), split_trials(condition, system), strict=True):
+        arrays[f"{name}_encod_data"] = arrays[f"{name}_recon_data"] = events[rows].astype(np.float32)
+        arrays[f"{name}_truth"] = truth[condition[rows]].astype(np.float32)
+        arrays[f"{name}_latents"] = latents[condition[rows]].astype(np.float32)
+        arrays[f"{name}_cond"] = condition[rows]
+        arrays[f"{name}_inds"] = rows
+    return arrays
+
+
+def on_fine_grid(events: Float[np.ndarray, "B K N"], scan: Int[np.ndarray, " N"], fine_bins: int) -> Float[np.ndarray, "B T N"]:
+    """Events by frame in the bin where each cell was scanned, ``frame * fine_bins + scan``; NaN in all others."""
+    trials, frames, channels = events.shape
+    fine = np.full((trials, frames, fine_bins, channels), np.nan)
+    fine[:, :, scan, np.arange(channels)] = events
+    return fine.reshape(trials, frames * fine_bins, channels)
+
+
+def _image(spikes: Int[np.ndarray, "B T N"], scan: Int[np.ndarray, " N"], settings: CalciumConfig, rng: np.random.Generator) -> np.ndarray:
+    """Spikes on the fine grid to events by frame (trials, frames, channels)."""
+    inside = calcium(spikes, settings.frame_ms / settings.fine_bins, rise_ms=settings.rise_ms, decay_ms=settings.decay_ms)
+    trials, bins, channels = spikes.shape
+    frames = inside.reshape(trials, bins // settings.fine_bins, settings.fine_bins, channels)[:, :, scan, np.arange(channels)]
+    seen = fluorescence(frames, half_saturation=settings.half_saturation, cooperativity=settings.cooperativity)
+    seen += settings.noise * rng.normal(size=seen.shape)
+    decay = math.exp(-settings.frame_ms / settings.decay_ms)
+    return deconvolve(seen.swapaxes(1, 2), decay, smallest=settings.smallest_event).events.swapaxes(1, 2)
+
+
+def _by_frame(values: Float[np.ndarray, "K T N"], fine_bins: int) -> Float[np.ndarray, "K F N"]:
+    mean: np.ndarray = values.reshape(len(values), -1, fine_bins, values.shape[-1]).mean(axis=2)
+    return mean
+
+
+def _system(settings: CalciumConfig, bin_ms: float, warm_up: int) -> LorenzConfig:
+    return LorenzConfig(
+        conditions=settings.conditions,
+        trials_per_condition=settings.trials_per_condition,
+        bins=warm_up + settings.frames * settings.fine_bins,
+        bin_ms=bin_ms,
+        channels=settings.channels,
+        mean_rate=settings.mean_rate,
+        modulation=settings.modulation,
+        speed=settings.speed,
+        train_share=settings.train_share,
+    )

@@ -1,0 +1,125 @@
+"""Synthetic imaging: the indicator against its formula, the grids against each other, the file through a whole run."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import attrs
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import signal
+
+from lfads_core.cli.main import cli
+from lfads_plugins_calcium.indicator import calcium, fluorescence
+from lfads_plugins_calcium.synthetic import generate_calcium, on_fine_grid
+from lfads_plugins_calcium.synthetic_settings import CalciumConfig
+
+SMALL = CalciumConfig(conditions=3, trials_per_condition=10, frames=12, channels=9, warm_up_ms=300.0)
+
+
+def make(seed=0, **changes):
+    return generate_calcium(attrs.evolve(SMALL, **changes), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("rise_ms", [0.0, 20.0])
+def test_calcium_is_spikes_convolved_with_the_kernel(rise_ms):
+    spikes = np.random.default_rng(0).poisson(0.1, (2, 200, 3))
+    t = (np.arange(200) + 0.5) * 10
+    kernel = np.exp(-t / 300) * (1 - np.exp(-t / rise_ms) if rise_ms else 1.0)
+    fine = np.linspace(0, 1000, 100_001)
+    peak = (np.exp(-fine / 300) * (1 - np.exp(-fine / rise_ms) if rise_ms else 1.0)).max()
+    expected = signal.fftconvolve(spikes, (kernel / peak)[None, :, None], axes=1)[:, :200]
+    np.testing.assert_allclose(calcium(spikes, 10.0, rise_ms=rise_ms, decay_ms=300.0), expected, atol=1e-8)
+
+
+def test_the_response_to_one_spike_is_1_and_many_saturate():
+    level = np.array([[[0.0, 1.0, 20.0, 1e9, -1e-17]]])
+    response = fluorescence(level, half_saturation=20.0, cooperativity=1.5)[0, 0]
+    top = 1 + 20.0**1.5
+    np.testing.assert_allclose(response, [0, 1, top / 2, top, 0], rtol=1e-6)
+    np.testing.assert_allclose(fluorescence(level[..., :3], half_saturation=None, cooperativity=2.0)[0, 0], [0, 1, 400])
+
+
+def test_both_grids_hold_the_same_events():
+    fine, frames = make(grid="fine"), make(grid="frames")
+    assert fine["bin_ms"] == pytest.approx(11.0)
+    assert frames["bin_ms"] == 33.0
+    scan = fine["scan_bin"]
+    assert sorted(scan.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for key in ("train_recon_data", "valid_recon_data"):
+        assert fine[key].shape[1:] == (36, 9)
+        for cell, offset in enumerate(scan):
+            np.testing.assert_array_equal(fine[key][:, offset::3, cell], frames[key][:, :, cell])
+        assert np.isnan(fine[key]).mean() == pytest.approx(2 / 3)
+    np.testing.assert_allclose(fine["train_truth"].reshape(24, 12, 3, 9).mean(2), frames["train_truth"], rtol=1e-5)
+
+
+def test_a_frame_on_the_fine_grid_stands_where_its_cell_was_scanned():
+    fine = on_fine_grid(np.arange(4.0).reshape(1, 2, 2), np.array([2, 0]), 3)
+    expected = np.full((1, 6, 2), np.nan)
+    expected[0, [2, 5], 0] = [0, 2]
+    expected[0, [0, 3], 1] = [1, 3]
+    np.testing.assert_array_equal(fine, expected)
+
+
+def test_without_noise_events_count_the_spikes():
+    """A linear indicator that rises at once, slow against the frame: events are spikes, but for their decay within the frame."""
+    data = make(
+        noise=0.0, rise_ms=0.0, decay_ms=1e5, half_saturation=None, cooperativity=1.0, smallest_event=0.0, grid="frames", trials_per_condition=200
+    )
+    events = data["train_recon_data"]
+    np.testing.assert_allclose(events, events.round(), atol=0.01)
+    truth = data["train_truth"]
+    assert events.sum() == pytest.approx(truth.sum(), abs=6 * math.sqrt(truth.sum()))
+
+
+def test_events_follow_the_true_rates():
+    data = make(channels=60, trials_per_condition=40, grid="frames")
+    events, truth = data["train_recon_data"].mean(2), data["train_truth"].mean(2)
+    assert np.corrcoef(events[:, 1:].ravel(), truth[:, :-1].ravel())[0, 1] > 0.3
+    assert 0.5 < events.mean() / truth.mean() < 2
+
+
+def test_the_same_seed_gives_the_same_data_and_another_does_not():
+    one, two, other = make(1), make(1), make(2)
+    assert all(np.array_equal(one[key], two[key], equal_nan=True) for key in one if key.startswith("train"))
+    assert not np.array_equal(one["train_recon_data"], other["train_recon_data"], equal_nan=True)
+
+
+def test_settings_that_leave_no_validation_are_named():
+    assert attrs.evolve(SMALL, train_share=0.99).rules() == [
+        "train_share: must leave trials of each condition for both splits, got 10 of 10 for training"
+    ]
+    assert SMALL.rules() == []
+
+
+def call(*arguments):
+    result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_recording_with_gaps_goes_through_a_whole_run(tmp_path):
+    """Checks, training, validation, inference, metrics and figures, with two thirds of all values missing."""
+    data = tmp_path / "fine.h5"
+    small = ("conditions=3", "trials_per_condition=10", "frames=8", "channels=9", "warm_up_ms=200")
+    call("synth", "calcium", "-o", data, *(part for text in small for part in ("--set", text)))
+    tiny = (
+        "train.epochs=2", "train.metrics_every=1", "data.batch_size=8", "model.encoder.hidden=5", "model.controller.encoder_hidden=4",
+        "model.controller.hidden=5", "model.generator.hidden=6", "model.generator.factors=4", "infer.samples=2", "track.mlflow=false",
+    )  # fmt: skip
+    run = tmp_path / "runs" / "a"
+    call("run", data, "--plugin", "radical", "--hold-out", 0.3, "--runs", run.parent, "--name", "a", *(p for t in tiny for p in ("--set", t)))
+    with (run / "fitlog.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    numbers = {key: float(value) for key, value in rows[-1].items() if value}
+    assert all(map(math.isfinite, numbers.values()))
+    assert "valid/r2_truth" in numbers
+    with h5py.File(run / "lfads_output_fine.h5") as file:
+        assert np.isfinite(file["valid_output_params"][()]).all()
+        assert np.isfinite(file["valid_factors"][()]).all()
+        assert np.isnan(file["valid_recon_data"][()]).mean() == pytest.approx(2 / 3, abs=0.01)
+    assert {path.name for path in (run / "plots").iterdir()}
