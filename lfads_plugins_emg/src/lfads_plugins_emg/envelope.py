@@ -3,7 +3,7 @@
     high-pass -> notch -> rectify -> mean in bins -> clip at a percentile -> divide by a percentile -> floor
 
 Filters run forwards and backwards, so nothing is delayed. Percentiles are those of the training trials, per channel. The way of
-Wimalasena et al. 2022 (J Neural Eng 19 066008).
+Wimalasena et al. 2022 (J Neural Eng 19 036013).
 """
 
 from __future__ import annotations
