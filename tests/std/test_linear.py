@@ -97,6 +97,13 @@ def test_a_pcr_readout_needs_as_many_factors_as_columns(session):
         build_pcr_readout(PCRReadoutConfig(), replace(session, factors=8))
 
 
+def test_a_pcr_readin_takes_the_held_in_channels_which_come_first(session, rng):
+    held = replace(session, recon_channels=N + 2, arrays={**session.arrays, "readout_bias": np.append(session.arrays["readout_bias"], [8.0, 9.0])})
+    part, whole = (build_pcr_readin(PCRReadinConfig(), s) for s in (held, session))
+    assert torch.equal(part.weight, whole.weight)
+    assert torch.equal(part.bias, whole.bias)
+
+
 def test_a_pcr_readout_needs_the_channels_of_the_readin(session):
     text = "monday: the read-out 'pcr' needs as many reconstructed channels as 'readin_weight' has rows (7), got 9. Use the read-out 'linear'."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):

@@ -126,15 +126,18 @@ def build_pcr_readout(settings: PCRReadoutConfig, session: SessionInfo) -> PCRRe
 
 
 def alignment(session: SessionInfo) -> tuple[np.ndarray, np.ndarray]:
-    """The file's ``readin_weight`` (Ne, D) and ``readout_bias`` (Ne), in float64.
+    """The file's ``readin_weight`` (Ne, D) and the first Ne of its ``readout_bias`` (Ne, or N with held-out channels last), in float64.
 
     Raises:
         DataError: an array is missing or has the wrong shape.
     """
     rows = session.encod_channels
-    for key, rank, shape in (("readin_weight", 2, f"({rows}, D)"), ("readout_bias", 1, f"({rows},)")):
+    for key, rank, shape, lengths in (
+        ("readin_weight", 2, f"({rows}, D)", {rows}),
+        ("readout_bias", 1, f"({rows},)", {rows, session.recon_channels}),
+    ):
         got = session.arrays.get(key)
-        if got is None or got.ndim != rank or len(got) != rows:
+        if got is None or got.ndim != rank or len(got) not in lengths:
             found = "nothing" if got is None else str(got.shape)
             raise DataError(f"{session.name}: the read-in and read-out 'pcr' need '{key}' of shape {shape} in the file, got {found}.")
-    return np.asarray(session.arrays["readin_weight"], np.float64), np.asarray(session.arrays["readout_bias"], np.float64)
+    return np.asarray(session.arrays["readin_weight"], np.float64), np.asarray(session.arrays["readout_bias"][:rows], np.float64)
