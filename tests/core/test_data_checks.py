@@ -62,7 +62,7 @@ def test_infinite_values_are_never_allowed(recording, observes_missing):
     assert found(recording, observes_missing=observes_missing) == [("error", text)]
 
 
-ALTERNATIVES = "Choose a reconstruction for such values: 'gaussian' (any), 'zig' (>= 0), 'gamma' (> 0)"
+ALTERNATIVES = "Choose a reconstruction for such values: 'gaussian' (any), 'zero-inflated-gamma' (>= 0), 'gamma' (> 0)"
 
 
 @pytest.mark.parametrize(

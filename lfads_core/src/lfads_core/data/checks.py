@@ -151,7 +151,7 @@ def _external(array: ArraySummary, recon: ArraySummary) -> Iterator[Problem]:
         yield _info(f"'{array.key}' covers {array.shape[1]} of {recon.shape[1]} bins; the rest is taken as 0.")
 
 
-_ALTERNATIVES = "Choose a reconstruction for such values: 'gaussian' (any), 'zig' (>= 0), 'gamma' (> 0)"
+_ALTERNATIVES = "Choose a reconstruction for such values: 'gaussian' (any), 'zero-inflated-gamma' (>= 0), 'gamma' (> 0)"
 
 _SUPPORTS: dict[str, tuple[str, Callable[[ArraySummary], tuple[int, str]], str]] = {
     # support: what must hold, how many values break it and how, what to do
