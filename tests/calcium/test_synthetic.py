@@ -14,7 +14,7 @@ from scipy import signal
 
 from lfads_core.cli.main import cli
 from lfads_plugins_calcium.indicator import calcium, fluorescence
-from lfads_plugins_calcium.synthetic import generate_calcium, on_fine_grid
+from lfads_plugins_calcium.synthetic import generate_calcium
 from lfads_plugins_calcium.synthetic_settings import CalciumConfig
 
 SMALL = CalciumConfig(conditions=3, trials_per_condition=10, frames=12, channels=9, warm_up_ms=300.0)
@@ -55,14 +55,6 @@ def test_both_grids_hold_the_same_events():
             np.testing.assert_array_equal(fine[key][:, offset::3, cell], frames[key][:, :, cell])
         assert np.isnan(fine[key]).mean() == pytest.approx(2 / 3)
     np.testing.assert_allclose(fine["train_truth"].reshape(24, 12, 3, 9).mean(2), frames["train_truth"], rtol=1e-5)
-
-
-def test_a_frame_on_the_fine_grid_stands_where_its_cell_was_scanned():
-    fine = on_fine_grid(np.arange(4.0).reshape(1, 2, 2), np.array([2, 0]), 3)
-    expected = np.full((1, 6, 2), np.nan)
-    expected[0, [2, 5], 0] = [0, 2]
-    expected[0, [0, 3], 1] = [1, 3]
-    np.testing.assert_array_equal(fine, expected)
 
 
 def test_without_noise_events_count_the_spikes():

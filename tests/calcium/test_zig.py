@@ -233,3 +233,35 @@ def test_the_pull_to_the_start_is_the_same_in_any_unit(rng):
         prices.append(part.penalty().item())
     assert prices == [pytest.approx(0.5 * 0.1 * 4 * 0.25, rel=1e-5)] * 2
     assert "start" not in part.state_dict()
+
+
+@pytest.mark.parametrize("unit", [1e-5, 1.0, 1e5])
+def test_in_any_unit_of_the_data_all_is_finite_in_float32_at_the_ends_of_the_parameters(rng, unit):
+    data = (events(rng, [0.3, 0.02], [0.5, 5.0], [0.8, 1.0]) * unit).float()
+    part = ZeroInflatedGamma(ZIGConfig(), 2)
+    part.start_from(data)
+    for value in (-1e4, -30.0, 0.0, 30.0, 1e4):
+        params = torch.full((200, 100, 2, 3), value, requires_grad=True)
+        loss = part.nll(params, data)
+        (loss.sum() + part.penalty()).backward()
+        assert loss.isfinite().all()
+        assert part.mean(params).isfinite().all()
+        assert params.grad.isfinite().all()
+        assert part.scale.grad.isfinite().all()
+
+
+def test_every_session_starts_at_its_own_cells(rng):
+    """Scales belong to a session: two sessions of one model, in different units, do not meet."""
+    from lfads_core.config.load import resolve
+    from lfads_core.data.session import Session, Split
+    from lfads_core.model.build import prepare_model
+    from lfads_core.plugins import load_registry
+
+    sessions = []
+    for name, unit, channels in (("a", 1.0, 3), ("b", 100.0, 2)):
+        x = (events(rng, [0.2] * channels, [2.0] * channels, [2.0] * channels, trials=20) * unit).float().numpy()
+        sessions.append(Session(name=name, path=None, splits={k: Split(encod=x, recon=x, external=x[:, :, :0]) for k in ("train", "valid")}))
+    model = prepare_model(resolve([], ["zig"], [], load_registry()), sessions, load_registry(), "cpu")
+    scales = {name: model.reconstructions[name].scale for name in ("a", "b")}
+    assert (scales["a"].shape, scales["b"].shape) == ((2, 3), (2, 2))
+    assert (scales["a"][1].mean() / scales["b"][1].mean()).item() == pytest.approx(100, rel=0.2)

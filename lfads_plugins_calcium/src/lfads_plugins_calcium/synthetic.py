@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lfads_plugins_calcium.deconvolve import deconvolve
+from lfads_plugins_calcium.grid import on_fine_grid
 from lfads_plugins_calcium.indicator import calcium, fluorescence
 from lfads_plugins_calcium.synthetic_settings import CalciumConfig
 from lfads_plugins_std.lorenz import expected_counts, split_trials, trajectories
@@ -52,14 +53,6 @@ def generate_calcium(settings: CalciumConfig, rng: np.random.Generator) -> dict[
         arrays[f"{name}_cond"] = condition[rows]
         arrays[f"{name}_inds"] = rows
     return arrays
-
-
-def on_fine_grid(events: Float[np.ndarray, "B K N"], scan: Int[np.ndarray, " N"], fine_bins: int) -> Float[np.ndarray, "B T N"]:
-    """Events by frame in the bin where each cell was scanned, ``frame * fine_bins + scan``; NaN in all others."""
-    trials, frames, channels = events.shape
-    fine = np.full((trials, frames, fine_bins, channels), np.nan)
-    fine[:, :, scan, np.arange(channels)] = events
-    return fine.reshape(trials, frames * fine_bins, channels)
 
 
 def _image(spikes: Int[np.ndarray, "B T N"], scan: Int[np.ndarray, " N"], settings: CalciumConfig, rng: np.random.Generator) -> np.ndarray:
