@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, Draw
+from lfads_core.errors import ConfigError
 from lfads_plugins_std.settings import AutoregressiveConfig
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -48,7 +49,13 @@ class AutoregressivePrior(AbstractPrior):
         self.log_variance = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=config.train_variance)
 
     def kl(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, " B"]:
-        """ln q(u) - ln p(u) at a fresh sample u; summed over inputs and, as published, over bins."""
+        """ln q(u) - ln p(u) at a fresh sample u; summed over inputs and, as published, over bins.
+
+        Raises:
+            ConfigError: there are no bins, because it was chosen for the initial condition.
+        """
+        if mean.dim() < 3:
+            raise ConfigError("autoregressive: must be a prior of inputs over bins, got values without bins. Use it as components.input_prior.")
         path = self.sample(mean, std, draw)
         posterior = normal_log_density(path, mean, 2 * torch.log(std)).sum(dim=-1)
         per_bin = posterior - autoregressive_log_density(path, self.log_tau, self.log_variance)
