@@ -22,7 +22,7 @@ class SessionInfo:
     n_params: int = 1  # P
     seed: int = 0  # of the run: random weights come from ``stream(seed, ..., name)``
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Whole-session arrays of the file by key, such as ``readin_weight`` (Ne, D), ``readout_bias`` (N)."""
+    """The file's arrays of numbers with a row per channel, by key, such as ``readin_weight`` (Ne, D), ``readout_bias`` (N)."""
 
 
 class AbstractReadin(nn.Module, abc.ABC):

@@ -42,20 +42,23 @@ class ModelDescription:
 def describe(sessions: Sequence[Session]) -> ModelDescription:
     """Describe checked sessions, which agree on bins and external inputs."""
     first = sessions[0].splits["train"]
-    infos = [
-        SessionInfo(
-            name=s.name,
-            encod_channels=s.splits["train"].encod.shape[2],
-            recon_channels=s.splits["train"].recon.shape[2],
-            factors=0,
-            arrays={key: value for key, value in s.arrays.items() if value.dtype.kind in "biuf"},
-        )
-        for s in sessions
-    ]
     return ModelDescription(
-        sessions=infos,
+        sessions=[_info(session) for session in sessions],
         encoded_bins=first.encod.shape[1],
         bins=first.recon.shape[1],
         external=first.external.shape[2],
         bin_ms=sessions[0].bin_ms,
+    )
+
+
+def _info(session: Session) -> SessionInfo:
+    """A session's channels, and its arrays of numbers with a row per channel: what layers may be built from, and no more."""
+    encod, recon = (data.shape[2] for data in (session.splits["train"].encod, session.splits["train"].recon))
+    rows = {(encod,), (recon,)}
+    return SessionInfo(
+        name=session.name,
+        encod_channels=encod,
+        recon_channels=recon,
+        factors=0,
+        arrays={key: value for key, value in session.arrays.items() if value.dtype.kind in "biuf" and value.shape[:1] in rows},
     )

@@ -113,7 +113,7 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
     registry.notify("lfads_run_started", run=run)
     try:
         with stop_wish() as wish:  # for the loop only: inference and figures can be made again, so Ctrl-C stops them at once
-            display.start(config.train.epochs)
+            display.start(config.train.epochs, _seconds_left(trainer))
             outcome = trainer.fit(_reporter(trainer, registry, trackers, display), wish)
         display.stop()
         if wish.asked:  # also when the last epoch ended before the wish was read
@@ -130,6 +130,11 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
         display.stop()
         _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores)
     return Finished(run=run, outcome=outcome, scores=scores)
+
+
+def _seconds_left(trainer: Trainer) -> float | None:
+    minutes = trainer.config.train.minutes
+    return None if minutes is None else 60 * minutes - trainer.progress.seconds
 
 
 def _close(run: Run, trackers: Trackers, registry: Registry, status: str, **known: Any) -> None:
