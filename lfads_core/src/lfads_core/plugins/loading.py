@@ -13,6 +13,7 @@ from attrs import frozen
 
 from lfads_core.errors import PluginError
 from lfads_core.plugins import hookspecs
+from lfads_core.plugins.compatible import incompatibility
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.kinds import KINDS, NOTIFICATIONS, Kind, Spec
 
@@ -156,6 +157,8 @@ def _allowed(installed: Iterable[str]) -> frozenset[str] | None:
 
 
 def _load(entry_point: importlib.metadata.EntryPoint) -> object:
+    if entry_point.dist is not None and (refusal := incompatibility(entry_point.dist)):
+        raise PluginError(refusal)
     try:
         return entry_point.load()
     except (Exception, SystemExit) as err:
