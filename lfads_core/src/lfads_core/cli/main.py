@@ -17,7 +17,8 @@ COMMANDS = {
     "infer": "Infer rates with a trained model, for its own data or a new file.",
     "generate": "Sample new trials from a trained model's prior.",
     "ui": "Open the runs in MLflow's browser pages.",
-    "plugins": "List what is installed, and show what one name means.",
+    "cite": "Print BibTeX for LFADS and the components that are used.",
+    "plugins": "List what is installed, show what one name means, make and check plugins.",
 }
 """Command -> one line of help, in the order of work; the module of the same name holds it as ``command``."""
 

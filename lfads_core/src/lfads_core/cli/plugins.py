@@ -1,25 +1,31 @@
-"""``lfads plugins``: what is installed, from whom, what is broken, and how one uses a component."""
+"""``lfads plugins``: what is installed, from whom, what is broken, how one uses a component, and how one makes one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from lfads_core.cli.options import PATH
+from lfads_core.errors import PluginError
+from lfads_core.scaffold.make import KINDS as KINDS_WITH_TEMPLATE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from lfads_core.plugins.registry import Entry, Registry
+    from lfads_core.testing import Finding
 
 _WIDTH_OF_A_PIPE = 160
 
 
 @click.group()
 def command() -> None:
-    """List what is installed, and show what one name means.
+    """List what is installed, show what one name means, make and check plugins.
 
     The environment variable LFADS_PLUGINS limits what is loaded: entry-point names joined by commas, as in
     LFADS_PLUGINS=std,calcium; empty loads none. Use it to find out which plugin is to blame.
@@ -63,6 +69,82 @@ def show_plugin(name: str) -> None:
         if number:
             console.print()
         _show(console, entry)
+
+
+@command.command("check")
+@click.argument("name")
+@click.option("--file", "path", type=PATH, help="A recording for a reader to read; without one only half its laws can be tried.")
+def check_plugin(name: str, path: Path | None) -> None:
+    """Try every law that components called NAME, or those of the distribution NAME, must obey.
+
+    \b
+      lfads plugins check laplace
+      lfads plugins check lfads-plugins-std
+    """
+    from lfads_core.plugins.registry import Registry
+    from lfads_core.testing import Given, try_laws
+    from lfads_core.testing.imports import try_import
+
+    registry = Registry.from_installed()
+    entries = _of_name(name, registry)
+    broken = laws = 0
+    for provider in dict.fromkeys(entry.provider for entry in entries):
+        click.echo(f"plugin {provider}")
+        found = [try_import(provider)]
+        broken, laws = broken + _tell(found), laws + len(found)
+    for entry in entries:
+        click.echo(f"{entry.kind} {entry.spec.name}")
+        found = try_laws(entry.kind, entry.spec, Given(path=path, registry=registry))
+        broken, laws = broken + _tell(found), laws + len(found)
+    if broken:
+        raise PluginError(f"{name}: must obey all {laws} laws, but {broken} are broken or could not be tried. Mend what is marked 'fault'.")
+    click.echo(f"all {laws} laws hold")
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS_WITH_TEMPLATE), required=True, help="What the plugin offers.")
+@click.option("-o", "--output", type=PATH, default=Path(), show_default="this folder", help="Folder that the new repository goes to.")
+def new_plugin(name: str, kind: str, output: Path) -> None:
+    """Make a repository for a plugin that offers a component NAME; it installs, and passes its tests, as it is.
+
+    \b
+      lfads plugins new laplace --kind prior
+    """
+    from lfads_core.scaffold.make import make_plugin
+
+    root = make_plugin(name, kind, output)
+    click.echo(f"wrote {root}")
+    click.echo(f'next: pip install -e "{root}[test]" && lfads plugins check {root.name} && pytest {root}')
+
+
+def _of_name(name: str, registry: Registry) -> list[Entry]:
+    """Every component of this name, or of the distribution of this name.
+
+    Raises:
+        PluginError: there is none, or the distribution is broken.
+    """
+    from lfads_core.plugins.kinds import KINDS
+
+    wanted = name.lower().replace("_", "-")
+    for fault in registry.faults:
+        if fault.provider.distribution.lower().replace("_", "-") == wanted:
+            raise PluginError(str(fault))
+    found = [entry for entry in registry.entries if entry.spec.name == name]
+    found = found or [entry for entry in registry.entries if entry.provider.distribution.lower().replace("_", "-") == wanted]
+    if not found:
+        registry.find(name, tuple(KINDS))  # raises, saying what comes near
+    return found
+
+
+def _tell(findings: Sequence[Finding]) -> int:
+    """Print one line per law, and below it what speaks against it; return how many do not hold."""
+    for finding in findings:
+        verdict = "ok" if finding.ok else "fault" if finding.faults else "untried"
+        click.echo(f"  {verdict:<8}{finding.law}")
+        for fault in finding.faults:
+            click.echo(f"            {fault}")
+    return sum(not finding.ok for finding in findings)
 
 
 def _console() -> Console:
@@ -117,7 +199,9 @@ def _show(console: Console, entry: Entry) -> None:
     say(entry.spec.summary)
     say(f"from {entry.provider}")
     if cites := getattr(entry.spec, "cites", ()):
-        say(f"cites {', '.join(cites)}")
+        from lfads_core.plugins.citations import citation_key
+
+        say(f"cites {', '.join(map(citation_key, cites))}")
     rows = list(describe_settings(config)) if (config := getattr(entry.spec, "config", None)) else []
     if rows:
         table = _table("setting", "default", "must be", "unit", "meaning", "tuned")

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from lfads_core.plugins.citations import citation_key
 from lfads_core.plugins.kinds import Kind, Spec
 from lfads_core.plugins.registry import Entry, Registry
 
@@ -48,7 +49,7 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
         "name": spec.name,
         "summary": spec.summary,
         **attrs.asdict(entry.provider),
-        "cites": list(getattr(spec, "cites", ())),
+        "cites": [citation_key(cite) for cite in getattr(spec, "cites", ())],
         "settings": [attrs.asdict(row) for row in describe_settings(getattr(spec, "config", _Nothing))],
     }
 

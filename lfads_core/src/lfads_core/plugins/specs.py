@@ -15,6 +15,8 @@ import attrs
 from attrs import field, frozen
 from attrs import validators as v
 
+from lfads_core.plugins.citations import citation_key
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -56,8 +58,17 @@ def _settings() -> Any:
     return field(validator=_is_attrs_class)
 
 
+def _are_citations(_instance: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for cite in value:
+        try:
+            citation_key(cite)
+        except ValueError as err:
+            raise ValueError(f"'{attribute.name}': {err}") from err
+
+
 def _cites() -> Any:
-    return field(default=(), converter=tuple, validator=v.deep_iterable(v.instance_of(str)))
+    """BibTeX keys of core's ``citations.bib``, or whole entries (``"@article{doe2025, ...}"``), mixed as needed."""
+    return field(default=(), converter=tuple, validator=v.and_(v.deep_iterable(v.instance_of(str)), _are_citations))
 
 
 @frozen(kw_only=True)

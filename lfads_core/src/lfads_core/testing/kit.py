@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from lfads_core.plugins.citations import bibliography, citation_key
 from lfads_core.plugins.kinds import Kind, Spec
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
@@ -23,7 +24,7 @@ from lfads_core.plugins.specs import (
     SyntheticSpec,
 )
 from lfads_core.testing import augmentation, data, layers, outcome, prior, recipe, reconstruction
-from lfads_core.testing.findings import Finding, examine, require
+from lfads_core.testing.findings import Finding, Law, examine, require
 
 
 @frozen(kw_only=True)
@@ -37,7 +38,16 @@ class Given:
 
 def try_laws(kind: Kind, spec: Spec, given: Given | None = None) -> list[Finding]:
     """Try every law of a kind on one component, and raise nothing."""
-    return _EXAMINERS[kind](spec, Given() if given is None else given)
+    return [*_EXAMINERS[kind](spec, Given() if given is None else given), *examine((_CITED,), spec)]
+
+
+def _uncited(spec: Any) -> Iterator[str]:
+    for cite in getattr(spec, "cites", ()):
+        if citation_key(cite) == cite and cite not in bibliography():
+            yield f"no entry has the key {cite!r}. Give the whole BibTeX entry in its place"
+
+
+_CITED: Law[Any] = Law("every citation has its BibTeX entry", _uncited)
 
 
 _EXAMINERS: Mapping[Kind, Callable[[Any, Given], list[Finding]]] = {
