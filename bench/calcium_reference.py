@@ -26,10 +26,10 @@ from lfads_core.config.load import resolve
 from lfads_core.data.session import Session
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.metrics.behaviour import decode, decode_within
+from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import load_registry
 from lfads_core.train.data import read_for
 from lfads_core.train.progress import Display
-from lfads_core.train.run import start_run
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_calcium.zig import ZeroInflatedGamma
 

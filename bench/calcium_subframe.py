@@ -24,11 +24,11 @@ from scipy.ndimage import gaussian_filter1d
 import lfads_core
 from lfads_core.config.load import resolve
 from lfads_core.metrics.r2 import r2_score
+from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import load_registry
 from lfads_core.synth.settings import synthetic_settings
 from lfads_core.synth.write import write_synthetic
 from lfads_core.train.progress import Display
-from lfads_core.train.run import start_run
 
 LAGS = range(-3, 7)  # fine bins
 WIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0)  # frames

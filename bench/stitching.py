@@ -19,14 +19,14 @@ import numpy as np
 
 from lfads_core.config.load import resolve
 from lfads_core.infer.loading import load
+from lfads_core.pipeline.adapt import adapt_run
+from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
 from lfads_core.synth.settings import synthetic_settings
 from lfads_core.synth.write import write_synthetic
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.adapt import adapt_run
 from lfads_core.train.progress import Display
-from lfads_core.train.run import start_run
 
 SESSIONS = 5
 DATA = (f"sessions={SESSIONS}", "conditions=24", "trials_per_condition=5", "channels=16", "mean_rate=10")

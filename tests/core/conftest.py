@@ -133,9 +133,9 @@ def train_tiny(tmp_path: Path, write_tiny: Callable[..., Path], no_figures: None
 
     def train(*overrides: str, data: Any = None, name: str = "run", registry: Any = None, plugins: tuple[str, ...] = ()) -> Any:
         from lfads_core.config.load import resolve
+        from lfads_core.pipeline.run import start_run
         from lfads_core.plugins import load_registry
         from lfads_core.train.progress import Display
-        from lfads_core.train.run import start_run
 
         registry = registry or load_registry()
         paths = [data or write_tiny()] if not isinstance(data, list) else data
@@ -149,9 +149,9 @@ def resume(tmp_path: Path, no_figures: None) -> Callable[..., Any]:
     """``resume("train.epochs=9")`` goes on with the run ``tmp_path/runs/run``."""
 
     def again(*overrides: str, name: str = "run", registry: Any = None) -> Any:
+        from lfads_core.pipeline.run import resume_run
         from lfads_core.plugins import load_registry
         from lfads_core.train.progress import Display
-        from lfads_core.train.run import resume_run
 
         return resume_run(tmp_path / "runs" / name, overrides, registry or load_registry(), Display())
 

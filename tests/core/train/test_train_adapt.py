@@ -14,11 +14,11 @@ from lfads_core.cli.main import cli
 from lfads_core.data.read import read_sessions
 from lfads_core.errors import ConfigError, DataError, RunError
 from lfads_core.infer.loading import load
+from lfads_core.pipeline.adapt import adapt_run
+from lfads_core.pipeline.run import resume_run
 from lfads_core.plugins import load_registry
-from lfads_core.train.adapt import adapt_run
 from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.progress import Display
-from lfads_core.train.run import resume_run
 
 NEW = ("readins.new.", "readouts.new.", "reconstructions.new.")
 

@@ -40,7 +40,7 @@ def command(
     """
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.infer.loading import load
-    from lfads_core.train.adapt import adapt_run
+    from lfads_core.pipeline.adapt import adapt_run
 
     if minutes is not None:
         overrides = (*overrides, f"train.minutes={minutes!r}")

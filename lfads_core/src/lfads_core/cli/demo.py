@@ -10,7 +10,7 @@ import click
 from lfads_core.cli.options import PATH
 
 if TYPE_CHECKING:
-    from lfads_core.train.run import Finished
+    from lfads_core.pipeline.run import Finished
 
 SETTINGS = (
     "train.epochs=100",
@@ -29,11 +29,11 @@ def command(folder: Path, minutes: float, seed: int) -> None:
     """Make Lorenz data, train, infer, plot, and compare with the true rates; takes a few minutes."""
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.config.load import resolve
+    from lfads_core.pipeline.run import start_run
     from lfads_core.plugins import load_registry
     from lfads_core.runs import free_folder
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import write_synthetic
-    from lfads_core.train.run import start_run
 
     registry = load_registry()
     path = free_folder(folder / "demo")

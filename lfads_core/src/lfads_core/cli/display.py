@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from lfads_core.cli.errors import INTERRUPTED
+from lfads_core.pipeline.run import Finished
 from lfads_core.train.progress import Display
-from lfads_core.train.run import Finished
 
 
 def make_display() -> Display:

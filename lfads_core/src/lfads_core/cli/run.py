@@ -65,8 +65,8 @@ def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:
 
 def _resume(path: Path, overrides: tuple[str, ...]) -> None:
     from lfads_core.cli.display import make_display, show_finished
+    from lfads_core.pipeline.run import resume_run
     from lfads_core.plugins import load_registry
-    from lfads_core.train.run import resume_run
 
     display = make_display()
     show_finished(resume_run(path, overrides, load_registry(), display), display)
@@ -89,7 +89,7 @@ def _start(
         check_for(config, read_for(config, data, registry), registry)
         click.echo(dump(config), nl=False)
         return
-    from lfads_core.train.run import start_run
+    from lfads_core.pipeline.run import start_run
 
     display = make_display()
     show_finished(start_run(path, data, config, registry, display, numbered=name is None), display)

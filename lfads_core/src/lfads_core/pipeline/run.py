@@ -20,6 +20,7 @@ from lfads_core.files import remove_leftovers, write_text
 from lfads_core.infer.run import finish
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
+from lfads_core.pipeline.rebuild import rebuild_model
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
@@ -30,7 +31,6 @@ from lfads_core.train.evaluate import Validation, score
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
-from lfads_core.train.rebuild import rebuild_model
 from lfads_core.train.trainer import Outcome, Trainer
 
 log = logging.getLogger(__name__)
