@@ -1,7 +1,7 @@
 """One session per question. ``nox -l`` lists them; ``scripts/setup`` brings nox itself.
 
 Sessions share the environment that ``scripts/setup`` makes, because torch takes minutes to install again. Only those
-that ask about an environment (``tests_min``, ``wheels``) make their own.
+that ask about an environment (``tests_min``, ``wheels``, ``isolation``) make their own.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ def floors() -> list[str]:
                 continue
             pins += [f"{requirement.name}=={s.version}" for s in requirement.specifier if s.operator == ">="]
     return pins
+
+
+def foreign_requirements() -> list[str]:
+    """What the four packages need, extras aside, of what is not ours."""
+    projects = [tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"] for dist in DISTS]
+    return sorted({line for project in projects for line in project["dependencies"] if not line.startswith("lfads-")})
 
 
 @nox.session(venv_backend="none")
@@ -92,19 +98,39 @@ def tests_min(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs, env=ONE_THREAD | {"LFADS_SHAPE_CHECKS": "0"})
 
 
-@nox.session
-def wheels(session: nox.Session) -> None:
-    """Do the wheels work on their own, without Ray, MLflow and matplotlib?"""
-    folder = Path(session.create_tmp()) / "wheels"
+def build_wheels(session: nox.Session) -> list[Path]:
+    """Build the wheel of each of our packages anew."""
+    folder = Path(session.create_tmp()).resolve() / "wheels"
     for old in folder.glob("*.whl"):
         old.unlink()
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *(f"./{dist}" for dist in DISTS))
-    built = sorted(str(wheel) for wheel in folder.glob("*.whl"))
+    return sorted(folder.glob("*.whl"))
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Do the wheels work on their own, without Ray, MLflow and matplotlib?"""
+    built = [str(wheel) for wheel in build_wheels(session)]
     session.install("-c", "constraints.txt", "torch", *built)
     session.install("--force-reinstall", "--no-deps", *built)  # a reused environment holds the last build of the same version
     check = ROOT / "scripts" / "check_wheels.py"
     session.chdir(session.create_tmp())
     session.run("python", "-I", str(check), env=ONE_THREAD)
+
+
+@nox.session
+def isolation(session: nox.Session) -> None:
+    """Does each package of plugins work with core and without the others, and is what is absent told in a sentence?"""
+    built = build_wheels(session)
+    names = [dist.replace("_", "-") for dist in DISTS]
+    # What others made is installed once for all packages; then ours come and go, each time from their wheels alone.
+    session.install("-c", "constraints.txt", *foreign_requirements())
+    check = ROOT / "scripts" / "check_isolation.py"
+    session.chdir(session.create_tmp())
+    for name in session.posargs or names:
+        session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *names)
+        session.install("--no-index", "--find-links", str(built[0].parent), name)
+        session.run("python", str(check), name, env=ONE_THREAD | {"PYTHONPATH": ""})
 
 
 @nox.session(venv_backend="none")
