@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lfads_core.errors import ConfigError
+from lfads_core.recurrence import choose
 from lfads_core.recurrence.choose import BACKENDS, REFERENCE, choose_recurrence
 from lfads_core.recurrence.reference import affine, gru_step
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
@@ -284,6 +285,7 @@ def test_a_population_maps_each_member_with_its_own_weights():
 
 def test_a_backend_is_chosen_by_name_or_automatically_and_says_why(caplog):
     caplog.set_level(logging.INFO)
+    choose._say_once.cache_clear()
     assert choose_recurrence("reference", "cpu") is REFERENCE
     assert caplog.messages == ["recurrence: reference (asked for)"]
     caplog.clear()
