@@ -61,8 +61,8 @@ def test_a_signal_after_the_last_step_is_heeded_too(train_tiny, resume, stop_at,
 
 
 def test_a_signal_during_inference_stops_at_once(train_tiny, monkeypatch, tmp_path):
-    from lfads_core.runs import Run
     from lfads_core.pipeline import run
+    from lfads_core.runs import Run
 
     monkeypatch.setattr(run, "finish", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
