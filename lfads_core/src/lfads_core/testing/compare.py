@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are equal bit by bit; NaN equals NaN, modules are equal in type and in all they hold."""
-    if type(one) is not type(other):
-        return False
+    if (type(one).__module__, type(one).__qualname__) != (type(other).__module__, type(other).__qualname__):
+        return False  # by name: a class inside of a function is another one at each call
     if isinstance(one, Tensor):
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one.isnan(), other.isnan()) and _equal(one, other)
     if isinstance(one, np.ndarray):
