@@ -65,7 +65,7 @@ def check_command(folder: Path) -> None:
     for name in ("poisson", "normal", "coordinated-dropout", "zig", "gamma"):
         need(f'"{name}"' in text, f"`lfads plugins list` does not offer {name!r}")
     write_recording(folder / "tiny.h5")
-    printed = lfads("run", "tiny.h5", "--set", "train.epochs=2", folder=folder)
+    printed = lfads("run", "tiny.h5", "--set", "train.epochs=2", "--set", "data.batch_size=12", folder=folder)
     print(printed)
     need(list(folder.glob("runs/*/lfads_output_*.h5")), "`lfads run` wrote no output file")
     need(list(folder.glob("runs/*/fitlog.csv")), "`lfads run` wrote no fitlog.csv")
