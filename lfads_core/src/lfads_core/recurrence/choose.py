@@ -55,7 +55,7 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
         ConfigError: no backend has that name.
     """
     if wanted == "auto":
-        chosen, reason = FUSED, f"hand-written backward, faster than autograd on {device}"
+        chosen, reason = FUSED, f"hand-written backward, the default on {device}"
     elif wanted in BACKENDS:
         chosen, reason = BACKENDS[wanted], "asked for"
     else:

@@ -37,11 +37,10 @@ def gru_step(drive: Float[Tensor, "*B H3"], h: Float[Tensor, "*B H"], recurrent:
 
 def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False) -> Float[Tensor, "*B T H"]:
     """Run a GRU over time, or from the last bin to the first; states come back in the order of the input."""
-    drive = affine(x, weights.input, weights.bias)
-    bins = range(x.shape[-2])
+    drive = affine(x, weights.input, weights.bias).unbind(-2)  # once: the gradient of a slice per bin would cost T times as much
     states, h = [], h0
-    for t in reversed(bins) if reverse else bins:
-        h = gru_step(drive[..., t, :], h, weights.recurrent, clip)
+    for here in reversed(drive) if reverse else drive:
+        h = gru_step(here, h, weights.recurrent, clip)
         states.append(h)
     return torch.stack(states[::-1] if reverse else states, dim=-2)
 
@@ -57,17 +56,18 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     width, inputs = drive.ci.shape[-1], weights.posterior.shape[-2] // 2
     con, gen = weights.controller, weights.generator
     ci = drive.ci if drive.con_mask is None else drive.ci * drive.con_mask[..., :width]
-    con_drive = affine(ci, con.input[..., :width], con.bias)
-    gen_drive = affine(drive.external, gen.input[..., inputs:], gen.bias)
+    con_drive = affine(ci, con.input[..., :width], con.bias).unbind(-2)
+    gen_drive = affine(drive.external, gen.input[..., inputs:], gen.bias).unbind(-2)
+    noise = None if drive.noise is None else drive.noise.unbind(-2)
     c, g, f = start.controller, start.generator, start.factors
     seen: list[tuple[Tensor, ...]] = []
     for t in range(drive.ci.shape[-2]):
         feedback = f if drive.con_mask is None else f * drive.con_mask[..., t, width:]
-        c = gru_step(con_drive[..., t, :] + feedback @ con.input[..., width:].mT, c, con.recurrent, clip)
+        c = gru_step(con_drive[t] + feedback @ con.input[..., width:].mT, c, con.recurrent, clip)
         mean, log_var = affine(c, weights.posterior, weights.posterior_bias).chunk(2, dim=-1)
         std = torch.exp(log_var / 2)
-        u = mean if drive.noise is None else mean + std * drive.noise[..., t, :]
-        g = gru_step(gen_drive[..., t, :] + u @ gen.input[..., :inputs].mT, g, gen.recurrent, clip)
+        u = mean if noise is None else mean + std * noise[t]
+        g = gru_step(gen_drive[t] + u @ gen.input[..., :inputs].mT, g, gen.recurrent, clip)
         f = (g if drive.state_mask is None else g * drive.state_mask[..., t, :]) @ weights.factors.mT
         seen.append((g, f, c, mean, std, u))
     states, factors, con_states, means, stds, drawn = (torch.stack(column, dim=-2) for column in zip(*seen, strict=True))
