@@ -184,12 +184,6 @@ def test_data_to_reconstruct_without_input_are_refused(write_recording, counts):
             id="bins",
         ),
         pytest.param(
-            {"train_recon_data": np.zeros((12, 5, 2))},
-            "'train_encod_data' must not have more channels than 'train_recon_data', got 3 and 2. "
-            "The first channels of the reconstruction are those of the input; held-out ones follow.",
-            id="channels",
-        ),
-        pytest.param(
             {"train_ext_input": np.zeros((12, 6, 1))},
             "'train_ext_input' must not have more bins than are reconstructed, got 6 and 5. Cut it to the bins of the data.",
             id="bins-external",

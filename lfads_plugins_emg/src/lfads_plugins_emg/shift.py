@@ -34,12 +34,15 @@ class TemporalShift(AbstractAugmentation):
         self.config = config
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
-        """Normal shifts, in bins, for every channel of the target; the input's channels are the first of them."""
-        like = batch.recon[:, :1]
-        return {"shift": torch.empty_like(like).normal_(generator=rng) * self.config.std}
+        """Normal shifts, in bins, for every channel of the target; the input's channels are the first of them, or have their own."""
+        noise = {"shift": self._shifts(batch.recon[:, :1], rng)}
+        return noise if batch.nested else {**noise, "input_shift": self._shifts(batch.encod[:, :1], rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Shift."""
         shift = whole_shift(noise["shift"], self.config.max_shift)
-        encod = shift_in_time(batch.encod, shift[..., : batch.encod.shape[2]])
-        return replace(batch, encod=encod, recon=shift_in_time(batch.recon, shift))
+        own = whole_shift(noise["input_shift"], self.config.max_shift) if "input_shift" in noise else shift[..., : batch.encod.shape[2]]
+        return replace(batch, encod=shift_in_time(batch.encod, own), recon=shift_in_time(batch.recon, shift))
+
+    def _shifts(self, like: Float[Tensor, "B 1 N"], rng: torch.Generator) -> Float[Tensor, "B 1 N"]:
+        return torch.empty_like(like).normal_(generator=rng) * self.config.std

@@ -51,7 +51,7 @@ class CoordinatedDropout(AbstractAugmentation):
         config = self.config
         if config.rate == 0:
             return {}
-        like = encoded_block(batch) if config.mask == "input" else batch.recon[:, batch.ic_bins :]
+        like = encoded_block(batch) if config.mask == "input" or not batch.nested else batch.recon[:, batch.ic_bins :]
         return {"keep": bernoulli(1 - config.rate, like, rng), "pass": bernoulli(config.pass_rate, like, rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
@@ -62,6 +62,8 @@ class CoordinatedDropout(AbstractAugmentation):
         learn = torch.maximum(1 - keep, noise["pass"])
         seen = keep[:, : batch.encod.shape[1] - first, : batch.encod.shape[2]]
         encod = hide(batch.encod, seen, self.config.rate, first)
+        if not batch.nested:  # nothing that is hidden could be copied to the target
+            return replace(batch, encod=encod)
         return replace(batch, encod=encod, masks={**batch.masks, f"{self.name}/learn": learn})
 
     def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
@@ -88,16 +90,19 @@ class SampleValidation(AbstractAugmentation):
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Hide the input."""
         encod = hide(batch.encod, noise["keep"], self.config.rate, batch.ic_bins)
+        if not batch.nested:  # what is hidden is not in the target
+            return replace(batch, encod=encod)
         return replace(batch, encod=encod, masks={**batch.masks, f"{self.name}/keep": noise["keep"]})
 
     def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
         """Loss on kept values, scaled up for the hidden ones; unchanged where there was no input."""
-        return loss * lay_on_loss(batch.masks[f"{self.name}/keep"] / (1 - self.config.rate), loss, batch.ic_bins)
+        keep = batch.masks.get(f"{self.name}/keep")
+        return loss if keep is None else loss * lay_on_loss(keep / (1 - self.config.rate), loss, batch.ic_bins)
 
     def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Mapping[str, Tensor]:
         """The loss on the hidden values; absent when nothing is hidden."""
-        keep, rate, first = batch.masks[f"{self.name}/keep"], self.config.rate, batch.ic_bins
-        if rate == 0:
+        keep, rate, first = batch.masks.get(f"{self.name}/keep"), self.config.rate, batch.ic_bins
+        if keep is None or rate == 0:
             return {}
         block = loss[:, first : first + keep.shape[1], : keep.shape[2]] * (1 - keep) / rate
         return {"sample_validation": block.mean() if self.config.reduce == "mean" else block.sum(dim=(1, 2)).mean()}

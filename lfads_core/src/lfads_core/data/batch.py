@@ -17,6 +17,7 @@ class Batch:
     recon: Float[Tensor, "B T N"]  # what is reconstructed; NaN means not observed
     external: Float[Tensor, "B Tx E"]  # inputs that are given, Tx bins of them; E may be 0
     trials: Int[Tensor, " B"]  # row of each trial in its split
+    nested: bool = True  # encod is recon[:, :Te, :Ne]; False: another modality is reconstructed, and input masks do not concern the loss
     ic_bins: int = 0  # first bins that only the initial condition is inferred from; augmentations leave them alone
     masks: Mapping[str, Tensor] = field(default_factory=dict)  # what augmentations leave for the loss
     extras: Mapping[str, Tensor] = field(default_factory=dict)  # other per-trial arrays of the file

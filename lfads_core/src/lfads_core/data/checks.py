@@ -55,6 +55,7 @@ def check_summaries(
         for name, split in session.splits.items():
             about += _split(name, split, support=support, observes_missing=observes_missing)
         found += [replace(problem, text=f"{session.where}: {problem.text}", session=session.name) for problem in about]
+    found += _other_modality(sessions)
     found += _copies(sessions)
     found += _mismatches(sessions)
     if batch_size is not None:
@@ -212,6 +213,16 @@ def _copies(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
         yield _info(
             f"{where}: the encoders see every value they reconstruct, so a model can fit by copying. Keep 'coordinated-dropout' on, "
             "or hold channels out (data.hold_out), and judge by co-bps."
+        )
+
+
+def _other_modality(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
+    """One note for all sessions whose input is not part of their target."""
+    other = [s for s in sessions if any(not split.nested for split in s.splits.values())]
+    if other:
+        yield _info(
+            f"{_few([s.name for s in other])}: the encoders read other values than are reconstructed, so another modality is predicted: "
+            "masks of the input do not concern the loss, and all channels count as held out."
         )
 
 

@@ -41,6 +41,8 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
     where = str(session.path) if session.path is not None else f"session '{session.name}'"
     first = next(iter(session.splits.values()))
     n_in, channels = first.encod.shape[2], first.recon.shape[2]
+    if not first.nested:
+        raise DataError(f"{where}: channels can be held out of one modality only, got another one to reconstruct. Set data.hold_out to null.")
     if n_in != channels:
         raise DataError(
             f"{where}: holding channels out must start from all channels in the encoders' input, got {n_in} of {channels}: "

@@ -37,6 +37,7 @@ class SplitTensors:
     encod: Float[Tensor, "B Te Ne"]
     recon: Float[Tensor, "B T N"]
     external: Float[Tensor, "B Tx E"]
+    nested: bool = True
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -51,7 +52,7 @@ class SplitTensors:
         recon = encod if split.recon is split.encod else _tensor(split.recon, device, dtype)
         wanted = [k for k, v in split.extras.items() if v.dtype.kind in "biuf" and (extras is None or k in extras)]
         riding = {k: _tensor(v, device, dtype if v.dtype.kind == "f" else None) for k in wanted for v in (split.extras[k],)}
-        return cls(encod=encod, recon=recon, external=_tensor(split.external, device, dtype), extras=riding)
+        return cls(encod=encod, recon=recon, external=_tensor(split.external, device, dtype), nested=split.nested, extras=riding)
 
     @property
     def trials(self) -> int:
@@ -63,7 +64,8 @@ class SplitTensors:
         rows = rows.to(self.encod.device)
         encod = self.encod[rows]
         recon = encod if self.recon is self.encod else self.recon[rows]
-        return Batch(encod=encod, recon=recon, external=self.external[rows], trials=rows, extras={k: v[rows] for k, v in self.extras.items()})
+        extras = {key: value[rows] for key, value in self.extras.items()}
+        return Batch(encod=encod, recon=recon, external=self.external[rows], trials=rows, nested=self.nested, extras=extras)
 
 
 def steps_per_epoch(sessions: Mapping[str, TrialSource], batch_size: int) -> int:

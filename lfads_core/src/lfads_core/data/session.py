@@ -18,6 +18,7 @@ class Split:
     encod: Float[np.ndarray, "B Te Ne"]
     recon: Float[np.ndarray, "B T N"]
     external: Float[np.ndarray, "B Tx E"]  # E = 0 when the file gives none
+    nested: bool = True  # the input is the first bins and channels of what is reconstructed; False: another modality is reconstructed
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)  # any other array with one row per trial, by key without prefix
 
     @property

@@ -46,6 +46,7 @@ class SplitSummary:
     recon: ArraySummary
     external: ArraySummary | None  # None without external inputs
     same: bool  # whether the encoders see exactly what is reconstructed
+    nested: bool  # whether what they see is part of it
     truth_mean: float | None  # mean of the true rates, when they have the shape of the data
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes
 
@@ -112,6 +113,7 @@ def _summarise_split(name: str, split: Split) -> SplitSummary:
         recon=recon,
         external=summarise_array(f"{name}_ext_input", split.external) if split.external.shape[2] else None,
         same=same,
+        nested=split.nested,
         truth_mean=float(np.mean(truth, dtype=np.float64)) if comparable and truth is not None else None,
         extras={key: values.shape for key, values in split.extras.items()},
     )

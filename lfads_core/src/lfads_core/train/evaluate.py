@@ -94,7 +94,7 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
         means=means,
         data=data.recon,
         encod_bins=data.encod.shape[1],
-        encod_channels=data.encod.shape[2],
+        encod_channels=data.encod.shape[2] if data.nested else 0,  # of another modality nothing was seen
         support=reconstruction.support,
         is_rate=reconstruction.is_rate,
         bin_ms=session.bin_ms,
