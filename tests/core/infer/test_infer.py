@@ -210,3 +210,9 @@ def test_new_trials_have_the_shapes_and_statistics_of_the_prior(loaded, tmp_path
     z = (one["ic"] - prior.mean.detach().numpy()) / np.exp(prior.log_var.detach().numpy() / 2)
     assert abs(z.mean()) < 6 / np.sqrt(z.size)
     assert abs(z.var() - 1) < 6 * np.sqrt(2 / z.size)
+
+
+def test_a_model_that_never_sampled_is_inferred_from_its_posterior_means(train_tiny):
+    finished = train_tiny("model.variational=false", "infer.samples=7")
+    with h5py.File(finished.run.output("tiny")) as file:
+        assert file.attrs["lfads_posterior_samples"] == 0

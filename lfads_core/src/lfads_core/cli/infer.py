@@ -30,6 +30,6 @@ def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: s
 
     loaded = load(run, cast("Literal['best', 'last'] | None", checkpoint), device=choose_device("auto"))
     set_threads(loaded.config.train)
-    count = chosen_samples(samples, loaded.config.infer.samples, means=means)
+    count = chosen_samples(samples, loaded.default_samples, means=means)
     for path in infer_files(loaded, list(data) or None, samples=count, output=output):
         click.echo(f"rates and factors: {path}")

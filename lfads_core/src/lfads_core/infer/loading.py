@@ -56,6 +56,11 @@ class LoadedRun:
         with h5py.File(path) as file:
             return {key: value[()] for key, value in file.items()}
 
+    @property
+    def default_samples(self) -> int | None:
+        """Posterior samples that the settings ask for; None, the posterior means, for a model that never sampled while it was trained."""
+        return self.config.infer.samples if self.config.model.variational else None
+
     def log(self) -> Mapping[str, Sequence[float]]:
         """The columns of ``fitlog.csv``."""
         return read_fitlog(self.run.fitlog)

@@ -49,7 +49,7 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
         RunError: an output file cannot be written.
     """
     loaded = load(run.path, registry=registry, device=device)
-    samples = loaded.config.infer.samples
+    samples = loaded.default_samples
     say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
     for session in sessions:
