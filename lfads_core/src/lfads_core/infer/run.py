@@ -53,8 +53,7 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
     for session in sessions:
-        is_rate = loaded.model.reconstructions[session.name].is_rate
-        write_outputs(run.output(session.name), session, inferred[session.name], samples=samples, is_rate=is_rate)
+        _write(loaded, session, run.output(session.name), inferred, samples)
     scores = score_all(loaded, sessions, inferred)
     draw_reports(run, registry, say)
     return scores
@@ -111,9 +110,12 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
     inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
     for session in sessions:
-        is_rate = loaded.model.reconstructions[session.name].is_rate
-        write_outputs(paths[session.name], session, inferred[session.name], samples=samples, is_rate=is_rate)
+        _write(loaded, session, paths[session.name], inferred, samples)
     return [paths[session.name] for session in sessions]
+
+
+def _write(loaded: LoadedRun, session: Session, path: Path, inferred: Mapping[str, Mapping[str, Inferred]], samples: int | None) -> None:
+    write_outputs(path, session, inferred[session.name], samples=samples, is_rate=loaded.model.reconstructions[session.name].is_rate)
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:

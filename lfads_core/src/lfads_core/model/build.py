@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,11 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
     readin = chosen.readin
     if readin is None and len(description.sessions) > 1:
         readin = Component("linear")
-    spec = registry.get("reconstruction", chosen.reconstruction.name)
-    reconstructions = {s.name: spec.build(settings_of(spec, chosen.reconstruction), s.recon_channels) for s in description.sessions}
-    infos = [info(s, model.generator.factors, reconstructions[s.name].n_params, seed) for s in description.sessions]
-    readins = {} if readin is None else {i.name: _built(registry, "readin", readin, i) for i in infos}
-    readouts = {i.name: _built(registry, "readout", chosen.readout, i) for i in infos}
+    sessions = description.sessions
+    reconstructions = {s.name: build_component(registry, "reconstruction", chosen.reconstruction, s.recon_channels) for s in sessions}
+    infos = [replace(s, factors=model.generator.factors, n_params=reconstructions[s.name].n_params, seed=seed) for s in sessions]
+    readins = {} if readin is None else {i.name: build_component(registry, "readin", readin, i) for i in infos}
+    readouts = {i.name: build_component(registry, "readout", chosen.readout, i) for i in infos}
     sizes = ModelSizes(
         encoder_width=_width(infos, readins),
         encoded_bins=description.encoded_bins,
@@ -54,8 +55,8 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         model,
         sizes,
         priors=(
-            _built(registry, "prior", chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
-            None if control is None else _built(registry, "prior", chosen.input_prior or _NO_PRICE, control.inputs),
+            build_component(registry, "prior", chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
+            None if control is None else build_component(registry, "prior", chosen.input_prior or _NO_PRICE, control.inputs),
         ),
         readins=readins,
         readouts=readouts,
@@ -100,28 +101,16 @@ def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationSta
     """The stacks for training, and for validation and inference."""
     chosen = config.components
     train, infer = (
-        AugmentationStack.ordered([_built(registry, "augmentation", part) for part in parts], chosen.loss_order)
+        AugmentationStack.ordered([build_component(registry, "augmentation", part) for part in parts], chosen.loss_order)
         for parts in (chosen.train_augmentations, chosen.infer_augmentations)
     )
     return train, infer
 
 
-def settings_of(spec: Any, component: Component) -> Any:
-    """The component's settings, or its defaults when none were given."""
-    return spec.config() if component.settings is None else component.settings
-
-
-def info(session: SessionInfo, factors: int, n_params: int, seed: int) -> SessionInfo:
-    """Complete what the description knows with what the settings say."""
-    return SessionInfo(
-        name=session.name,
-        encod_channels=session.encod_channels,
-        recon_channels=session.recon_channels,
-        factors=factors,
-        n_params=n_params,
-        seed=seed,
-        arrays=session.arrays,
-    )
+def build_component(registry: Registry, kind: Any, component: Component, *context: Any) -> Any:
+    """Have a chosen component made by its plugin, with its settings or the defaults of these."""
+    spec = registry.get(kind, component.name)
+    return spec.build(spec.config() if component.settings is None else component.settings, *context)
 
 
 def channel_means(session: Session) -> torch.Tensor:
@@ -130,11 +119,6 @@ def channel_means(session: Session) -> torch.Tensor:
     seen = ~np.isnan(recon)
     total = np.where(seen, recon, 0.0).sum(axis=(0, 1), dtype=np.float64)
     return torch.as_tensor(total / np.maximum(seen.sum(axis=(0, 1)), 1), dtype=torch.get_default_dtype())
-
-
-def _built(registry: Registry, kind: Any, component: Component, *context: Any) -> Any:
-    spec = registry.get(kind, component.name)
-    return spec.build(settings_of(spec, component), *context)
 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:

@@ -9,14 +9,12 @@ import attrs
 
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import Component, ComponentsConfig, RunConfig
-from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.files import write_text
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.model.build import build_stacks
 from lfads_core.model.extend import extend_model
-from lfads_core.pipeline.run import Finished, train_and_finish, versions
+from lfads_core.pipeline.run import Finished, record_start, train_and_finish
 from lfads_core.runs import Run
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device, set_threads
@@ -55,13 +53,8 @@ def adapt_run(
     model, description = extend_model(config, parent.description, parent.model.state_dict(), sessions, registry, device)
     run = Run.create(path, numbered=numbered)
     with only_one(run.path):
-        write_text(run.config_path, dump(config))
-        run.update_state(
-            status="running",
-            data=[str(Path(p).expanduser().resolve()) for p in patterns],
-            adapted_from={"run": str(parent.run.path.resolve()), "checkpoint": parent.checkpoint},
-            versions=versions(registry),
-        )
+        origin = {"run": str(parent.run.path.resolve()), "checkpoint": parent.checkpoint}
+        record_start(run, patterns, config, registry, adapted_from=origin)
         trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
         return train_and_finish(trainer, registry, display)
 

@@ -63,10 +63,16 @@ def start_run(
     stacks = build_stacks(config, registry)
     run = Run.create(path, numbered=numbered)
     with only_one(run.path):
-        write_text(run.config_path, dump(config))
-        run.update_state(status="running", data=[str(Path(p).expanduser().resolve()) for p in patterns], versions=versions(registry))
+        record_start(run, patterns, config, registry)
         trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
         return train_and_finish(trainer, registry, display)
+
+
+def record_start(run: Run, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, **more: Any) -> None:
+    """Write a new run's settings, and in ``run.json`` its data, the versions that train it, and ``more``."""
+    write_text(run.config_path, dump(config))
+    data = [str(Path(p).expanduser().resolve()) for p in patterns]
+    run.update_state(status="running", data=data, versions=versions(registry), **more)
 
 
 def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display) -> Finished:

@@ -14,7 +14,7 @@ from lfads_core.data.inspect import inspect_session
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session
-from lfads_core.model.build import build_stacks
+from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     Raises:
         DataError: every fault, one line each.
     """
-    spec = registry.get("reconstruction", config.components.reconstruction.name)
-    support = spec.build(spec.config() if config.components.reconstruction.settings is None else config.components.reconstruction.settings, 1).support
+    chosen = config.components.reconstruction
+    support = build_component(registry, "reconstruction", chosen, 1).support
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
     problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
     for session in sessions:
-        problems += inspect_session(session, spec.name, registry)
+        problems += inspect_session(session, chosen.name, registry)
     for problem in problems:
         if problem.severity == "warning":
             log.warning("%s", problem.text)
