@@ -8,8 +8,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.metrics.evaluation import Evaluation
@@ -26,7 +28,7 @@ class Validation:
     """Costs of the whole validation split, and each session's predictions if they were asked for."""
 
     costs: Mapping[str, float]
-    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order
+    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order; of data on disk, the sample's trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,16 @@ class Validator:
             sums.add_losses(self.objective(model, batches, output, noise, self.stack, epoch), batches)
             if predict:
                 for name, params in output.params.items():
-                    means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
+                    kept = _kept(sources[name], raw[name])
+                    means[name].append(model.reconstructions[name].mean(params[kept]).cpu().numpy())
         return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+
+
+def _kept(source: TrialSource, batch: Batch) -> slice | Tensor:
+    """Which of a batch's trials metrics get to see."""
+    if source.sample is None:
+        return slice(None)
+    return torch.isin(batch.trials.cpu(), torch.from_numpy(source.sample)).to(batch.trials.device)
 
 
 def score(
