@@ -105,8 +105,15 @@ class ChunkRows(AbstractRows):
 
     def _dataset(self) -> Any:
         if getattr(self._own, "process", None) != os.getpid():
-            self._own.file, self._own.process = h5py.File(self._path, "r", locking=False), os.getpid()
+            self._own.file, self._own.process = _opened(self._path), os.getpid()
         return self._own.file[self._key]
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return h5py.File(path, "r")
+    except OSError:  # a file system without locks, or a file opened without one elsewhere in this process
+        return h5py.File(path, "r", locking=False)
 
 
 class SomeChannels(AbstractRows):
