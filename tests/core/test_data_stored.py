@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+
 from lfads_core.data import hdf5, memory
 from lfads_core.data.hdf5 import read_hdf5, size_in_memory
 from lfads_core.data.hold_out import hold_out_channels
@@ -58,8 +59,8 @@ def test_rows_taken_in_any_order_are_those_of_the_file(tmp_path, layout):
         file.create_dataset("x", data=data, **layout)
     with h5py.File(tmp_path / "a.h5") as file:
         rows = open_rows(tmp_path / "a.h5", file["x"], "f4")
-        for wanted in ([0], [22, 0, 5], list(range(23)), [3, 4, 5, 9, 10, 2], [], [7, 7, 7]):
-            wanted = np.array(wanted, dtype=np.int64)
+        for numbers in ([0], [22, 0, 5], list(range(23)), [3, 4, 5, 9, 10, 2], [], [7, 7, 7]):
+            wanted = np.array(numbers, dtype=np.int64)
             got = rows.take(wanted)
             assert got.dtype == np.float32
             assert np.array_equal(got, data[wanted])
@@ -190,7 +191,10 @@ def test_an_epoch_that_is_left_early_leaves_no_reader_behind(tmp_path):
 
 
 def test_a_limit_on_the_process_counts():
-    code = "import resource; from lfads_core.data.memory import usable_memory as u; a = u(); resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); print(a, u())"
+    code = (
+        "import resource; from lfads_core.data.memory import usable_memory; before = usable_memory(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); print(before, usable_memory())"
+    )
     free, limited = map(int, subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
     assert limited < min(free, 2 << 30)
 
@@ -198,3 +202,36 @@ def test_a_limit_on_the_process_counts():
 def test_evenly_spaced_rows_hold_first_and_last():
     assert memory.evenly(10, 4).tolist() == [0, 3, 6, 9]
     assert memory.evenly(3, 8).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("held_out", [None, 0.5])
+def test_a_run_from_disk_is_the_run_from_memory_to_the_bit(tmp_path, held_out):
+    from lfads_core.config.load import resolve
+    from lfads_core.pipeline.run import start_run
+    from lfads_core.plugins import load_registry
+    from lfads_core.train.progress import Display
+
+    path = write(tmp_path / "a.h5", recon=held_out is None, chunks=(1, 5, 4))
+    with h5py.File(path, "a") as file:
+        file["conversion_factor"] = 0.5
+    registry, outputs = load_registry(), []
+    sizes = ["model.generator.hidden=4", "model.generator.ic_size=3", "model.generator.factors=3", "model.encoder.hidden=3"]
+    small = [*sizes, "model.controller=null", "data.batch_size=5", "train.epochs=3", "infer.samples=2", "train.metrics_every=1", "track.mlflow=false"]
+    held = [] if held_out is None else [f"data.hold_out.fraction={held_out}"]
+    for memory_gb in (1.0, 1e-9):
+        config = resolve([], [], [*small, *held, f"data.memory_gb={memory_gb}"], registry)
+        finished = start_run(tmp_path / f"run-{memory_gb}", [path], config, registry, Display())
+        with h5py.File(finished.run.output("a")) as file:
+            outputs.append(({key: value[()] for key, value in file.items()}, dict(finished.scores), finished.run.fitlog.read_text()))
+    (one, scores, log), (other, other_scores, other_log) = outputs
+    assert set(one) == set(other)
+    for key in one:
+        assert np.array_equal(one[key], other[key]), key
+    assert scores == other_scores
+    assert drop_seconds(log) == drop_seconds(other_log)
+
+
+def drop_seconds(log: str) -> list[list[str]]:
+    rows = [line.split(",") for line in log.splitlines()]
+    at = rows[0].index("seconds")
+    return [row[:at] + row[at + 1 :] for row in rows]

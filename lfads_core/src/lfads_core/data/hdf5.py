@@ -43,7 +43,7 @@ def read_hdf5(
         attributes = {key: value for key in file.attrs if (value := _plain(_attribute(file, key, path))) is not None}
         sources = _sources(file, path)
         samples = _samples(sources, np.dtype(dtype)) if keep_on_disk else {}
-        some = {key: source.some(rows) for split, rows in samples.items() for key, source in sources.items() if _rides_in(split, key, source, sources)}
+        some = {key: sources[key].some(rows) for split, rows in samples.items() for key in _riding_in(split, sources)}
         session = build_session(name or path.stem, {**sources, **some}, attributes, where=str(path), path=path, dtype=dtype, required=required)
         stored = {split: _stored_split(split, sources, rows, dtype) for split, rows in samples.items()}
     splits = {split: replace(session.splits[split], nested=stored[split].nested) for split in stored}
@@ -60,6 +60,12 @@ def size_in_memory(path: Path, dtype: DTypeLike = np.float32) -> int:
     with _opened(path) as file:
         sources = _sources(file, path)
         return sum(int(np.prod(source.shape)) * max(width, source.dtype.itemsize) for source in sources.values() if len(source.shape) > 2)
+
+
+def names_in(file: h5py.File, path: Path) -> dict[str, str]:
+    """Where each array of an open file stands in it, by its key in the present layout."""
+    sources = _sources(file, path)
+    return {new: sources[old].key for old, new in new_names(sources).items()}
 
 
 def _samples(sources: Mapping[str, _Stored], dtype: np.dtype[Any]) -> dict[str, Int[np.ndarray, " S"]]:
@@ -79,9 +85,10 @@ def _data(split: str, sources: Mapping[str, _Stored]) -> list[_Stored]:
     return [by_new[key] for key in (f"{split}_encod_data", f"{split}_recon_data") if key in by_new]
 
 
-def _rides_in(split: str, key: str, source: _Stored, sources: Mapping[str, _Stored]) -> bool:
-    """Whether the dataset has a row for each trial of the split."""
-    return new_names(sources).get(key, "").startswith(f"{split}_") and source.shape[:1] == _data(split, sources)[0].shape[:1]
+def _riding_in(split: str, sources: Mapping[str, _Stored]) -> list[str]:
+    """Datasets with a row for each trial of the split."""
+    trials = _data(split, sources)[0].shape[:1]
+    return [old for old, new in new_names(sources).items() if new.startswith(f"{split}_") and sources[old].shape[:1] == trials]
 
 
 def _stored_split(split: str, sources: Mapping[str, _Stored], sample: Int[np.ndarray, " S"], dtype: DTypeLike) -> StoredSplit:
@@ -111,13 +118,13 @@ class _Stored:
     """A dataset of an open file, or some of its rows."""
 
     def __init__(self, dataset: Any, key: str, path: Path, rows: Int[np.ndarray, " S"] | None = None) -> None:
-        self._dataset, self._key, self._path, self._rows = dataset, key, path, rows
+        self._dataset, self.key, self._path, self._rows = dataset, key, path, rows
         self.shape: tuple[int, ...] = dataset.shape if rows is None else (len(rows), *dataset.shape[1:])
         self.dtype: np.dtype[Any] = dataset.dtype
 
     def some(self, rows: Int[np.ndarray, " S"]) -> _Stored:
         """The same dataset, of which only these rows are read."""
-        return _Stored(self._dataset, self._key, self._path, rows)
+        return _Stored(self._dataset, self.key, self._path, rows)
 
     def on_disk(self, dtype: DTypeLike) -> AbstractRows:
         """The same dataset, read by rows whenever they are wanted.
@@ -137,7 +144,7 @@ class _Stored:
                 return np.asarray(self._dataset.asstr(errors="replace")[wanted], dtype=object)
             return np.asarray(self._dataset[wanted])
         except (OSError, RuntimeError) as err:
-            raise DataError(f"{self._path}: '{self._key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
+            raise DataError(f"{self._path}: '{self.key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
 
 
 def _opened(path: Path) -> Any:

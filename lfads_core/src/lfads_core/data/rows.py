@@ -8,6 +8,7 @@ into a scratch file without a name, which is gone when the program ends, however
 from __future__ import annotations
 
 import abc
+import itertools
 import os
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int
 from numpy.typing import DTypeLike
 
 from lfads_core.errors import DataError
@@ -67,7 +68,7 @@ class BlockRows(AbstractRows):
         in_order = bool((order == np.arange(len(rows))).all())
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1 if in_order else np.arange(1, len(rows))
         starts = [0, *breaks.tolist(), len(rows)]
-        for first, end in zip(starts, starts[1:], strict=False):
+        for first, end in itertools.pairwise(starts):
             if end > first:
                 self._fill(target[first * self._size : end * self._size], self._offset + int(rows[first]) * self._size)
         return out.astype(self.dtype, copy=False)
@@ -152,7 +153,8 @@ def _copied(path: Path, dataset: Any, dtype: np.dtype[Any]) -> BlockRows:
         except OSError as err:
             size = int(np.prod(dataset.shape)) * dtype.itemsize
             raise DataError(
-                f"{path}: '{dataset.name}' is compressed over many trials and must be copied once ({size / 1e9:.1f} GB) into {tempfile.gettempdir()}, "
-                f"got: {err.strerror or err}. Make room, set TMPDIR to another folder, or store it in chunks of single trials."
+                f"{path}: '{dataset.name}' is compressed over many trials and must be copied once ({size / 1e9:.1f} GB) "
+                f"into {tempfile.gettempdir()}, got: {err.strerror or err}. "
+                "Make room, set TMPDIR to another folder, or store it in chunks of single trials."
             ) from err
         return BlockRows(os.dup(scratch.fileno()), str(path), 0, dataset.shape, dtype, dtype)
