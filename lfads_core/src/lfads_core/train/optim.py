@@ -125,7 +125,7 @@ def named_gradients(model: LFADS) -> Iterator[tuple[str, Tensor]]:
 def gradient_norms(model: LFADS) -> dict[str, Float[Tensor, ""]]:
     """Euclidean norm of each parameter's gradient."""
     found = dict(named_gradients(model))
-    return dict(zip(found, torch._foreach_norm(list(found.values())), strict=True)) if found else {}
+    return dict(zip(found, torch._foreach_norm(list(found.values())), strict=True)) if found else {}  # noqa: SLF001 - one call for all
 
 
 def gradient_norm(model: LFADS) -> Float[Tensor, ""]:
