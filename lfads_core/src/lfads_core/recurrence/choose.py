@@ -67,3 +67,6 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
 @functools.cache
 def _say_once(name: str, reason: str) -> None:
     log.info("recurrence: %s (%s)", name, reason)
+
+from lfads_core.recurrence.compiled import gru as _g, controlled as _c
+BACKENDS["compiled"] = Recurrence(name="compiled", gru=_g.gru, controlled=_c.controlled)
