@@ -21,7 +21,12 @@ GRADIENTS = tuple(f"d_{name.removesuffix('_at')}" for name in (*VIEWS, *WEIGHTS)
 
 
 def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
-    """Run controller and generator in closed loop; see the reference for the mathematics."""
+    """Run controller and generator in closed loop with the library of this machine; see the reference for the mathematics."""
+    return controlled_by(load(), start, drive, weights, clip=clip)
+
+
+def controlled_by(library: Library, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
+    """The same with a library given."""
     con, gen = weights.controller, weights.generator
     reads = (start.controller, start.generator, start.factors, drive.ci, drive.external, drive.noise, drive.con_mask, drive.state_mask)
     learned = (
@@ -38,21 +43,21 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         *(value if members else value.unsqueeze(0) for value in learned),
     )
     if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in (*reads, *learned)):
-        out = CompiledLoop.apply(clip, *arguments)  # type: ignore[no-untyped-call]
+        out = CompiledLoop.apply(library, clip, *arguments)  # type: ignore[no-untyped-call]
     else:
-        out, _ = run_forward(load(), clip, arguments, keep=False)
+        out, _ = run_forward(library, clip, arguments, keep=False)
     shape = drive.ci.shape[:-1]
     states, factors, con_states, means, stds, drawn = (value.view(*shape, value.shape[-1]) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 
 
-def job_of(library: Library, clip: float, reads: list[Tensor | None], learned: list[Tensor], paths: list[Tensor], gates: list[Tensor] | None) -> LoopJob:
+def job_of(clip: float, reads: list[Tensor | None], learned: list[Tensor], paths: list[Tensor], gates: list[Tensor] | None) -> LoopJob:
     """The record of a call, without gradients; it does not keep its tensors alive."""
     c0, g0, f0, ci, external, *_ = reads
     if c0 is None or g0 is None or f0 is None or ci is None or external is None:
         raise TypeError("only noise and masks may be absent")
     job = LoopJob(
-        members=ci.shape[0], trials=ci.shape[1], bins=ci.shape[2], threads=library.threads(), clip=clip,
+        members=ci.shape[0], trials=ci.shape[1], bins=ci.shape[2], threads=torch.get_num_threads(), clip=clip,
         ci=ci.shape[-1], external=external.shape[-1], inputs=learned[3].shape[-2] // 2, con=c0.shape[-1], gen=g0.shape[-1], factors=f0.shape[-1],
     )  # fmt: skip
     for name, value in zip((*VIEWS, *PATHS), (*reads, *paths), strict=True):
@@ -73,7 +78,7 @@ def run_forward(library: Library, clip: float, arguments: tuple[Tensor | None, .
     con, factors, gen = learned[1].shape[-1], *learned[8].shape[-2:]
     paths = [ci.new_empty(*ci.shape[:-1], width) for width in (gen, factors, con, inputs, inputs, inputs)]
     gates = [ci.new_empty(ci.shape[:-1].numel() * 3 * library.padded(width, ci.dtype)) for width in (con, gen)] if keep else None
-    library.call("loop_forward", ci.dtype, job_of(library, clip, reads, learned, paths, gates))
+    library.call("loop_forward", ci.dtype, job_of(clip, reads, learned, paths, gates))
     return paths, gates
 
 
@@ -87,11 +92,11 @@ class CompiledLoop(torch.autograd.Function):
     """Tensors with members and trials as first axes in, six paths out; every argument but the clip and the masks can be differentiated."""
 
     @staticmethod
-    def forward(ctx: Any, clip: float, *arguments: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, library: Library, clip: float, *arguments: Tensor | None) -> tuple[Tensor, ...]:
         """One call."""
-        paths, gates = run_forward(load(), clip, arguments, keep=True)
+        paths, gates = run_forward(library, clip, arguments, keep=True)
         ctx.save_for_backward(*arguments, *paths, *(gates or ()))
-        ctx.clip = clip
+        ctx.library, ctx.clip = library, clip
         ctx.set_materialize_grads(False)
         return tuple(paths)
 
@@ -99,19 +104,19 @@ class CompiledLoop(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         """One call."""
-        library, count = load(), len(VIEWS) + len(WEIGHTS)
+        count = len(VIEWS) + len(WEIGHTS)
         saved = ctx.saved_tensors
         arguments, paths, gates = saved[:count], list(saved[count:-2]), list(saved[-2:])
         reads, learned = laid_out(arguments)
-        job = job_of(library, ctx.clip, reads, learned, paths, gates)
+        job = job_of(ctx.clip, reads, learned, paths, gates)
         upstream = [None if value is None else readable(value) for value in given]
         for name, value in zip(PATHS, upstream, strict=True):
             setattr(job, f"d_{name}", view(value))
         grads: list[Tensor | None] = []
-        for name, value, needed in zip((*VIEWS, *WEIGHTS), arguments, ctx.needs_input_grad[1:], strict=True):
+        for name, value, needed in zip((*VIEWS, *WEIGHTS), arguments, ctx.needs_input_grad[2:], strict=True):
             wanted = needed and value is not None and name not in WITHOUT_GRADIENT
             grads.append(torch.empty_like(value, memory_format=torch.contiguous_format) if wanted else None)
             if name not in WITHOUT_GRADIENT:
                 setattr(job, f"d_{name.removesuffix('_at')}", pointer(grads[-1]))
-        library.call("loop_backward", paths[0].dtype, job)
-        return None, *grads
+        ctx.library.call("loop_backward", paths[0].dtype, job)
+        return None, None, *grads

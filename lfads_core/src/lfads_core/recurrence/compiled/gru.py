@@ -20,7 +20,14 @@ from lfads_core.recurrence.weights import GRUWeights
 
 
 def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False) -> Float[Tensor, "*B T H"]:
-    """Run a GRU over time; see the reference for the mathematics."""
+    """Run a GRU over time with the library of this machine; see the reference for the mathematics."""
+    return gru_by(load(), x, h0, weights, clip=clip, reverse=reverse)
+
+
+def gru_by(
+    library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False
+) -> Float[Tensor, "*B T H"]:
+    """The same with a library given."""
     given = x, h0, weights.input, weights.recurrent, weights.bias
     if not covers(*given):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
@@ -32,17 +39,17 @@ def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeigh
         *(value if members else value.unsqueeze(0) for value in given[2:]),
     )
     if torch.is_grad_enabled() and any(value.requires_grad for value in given):
-        states: Tensor = CompiledGRU.apply(*arguments, clip, reverse)  # type: ignore[no-untyped-call]
+        states: Tensor = CompiledGRU.apply(library, *arguments, clip, reverse)  # type: ignore[no-untyped-call]
     else:
-        states, _ = run_forward(load(), *arguments, clip, reverse, keep=False)
+        states, _ = run_forward(library, *arguments, clip, reverse, keep=False)
     return states.view(*x.shape[:-1], h0.shape[-1])
 
 
-def job_of(library: Library, x: Tensor, h0: Tensor, weights: tuple[Tensor, ...], states: Tensor, gates: Tensor | None, clip: float, reverse: bool) -> GRUJob:
+def job_of(x: Tensor, h0: Tensor, weights: tuple[Tensor, ...], states: Tensor, gates: Tensor | None, clip: float, reverse: bool) -> GRUJob:
     """The record of a call, without gradients; it does not keep its tensors alive."""
     members, trials, bins, inputs = x.shape
     return GRUJob(
-        members=members, trials=trials, bins=bins, inputs=inputs, hidden=h0.shape[-1], threads=library.threads(), reverse=reverse, clip=clip,
+        members=members, trials=trials, bins=bins, inputs=inputs, hidden=h0.shape[-1], threads=torch.get_num_threads(), reverse=reverse, clip=clip,
         x=view(x), h0=view(h0), input=pointer(weights[0]), recurrent=pointer(weights[1]), bias=pointer(weights[2]),
         states=pointer(states), gates=pointer(gates),
     )  # fmt: skip
@@ -66,7 +73,7 @@ def run_forward(
     hidden = h0.shape[-1]
     states = x.new_empty(*x.shape[:-1], hidden)
     gates = x.new_empty(x.shape[:-1].numel() * 3 * library.padded(hidden, x.dtype)) if keep else None
-    library.call("gru_forward", x.dtype, job_of(library, x, h0, weights, states, gates, clip, reverse))
+    library.call("gru_forward", x.dtype, job_of(x, h0, weights, states, gates, clip, reverse))
     return states, gates
 
 
@@ -74,11 +81,13 @@ class CompiledGRU(torch.autograd.Function):
     """x (M, B, T, I), h0 (M, B, H), weights (M, 3H, ·) -> states (M, B, T, H)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h0: Tensor, w_input: Tensor, recurrent: Tensor, bias: Tensor, clip: float, reverse: bool) -> Tensor:
+    def forward(  # noqa: PLR0913, PLR0917 - autograd sees tensors only as arguments of their own
+        ctx: Any, library: Library, x: Tensor, h0: Tensor, w_input: Tensor, recurrent: Tensor, bias: Tensor, clip: float, reverse: bool
+    ) -> Tensor:
         """One call."""
-        states, gates = run_forward(load(), x, h0, w_input, recurrent, bias, clip, reverse, keep=True)
+        states, gates = run_forward(library, x, h0, w_input, recurrent, bias, clip, reverse, keep=True)
         ctx.save_for_backward(x, h0, w_input, recurrent, bias, states, gates)
-        ctx.clip, ctx.reverse = clip, reverse
+        ctx.library, ctx.clip, ctx.reverse = library, clip, reverse
         ctx.set_materialize_grads(False)
         return states
 
@@ -87,17 +96,16 @@ class CompiledGRU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         """One call."""
         if grad is None:
-            return (None,) * 7
-        library = load()
+            return (None,) * 8
         *inputs, states, gates = ctx.saved_tensors
         x, h0, *weights = inputs
         x, h0, grad = readable(x), readable(h0), readable(grad)
         weights = tuple(value.contiguous() for value in weights)
-        job = job_of(library, x, h0, weights, states, gates, ctx.clip, ctx.reverse)
+        job = job_of(x, h0, weights, states, gates, ctx.clip, ctx.reverse)
         job.grad = view(grad)
         grads = [torch.empty_like(value, memory_format=torch.contiguous_format) if needed else None
-                 for value, needed in zip(inputs, ctx.needs_input_grad, strict=False)]  # fmt: skip
+                 for value, needed in zip(inputs, ctx.needs_input_grad[1:6], strict=True)]  # fmt: skip
         for name, value in zip(("d_x", "d_h0", "d_input", "d_recurrent", "d_bias"), grads, strict=True):
             setattr(job, name, pointer(value))
-        library.call("gru_backward", x.dtype, job)
-        return *grads, None, None
+        ctx.library.call("gru_backward", x.dtype, job)
+        return None, *grads, None, None

@@ -86,9 +86,3 @@ def view(value: Float[Tensor, "M B *T X"] | None) -> View:
 def pointer(value: Tensor | None) -> int | None:
     """Where a contiguous tensor lies; absent tensors are null."""
     return None if value is None else value.data_ptr()
-
-
-def padded(width: int, dtype: torch.dtype, vector_bytes: int) -> int:
-    """A width in whole vectors."""
-    lanes = vector_bytes // dtype.itemsize
-    return -(-width // lanes) * lanes

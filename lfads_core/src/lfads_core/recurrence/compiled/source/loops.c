@@ -107,6 +107,8 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "gru.h"
 #include "controlled.h"
 
+API int64_t lfads_vector_bytes(void) { return VECTOR_BYTES; }
+
 /* What the caller's records must measure: a guard against a library of another interface. */
 API int64_t lfads_size_of_gru_job(void) { return (int64_t)sizeof(gru_job); }
 API int64_t lfads_size_of_loop_job(void) { return (int64_t)sizeof(loop_job); }
