@@ -12,6 +12,7 @@ COMMANDS = {
     "synth": "Make data whose true rates are known.",
     "data": "Look into recordings: what is there, and what is wrong with it.",
     "config": "Show, explain and check settings.",
+    "compile": "Make training on a CPU faster: compile the recurrent loops, once.",
     "run": "Train a model on recordings, then infer their rates.",
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
