@@ -16,6 +16,7 @@ COMMANDS = {
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
     "generate": "Sample new trials from a trained model's prior.",
+    "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",
     "ui": "Open the runs in MLflow's browser pages.",
     "cite": "Print BibTeX for LFADS and the components that are used.",
     "plugins": "List what is installed, show what one name means, make and check plugins.",
