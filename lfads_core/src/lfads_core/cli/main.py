@@ -17,6 +17,7 @@ COMMANDS = {
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
     "generate": "Sample new trials from a trained model's prior.",
+    "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",
     "bench": "Measure how fast training and inference are on this machine.",
     "ui": "Open the runs in MLflow's browser pages.",
     "cite": "Print BibTeX for LFADS and the components that are used.",
