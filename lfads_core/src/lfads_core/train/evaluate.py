@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.schema import MaskedConfig
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.metrics.evaluation import Evaluation
@@ -19,6 +20,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.step import augmented
+from lfads_core.train.unseen import UnseenCosts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,29 +33,36 @@ class Validation:
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """The validation pass of one training: posterior means without dropout; KL samples and masks are those of an epoch and seed."""
+    """The validation pass of one training: posterior means without dropout; KL samples and masks are those of an epoch and seed.
+
+    Besides the terms of the loss it prices ``heldout`` channels where there are any, and ``masked`` values if it is told how to hide them.
+    """
 
     objective: Objective
     stack: AugmentationStack
     batch_size: int
     seed: int
+    masked: MaskedConfig | None = None
 
     @torch.no_grad()
     def __call__(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> Validation:
         """Visit every trial once; ``predict`` keeps the predictions."""
         rng = stream(self.seed, "valid", epoch, device=model.device)
-        sums = WeightedMeans()
+        sums, unseen = WeightedMeans(), UnseenCosts()
         means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
-        for raw in epoch_batches(sources, self.batch_size):
+        for step, raw in enumerate(epoch_batches(sources, self.batch_size)):
             batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
             trials = sum(batch.trials.shape[0] for batch in batches.values())
             noise = model.draw_noise(trials, rng, sample=False, dropout=False)
             output = model(batches, noise)
             sums.add_losses(self.objective(model, batches, output, noise, self.stack, epoch), batches)
+            unseen.add_heldout(model, raw, batches, output)
+            if self.masked is not None:
+                unseen.add_masked(model, raw, batches, noise, (self.masked, step))
             if predict:
                 for name, params in output.params.items():
                     means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
-        return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+        return Validation(costs={**sums.averages(), **unseen.means()}, means={name: np.concatenate(parts) for name, parts in means.items() if parts})
 
 
 def score(
