@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Outcome:
     error: str | None = None  # one sentence when diverged or failed
 
 
+@runtime_checkable
 class Report(Protocol):
     """Hears each member's epoch, in the driver process."""
 
