@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,10 +10,13 @@ import numpy as np
 import torch
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Objective
 from lfads_core.plugins.registry import Registry
 from lfads_core.rng import stream
@@ -41,19 +44,38 @@ class Validator:
     @torch.no_grad()
     def __call__(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> Validation:
         """Visit every trial once; ``predict`` keeps the predictions."""
+        tally = Tally(self, model, epoch, predict=predict)
+        for batches, noise in self.passes(model, sources, epoch):
+            tally.add(batches, noise, model(batches, noise))
+        return tally.validation()
+
+    def passes(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int) -> Iterator[tuple[dict[str, Batch], Noise]]:
+        """Augmented trials and noise of each pass."""
         rng = stream(self.seed, "valid", epoch, device=model.device)
-        sums = WeightedMeans()
-        means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
         for raw in epoch_batches(sources, self.batch_size):
             batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
             trials = sum(batch.trials.shape[0] for batch in batches.values())
-            noise = model.draw_noise(trials, rng, sample=False, dropout=False)
-            output = model(batches, noise)
-            sums.add_losses(self.objective(model, batches, output, noise, self.stack, epoch), batches)
-            if predict:
-                for name, params in output.params.items():
-                    means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
-        return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+            yield batches, model.draw_noise(trials, rng, sample=False, dropout=False)
+
+
+class Tally:
+    """The costs and predictions of one model's validation, added up pass by pass."""
+
+    def __init__(self, validator: Validator, model: LFADS, epoch: int, *, predict: bool) -> None:
+        self.validator, self.model, self.epoch, self.predict = validator, model, epoch, predict
+        self.sums = WeightedMeans()
+        self.means: dict[str, list[np.ndarray]] = {}
+
+    def add(self, batches: Mapping[str, Batch], noise: Noise, output: ModelOutput) -> None:
+        """Take one pass."""
+        self.sums.add_losses(self.validator.objective(self.model, batches, output, noise, self.validator.stack, self.epoch), batches)
+        if self.predict:
+            for name, params in output.params.items():
+                self.means.setdefault(name, []).append(self.model.reconstructions[name].mean(params).cpu().numpy())
+
+    def validation(self) -> Validation:
+        """All passes together."""
+        return Validation(costs=self.sums.averages(), means={name: np.concatenate(parts) for name, parts in self.means.items()})
 
 
 def score(
