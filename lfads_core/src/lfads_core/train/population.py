@@ -134,8 +134,8 @@ def _end_epoch(going: Mapping[int, Trainer], on_epoch: Callable[[int, EndedEpoch
     tallies = {i: Tally(t.validator, t.model, t.progress.epoch, predict=t.predicts) for i, t in going.items()}
     left = {i: t.validator.passes(t.model, t.data.splits["valid"], t.progress.epoch) for i, t in going.items()}
     while given := {i: one for i, one in _each({i: partial(next, passes, None) for i, passes in left.items()}, ends).items() if one is not None}:
-        outputs = _forward({i: going[i].model for i in given}, given, ends)
-        added = _each({i: partial(tallies[i].add, given[i][0], given[i][1], output) for i, output in outputs.items()}, ends)
+        outputs = _forward({i: going[i].model for i in given}, {i: (one.batches, one.noise) for i, one in given.items()}, ends)
+        added = _each({i: partial(tallies[i].add, given[i], output) for i, output in outputs.items()}, ends)
         left = {i: left[i] for i in added}
     out = {end.member for end in ends}
     ended = _each({i: partial(_judge, trainer, tallies[i]) for i, trainer in going.items() if i not in out}, ends)

@@ -83,7 +83,13 @@ class Trainer:
         self.run, self.config, self.model, self.description, self.data = run, config, model, description, data
         self.train_stack, valid_stack = stacks
         self.objective = Objective(config.regularisation)
-        self.validator = Validator(objective=self.objective, stack=valid_stack, batch_size=config.data.batch_size, seed=config.train.seed)
+        self.validator = Validator(
+            objective=self.objective,
+            stack=valid_stack,
+            batch_size=config.data.batch_size,
+            seed=config.train.seed,
+            masked=config.validation.hidden,
+        )
         self.optimizer = build_optimizer(model, config.optim)
         self.sums = WeightedMeans()
         self.unsaved_best: Checkpoint | None = None
@@ -181,11 +187,11 @@ class Trainer:
         Raises:
             NumericsError: a term of the validation is not finite; nothing has moved.
         """
-        progress = self.progress
+        progress, judge = self.progress, self.config.validation.judge
         epoch = progress.epoch
-        if bad := [name for name in _judged(validation.costs) if not math.isfinite(validation.costs[name])]:
+        if bad := [name for name in _judged(validation.costs, judge) if not math.isfinite(validation.costs[name])]:
             raise NumericsError(f"epoch {epoch}: the validation term '{bad[0]}' must be finite, got {validation.costs[bad[0]]}.")
-        progress.smoothed = progress.smoothed.update([validation.costs["recon"]], [1])
+        progress.smoothed = progress.smoothed.update([validation.costs[judge]], [1])
         smooth = float(progress.smoothed.value or 0.0)
         row = self._row(validation, smooth)
         progress.plateau.update(smooth)
@@ -202,7 +208,7 @@ class Trainer:
         return {
             **{f"train/{name}": value for name, value in self.sums.averages().items()},
             **{f"valid/{name}": value for name, value in validation.costs.items()},
-            "valid/recon_smooth": smooth,
+            f"valid/{self.config.validation.judge}_smooth": smooth,
             "lr": self.progress.plateau.lr,
             "kl_ramp": ramps.kl,
             "l2_ramp": ramps.l2,
@@ -293,6 +299,6 @@ class Trainer:
         return checkpoint
 
 
-def _judged(costs: Mapping[str, float]) -> list[str]:
+def _judged(costs: Mapping[str, float], judge: str) -> list[str]:
     """Names of the terms that must be finite; of several sessions' terms first, for they say more."""
-    return [*(name for name in costs if name.startswith("recon/")), "recon", "ic_kl", "input_kl", "l2", "total"]
+    return [*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge]
