@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_client import FakeClient
 
+from fake_client import FakeClient
 from lfads_core.track.fitlog import FitLog
 from lfads_core.track.job import Job, Place
 from lfads_core.track.recorder import Recorder

@@ -14,7 +14,6 @@ from lfads_core.data.batch import Batch
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError
 from lfads_core.model.lfads import LFADS
-from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.rng import bernoulli, stream
 
@@ -39,24 +38,15 @@ class UnseenCosts:
                 self.add("heldout", name, loss[..., seen:], _observed(raw[name])[..., seen:])
 
     def add_masked(
-        self, model: LFADS, raw: Mapping[str, Batch], batches: Mapping[str, Batch], noise: Noise, masked: tuple[MaskedConfig, int]
+        self, model: LFADS, raw: Mapping[str, Batch], hidden: Mapping[str, Batch], output: ModelOutput, kept: Mapping[str, Tensor]
     ) -> None:
-        """Hide values of the (augmented) batches' input and price them; ``masked`` is how, and the number of the step."""
-        config, step = masked
-        for number in range(config.passes):
-            keep = {
-                name: bernoulli(1 - config.fraction, _hideable(batch), stream(config.seed, "masked", number, name, step, device=model.device))
-                for name, batch in batches.items()
-                if batch.nested
-            }
-            hidden = {name: _hide(batch, keep[name], config.fraction) if name in keep else batch for name, batch in batches.items()}
-            output = model(hidden, noise)
-            for name, kept in keep.items():
-                batch = batches[name]
-                loss = model.reconstructions[name].nll(output.params[name], batch.recon)
-                counted = torch.zeros_like(loss)
-                counted[:, batch.ic_bins : batch.encod.shape[1], : batch.encod.shape[2]] = 1 - kept
-                self.add("masked", name, loss, counted * _observed(raw[name]))
+        """Price what :func:`hide` has hidden."""
+        for name, keep in kept.items():
+            batch = hidden[name]
+            loss = model.reconstructions[name].nll(output.params[name], batch.recon)
+            counted = torch.zeros_like(loss)
+            counted[:, batch.ic_bins : batch.encod.shape[1], : batch.encod.shape[2]] = 1 - keep
+            self.add("masked", name, loss, counted * _observed(raw[name]))
 
     def means(self) -> dict[str, float]:
         """The costs as plain numbers; each session's own, ``<cost>/<session>``, only when there are several."""
@@ -65,6 +55,19 @@ class UnseenCosts:
             by_cost.setdefault(cost, {})[session] = float(total / number)
         found = {cost: sum(of.values()) / len(of) for cost, of in by_cost.items()}
         return {**found, **{f"{cost}/{name}": value for cost, of in by_cost.items() if len(of) > 1 for name, value in of.items()}}
+
+
+def hide(batches: Mapping[str, Batch], config: MaskedConfig, number: int, step: int) -> tuple[dict[str, Batch], dict[str, Tensor]]:
+    """Hide values of the (augmented) batches' input: the batches without them, and the masks of those kept (1) by session.
+
+    ``number`` counts the passes over one batch, ``step`` the batches; what is hidden is the same in every epoch.
+    """
+    keep = {
+        name: bernoulli(1 - config.fraction, _hideable(batch), stream(config.seed, "masked", number, name, step, device=batch.encod.device))
+        for name, batch in batches.items()
+        if batch.nested
+    }
+    return {name: _hide(batch, keep[name], config.fraction) if name in keep else batch for name, batch in batches.items()}, keep
 
 
 def check_judge(config: RunConfig, sessions: Sequence[Session]) -> None:
