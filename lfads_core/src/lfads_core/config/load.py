@@ -18,18 +18,26 @@ from lfads_core.plugins.kinds import Kind
 
 
 def resolve(
-    files: Sequence[FilePath | Layer], plugins: Sequence[str], overrides: Sequence[str], registry: Specs, *, said: str = "--set"
+    files: Sequence[FilePath | Layer],
+    plugins: Sequence[str],
+    overrides: Sequence[str],
+    registry: Specs,
+    *,
+    said: str = "--set",
+    defaults: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Settle the settings of a run.
 
-    The defaults come first; then recipes and components by name, in order; then the YAML files, in order; then ``a.b=value``
-    overrides, in order. What comes later wins. In place of a file there may be the settings read from one. ``said`` is how
-    messages call the overrides.
+    The defaults come first, those of a purpose (``defaults``) laid on the schema's; then recipes and components by name, in
+    order; then the YAML files, in order; then ``a.b=value`` overrides, in order. What comes later wins. In place of a file there
+    may be the settings read from one. ``said`` is how messages call the overrides.
 
     Raises:
         ConfigError: one line for each fault, with the place it came from.
     """
     stack = _Stack(said)
+    if defaults:
+        stack.data = merge(stack.data, defaults)
     for name in plugins:
         stack.add_plugin(name, registry)
     for file in files:

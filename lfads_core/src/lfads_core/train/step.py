@@ -45,17 +45,27 @@ def train_step(
     Raises:
         NumericsError: a term or a gradient is not finite; the weights are left as they were.
     """
-    epoch, clip_norm = progress
+    epoch = progress[0]
     optimizer.zero_grad()
     losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
     require_finite(losses, epoch)
     losses.total.backward()
+    return StepResult(losses=losses, grad_norm=update(model, optimizer, progress))
+
+
+def update(model: LFADS, optimizer: AdamW, progress: tuple[int, float | None]) -> Float[Tensor, ""]:
+    """Clip the gradients, change the weights, and return the norm before the clip; ``progress`` is (epoch, clip norm).
+
+    Raises:
+        NumericsError: a gradient is not finite; the weights are left as they were.
+    """
+    epoch, clip_norm = progress
     norm = gradient_norm(model)
     if not torch.isfinite(norm):  # asked before the clip, which would spread one parameter's NaN over all
         raise NumericsError(f"epoch {epoch}: the gradient must be finite, got {float(norm)} from {_worst_gradient(model)}.")
     clip_gradients(model, norm, clip_norm)
     optimizer.step()
-    return StepResult(losses=losses, grad_norm=norm)
+    return norm
 
 
 def require_finite(losses: Losses, epoch: int) -> None:
