@@ -17,16 +17,20 @@ from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.kinds import Kind
 
 
-def resolve(files: Sequence[FilePath], plugins: Sequence[str], overrides: Sequence[str], registry: Specs) -> RunConfig:
+def resolve(
+    files: Sequence[FilePath], plugins: Sequence[str], overrides: Sequence[str], registry: Specs, *, defaults: Mapping[str, Any] | None = None
+) -> RunConfig:
     """Settle the settings of a run.
 
-    The defaults come first; then recipes and components by name, in order; then the YAML files, in order; then ``a.b=value``
-    overrides, in order. What comes later wins.
+    The defaults come first, those of a purpose (``defaults``) laid on the schema's; then recipes and components by name, in
+    order; then the YAML files, in order; then ``a.b=value`` overrides, in order. What comes later wins.
 
     Raises:
         ConfigError: one line for each fault, with the place it came from.
     """
     stack = _Stack()
+    if defaults:
+        stack.data = merge(stack.data, defaults)
     for name in plugins:
         stack.add_plugin(name, registry)
     for path in files:

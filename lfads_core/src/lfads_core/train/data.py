@@ -16,6 +16,7 @@ from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
+from lfads_core.train.unseen import check_judge
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,10 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     """Check sessions against the components that the settings choose; warnings go to the log.
 
     Raises:
+        ConfigError: they lack the cost that the settings judge by.
         DataError: every fault, one line each.
     """
+    check_judge(config, sessions)
     chosen = config.components.reconstruction
     support = build_component(registry, "reconstruction", chosen, 1).support
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
