@@ -15,7 +15,7 @@ from lfads_core.errors import NumericsError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.objective.total import Losses, Objective
-from lfads_core.train.optim import clip_gradients, gradient_norm
+from lfads_core.train.optim import AdamW, clip_gradients, gradient_norm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +35,7 @@ def train_step(
     model: LFADS,
     objective: Objective,
     stack: AugmentationStack,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     batches: Mapping[str, Batch],
     noise: Noise,
     progress: tuple[int, float | None],
@@ -46,14 +46,14 @@ def train_step(
         NumericsError: a term or a gradient is not finite; the weights are left as they were.
     """
     epoch = progress[0]
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
     require_finite(losses, epoch)
     losses.total.backward()
     return StepResult(losses=losses, grad_norm=update(model, optimizer, progress))
 
 
-def update(model: LFADS, optimizer: torch.optim.Optimizer, progress: tuple[int, float | None]) -> Float[Tensor, ""]:
+def update(model: LFADS, optimizer: AdamW, progress: tuple[int, float | None]) -> Float[Tensor, ""]:
     """Clip the gradients, change the weights, and return the norm before the clip; ``progress`` is (epoch, clip norm).
 
     Raises:
