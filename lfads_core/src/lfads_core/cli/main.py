@@ -13,6 +13,7 @@ COMMANDS = {
     "data": "Look into recordings: what is there, and what is wrong with it.",
     "config": "Show, explain and check settings.",
     "run": "Train a model on recordings, then infer their rates.",
+    "search": "Search hyperparameters: at random, on a grid, by population-based training.",
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
     "generate": "Sample new trials from a trained model's prior.",
