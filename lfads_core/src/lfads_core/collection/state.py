@@ -119,8 +119,8 @@ def tail(entry: Entry, lines: int) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    attempt = text.rpartition(ATTEMPT)[2]
-    return attempt.rstrip("\n").splitlines()[-lines:]
+    _, began, attempt = text.rpartition(ATTEMPT)
+    return attempt.rstrip("\n").splitlines()[bool(began) :][-lines:]
 
 
 def last_error(entry: Entry) -> str:
