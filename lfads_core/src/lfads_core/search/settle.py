@@ -79,6 +79,8 @@ def settled(kind: Kind, base: RunConfig, score: str, judge: Judge, registry: Reg
             f"search.burn_in: must end before the search does, after train.epochs ({total}), got {burn_in} epochs"
             f"{', when the ramps have ended' if search.burn_in is None else ''}. Train longer, or shorten the ramps or the burn-in."
         )
+    every = min(base.train.metrics_every, search.interval) if score.startswith("-") else base.train.metrics_every
+    base = attrs.evolve(base, train=attrs.evolve(base.train, epochs=total, metrics_every=every))
     return Settled(
         kind=kind,
         base=base,

@@ -49,7 +49,7 @@ def prepare_start(search: Path, member: Member) -> None:
 
 
 def copy_checkpoints(source: Path, target: Path) -> None:
-    """Make ``target`` a folder with the checkpoints of ``source``, by links where the file system has them: checkpoints are never changed in place."""
+    """Make ``target`` a folder with the checkpoints of ``source``, by links where the file system has them: they are never changed in place."""
     fresh = target.with_name(f".{target.name}.new")
     _remove(fresh)
     fresh.mkdir()
