@@ -8,8 +8,8 @@ import time
 from dataclasses import asdict
 
 import pytest
-from fake_client import FakeClient
 
+from fake_client import FakeClient
 from lfads_core.track import recorder as recording
 from lfads_core.track import writer
 from lfads_core.track.job import Job, Place

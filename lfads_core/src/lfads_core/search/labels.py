@@ -22,7 +22,7 @@ def is_logarithmic(values: Iterable[float]) -> bool:
 
 def _needed(parts: list[str], others: list[list[str]]) -> int:
     """How many of the last parts are needed."""
-    count = min(2 if parts[0] == "components" else 1, len(parts))
+    count = 2 if parts[0] == "components" and len(parts) > 2 else 1
     while count < len(parts) and any(other[-count:] == parts[-count:] for other in others):
         count += 1
     return count
