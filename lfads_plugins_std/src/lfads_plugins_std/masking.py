@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
@@ -32,6 +34,28 @@ def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: 
     """Zero what is not kept and divide the rest by ``1 - rate``, from ``first_bin`` on."""
     hidden = encod[:, first_bin:] * keep / (1 - rate)
     return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
+
+
+class LearnOnly(torch.autograd.Function):
+    """The loss itself, whose gradient is multiplied by a block of zeros and ones on the bins and channels it was laid on."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, block: Tensor, first_bin: int) -> Tensor:
+        """Nothing is computed or copied."""
+        ctx.save_for_backward(block)
+        ctx.first_bin = first_bin
+        return loss.view_as(loss)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Keep the gradient where the model learns, and wherever there was no input."""
+        (block,) = ctx.saved_tensors
+        if block.shape == grad.shape:
+            return grad * block, None, None
+        kept = grad.clone(memory_format=torch.contiguous_format)
+        kept[:, ctx.first_bin : ctx.first_bin + block.shape[1], : block.shape[2]] *= block
+        return kept, None, None
 
 
 class CoordinatedDropout(AbstractAugmentation):
@@ -59,7 +83,7 @@ class CoordinatedDropout(AbstractAugmentation):
         if "keep" not in noise:
             return batch
         keep, first = noise["keep"], batch.ic_bins
-        learn = torch.maximum(1 - keep, noise["pass"])
+        learn = torch.maximum(1 - keep, noise["pass"])  # the input was hidden, or passed
         seen = keep[:, : batch.encod.shape[1] - first, : batch.encod.shape[2]]
         encod = hide(batch.encod, seen, self.config.rate, first)
         if not batch.nested:  # nothing that is hidden could be copied to the target
@@ -71,8 +95,8 @@ class CoordinatedDropout(AbstractAugmentation):
         block = batch.masks.get(f"{self.name}/learn")
         if block is None:
             return loss
-        learn = lay_on_loss(block, loss, batch.ic_bins)
-        return torch.lerp(loss.detach(), loss, learn)
+        learnt: Tensor = LearnOnly.apply(loss, block, batch.ic_bins)  # type: ignore[no-untyped-call]
+        return learnt
 
 
 class SampleValidation(AbstractAugmentation):

@@ -69,17 +69,17 @@ def test_both_directions_are_two_plain_runs(backend):
 def test_the_initial_condition_is_read_from_the_last_state_of_each_direction():
     part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1, min_variance=0.01), stream(0)).double()
     x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
-    posterior = part(x, ECHO, 5.0, None, 0.0)
+    posterior = part(x, ECHO, 5.0, None)
     final = torch.tensor([4.0, 3.0], dtype=torch.float64)  # forwards it ends at the last bin, backwards at the first
     wanted = part.posterior.weight @ final + part.posterior.bias
     torch.testing.assert_close(posterior.mean[0], wanted[:2])
     torch.testing.assert_close(posterior.std[0] ** 2, wanted[2:].exp() + 0.01)
 
 
-def test_final_states_are_dropped_by_the_mask_and_the_rest_scaled_up():
+def test_final_states_are_multiplied_by_the_mask():
     part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1), stream(0)).double()
     x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
-    posterior = part(x, ECHO, 5.0, torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.2)
+    posterior = part(x, ECHO, 5.0, torch.tensor([[1 / 0.8, 0.0]], dtype=torch.float64))
     wanted = part.posterior.weight @ torch.tensor([4.0 / 0.8, 0.0], dtype=torch.float64)
     torch.testing.assert_close(posterior.mean[0], wanted[:2])
 
