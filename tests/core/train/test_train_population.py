@@ -214,7 +214,10 @@ def raising(call, nll):
     ("spoil", "end"),
     [
         (lambda call, nll: nll * torch.nan if call == 6 else nll, ("diverged", "epoch 1: the loss term 'recon' must be finite, got nan.")),
-        (lambda call, nll: nll + torch.inf if call == 1 else nll, ("diverged", "epoch 0: the loss term 'recon' must be finite, got nan.")),  # inf * 0 of the mask
+        (
+            lambda call, nll: nll + torch.inf if call == 1 else nll,
+            ("diverged", "epoch 0: the loss term 'recon' must be finite, got nan."),
+        ),  # inf * 0 of the mask
         (
             lambda call, nll: Slope.apply(nll) if call == 6 else nll,
             ("diverged", "epoch 1: the gradient must be finite, got nan from 'encoder.gru.h0'."),
