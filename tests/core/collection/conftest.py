@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from lfads_core.collection.memory import end_family
 from lfads_core.collection.prepare import Prepared, prepare
 from lfads_core.collection.state import read_job
 from lfads_core.config.yaml_io import dump_plain
+from lfads_core.files import write_json
 from lfads_core.plugins import load_registry
 
 
@@ -36,8 +36,14 @@ def nested(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def collection(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: tuple[str, ...]) -> Callable[..., Collection]:
-    """``collection(vary={...}, ...)`` writes ``sweep/collection.yaml`` for recordings ``a`` and ``b`` in ``tmp_path/sessions``, with tiny settings."""
+def nested_settings(tiny_settings: tuple[str, ...]) -> dict[str, Any]:
+    """The settings that make everything tiny, as they stand in a file."""
+    return nested(tiny_settings)
+
+
+@pytest.fixture
+def collection(tmp_path: Path, write_tiny: Callable[..., Path], nested_settings: dict[str, Any]) -> Callable[..., Collection]:
+    """``collection(vary={...}, ...)`` writes ``sweep/collection.yaml``: recordings ``a`` and ``b`` in ``tmp_path/sessions``, tiny settings."""
 
     def make(**spec: Any) -> Collection:
         for seed, name in enumerate(("a", "b")):
@@ -47,7 +53,7 @@ def collection(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: t
                 os.utime(path, (1.6e9, 1.6e9))
         folder = tmp_path / "sweep"
         folder.mkdir(exist_ok=True)
-        whole = {"data": {"each": ["../sessions/*.h5"]}, "settings": nested(tiny_settings), **spec}
+        whole = {"data": {"each": ["../sessions/*.h5"]}, "settings": nested_settings, **spec}
         (folder / "collection.yaml").write_text(dump_plain(whole), encoding="utf-8")
         return Collection(folder)
 
@@ -74,11 +80,10 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[.
     parts = tmp_path / "parts.json"
 
     def set_parts(**behaviour: dict[str, Any]) -> None:
-        parts.write_text(json.dumps(behaviour), encoding="utf-8")
+        write_json(parts, behaviour)  # at once, because runs may be reading it
 
     set_parts()
-    command = lambda collection, entry: [sys.executable, str(PLAYED), str(entry.run.path.resolve()), str(parts)]  # noqa: E731
-    monkeypatch.setattr(queue, "job_command", command)
+    monkeypatch.setattr(queue, "job_command", lambda _, entry: [sys.executable, str(PLAYED), str(entry.run.path.resolve()), str(parts)])
     yield set_parts
     for job_file in tmp_path.glob("*/runs/*/job.json"):
         job = read_job(Collection(job_file.parents[2]).entry(job_file.parent.name))

@@ -1,6 +1,7 @@
 """Behaves like a run of a collection, without training: ``played_run.py FOLDER PARTS.json``, with its part by the folder's name.
 
-A part may hold ``seconds`` to work, ``megabytes`` to use, ``fail`` with the text of an error, ``stubborn`` to mind no signal, ``signal`` to die by.
+A part may hold ``seconds`` to work, ``file`` to wait for, ``megabytes`` to use, ``fail`` with the text of an error, ``stubborn`` to mind
+no signal, ``signal`` to die by.
 """
 
 import json
@@ -32,6 +33,8 @@ say("running")
 print("at work", flush=True)
 kept = bytearray(part.get("megabytes", 0) * 1_000_000)
 time.sleep(part.get("seconds", 0))
+while "file" in part and not Path(part["file"]).exists():
+    time.sleep(0.02)
 if "signal" in part:
     os.kill(os.getpid(), part["signal"])
 if "fail" in part:

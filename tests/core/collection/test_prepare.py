@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,7 +118,7 @@ def test_recordings_that_move_are_found_in_their_new_place(prepared, tmp_path):
 
 
 def test_a_collection_that_moves_with_its_recordings_needs_nothing(prepared, tmp_path):
-    sweep, _ = prepared()
+    prepared()
     (tmp_path / "moved").mkdir()
     for name in ("sweep", "sessions"):
         shutil.move(tmp_path / name, tmp_path / "moved" / name)
@@ -261,20 +263,15 @@ def test_every_recording_that_cannot_be_read_is_told(collection, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (None, "{folder}: nothing is prepared yet. Run `lfads collection prepare {folder}`."),
-        ("[]", "{folder}/plan.json: must be written by `lfads collection prepare`, got: TypeError('list indices must be integers or slices, not str'). Run it again."),
-    ],
-)  # fmt: skip
-def test_a_collection_that_is_not_prepared_says_what_to_do(content, text, collection):
+def test_a_collection_that_is_not_prepared_says_what_to_do(collection):
     sweep = collection()
-    if content is not None:
-        sweep.plan_path.write_text(content)
     with pytest.raises(RunError) as err:
         sweep.entries()
-    assert str(err.value) == text.format(folder=sweep.path)
+    assert str(err.value) == f"{sweep.path}: nothing is prepared yet. Run `lfads collection prepare {sweep.path}`."
+    sweep.plan_path.write_text("{}")
+    with pytest.raises(RunError) as err:
+        sweep.entries()
+    assert str(err.value) == f"{sweep.plan_path}: must be written by `lfads collection prepare`, got: KeyError('runs'). Run it again."
 
 
 def test_a_folder_without_a_collection_says_what_to_do(tmp_path):
@@ -293,12 +290,10 @@ def test_a_damaged_record_says_what_to_do(prepared):
 
 
 def test_preparing_needs_no_torch(prepared):
-    import subprocess
-    import sys
-
     sweep, _ = prepared(vary={"train.seed": [0, 1, 2]})
     code = (
-        "import sys; from pathlib import Path; from lfads_core.collection.folder import Collection; from lfads_core.collection.prepare import prepare; "
-        f"from lfads_core.plugins import load_registry; prepare(Collection(Path({str(sweep.path)!r})), load_registry()); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from lfads_core.collection.folder import Collection; "
+        "from lfads_core.collection.prepare import prepare; from lfads_core.plugins import load_registry; "
+        f"prepare(Collection(Path({str(sweep.path)!r})), load_registry()); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

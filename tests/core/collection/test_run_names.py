@@ -25,7 +25,7 @@ from lfads_core.collection.names import LONGEST, run_name, told_apart
         ("day1", "", {"model.variational": False}, "day1__variational-false"),
         ("day1", "", {"components.reconstruction": "gaussian"}, "day1__reconstruction-gaussian"),
         ("day1", "", {"components.ic_prior": {"name": "normal", "variance": 0.2}}, "day1__ic_prior-normal-variance0.2"),
-        ("day1", "", {"components.train_augmentations": ["coordinated-dropout", "spike-jitter"]}, "day1__train_augmentations-coordinated-dropout+spike-jitter"),
+        ("day1", "", {"components.infer_augmentations": ["spike-jitter", "sbtt"]}, "day1__infer_augmentations-spike-jitter+sbtt"),
         ("day1", "", {"components.train_augmentations.0.rate": 0.5}, "day1__0.rate0.5"),
         ("day 1/ä", "", {"optim.lr": -1}, "day-1__lr-1"),
         ("..", "", {}, "x" + hashlib.sha256(b'".."').hexdigest()[:6]),

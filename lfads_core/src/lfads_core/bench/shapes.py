@@ -55,7 +55,7 @@ class Shape:
     def session(self, *, batches: int = 1) -> Session:
         """Random counts: so many batches to train on and one to validate on."""
         rng = np.random.default_rng(0)
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, trials in (("train", batches * self.trials), ("valid", self.trials)):
             counts = rng.poisson(0.1, (trials, self.bins, self.channels)).astype(np.float32)
             arrays |= {f"{split}_encod_data": counts[:, : self.encoded_bins, : self.encoded_channels], f"{split}_recon_data": counts}

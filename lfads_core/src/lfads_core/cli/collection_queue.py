@@ -74,29 +74,25 @@ def start(
         click.echo(f"working in the background (process {process}); it writes to {collection.queue_log}")
         click.echo(f"next: lfads collection status {name}")
         return
-    counts = work(collection, limits, runs, _Listener().say)
+    counts = work(collection, limits, runs, say)
     _end(ctx, counts)
 
 
-class _Listener:
-    """Prints until nobody listens any more."""
-
-    def __init__(self) -> None:
-        self._heard = True
-
-    def say(self, text: str) -> None:
-        if self._heard:
-            try:
-                click.echo(text)
-            except OSError:  # the terminal is closed; the runs do not mind
-                self._heard = False
+def say(text: str) -> None:
+    """Print a line; when the terminal is closed, this one and all that follow go nowhere, and the runs do not mind."""
+    try:
+        click.echo(text)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
 
 
 def _end(ctx: click.Context, counts: Mapping[str, int]) -> None:
     from lfads_core.collection.look import ORDER
 
     total = sum(counts.values())
-    _Listener().say(f"{total} runs: {', '.join(f'{counts[status]} {status}' for status in ORDER if counts.get(status))}")
+    say(f"{total} runs: {', '.join(f'{counts[status]} {status}' for status in ORDER if counts.get(status))}")
     if counts.get("interrupted") or counts.get("ready"):
         ctx.exit(INTERRUPTED)
     if counts.get("done", 0) != total:

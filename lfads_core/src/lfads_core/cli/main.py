@@ -14,6 +14,7 @@ COMMANDS = {
     "config": "Show, explain and check settings.",
     "compile": "Make training on a CPU faster: compile the recurrent loops, once.",
     "run": "Train a model on recordings, then infer their rates.",
+    "search": "Search hyperparameters: at random, on a grid, by population-based training.",
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
     "generate": "Sample new trials from a trained model's prior.",

@@ -24,12 +24,13 @@ def retry(entries: Sequence[Entry], *, anew: bool) -> list[str]:
         if standing(entry).status != "failed":
             continue
         with holding(entry.lock_path, taken(entry)):
+            job = read_job(entry)
             if anew:
                 remove_outputs(entry)
-            elif (job := read_job(entry)) is not None:
-                write_job(entry, replace(job, retry=True, exit=None, killed=None))
-            else:
+            elif job is None:
                 entry.run.update_state(status="interrupted")
+            if job is not None:
+                write_job(entry, replace(job, retry=True, exit=None, killed=None))
         again.append(entry.name)
     return again
 

@@ -102,24 +102,18 @@ def _call(command: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _logging_to(entry: Entry, job: JobRecord) -> Iterator[None]:
     """Send what this process and its children print to the run's log, below a line that tells the attempt."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    log = os.open(entry.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        when = datetime.fromtimestamp(job.started).astimezone().isoformat(sep=" ", timespec="seconds")
-        os.write(log, f"{ATTEMPT}{job.attempt}, {when}, process {job.pid} on {job.host} ==\n".encode())
+    when = datetime.fromtimestamp(job.started).astimezone().isoformat(sep=" ", timespec="seconds")
+    with entry.log_path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as stack:
+        log.write(f"{ATTEMPT}{job.attempt}, {when}, process {job.pid} on {job.host} ==\n")
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            stream.flush()
+            kept = os.dup(number)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, number)
+            os.dup2(log.fileno(), number)  # for children and libraries, which know only numbers
+        stack.enter_context(contextlib.redirect_stdout(log))
+        stack.enter_context(contextlib.redirect_stderr(log))
         yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        for number, copy in enumerate(kept, start=1):
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(log)
 
 
 def _peak() -> int | None:

@@ -85,7 +85,7 @@ def start_search(
     first: tuple[Settled, State],
     registry: Registry,
     display: SearchDisplay,
-    placing: Placing,
+    placing: Placing | None = None,
     *,
     numbered: bool = False,
 ) -> Searched:
@@ -125,10 +125,7 @@ def resume_search(folder: Path, registry: Registry, display: SearchDisplay, plac
         state = read_state(folder)
         if retry:
             state = with_another_try(state)
-        score = state.score
-        placing = placing or Placing(executor=state.executor)
-        placing = replace(placing, options=replace(placing.options, score=score))
-        return _drive(folder, base, replace(state, executor=placing.executor), registry, display, placing)
+        return _drive(folder, base, state, registry, display, placing)
 
 
 def with_another_try(state: State) -> State:
@@ -171,8 +168,11 @@ def chances_of(base: RunConfig, registry: Registry) -> Chances:
     return Chances(seed=search_of(base).seed, faults=faults)
 
 
-def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing) -> Searched:
+def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
     """Generations until they end or somebody interrupts, then the best."""
+    placing = placing or Placing(executor=state.executor)
+    placing = replace(placing, options=replace(placing.options, score=state.score))
+    state = replace(state, executor=placing.executor)
     display.start(state)
     try:
         if state.stopped is None:

@@ -50,9 +50,7 @@ class Progress:
         self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
 
 
-def snapshot(
-    model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans
-) -> Checkpoint:
+def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:
     """Everything a training needs to go on, copied; without the optimiser's state when that is None."""
     arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
     tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
