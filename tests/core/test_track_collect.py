@@ -38,6 +38,9 @@ class Recorder:
     def close(self, status: str) -> None:
         self._take(status)
 
+    def refill(self, fitlog: Path, before: int) -> None:
+        self._take((fitlog, before))
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
@@ -106,8 +109,8 @@ def test_settings_that_want_no_mlflow_start_none(run, monkeypatch):
 
 def test_a_run_keeps_the_key_by_which_mlflow_finds_it_again(run, monkeypatch):
     pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
-    started = []
-    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or Recorder())
+    started, recorder = [], Recorder()
+    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or recorder)
     run.update_state(versions={"torch": "2.13.0"})
     config = attrs.evolve(RunConfig(), track=TrackConfig(experiment="mine"))
     open_trackers(run, config, first_epoch=0)
@@ -116,6 +119,7 @@ def test_a_run_keeps_the_key_by_which_mlflow_finds_it_again(run, monkeypatch):
     assert first == second == {"experiment": "mine", "key": run.read_state()["mlflow_key"], "tags": {"version torch": "2.13.0"}}
     assert params["optim"]["lr"] == config.optim.lr
     assert params["components"]["reconstruction"] == {"name": "poisson"}
+    assert recorder.got == [(run.fitlog, 3)]  # only a run that goes on may lack epochs
 
 
 def test_all_trackers_together_are_a_tracker(run):

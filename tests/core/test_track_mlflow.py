@@ -23,6 +23,7 @@ import pytest
 from lfads_core.config.schema import RunConfig
 from lfads_core.runs import Run
 from lfads_core.track import mlflow as tracking
+from lfads_core.track import process
 from lfads_core.track.collect import open_trackers
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.track.mlflow import MlflowTracker
@@ -43,7 +44,7 @@ FAKE = """
         def search_runs(self, *_, **__): return []
         def create_run(self, *_, **__): return Info()
         def log_artifacts(self, *_, **__): pass
-        def set_terminated(self, run_id, status): print("printed by MLflow", flush=True)
+        def set_terminated(self, run_id, status, end_time): print("printed by MLflow", flush=True)
         def log_batch(self, run_id, metrics=(), params=(), tags=()):
             if metrics:
                 {fault}
@@ -140,8 +141,8 @@ def test_an_mlflow_that_hangs_is_ended_after_a_while(run, fake_mlflow, caplog, m
     began = time.monotonic()
     tracker.close("finished")
     assert time.monotonic() - began < 5
-    assert caplog.messages == [f"MLflow: http://nowhere took more than 1 s to store what was left of the run{GOES_ON}"]
-    assert tracker._process.wait(10) == -signal.SIGKILL
+    assert caplog.messages == [f"MLflow: http://nowhere took more than 1 s to store what was left of the training{GOES_ON}"]
+    assert tracker.writer._process.wait(10) == -signal.SIGKILL
 
 
 def test_an_mlflow_that_crashes_is_one_warning(run, fake_mlflow, caplog):
@@ -421,16 +422,16 @@ def test_a_training_killed_alone_leaves_a_run_that_is_closed(ready):
 def test_a_writer_leaves_no_process_behind_when_a_run_is_closed(ready):
     tracker = start(ready)
     tracker.close("finished")
-    assert tracker._process.poll() == 0
+    assert tracker.writer._process.poll() == 0
 
 
 def test_what_travels_to_the_writer_is_plain_json(run, fake_mlflow, monkeypatch):
     fake_mlflow("pass")
     sent = []
-    monkeypatch.setattr(tracking.json, "dumps", lambda message, dumps=json.dumps: sent.append(message) or dumps(message))
+    monkeypatch.setattr(process.json, "dumps", lambda message, dumps=json.dumps: sent.append(message) or dumps(message))
     tracker = start(run)
     tracker.log(0, {"a": float("nan")})
     tracker.close("failed")
-    assert [min(message) for message in sent] == ["experiment", "epoch", "close"]
+    assert [min(message) for message in sent] == ["experiment", "open", "epoch", "close"]
     assert sent[0]["folder"] is None
     assert sent[0]["uri"] == "http://nowhere"

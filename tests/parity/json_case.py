@@ -1,4 +1,4 @@
-"""Replay of the JSON fixtures: schedules, and population-based training."""
+"""Replay of the JSON fixture of schedules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from lfads_core.config.schema import OptimConfig
 from lfads_core.objective.ramps import ramp
 from lfads_core.train.plateau import Plateau
 from parity.report import Report
-
-_NO_SEARCH = "population-based training is not built yet"
 
 
 def replay_schedules(data: dict[str, Any], report: Report) -> None:
@@ -31,10 +29,3 @@ def replay_schedules(data: dict[str, Any], report: Report) -> None:
         for i, entry in enumerate(entries if isinstance(entries, list) else []):
             for key in entry.keys() - known.get(section, set()) - {"note"}:
                 report.add(f"{section}/{i}/{key}", float("inf"), note="not compared: the replay knows nothing of this name")
-
-
-def replay_search(data: dict[str, Any], report: Report) -> None:
-    """Decisions of population-based training: left out, one record each."""
-    for section, entries in data.items():
-        for i in range(len(entries) if isinstance(entries, list) else 0):
-            report.skip(f"{section}/{i}", _NO_SEARCH)

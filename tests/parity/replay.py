@@ -24,13 +24,14 @@ import torch
 from lfads_core.errors import LfadsError
 from lfads_core.recurrence.choose import BACKENDS
 from parity.fixture import Fixture, ForeignFileError, read_fixture, read_json
-from parity.json_case import replay_schedules, replay_search
+from parity.json_case import replay_schedules
 from parity.masking_case import replay_coordinated_dropout, replay_missing_values, replay_sample_validation
 from parity.metric_case import replay_benchmark_metrics, replay_metrics
 from parity.model_case import replay_model
 from parity.moving_case import replay_spike_jitter, replay_temporal_shift
 from parity.prior_case import replay_priors
 from parity.report import Report, emit
+from parity.search_case import replay_search
 from parity.training_case import replay_average, replay_training
 
 _TOLERANCE, _TOLERANCE_32 = 1e-9, 1e-4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -38,19 +39,21 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.parametrize("recurrence", sorted(BACKENDS))
-def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, capsys):
+def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, usable, capsys):
+    usable(recurrence)
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".h5", ".json"))
     code, records, summaries = run(capsys, *paths, "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
     assert code == 0
     assert [s["file"] for s in summaries] == [p.name for p in paths]
-    assert all(s["compared"] > 0 for s in summaries if s["file"] != "p_pbt.json")
+    assert all(s["compared"] > 0 for s in summaries)
     assert max(s["largest_error"] for s in summaries) < 1e-12
     assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize("recurrence", sorted(BACKENDS))
-def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, capsys):
+def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, usable, capsys):
+    usable(recurrence)
     code, records, _ = run(capsys, *sorted(folder.glob("*.h5")), "--float32", "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
     assert code == 0
@@ -68,14 +71,110 @@ def test_the_notes_say_where_the_published_files_are_not_aligned(published, caps
     assert not any("early" in r.get("note", "") for r in records)
 
 
-def test_population_based_training_is_skipped_by_name_until_it_is_built(tmp_path, capsys):
+@pytest.fixture
+def decisions():
+    """A file of decisions, small enough to be worked out by hand or by Python itself."""
+    rng = random.Random(5)
+    values = []
+    for _ in range(20):
+        pair = rng.uniform(0.0006, 0.3), rng.uniform(-0.3, -0.0006)
+        values.append(2.0 * (1 + rng.choice(pair)))
+    order = [0, 1, 2, 3]
+    random.Random(6).shuffle(order)
+    scores = [0.0, 3.0, 2.0, 1.0]
+    pairs = list(zip(order[:2], order[2:], strict=True))
+    numpy_rng = np.random.RandomState(7)
+    return {
+        "description": "",
+        "explore": [
+            {
+                "name": "x",
+                "min": 0.0,
+                "max": 9.0,
+                "explore_wt": 0.3,
+                "enforce": True,
+                "start": 2.0,
+                "python_random_seed": 5,
+                "values": values,
+                "min_value": min(values),
+                "fraction_up": sum(v > 2 for v in values) / 20,
+            },
+            {
+                "name": "x",
+                "min": 0.0,
+                "max": 9.0,
+                "explore_wt": 0.3,
+                "enforce": True,
+                "start": 2.0,
+                "python_random_seed": 1,
+                "fraction_up": 0.5,
+                "ratio_max": 1.3,
+                "min_value": 1.4,
+            },
+        ],
+        "sampling": [
+            {"sample_fn": "randint", "min": 3, "max": 9, "numpy_global_seed": 7, "values": [int(numpy_rng.randint(3, 9)) for _ in range(9)]}
+        ],
+        "tournament": [
+            {
+                "python_random_seed": 6,
+                "scores": scores,
+                "finished": [False] * 4,
+                "losers": [min(p, key=scores.__getitem__) for p in pairs],
+                "winners": [max(p, key=scores.__getitem__) for p in pairs],
+            }
+        ],
+        "stopper": [
+            {
+                "num_trials": 1,
+                "perturbation_interval": 2,
+                "burn_in_period": 1,
+                "patience": 2,
+                "min_improvement_ratio": 0.1,
+                "calls_epoch_trial_value_result": [[0, 0, 4.0, False], [1, 0, 9.0, False], [2, 0, 3.0, False], [3, 0, 9.0, False], [4, 0, 2.9, True]],
+                "stops_at_epoch_trial": [4, 0],
+            }
+        ],
+        "semantics": {},
+    }
+
+
+def test_decisions_of_population_based_training_are_replayed(decisions, tmp_path, capsys):
     path = tmp_path / "p_pbt.json"
-    path.write_text(json.dumps({"description": "", "explore": [{}, {}], "tournament": [{}], "semantics": {}}))
+    path.write_text(json.dumps(decisions))
     code, records, _ = run(capsys, path)
-    assert code == 0
-    assert [(r["array"], r["skipped"]) for r in records] == [
-        (array, "population-based training is not built yet") for array in ("explore/0", "explore/1", "tournament/0")
-    ]
+    assert [r for r in records if not r["ok"]] == []
+    assert (code, len(records)) == (0, 11)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "change"),
+    [
+        ("explore", "values", lambda v: [v[0] * (1 + 1e-8), *v[1:]]),
+        ("explore", "fraction_up", lambda v: v + 0.05),
+        ("sampling", "values", lambda v: [v[0] + 1, *v[1:]]),
+        ("tournament", "losers", lambda v: v[::-1]),
+        ("stopper", "calls_epoch_trial_value_result", lambda v: [*v[:-1], [*v[-1][:3], False]]),
+        ("stopper", "stops_at_epoch_trial", lambda _: None),
+    ],
+)
+def test_an_altered_decision_is_found(section, key, change, decisions, tmp_path, capsys):
+    path = tmp_path / "p_pbt.json"
+    decisions[section][0][key] = change(decisions[section][0][key])
+    path.write_text(json.dumps(decisions))
+    code, records, _ = run(capsys, path)
+    assert code == 1
+    assert [r["array"] for r in records if not r["ok"]] == [f"{section}/0/{key}"]
+
+
+def test_a_statistic_that_cannot_be_ours_and_a_name_nobody_knows_are_found(decisions, tmp_path, capsys):
+    path = tmp_path / "p_pbt.json"
+    decisions["explore"][1]["fraction_up"] = 0.7
+    decisions["stopper"][0]["mood"] = 1
+    path.write_text(json.dumps(decisions))
+    code, records, _ = run(capsys, path)
+    assert code == 1
+    assert [r["array"] for r in records if not r["ok"]] == ["explore/1/fraction_up", "stopper/0/mood"]
 
 
 ALTERED = [

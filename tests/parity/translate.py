@@ -226,9 +226,8 @@ def noise_of(given: Mapping[str, np.ndarray], dropout: Mapping[str, np.ndarray],
     draws = {which: _draw(given, which) for which in ("ic", "co", "ic_kl", "co_kl")}
     masks = None
     if dropout:
-        kept = tensors(dropout)
+        kept = {name: mask / (1 - rate) for name, mask in tensors(dropout).items()}
         masks = DropoutMasks(
-            rate=rate,
             data=kept["data"],
             ic_final=kept["ic_enc_final"],
             gen_init=kept["gen_init"],

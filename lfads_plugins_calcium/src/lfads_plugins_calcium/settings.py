@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, setting
+from lfads_core.config.spaces import LIVE
 
 
 @frozen(kw_only=True)
@@ -17,5 +18,5 @@ class ZIGConfig:
     )
     scale_prior: float | None = setting(None, "value the scales are pulled to (null: where they start)", rule=above(0))
     scale_penalty: float = setting(
-        1e-5, "strength of that pull; the loss is a mean over values, so that this is for all channels together", rule=at_least(0)
+        1e-5, "strength of that pull; the loss is a mean over values, so that this is for all channels together", rule=at_least(0), search=LIVE
     )

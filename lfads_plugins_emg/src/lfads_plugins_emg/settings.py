@@ -5,11 +5,12 @@ from __future__ import annotations
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, setting
+from lfads_core.config.spaces import LIVE, log
 
 
 @frozen(kw_only=True)
 class TemporalShiftConfig:
     """Shift each channel of each trial by a random number of bins."""
 
-    std: float = setting(3.0, "spread of the shifts", rule=above(0), unit="bins", tune="often")
-    max_shift: int = setting(6, "largest shift", rule=at_least(1), unit="bins", tune="sometimes")
+    std: float = setting(3.0, "spread of the shifts", rule=above(0), unit="bins", tune="often", search=log(0.5, 6.0))
+    max_shift: int = setting(6, "largest shift", rule=at_least(1), unit="bins", tune="sometimes", search=LIVE)

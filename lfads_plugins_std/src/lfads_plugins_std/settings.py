@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, one_of, setting, share
+from lfads_core.config.spaces import LIVE, uniform
 
 
 @frozen(kw_only=True)
@@ -49,8 +50,10 @@ class StudentTConfig:
 class CoordinatedDropoutConfig:
     """Hide a share of the input and learn only from what was hidden."""
 
-    rate: float = setting(0.3, "share of input values hidden; the others are divided by 1 - rate", rule=share(), tune="often")
-    pass_rate: float = setting(0.0, "share of the visible values that are learnt from all the same", rule=share())
+    rate: float = setting(
+        0.3, "share of input values hidden; the others are divided by 1 - rate", rule=share(), tune="often", search=uniform(0.01, 0.7)
+    )
+    pass_rate: float = setting(0.0, "share of the visible values that are learnt from all the same", rule=share(), search=LIVE)
     mask: str = setting(
         "input",
         "values that are masked: 'input' (all that was not an input is learnt from) or 'reconstruction' (only the hidden share is)",
@@ -62,7 +65,7 @@ class CoordinatedDropoutConfig:
 class SpikeJitterConfig:
     """Move every spike a little, so that a model cannot copy exact times."""
 
-    width: int = setting(2, "largest move", rule=at_least(1), unit="bins", tune="sometimes")
+    width: int = setting(2, "largest move", rule=at_least(1), unit="bins", tune="sometimes", search=LIVE)
 
 
 @frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,26 +17,31 @@ from lfads_core.train.progress import Display
 def make_display() -> Display:
     """A progress display for this terminal; log messages of the package go through it."""
     display = Display()
-    handler = _ToDisplay(display)
+    send_logs_to(display.message)
+    return display
+
+
+def send_logs_to(say: Callable[[str], None]) -> None:
+    """Let log messages of the package and of plugins be said like any other."""
+    handler = _ToDisplay(say)
     for name in ("lfads_core", "lfads"):  # the second speaks of plugins
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(logging.INFO)
         logger.propagate = False
-    return display
 
 
 class _ToDisplay(logging.Handler):
-    """Log records become messages of the display."""
+    """Log records become messages of a display."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()
-        self.display = display
+        self.say = say
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record; warnings say so."""
         text = record.getMessage()
-        self.display.message(f"warning: {text}" if record.levelno >= logging.WARNING else text)
+        self.say(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
 
 def show_finished(finished: Finished, display: Display) -> None:

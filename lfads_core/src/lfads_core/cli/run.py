@@ -52,10 +52,20 @@ def command(
             )
         _resume(resume, overrides)
         return
+    data, files = recordings_and_settings(sources, "Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
+    _start(data, files, (plugins, overrides), folder, name, dry_run=dry_run)
+
+
+def recordings_and_settings(sources: tuple[str, ...], hint: str) -> tuple[list[str], list[Path]]:
+    """Tell recordings from settings files, by their endings.
+
+    Raises:
+        ConfigError: there is no recording.
+    """
     data = [source for source in sources if Path(source).suffix.lower() not in _YAML]
     if not data:
-        raise ConfigError("DATA: at least one recording must be given, got none. Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
-    _start(data, [Path(s) for s in sources if s not in data], (plugins, overrides), folder, name, dry_run=dry_run)
+        raise ConfigError(f"DATA: at least one recording must be given, got none. {hint}")
+    return data, [Path(source) for source in sources if source not in data]
 
 
 def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:

@@ -57,13 +57,24 @@ def setting(
     unit: str = "",
     tune: Tuning = "rarely",
     component: str | None = None,
+    search: Any = None,
 ) -> Any:
     """Declare one setting.
 
     ``default`` may be an attrs class, which makes a nested group of its defaults. ``component`` names the plugin kind
-    (``"prior"``, ``"reconstruction"``...) of a setting that is chosen by name.
+    (``"prior"``, ``"reconstruction"``...) of a setting that is chosen by name. ``search`` says that it may change while a model
+    trains, as population-based training needs: it shapes no weights, is no starting value, and leaves what validation costs
+    mean. It is the space in which a search looks for it unless told otherwise (:mod:`lfads_core.config.spaces`), or ``LIVE``
+    for one that is searched on demand only.
     """
-    metadata: Mapping[str, Any] = {"meaning": meaning, "rule": rule, "unit": unit, "tune": tune, "component": component}
+    metadata: Mapping[str, Any] = {
+        "meaning": meaning,
+        "rule": rule,
+        "unit": unit,
+        "tune": tune,
+        "component": component,
+        "search": search,
+    }
     if isinstance(default, type):
         return attrs.field(factory=default, validator=rule, metadata=metadata)
     return attrs.field(default=default, validator=rule, metadata=metadata)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, between, one_of, setting, share
+from lfads_core.config.spaces import LIVE, SpaceConfig, log, uniform
 
 
 @frozen
@@ -31,6 +32,12 @@ class DataConfig:
 
     batch_size: int = setting(64, "trials per step, over all sessions together", rule=at_least(1), unit="trials", tune="sometimes")
     hold_out: HoldOutConfig | None = setting(None, "hold channels out of the encoders' input (null: none)")
+    memory_gb: float | None = setting(
+        None,
+        "most memory that data may fill; larger recordings are read from disk batch by batch (null: half of what is free)",
+        rule=above(0),
+        unit="GB",
+    )
 
 
 @frozen(kw_only=True)
@@ -68,8 +75,8 @@ class ModelConfig:
     encoder: EncoderConfig = setting(EncoderConfig, "initial-condition encoder")
     controller: ControllerConfig | None = setting(ControllerConfig, "controller with inferred inputs (null: autonomous dynamics)")
     generator: GeneratorConfig = setting(GeneratorConfig, "generator and factors")
-    dropout: float = setting(0.3, "share of units dropped at the published sites", rule=share(), tune="often")
-    cell_clip: float = setting(5.0, "bound on every recurrent state", rule=above(0))
+    dropout: float = setting(0.3, "share of units dropped at the published sites", rule=share(), tune="often", search=uniform(0.0, 0.6))
+    cell_clip: float = setting(5.0, "bound on every recurrent state", rule=above(0), search=LIVE)
     variational: bool = setting(True, "sample the posteriors while training (false: decode their means)")
 
 
@@ -95,12 +102,12 @@ class ComponentsConfig:
 class OptimConfig:
     """AdamW, its learning rate, and when to stop."""
 
-    lr: float = setting(4e-3, "initial learning rate", rule=above(0), tune="often")
-    betas: tuple[float, float] = setting((0.9, 0.999), "decay of the running moments")
-    eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0))
-    weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0))
-    clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0))
-    decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes")
+    lr: float = setting(4e-3, "initial learning rate", rule=above(0), tune="often", search=log(1e-5, 5e-3, init=4e-3))
+    betas: tuple[float, float] = setting((0.9, 0.999), "decay of the running moments", search=LIVE)
+    eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0), search=LIVE)
+    weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0), search=LIVE)
+    clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0), search=LIVE)
+    decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes", search=LIVE)
     patience: int = setting(6, "epochs without a better smoothed validation cost before decay", rule=at_least(0), unit="epochs", tune="sometimes")
     min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
 
@@ -117,18 +124,79 @@ class RampConfig:
 class RegularisationConfig:
     """Scales of the KL and L2 terms, and their ramps."""
 
-    kl_ic: float = setting(2e-5, "scale of the initial-condition KL", rule=at_least(0), tune="often")
-    kl_inputs: float = setting(2e-5, "scale of the inferred-inputs KL", rule=at_least(0), tune="often")
+    kl_ic: float = setting(2e-5, "scale of the initial-condition KL", rule=at_least(0), tune="often", search=log(1e-6, 1e-3, explore=0.8))
+    kl_inputs: float = setting(2e-5, "scale of the inferred-inputs KL", rule=at_least(0), tune="often", search=log(1e-6, 1e-3, explore=0.8))
     kl_ramp: RampConfig = setting(RampConfig, "ramp of both KL terms")
-    l2_encoder: float = setting(0.0, "L2 scale of the initial-condition encoder's recurrent weights", rule=at_least(0), tune="sometimes")
-    l2_input_encoder: float = setting(0.0, "L2 scale of the controller encoder's recurrent weights", rule=at_least(0), tune="sometimes")
-    l2_generator: float = setting(1e-4, "L2 scale of the generator's recurrent weights", rule=at_least(0), tune="often")
-    l2_controller: float = setting(1e-4, "L2 scale of the controller's recurrent weights", rule=at_least(0), tune="often")
+    l2_encoder: float = setting(0.0, "L2 scale of the initial-condition encoder's recurrent weights", rule=at_least(0), tune="sometimes", search=LIVE)
+    l2_input_encoder: float = setting(0.0, "L2 scale of the controller encoder's recurrent weights", rule=at_least(0), tune="sometimes", search=LIVE)
+    l2_generator: float = setting(
+        1e-4, "L2 scale of the generator's recurrent weights", rule=at_least(0), tune="often", search=log(1e-5, 1.0, explore=0.8)
+    )
+    l2_controller: float = setting(
+        1e-4, "L2 scale of the controller's recurrent weights", rule=at_least(0), tune="often", search=log(1e-5, 1.0, explore=0.8)
+    )
     l2_ramp: RampConfig = setting(RampConfig, "ramp of the L2 terms and of weight decay")
-    loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0))
+    loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0), search=LIVE)
     reduce: Literal["mean", "sum"] = setting(
         "mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum")
     )
+
+
+@frozen(kw_only=True)
+class MaskedConfig:
+    """Hide input values of validation trials and price only those, which no model can have copied."""
+
+    fraction: float = setting(0.2, "share of input values hidden; the others are divided by 1 - fraction", rule=between(0.01, 0.99))
+    passes: int = setting(1, "passes to average, each with masks of its own", rule=at_least(1), unit="passes")
+    seed: int = setting(0, "seed of the masks, which are the same in every epoch", rule=at_least(0))
+
+
+@frozen(kw_only=True)
+class ValidationConfig:
+    """What is measured on validation trials, and what a training is judged by."""
+
+    judge: Literal["recon", "heldout", "masked"] = setting(
+        "recon",
+        "cost that, smoothed, decides on learning rate, best checkpoint and early stopping: recon (all values), heldout (channels that the "
+        "encoders do not see), masked (values hidden from them)",
+        rule=one_of("recon", "heldout", "masked"),
+        tune="sometimes",
+    )
+    masked: MaskedConfig | None = setting(None, "measure the cost of hidden values (null: do not, unless it judges)")
+
+    @property
+    def hidden(self) -> MaskedConfig | None:
+        """How values are hidden; None if nothing asks for it."""
+        return MaskedConfig() if self.masked is None and self.judge == "masked" else self.masked
+
+
+@frozen(kw_only=True)
+class SearchConfig:
+    """A search over hyperparameters: `lfads search random`, `grid` or `pbt`."""
+
+    members: int = setting(20, "models trained at a time (random: in all); a grid has as many as it has points", rule=at_least(1), tune="often")
+    seed: int = setting(0, "seed of every decision; member m trains with train.seed + m", rule=at_least(0))
+    interval: int = setting(25, "epochs of a generation, after which scores are compared", rule=at_least(1), unit="epochs", tune="sometimes")
+    burn_in: int | None = setting(
+        None, "epochs before the first comparison (null: until the ramps have ended)", rule=at_least(0), unit="epochs", tune="sometimes"
+    )
+    generations: int | None = setting(None, "most generations after the burn-in (null: until train.epochs)", rule=at_least(1), unit="generations")
+    minutes: float | None = setting(None, "most wall-clock time; asked after each generation (null: no limit)", rule=above(0), unit="min")
+    patience: int = setting(4, "generations over which the best score must improve, or a population stops", rule=at_least(1), unit="generations")
+    min_improvement: float | None = setting(
+        5e-4, "least improvement over these generations, as a share of the mean size of their scores (null: go on)", rule=at_least(0)
+    )
+    score: str = setting(
+        "auto",
+        "what members are compared by: heldout, masked, recon, a metric such as valid/co_bps (most wins), or auto: "
+        "heldout if channels are held out, else masked",
+        tune="sometimes",
+    )
+    spaces: dict[str, SpaceConfig | None] = setting(
+        dict, "spaces by setting, such as optim.lr; null keeps a suggested setting as it is", tune="often"
+    )
+    suggested: bool = setting(True, "whether to search what settings and components suggest, beside spaces (a grid never does)")
+    retries: int = setting(1, "times a member that failed is tried again before it is replaced; also an inference of the best", rule=at_least(0))
 
 
 @frozen(kw_only=True)
@@ -177,8 +245,10 @@ class RunConfig:
     optim: OptimConfig = setting(OptimConfig, "optimiser")
     regularisation: RegularisationConfig = setting(RegularisationConfig, "KL and L2")
     train: TrainConfig = setting(TrainConfig, "training")
+    validation: ValidationConfig = setting(ValidationConfig, "validation")
     infer: InferConfig = setting(InferConfig, "inference")
     track: TrackConfig = setting(TrackConfig, "tracking")
+    search: SearchConfig | None = setting(None, "hyperparameter search; only `lfads search` reads it")
 
     def rules(self) -> list[str]:
         """Faults across fields, each as ``path: text``.

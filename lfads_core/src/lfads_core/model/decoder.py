@@ -1,4 +1,7 @@
-"""Decoder: from an initial condition, through generator and controller, to factors."""
+"""Decoder: from an initial condition, through generator and controller, to factors.
+
+Trials and weights may carry a leading population axis M, which every operation leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ class Controller(nn.Module):
 class Unrolled:
     """The generator's path; ``path`` is None when no controller was in the loop."""
 
-    gen_init: Float[Tensor, "B G"]
-    gen_states: Float[Tensor, "B T G"]
-    gen_inputs: Float[Tensor, "B T UE"]
-    factors: Float[Tensor, "B T F"]
+    gen_init: Float[Tensor, "*B G"]
+    gen_states: Float[Tensor, "*B T G"]
+    gen_inputs: Float[Tensor, "*B T UE"]
+    factors: Float[Tensor, "*B T F"]
     path: DecoderPath | None
 
 
@@ -52,10 +55,10 @@ class Decoder(nn.Module):
 
     def forward(
         self,
-        ic: Float[Tensor, "B I"],
-        ci: Float[Tensor, "B T C2"] | None,
-        external: Float[Tensor, "B T E"],
-        noise: Float[Tensor, "B T U"] | None,
+        ic: Float[Tensor, "*B I"],
+        ci: Float[Tensor, "*B T C2"] | None,
+        external: Float[Tensor, "*B T E"],
+        noise: Float[Tensor, "*B T U"] | None,
         loops: Recurrence,
         masks: DropoutMasks | None,
     ) -> Unrolled:
@@ -63,11 +66,10 @@ class Decoder(nn.Module):
         if self.controller is None or ci is None:
             return self.unroll(ic, external, loops, masks)
         external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
-        rate = 0.0 if masks is None else masks.rate
-        con_mask = None if masks is None or masks.con_input is None else masks.con_input / (1 - rate)
+        con_mask = None if masks is None else masks.con_input
         con = self.controller
         path = loops.controlled(
-            DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.expand(ic.shape[0], -1)),
+            DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1)),
             DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask),
             DecoderWeights(
                 controller=con.gru.weights(),
@@ -81,7 +83,7 @@ class Decoder(nn.Module):
         gen_inputs = torch.cat([path.inputs, external], dim=-1)
         return Unrolled(gen_init=gen_init, gen_states=path.states, gen_inputs=gen_inputs, factors=path.factors, path=path)
 
-    def unroll(self, ic: Float[Tensor, "B I"], inputs: Float[Tensor, "B T UE"], loops: Recurrence, masks: DropoutMasks | None = None) -> Unrolled:
+    def unroll(self, ic: Float[Tensor, "*B I"], inputs: Float[Tensor, "*B T UE"], loops: Recurrence, masks: DropoutMasks | None = None) -> Unrolled:
         """Unroll with all generator inputs given: autonomous dynamics, or inputs drawn from their prior."""
         inputs, gen_init, _, state_mask = self._start(ic, inputs, masks)
         states = loops.gru(inputs, gen_init, self.generator.weights(), clip=self.clip)
@@ -93,5 +95,5 @@ class Decoder(nn.Module):
         gen_init = self.to_generator(ic)
         if masks is None:
             return external, gen_init, affine(gen_init, self.factors.rows()), None
-        first_factors = affine(drop(gen_init, masks.gen_init, masks.rate), self.factors.rows())
-        return drop(external, masks.external, masks.rate), gen_init, first_factors, masks.gen_state / (1 - masks.rate)
+        first_factors = affine(drop(gen_init, masks.gen_init), self.factors.rows())
+        return drop(external, masks.external), gen_init, first_factors, masks.gen_state

@@ -1,4 +1,7 @@
-"""Encoders: the trial, read in both directions, becomes a posterior over the initial condition and a controller input."""
+"""Encoders: the trial, read in both directions, becomes a posterior over the initial condition and a controller input.
+
+Trials and weights may carry a leading population axis M, which every operation leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.config.schema import ControllerConfig, EncoderConfig
-from lfads_core.model.layers import Affine, GRUParameters, drop
+from lfads_core.model.layers import Affine, GRUParameters, drop, pad_bins
 from lfads_core.model.outputs import Posterior
 from lfads_core.recurrence.choose import Recurrence
 from lfads_core.recurrence.weights import GRUWeights
@@ -22,17 +25,17 @@ class BidirectionalGRU(nn.Module):
         self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
         self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
 
-    def forward(self, x: Float[Tensor, "B T D"], loops: Recurrence, clip: float) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T C"]]:
+    def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> tuple[Float[Tensor, "*B T C"], Float[Tensor, "*B T C"]]:
         """States of the forward and the backward GRU, both in the order of the input; both run in one loop, as two members."""
         one, other = self.forward_gru.weights(), self.backward_gru.weights()
         weights = GRUWeights(
-            input=torch.stack([one.input, other.input]),
-            recurrent=torch.stack([one.recurrent, other.recurrent]),
-            bias=torch.stack([one.bias, other.bias]),
+            input=_as_members(one.input, other.input, axes=2),
+            recurrent=_as_members(one.recurrent, other.recurrent, axes=2),
+            bias=_as_members(one.bias, other.bias, axes=1),
         )
-        h0 = self.h0.unsqueeze(1).expand(2, x.shape[0], -1)
-        states = loops.gru(torch.stack([x, x.flip(1)]), h0, weights, clip=clip)
-        return states[0], states[1].flip(1)
+        h0 = self.h0.movedim(-2, 0).unsqueeze(-2).expand(2, *x.shape[:-2], -1).flatten(0, -3)
+        states = loops.gru(_as_members(x, x.flip(-2), axes=3), h0, weights, clip=clip).view(2, *x.shape[:-1], -1)
+        return states[0], states[1].flip(-2)
 
     def kernels(self) -> list[Tensor]:
         """Recurrent matrices that the L2 term counts."""
@@ -48,10 +51,10 @@ class InitialConditionEncoder(nn.Module):
         self.gru = BidirectionalGRU(width, config.hidden, rng)
         self.posterior = Affine(2 * config.hidden, 2 * ic_size, rng)
 
-    def forward(self, x: Float[Tensor, "B T D"], loops: Recurrence, clip: float, mask: Tensor | None, rate: float) -> Posterior:
+    def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float, mask: Tensor | None) -> Posterior:
         """Posterior with variance ``exp(logvar) + min_variance``; ``mask`` drops final states."""
         ahead, back = self.gru(x, loops, clip)
-        final = drop(torch.cat([ahead[:, -1], back[:, 0]], dim=-1), mask, rate)
+        final = drop(torch.cat([ahead[..., -1, :], back[..., 0, :]], dim=-1), mask)
         mean, log_var = self.posterior(final).chunk(2, dim=-1)
         return Posterior(mean=mean, std=torch.sqrt(torch.exp(log_var) + self.min_variance))
 
@@ -64,14 +67,19 @@ class ControllerEncoder(nn.Module):
         self.lag = config.lag_bins
         self.gru = BidirectionalGRU(width, config.encoder_hidden, rng)
 
-    def forward(self, x: Float[Tensor, "B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "B T C2"]:
+    def forward(self, x: Float[Tensor, "*B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "*B T C2"]:
         """Controller input for ``bins`` bins, zeros in the ``before`` first ones and beyond the encoded window.
 
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
         at bin t has not seen bin t itself; zeros enter where nothing is known.
         """
         ahead, back = self.gru(x, loops, clip)
-        lag, seen = self.lag, x.shape[1]
-        ahead = nn.functional.pad(ahead, (0, 0, lag, 0))[:, :seen]
-        back = nn.functional.pad(back, (0, 0, 0, lag))[:, lag:]
-        return nn.functional.pad(torch.cat([ahead, back], dim=-1), (0, 0, before, bins - before - seen))
+        lag, seen = self.lag, x.shape[-2]
+        ahead = pad_bins(ahead, lag, 0)[..., :seen, :]
+        back = pad_bins(back, 0, lag)[..., lag:, :]
+        return pad_bins(torch.cat([ahead, back], dim=-1), before, bins - before - seen)
+
+
+def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:
+    """Both as members of a population: its axis stands before the last ``axes``, and takes in one that is there already."""
+    return torch.stack([one, other]).flatten(0, -1 - axes)

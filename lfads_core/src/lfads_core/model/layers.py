@@ -1,4 +1,7 @@
-"""The parameter blocks of the network, with the published initial values."""
+"""The parameter blocks of the network, with the published initial values.
+
+Their maths works on the last axes, so that a population's weights, stacked along a first axis, can stand in for one model's.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +58,16 @@ class UnitRows(nn.Module):
         super().__init__()
         self.weight = normal_parameter((factors, states), 1 / math.sqrt(states), rng)
 
-    def rows(self) -> Float[Tensor, "F G"]:
+    def rows(self) -> Float[Tensor, "*M F G"]:
         """Rows divided by their length, the length floored at 1e-12."""
         return nn.functional.normalize(self.weight, dim=-1, eps=1e-12)
 
 
-def drop(x: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    """Dropout with a given 0/1 mask; kept values are divided by ``1 - rate``. None drops nothing."""
-    return x if mask is None else x * mask / (1 - rate)
+def drop(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Dropout with a given mask of 0 and ``1 / (1 - rate)``; None drops nothing."""
+    return x if mask is None else x * mask
+
+
+def pad_bins(x: Float[Tensor, "*B T K"], before: int, after: int) -> Float[Tensor, "*B T2 K"]:
+    """Zeros in ``before`` more bins in front and ``after`` more behind; no copy where there are none."""
+    return nn.functional.pad(x, (0, 0, before, after)) if before or after else x

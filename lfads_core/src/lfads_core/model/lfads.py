@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from lfads_core.config.schema import ModelConfig
 from lfads_core.data.batch import Batch
 from lfads_core.model.decoder import Decoder, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
-from lfads_core.model.layers import drop
+from lfads_core.model.layers import drop, pad_bins
 from lfads_core.model.named import Named
-from lfads_core.model.noise import DropoutMasks, Noise
+from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
@@ -57,12 +58,15 @@ class LFADS(nn.Module):
 
     def forward(self, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
         """Infer latents of all sessions' trials together, then read each session's parameters out."""
-        latents = self.infer(*self.gather(batches), noise)
-        rows, first = {}, 0
-        for name, batch in batches.items():
-            rows[name] = slice(first, first + batch.encod.shape[0])
-            first = rows[name].stop
-        params = {name: self.read_out(name, latents.factors[where]) for name, where in rows.items()}
+        return self.read_out_all(batches, self.infer(*self.gather(batches), noise))
+
+    def read_out_all(self, batches: Mapping[str, Batch], latents: Latents) -> ModelOutput:
+        """Read each session's parameters out of the latents of all trials."""
+        trials = [batch.encod.shape[0] for batch in batches.values()]
+        ends = accumulate(trials)
+        rows = {name: slice(end - count, end) for name, count, end in zip(batches, trials, ends, strict=True)}
+        factors = latents.factors.split(trials) if len(trials) > 1 else [latents.factors]
+        params = {name: self.read_out(name, part) for name, part in zip(batches, factors, strict=True)}
         return ModelOutput(latents=latents, params=params, rows=rows)
 
     def read_in(self, session: str, batch: Batch) -> Tensor:
@@ -86,20 +90,30 @@ class LFADS(nn.Module):
     def encode(self, x: Tensor, masks: DropoutMasks | None) -> Encoded:
         """Read trials (B, Te, D): the posterior over initial conditions, and what the controller will see."""
         loops, clip = self.loops, self.config.cell_clip
-        rate = 0.0 if masks is None else masks.rate
-        x = drop(x, None if masks is None else masks.data, rate)
+        x = drop(x, None if masks is None else masks.data)
         segment = self.config.encoder.ic_bins or 0
-        ic = self.encoder(x[:, :segment] if segment else x, loops, clip, None if masks is None else masks.ic_final, rate)
+        ic = self.encoder(x[..., :segment, :] if segment else x, loops, clip, None if masks is None else masks.ic_final)
         if self.input_encoder is None:
             return Encoded(ic=ic, ci=None)
-        return Encoded(ic=ic, ci=self.input_encoder(x[:, segment:], loops, clip, segment, self.sizes.bins))
+        return Encoded(ic=ic, ci=self.input_encoder(x[..., segment:, :], loops, clip, segment, self.sizes.bins))
 
     def decode(self, encoded: Encoded, external: Tensor, noise: Noise) -> Latents:
         """Sample the posteriors and unroll the dynamics with external inputs (B, T, E)."""
+        return self.unroll(encoded, external, self.standardise(noise))
+
+    def standardise(self, noise: Noise) -> StandardNoise:
+        """Have the priors turn their draws into standard noise of the posteriors."""
+        return StandardNoise(
+            ic=None if noise.ic is None else self.ic_prior.standardise(noise.ic),
+            inputs=None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs),
+            dropout=noise.dropout,
+        )
+
+    def unroll(self, encoded: Encoded, external: Tensor, noise: StandardNoise) -> Latents:
+        """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""
         ic = encoded.ic
-        drawn = ic.mean if noise.ic is None else self.ic_prior.sample(ic.mean, ic.std, noise.ic)
-        inputs_noise = None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs)
-        run = self.decoder(drawn, encoded.ci, external, inputs_noise, self.loops, noise.dropout)
+        drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
+        run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout)
         return self._latents(ic, encoded.ci, run)
 
     def generate(self, external: Tensor, rng: torch.Generator) -> Latents:
@@ -128,9 +142,9 @@ class LFADS(nn.Module):
 
     def gather(self, batches: Mapping[str, Batch]) -> tuple[Tensor, Tensor]:
         """All sessions' trials as read in (B, Te, D), and their external inputs (B, T, E), padded with zeros to the reconstructed bins."""
-        x = torch.cat([self.read_in(name, batch) for name, batch in batches.items()])
-        given = torch.cat([batch.external for batch in batches.values()])
-        return x, nn.functional.pad(given, (0, 0, 0, self.sizes.bins - given.shape[1]))
+        x = _joined([self.read_in(name, batch) for name, batch in batches.items()])
+        given = _joined([batch.external for batch in batches.values()])
+        return x, pad_bins(given, 0, self.sizes.bins - given.shape[1])
 
     def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
@@ -155,10 +169,9 @@ class LFADS(nn.Module):
         like = self.decoder.to_generator.weight
 
         def keep(*shape: int) -> Tensor:
-            return bernoulli(1 - rate, like.new_empty(trials, *shape), rng)
+            return bernoulli(1 - rate, like.new_empty(trials, *shape), rng).div_(1 - rate)
 
         return DropoutMasks(
-            rate=rate,
             data=keep(sizes.encoded_bins, sizes.encoder_width),
             ic_final=keep(2 * config.encoder.hidden),
             gen_init=keep(config.generator.hidden),
@@ -166,3 +179,8 @@ class LFADS(nn.Module):
             external=keep(sizes.bins, sizes.external) if sizes.external else None,
             con_input=None if control is None else keep(sizes.bins, 2 * control.encoder_hidden + config.generator.factors),
         )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Trials of several sessions side by side; those of one session are not copied."""
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]

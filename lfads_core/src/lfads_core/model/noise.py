@@ -12,15 +12,14 @@ from lfads_core.components.prior import Draw
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DropoutMasks:
-    """0/1 keep masks at the published sites; each value kept is divided by ``1 - rate`` where it is used."""
+    """What values at the published sites are multiplied by: 0 where they are dropped, ``1 / (1 - rate)`` where they are kept."""
 
-    rate: float
-    data: Float[Tensor, "B Te D"]
-    ic_final: Float[Tensor, "B C2"]
-    gen_init: Float[Tensor, "B G"]
-    gen_state: Float[Tensor, "B T G"]
-    external: Float[Tensor, "B T E"] | None = None
-    con_input: Float[Tensor, "B T C2F"] | None = None
+    data: Float[Tensor, "*B Te D"]
+    ic_final: Float[Tensor, "*B C2"]
+    gen_init: Float[Tensor, "*B G"]
+    gen_state: Float[Tensor, "*B T G"]
+    external: Float[Tensor, "*B T E"] | None = None
+    con_input: Float[Tensor, "*B T C2F"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,4 +30,13 @@ class Noise:
     inputs: Draw | None = None  # behind the decoded inferred inputs, (B, T, U)
     ic_kl: Draw | None = None  # the separate sample of a Monte-Carlo KL
     inputs_kl: Draw | None = None
+    dropout: DropoutMasks | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StandardNoise:
+    """The part of the noise that encoders and decoder use, after the priors have made it standard noise of their posteriors."""
+
+    ic: Float[Tensor, "*B I"] | None = None  # None decodes the posterior mean
+    inputs: Float[Tensor, "*B T U"] | None = None  # the same
     dropout: DropoutMasks | None = None

@@ -22,7 +22,7 @@ class Encoded:
     """What the encoders read from a batch of trials; nothing in it depends on posterior samples."""
 
     ic: Posterior  # initial condition, (B, I)
-    ci: Float[Tensor, "B T C2"] | None  # what the controller reads from its encoder, after the lag
+    ci: Float[Tensor, "*B T C2"] | None  # what the controller reads from its encoder, after the lag
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,12 +31,12 @@ class Latents:
 
     ic: Posterior  # initial condition, (B, I)
     inputs: Posterior | None  # inferred inputs, (B, T, U); None without a controller
-    ci: Float[Tensor, "B T C2"] | None  # what the controller read from its encoder, after the lag
-    gen_init: Float[Tensor, "B G"]  # generator state before the first bin
-    gen_states: Float[Tensor, "B T G"]
-    gen_inputs: Float[Tensor, "B T UE"]  # inferred, then external inputs, as the generator got them
-    con_states: Float[Tensor, "B T H"] | None
-    factors: Float[Tensor, "B T F"]
+    ci: Float[Tensor, "*B T C2"] | None  # what the controller read from its encoder, after the lag
+    gen_init: Float[Tensor, "*B G"]  # generator state before the first bin
+    gen_states: Float[Tensor, "*B T G"]
+    gen_inputs: Float[Tensor, "*B T UE"]  # inferred, then external inputs, as the generator got them
+    con_states: Float[Tensor, "*B T H"] | None
+    factors: Float[Tensor, "*B T F"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

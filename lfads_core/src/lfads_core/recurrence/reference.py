@@ -16,9 +16,9 @@ def affine(x: Float[Tensor, "*B I"], weight: Float[Tensor, "*M O I"], bias: Floa
     """``x W' + b`` over the last axis; a population's weights (M, O, I) meet the first axis of ``x``."""
     if weight.dim() == 2:
         return nn.functional.linear(x, weight, bias)
-    ones = [1] * (x.dim() - weight.dim())
-    product = x @ weight.reshape(weight.shape[0], *ones, *weight.shape[1:]).mT
-    return product if bias is None else product + bias.reshape(bias.shape[0], *ones, 1, bias.shape[1])
+    rows = x.flatten(1, -2)  # one product a member: broadcasting would copy the weights for every trial
+    product = rows @ weight.mT if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+    return product.view(*x.shape[:-1], -1)
 
 
 def gru_step(drive: Float[Tensor, "*B H3"], h: Float[Tensor, "*B H"], recurrent: Float[Tensor, "*M H3 H"], clip: float) -> Float[Tensor, "*B H"]:

@@ -64,11 +64,11 @@ def open_trackers(run: Run, config: RunConfig, *, first_epoch: int) -> Trackers:
         if importlib.util.find_spec("mlflow") is None:
             log.info("not recorded in MLflow, which is not installed: %s brings it", INSTALL)
         else:
-            trackers._guard("MLflow", lambda: _add_mlflow(trackers, run, config))  # noqa: SLF001
+            trackers._guard("MLflow", lambda: _add_mlflow(trackers, run, config, first_epoch))  # noqa: SLF001
     return trackers
 
 
-def _add_mlflow(trackers: Trackers, run: Run, config: RunConfig) -> None:
+def _add_mlflow(trackers: Trackers, run: Run, config: RunConfig, first_epoch: int) -> None:
     from lfads_core.track.mlflow import MlflowTracker
 
     state = run.read_state() if run.state_path.exists() else {}
@@ -77,4 +77,7 @@ def _add_mlflow(trackers: Trackers, run: Run, config: RunConfig) -> None:
         key = uuid.uuid4().hex
         run.update_state(mlflow_key=key)
     tags = {f"version {name}": str(version) for name, version in state.get("versions", {}).items()}
-    trackers.others["MLflow"] = MlflowTracker.start(run, unstructure(config), experiment=config.track.experiment, key=key, tags=tags)
+    tracker = MlflowTracker.start(run, unstructure(config), experiment=config.track.experiment, key=key, tags=tags)
+    trackers.others["MLflow"] = tracker
+    if first_epoch > 0:  # a training that was killed, or whose store failed, left epochs unwritten
+        tracker.refill(run.fitlog, first_epoch)

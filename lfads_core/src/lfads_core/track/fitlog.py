@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lfads_core.errors import RunError
@@ -49,10 +49,20 @@ class FitLog:
             OSError: the file cannot be written.
             RunError: the file is no log of ours.
         """
+        self.keep(lambda row: row["epoch"] < first_epoch)
+
+    def keep(self, wanted: Callable[[Mapping[str, float]], bool]) -> None:
+        """Drop the rows that are not wanted, and a last one that was not written to its end.
+
+        Raises:
+            OSError: the file cannot be written.
+            RunError: the file is no log of ours.
+        """
         self._columns = None
         if self.path.exists():
             header, *rows = _read(self.path)
-            self._replace([header, *(row for row in rows if _number(self.path, row[0]) < first_epoch)])
+            table = _numbers(self.path, header, rows)
+            self._replace([header, *(row for i, row in enumerate(rows) if wanted({name: table[name][i] for name in header}))])
 
     def _mend(self) -> list[str]:
         """Make sure that the file is there and ends with a whole line; returns its columns."""
@@ -82,6 +92,10 @@ def read_fitlog(path: Path) -> dict[str, list[float]]:
         RunError: there is no such file, or it is not a log of ours.
     """
     header, *rows = _read(path)
+    return _numbers(path, header, rows)
+
+
+def _numbers(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[float]]:
     return {name: [_number(path, row[i]) if row[i] else math.nan for row in rows] for i, name in enumerate(header)}
 
 

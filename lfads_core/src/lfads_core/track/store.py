@@ -28,7 +28,11 @@ INSTALL = 'pip install "lfads-core[track]"'
 
 
 class StoreError(Exception):
-    """A store that cannot be written: what is wrong, and what to do about it."""
+    """A store that cannot be written: what is wrong, and what to do about it; ``passing`` if it may pass by itself."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class Store:
                 connection.execute("ROLLBACK")
         except sqlite3.OperationalError as err:
             if "locked" in str(err):
-                raise StoreError(f"{self.database} is locked by another program; close it, and what is missing is written later") from err
+                raise StoreError(
+                    f"{self.database} is locked by another program; close it, and what is missing is written later", passing=True
+                ) from err
             raise StoreError(f"{self.database} cannot be written ({err}); see to its folder and disk") from err
         except sqlite3.DatabaseError as err:
             raise StoreError(f"{self.database} is damaged ({err}); move it away, and the next run makes a new one") from err
@@ -100,7 +106,7 @@ class Store:
                     break
                 except OSError as err:
                     if time.monotonic() > end:
-                        raise StoreError(f"{path} is held by another lfads process ({err}); wait for it, or end it") from err
+                        raise StoreError(f"{path} is held by another lfads process ({err}); wait for it, or end it", passing=True) from err
                     time.sleep(0.05)
             yield
         finally:

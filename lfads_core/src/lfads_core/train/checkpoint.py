@@ -83,6 +83,13 @@ def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoi
     return Checkpoint(tensors=loaded, state=manifest["state"])
 
 
+def remove_checkpoint(folder: Path, which: Which) -> None:
+    """Do away with a checkpoint, if there is one: its manifest first, so that none ever names tensors that are not there."""
+    (folder / f"{which}.json").unlink(missing_ok=True)
+    for tensors in folder.glob(f"{which}-*.pt"):
+        tensors.unlink(missing_ok=True)
+
+
 @contextmanager
 def fitting(folder: Path, which: Which) -> Iterator[None]:
     """Turn what goes wrong while a checkpoint's contents are put to use into a sentence.

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.schema import MaskedConfig
+from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Objective
 from lfads_core.plugins.registry import Registry
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.step import augmented
+from lfads_core.train.unseen import UnseenCosts, hide
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,34 +32,87 @@ class Validation:
     """Costs of the whole validation split, and each session's predictions if they were asked for."""
 
     costs: Mapping[str, float]
-    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order
+    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order; of data on disk, the sample's trials
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ValidationPass:
+    """One pass through the model; with ``kept``, the 0/1 masks of hidden input by session, it only prices what was hidden."""
+
+    raw: Mapping[str, Batch]
+    batches: Mapping[str, Batch]
+    noise: Noise
+    seen: Mapping[str, slice | Tensor]  # trials that metrics get to see, by session
+    kept: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """The validation pass of one training: posterior means without dropout; KL samples and masks are those of an epoch and seed."""
+    """The validation passes of one training: posterior means without dropout; KL samples and masks are those of an epoch and seed.
+
+    Besides the terms of the loss it prices ``heldout`` channels where there are any, and ``masked`` values if it is told how to hide them.
+    """
 
     objective: Objective
     stack: AugmentationStack
     batch_size: int
     seed: int
+    masked: MaskedConfig | None = None
 
     @torch.no_grad()
     def __call__(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> Validation:
         """Visit every trial once; ``predict`` keeps the predictions."""
+        tally = Tally(self, model, epoch, predict=predict)
+        for one in self.passes(model, sources, epoch):
+            tally.add(one, model(one.batches, one.noise))
+        return tally.validation()
+
+    def passes(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int) -> Iterator[ValidationPass]:
+        """All trials, batch by batch; each batch as it is, then with values hidden, as often as that is asked for."""
         rng = stream(self.seed, "valid", epoch, device=model.device)
-        sums = WeightedMeans()
-        means: dict[str, list[np.ndarray]] = {name: [] for name in sources}
-        for raw in epoch_batches(sources, self.batch_size):
+        for step, raw in enumerate(epoch_batches(sources, self.batch_size)):
             batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
             trials = sum(batch.trials.shape[0] for batch in batches.values())
             noise = model.draw_noise(trials, rng, sample=False, dropout=False)
-            output = model(batches, noise)
-            sums.add_losses(self.objective(model, batches, output, noise, self.stack, epoch), batches)
-            if predict:
-                for name, params in output.params.items():
-                    means[name].append(model.reconstructions[name].mean(params).cpu().numpy())
-        return Validation(costs=sums.averages(), means={name: np.concatenate(parts) for name, parts in means.items() if parts})
+            seen = {name: _seen(sources[name], batch) for name, batch in raw.items()}
+            yield ValidationPass(raw=raw, batches=batches, noise=noise, seen=seen)
+            if self.masked is not None:
+                for number in range(self.masked.passes):
+                    hidden, kept = hide(batches, self.masked, number, step)
+                    yield ValidationPass(raw=raw, batches=hidden, noise=noise, seen=seen, kept=kept)
+
+
+class Tally:
+    """The costs and predictions of one model's validation, added up pass by pass."""
+
+    def __init__(self, validator: Validator, model: LFADS, epoch: int, *, predict: bool) -> None:
+        self.validator, self.model, self.epoch, self.predict = validator, model, epoch, predict
+        self.sums, self.unseen = WeightedMeans(), UnseenCosts()
+        self.means: dict[str, list[np.ndarray]] = {}
+
+    def add(self, one: ValidationPass, output: ModelOutput) -> None:
+        """Take what the model made of one pass."""
+        model, validator = self.model, self.validator
+        if one.kept is not None:
+            self.unseen.add_masked(model, one.raw, one.batches, output, one.kept)
+            return
+        self.sums.add_losses(validator.objective(model, one.batches, output, one.noise, validator.stack, self.epoch), one.batches)
+        self.unseen.add_heldout(model, one.raw, one.batches, output)
+        if self.predict:
+            for name, params in output.params.items():
+                self.means.setdefault(name, []).append(model.reconstructions[name].mean(params[one.seen[name]]).cpu().numpy())
+
+    def validation(self) -> Validation:
+        """All passes together."""
+        means = {name: np.concatenate(parts) for name, parts in self.means.items()}
+        return Validation(costs={**self.sums.averages(), **self.unseen.means()}, means=means)
+
+
+def _seen(source: TrialSource, batch: Batch) -> slice | Tensor:
+    """Which of a batch's trials metrics get to see."""
+    if source.sample is None:
+        return slice(None)
+    return torch.isin(batch.trials.cpu(), torch.from_numpy(source.sample)).to(batch.trials.device)
 
 
 def score(

@@ -36,7 +36,7 @@ class Plateau:
 
     def state(self) -> dict[str, Any]:
         """Plain numbers for a checkpoint."""
-        return {"lr": self.lr, "best": _or_none(self.best), "bad_epochs": self.bad_epochs}
+        return {"start_lr": self.config.lr, "lr": self.lr, "best": _or_none(self.best), "bad_epochs": self.bad_epochs}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TextIO, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from lfads_core.screen import Screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.live import Live
 
 PLAIN_SECONDS = 10.0
 """Without a terminal a line appears at most this often, after the first few epochs."""
@@ -37,8 +35,7 @@ class Display:
     """
 
     def __init__(self, stream: TextIO | io.TextIOBase | None = None) -> None:
-        self._stream: TextIO | None = cast("TextIO", stream) if stream is not None else sys.stdout
-        self._live: Live | None = None
+        self.screen = Screen(stream)
         self._total = 0
         self._seconds: float | None = None
         self._known: dict[str, float] = {}
@@ -48,49 +45,22 @@ class Display:
     def start(self, total_epochs: int, seconds: float | None = None) -> None:
         """Begin to show epochs out of at most ``total_epochs``, which may take at most ``seconds`` from now."""
         self._total, self._seconds, self._began, self._first_epoch = total_epochs, seconds, time.monotonic(), None
-        self._guard(self._start_live)
+        self.screen.start()
 
     def update(self, epoch: int, row: Mapping[str, float], note: str = "") -> None:
         """Show the numbers of one epoch, counted from 0, under their names in ``fitlog.csv``; ``note`` is a word on it."""
         if self._first_epoch is None:
             self._first_epoch = epoch
         self._known.update({key: row[key] for key in SHOWN if key in row})
-        self._guard(lambda: self._show(epoch, note))
+        self.screen.guard(lambda: self._show(epoch, note))
 
     def message(self, text: str) -> None:
         """Show a line of its own."""
-        self._guard(lambda: self._say(text))
+        self.screen.say(text)
 
     def stop(self) -> None:
         """Leave the table standing and go on in plain lines."""
-        live, self._live = self._live, None
-        if live is not None:
-            self._guard(live.stop)
-
-    def _guard(self, call: Callable[[], object]) -> None:
-        if self._stream is None:
-            return
-        try:
-            call()
-        except Exception:  # noqa: BLE001 - a pipe that closed, a full disk, letters the terminal lacks: nothing to stop a training for
-            live, self._stream, self._live = self._live, None, None
-            if live is not None:
-                with contextlib.suppress(Exception):  # it holds standard output until it is told to let go
-                    live.stop()
-
-    def _start_live(self) -> None:
-        if self._stream is None or not self._stream.isatty() or os.environ.get("TERM") == "dumb":
-            return
-        from rich.console import Console
-        from rich.live import Live
-
-        class Patient(Console):
-            def on_broken_pipe(self) -> None:  # rich would end the process
-                raise BrokenPipeError
-
-        # No refreshing thread: what it raised nobody could catch, and an epoch is short.
-        self._live = Live("starting", console=Patient(file=self._stream), auto_refresh=False)
-        self._live.start(refresh=True)
+        self.screen.stop()
 
     def _show(self, epoch: int, note: str) -> None:
         now = time.monotonic()
@@ -99,19 +69,13 @@ class Display:
         if self._seconds is not None:
             left = max(min(left, self._seconds - elapsed), 0.0)
         numbers = {name: format(self._known[key], form) for key, (name, form) in SHOWN.items() if key in self._known}
-        if self._live is not None:
+        if self.screen.is_live:
             cells = {"epoch": f"{epoch + 1}/{self._total}", **numbers, "time": clock(elapsed), "left": f"<{clock(left)}", "": note}
-            self._live.update(_table(cells, epoch + 1, self._total), refresh=True)
+            self.screen.draw(_table(cells, epoch + 1, self._total))
         elif done <= PLAIN_EPOCHS or now - self._last_line >= PLAIN_SECONDS or epoch + 1 >= self._total:
             self._last_line = now
             parts = [f"epoch {epoch + 1}/{self._total}", *(f"{name} {number}" for name, number in numbers.items())]
-            self._say("  ".join([*parts, f"{clock(elapsed)}, at most {clock(left)} left", *filter(None, [note])]))
-
-    def _say(self, text: str) -> None:
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, file=self._stream, flush=True)
+            self.screen.say("  ".join([*parts, f"{clock(elapsed)}, at most {clock(left)} left", *filter(None, [note])]))
 
 
 def clock(seconds: float) -> str:

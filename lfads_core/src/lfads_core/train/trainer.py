@@ -1,34 +1,42 @@
-"""The training loop: epochs of steps, validation, checkpoints, and every reason to stop."""
+"""One training: epochs of steps, validation, checkpoints, and every reason to stop.
+
+``fit`` trains one model to its end. The pieces it is made of can be driven from outside as well, step by step, so that several
+trainings share their passes (:mod:`lfads_core.train.population`).
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import torch
+import attrs
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.config.schema import RunConfig
+from lfads_core.data.batch import Batch
 from lfads_core.data.loader import epoch_batches
 from lfads_core.errors import NumericsError
 from lfads_core.metrics.smoothing import SmoothedMetric
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, save_checkpoint, to_cpu
+from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
+from lfads_core.train.health import Watch
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
 from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.standing import Progress, snapshot, take_over
+from lfads_core.train.step import StepResult, augmented, train_step
 
 log = logging.getLogger(__name__)
 
@@ -37,36 +45,28 @@ MOST_ROLLBACKS = 5
 """Times a training may go back to its last checkpoint, each time at half the learning rate, before it gives up."""
 
 
-@dataclass(kw_only=True)
-class Progress:
-    """Where a training stands: everything but tensors."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """One step before its pass: augmented batches, and all noise."""
 
-    plateau: Plateau
-    best: BestSoFar
-    smoothed: SmoothedMetric
-    epoch: int = 0  # the next to be trained, or being trained
-    step: int = 0  # the next within it
-    rollbacks: int = 0
-    seconds: float = 0.0
+    epoch: int
+    step: int
+    batches: Mapping[str, Batch]
+    noise: Noise
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for a checkpoint."""
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "rollbacks": self.rollbacks,
-            "seconds": self.seconds,
-            "plateau": self.plateau.state(),
-            "best": self.best.state(),
-            "smoothed": self.smoothed.to_dict(),
-        }
+    @property
+    def trials(self) -> int:
+        """Trials of all sessions together."""
+        return sum(batch.trials.shape[0] for batch in self.batches.values())
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
-        self.epoch, self.step, self.rollbacks, self.seconds = state["epoch"], state["step"], state["rollbacks"], state["seconds"]
-        self.plateau.restore(state["plateau"])
-        self.best.restore(state["best"])
-        self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EndedEpoch:
+    """What one epoch came to: its line of the log, and the validation behind it."""
+
+    epoch: int
+    row: dict[str, float]
+    validation: Validation
 
 
 class Trainer:
@@ -84,9 +84,16 @@ class Trainer:
         self.run, self.config, self.model, self.description, self.data = run, config, model, description, data
         self.train_stack, valid_stack = stacks
         self.objective = Objective(config.regularisation)
-        self.validator = Validator(objective=self.objective, stack=valid_stack, batch_size=config.data.batch_size, seed=config.train.seed)
+        self.validator = Validator(
+            objective=self.objective,
+            stack=valid_stack,
+            batch_size=config.data.batch_size,
+            seed=config.train.seed,
+            masked=config.validation.hidden,
+        )
         self.optimizer = build_optimizer(model, config.optim)
-        self.sums = WeightedMeans()
+        self.sums, self.watch = WeightedMeans(), Watch()
+        self.unsaved_best: Checkpoint | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(ramps_end(config.regularisation)),
@@ -102,62 +109,102 @@ class Trainer:
             NumericsError: a term stays not finite after several returns to the last checkpoint at a lower rate.
             RunError: a checkpoint cannot be written.
         """
-        if not has_checkpoint(self.run.checkpoints, "last"):
-            self.save_last()
+        self.begin()
         began = time.monotonic() - self.progress.seconds
-        while (reason := self._why_stop(time.monotonic() - began)) is None:
+        while (reason := self.why_stop(time.monotonic() - began)) is None:
             try:
                 finished = self._train_epoch(should_stop)
+                self.progress.seconds = time.monotonic() - began
+                ended = self.end_epoch(self.validate()) if finished else None
             except NumericsError as err:
                 self._roll_back(err)
                 continue
-            self.progress.seconds = time.monotonic() - began
-            if not finished:
+            if ended is None:
                 self.save_last()
                 return "interrupted"
-            self._end_epoch(on_epoch)
+            self.save_best()
+            on_epoch(ended.epoch, ended.row, ended.validation)
+            self.save_last()
         return reason
+
+    def allow(self, epochs: int) -> None:
+        """Train until this many epochs are done in total, instead of what the settings said."""
+        self.config = attrs.evolve(self.config, train=attrs.evolve(self.config.train, epochs=epochs))
+
+    def begin(self) -> None:
+        """See to it that there is a checkpoint to come back to."""
+        if not has_checkpoint(self.run.checkpoints, "last"):
+            self.save_last()
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
         """Train what is left of the current epoch; False if it was interrupted."""
-        config, progress = self.config, self.progress
-        epoch, seed = progress.epoch, config.train.seed
-        set_learning_rate(self.optimizer, progress.plateau.lr)
-        ramp = self.objective.ramps(epoch).l2
-        set_weight_decay(self.optimizer, config.optim.weight_decay * ramp)
-        order = stream(seed, "order", epoch)
-        for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
-            if step < progress.step:
-                continue
+        clip_norm = self.config.optim.clip_norm
+        for step, raw in self.remaining():
             if should_stop():
+                self.watch.require()
                 return False
-            rng = stream(seed, "step", epoch, step, progress.rollbacks, device=self.model.device)
-            batches = augmented(raw, self.train_stack, config.model.encoder.ic_bins, rng)
-            trials = sum(batch.trials.shape[0] for batch in batches.values())
-            noise = self.model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-            result = train_step(self.model, self.objective, self.train_stack, self.optimizer, batches, noise, (epoch, config.optim.clip_norm))
-            self.sums.add_losses(result.losses, batches)
-            self.sums.add("grad_norm", result.grad_norm, trials)
-            progress.step = step + 1
+            ready = self.prepare(step, raw)
+            progress = (ready.epoch, clip_norm)
+            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, progress))
+        self.watch.require()
         return True
 
-    def _end_epoch(self, on_epoch: Callable[[int, dict[str, float], Validation], None]) -> None:
+    def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
+        """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
         config, progress = self.config, self.progress
-        epoch, every = progress.epoch, config.train.metrics_every
-        validation = self.validator(self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
-        if bad := [name for name in _judged(validation.costs) if not math.isfinite(validation.costs[name])]:
-            self._roll_back(NumericsError(f"epoch {epoch}: the validation term '{bad[0]}' must be finite, got {validation.costs[bad[0]]}."))
-            return
-        progress.smoothed = progress.smoothed.update([validation.costs["recon"]], [1])
+        set_learning_rate(self.optimizer, progress.plateau.lr)
+        set_weight_decay(self.optimizer, config.optim.weight_decay * self.objective.ramps(progress.epoch).l2)
+        order = stream(config.train.seed, "order", progress.epoch)
+        for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
+            if step >= progress.step:
+                yield step, raw
+
+    def prepare(self, step: int, raw: Mapping[str, Batch]) -> Prepared:
+        """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""
+        config, progress = self.config, self.progress
+        rng = stream(config.train.seed, "step", progress.epoch, step, progress.rollbacks, device=self.model.device)
+        batches = augmented(raw, self.train_stack, config.model.encoder.ic_bins, rng)
+        trials = sum(batch.trials.shape[0] for batch in batches.values())
+        noise = self.model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
+        return Prepared(epoch=progress.epoch, step=step, batches=batches, noise=noise)
+
+    def absorb(self, ready: Prepared, result: StepResult) -> None:
+        """Take a step's numbers into the epoch's averages."""
+        self.sums.add_losses(result.losses, ready.batches)
+        self.sums.add("grad_norm", result.grad_norm, ready.trials)
+        if result.health is not None:
+            self.watch.add(result.health)
+        self.progress.step = ready.step + 1
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the current epoch ends with the plugins' metrics, which need predictions."""
+        every = self.config.train.metrics_every
+        return self.progress.epoch % every == every - 1
+
+    def validate(self) -> Validation:
+        """The validation pass that ends the current epoch."""
+        return self.validator(self.model, self.data.splits["valid"], self.progress.epoch, predict=self.predicts)
+
+    def end_epoch(self, validation: Validation) -> EndedEpoch:
+        """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save_best`.
+
+        Raises:
+            NumericsError: a term of the validation is not finite; nothing has moved.
+        """
+        progress, judge = self.progress, self.config.validation.judge
+        epoch = progress.epoch
+        if bad := [name for name in _judged(validation.costs, judge) if not math.isfinite(validation.costs[name])]:
+            raise NumericsError(f"epoch {epoch}: the validation term '{bad[0]}' must be finite, got {validation.costs[bad[0]]}.")
+        progress.smoothed = progress.smoothed.update([validation.costs[judge]], [1])
         smooth = float(progress.smoothed.value or 0.0)
         row = self._row(validation, smooth)
         progress.plateau.update(smooth)
         is_best = progress.best.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
         if is_best:
-            save_checkpoint(self.run.checkpoints, "best", self._snapshot(with_optimizer=False))
-        on_epoch(epoch, row, validation)
-        self.save_last()
+            self.unsaved_best = snapshot(self.model, None, self.description, progress, self.sums)
+        return EndedEpoch(epoch=epoch, row=row, validation=validation)
 
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
         """One line of the log."""
@@ -166,7 +213,7 @@ class Trainer:
         return {
             **{f"train/{name}": value for name, value in self.sums.averages().items()},
             **{f"valid/{name}": value for name, value in validation.costs.items()},
-            "valid/recon_smooth": smooth,
+            f"valid/{self.config.validation.judge}_smooth": smooth,
             "lr": self.progress.plateau.lr,
             "kl_ramp": ramps.kl,
             "l2_ramp": ramps.l2,
@@ -174,7 +221,8 @@ class Trainer:
             "seconds": self.progress.seconds,
         }
 
-    def _why_stop(self, seconds: float) -> Outcome | None:
+    def why_stop(self, seconds: float) -> Outcome | None:
+        """The reason to train no further epoch, after so many seconds of training."""
         config, progress = self.config.train, self.progress
         if progress.epoch >= config.epochs:
             return "epochs"
@@ -207,9 +255,15 @@ class Trainer:
         self.progress.plateau.lr, self.progress.plateau.bad_epochs, self.progress.rollbacks = lr, 0, 0
         self.save_last()
 
+    def save_best(self) -> None:
+        """Put a best model that is not on disk yet there."""
+        if self.unsaved_best is not None:
+            save_checkpoint(self.run.checkpoints, "best", self.unsaved_best)
+            self.unsaved_best = None
+
     def save_last(self) -> None:
         """Put the whole state on disk."""
-        save_checkpoint(self.run.checkpoints, "last", self._snapshot(with_optimizer=True))
+        save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums))
 
     def restore(self) -> None:
         """Go on exactly where the last checkpoint stands.
@@ -217,40 +271,39 @@ class Trainer:
         Raises:
             RunError: there is none, or it is damaged.
         """
-        checkpoint = load_checkpoint(self.run.checkpoints, "last", str(self.model.device))
-        with fitting(self.run.checkpoints, "last"):
-            self.model.load_state_dict(checkpoint.tensors["model"])
-            self.optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
-            self.progress.restore(checkpoint.state["progress"])
-            self.sums = WeightedMeans()
-            self.sums.restore(checkpoint.state["sums"])
+        self._load(self.run.checkpoints)
+
+    def adopt(self, folder: Path) -> None:
+        """Go on from the checkpoints in ``folder``, another training's perhaps, under this training's own settings; on disk at once.
+
+        Weights, moments and progress are taken over, and a ``best`` beside ``last`` with them. The learning rate starts anew at
+        ``optim.lr`` if ``last`` was trained under another setting of it, and otherwise goes on where it was.
+
+        Raises:
+            RunError: there is no ``last``, or something is damaged or does not fit.
+        """
+        trained_under = self._load(folder).state["progress"]["plateau"].get("start_lr")
+        plateau, lr = self.progress.plateau, self.config.optim.lr
+        if trained_under != lr:
+            plateau.lr, plateau.bad_epochs = lr, 0
+        self.progress.rollbacks = 0
+        if has_checkpoint(folder, "best"):
+            self.unsaved_best = load_checkpoint(folder, "best")
+        else:
+            self.progress.best = BestSoFar(ramps_end(self.config.regularisation))
+            remove_checkpoint(self.run.checkpoints, "best")
+        self.save_best()
+        self.save_last()
+
+    def _load(self, folder: Path) -> Checkpoint:
+        checkpoint = load_checkpoint(folder, "last", str(self.model.device))
+        self.sums, self.watch, self.unsaved_best = WeightedMeans(), Watch(), None
+        with fitting(folder, "last"):
+            take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
         set_moments(self.optimizer, self.config.optim)
-
-    def _snapshot(self, *, with_optimizer: bool) -> Checkpoint:
-        arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in self.description.sessions}
-        tensors: dict[str, Any] = {"model": to_cpu(self.model.state_dict()), "arrays": arrays}
-        if with_optimizer:
-            tensors["optimizer"] = to_cpu(self.optimizer.state_dict())
-        state = {
-            "epoch": self.progress.epoch,
-            "step": self.progress.step,
-            "progress": self.progress.state(),
-            "sums": self.sums.state(),
-            "description": self.description.to_json(),
-        }
-        return Checkpoint(tensors=tensors, state=state)
+        return checkpoint
 
 
-def _judged(costs: Mapping[str, float]) -> list[str]:
+def _judged(costs: Mapping[str, float], judge: str) -> list[str]:
     """Names of the terms that must be finite; of several sessions' terms first, for they say more."""
-    return [*(name for name in costs if name.startswith("recon/")), "recon", "ic_kl", "input_kl", "l2", "total"]
-
-
-def _as_tensor(values: np.ndarray) -> torch.Tensor:
-    """A copy in a type that torch knows: a file's arrays may be big-endian, read-only or of extended precision."""
-    wide = values.dtype.kind == "f" and values.dtype.itemsize > 8
-    return torch.from_numpy(np.array(values, dtype=np.float64 if wide else values.dtype.newbyteorder("=")))
-
-
-def _keyed_by_int(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {"state": {int(key): value for key, value in state["state"].items()}, "param_groups": state["param_groups"]}
+    return [*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge]

@@ -1,0 +1,1 @@
+"""Hyperparameter search: what to try next, and who carries it out."""

@@ -1,0 +1,31 @@
+"""All members in one process and on one device, trained as one batched model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from lfads_core.config.schema import RunConfig
+from lfads_core.plugins.registry import Registry
+from lfads_core.search.executor import AbstractExecutor, Outcome, Report, Task
+from lfads_core.search.executors import ExecutorOptions
+from lfads_core.search.roster import Roster
+
+
+class BatchedExecutor(AbstractExecutor):
+    """Groups members by what a batch must share (sizes of the network, batches of data) and trains each group in step."""
+
+    name: ClassVar[str] = "batched"
+
+    def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
+        self.roster = Roster(base, patterns, registry, score=options.score)
+
+    def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
+        """Carry out one generation; members stay in memory for the next."""
+        for group in self.roster.groups(tasks):
+            yield from self.roster.train(group, report, should_stop)
+
+    def close(self) -> None:
+        """Let go of the members."""
+        self.roster.forget()

@@ -1,0 +1,84 @@
+"""Where a training stands, and how that becomes a checkpoint and is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from lfads_core.metrics.smoothing import SmoothedMetric
+from lfads_core.model.description import ModelDescription
+from lfads_core.model.lfads import LFADS
+from lfads_core.train.checkpoint import Checkpoint, to_cpu
+from lfads_core.train.means import WeightedMeans
+from lfads_core.train.optim import AdamW
+from lfads_core.train.plateau import BestSoFar, Plateau
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a training stands: everything but tensors."""
+
+    plateau: Plateau
+    best: BestSoFar
+    smoothed: SmoothedMetric
+    epoch: int = 0  # the next to be trained, or being trained
+    step: int = 0  # the next within it
+    rollbacks: int = 0
+    seconds: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "rollbacks": self.rollbacks,
+            "seconds": self.seconds,
+            "plateau": self.plateau.state(),
+            "best": self.best.state(),
+            "smoothed": self.smoothed.to_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.epoch, self.step, self.rollbacks, self.seconds = state["epoch"], state["step"], state["rollbacks"], state["seconds"]
+        self.plateau.restore(state["plateau"])
+        self.best.restore(state["best"])
+        self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
+
+
+def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:
+    """Everything a training needs to go on, copied; without the optimiser's state when that is None."""
+    arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
+    tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
+    if optimizer is not None:
+        tensors["optimizer"] = to_cpu(optimizer.state_dict())
+    state = {
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "progress": progress.state(),
+        "sums": sums.state(),
+        "description": description.to_json(),
+    }
+    return Checkpoint(tensors=tensors, state=state)
+
+
+def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: Progress, sums: WeightedMeans) -> None:
+    """Put a checkpoint's weights, moments, progress and half-summed averages into place."""
+    model.load_state_dict(checkpoint.tensors["model"])
+    optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
+    progress.restore(checkpoint.state["progress"])
+    sums.restore(checkpoint.state["sums"])
+
+
+def _as_tensor(values: np.ndarray) -> torch.Tensor:
+    """A copy in a type that torch knows: a file's arrays may be big-endian, read-only or of extended precision."""
+    wide = values.dtype.kind == "f" and values.dtype.itemsize > 8
+    return torch.from_numpy(np.array(values, dtype=np.float64 if wide else values.dtype.newbyteorder("=")))
+
+
+def _keyed_by_int(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"state": {int(key): value for key, value in state["state"].items()}, "param_groups": state["param_groups"]}
