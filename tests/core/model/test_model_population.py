@@ -123,13 +123,13 @@ def test_a_batched_pass_gives_each_member_the_outputs_losses_and_gradients_it_ha
 
 
 @WHOLE
-def test_a_batched_pass_in_single_precision_agrees_to_a_millionth(backend, make_model, settings, make_batch):
+def test_a_batched_pass_in_single_precision_agrees_to_two_millionths(backend, make_model, settings, make_batch):
     members = [(model.float(), config) for model, config in members_of(make_model, settings, {}, backend)]
     inputs = []
     for seed, (model, config) in enumerate(members):
         double = given(model, config, make_batch, {}, seed)
         inputs.append((_single(double[0]), double[1], double[2]))
-    compare(members, inputs, 1e-6)
+    compare(members, inputs, 2e-6)
 
 
 def _single(batches):

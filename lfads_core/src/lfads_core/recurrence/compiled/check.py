@@ -30,7 +30,9 @@ def difference(library: Library, dtype: torch.dtype) -> float:
         gru = GRUWeights(input=draw(3 * hidden, 5), recurrent=draw(3 * hidden, hidden), bias=draw(3 * hidden))
         plain = (draw(trials, 4, 5), draw(trials, hidden), gru)
         start = DecoderStart(generator=draw(trials, hidden), factors=draw(trials, 4), controller=draw(trials, 6))
-        drive = DecoderDrive(ci=draw(trials, 9, 4), external=draw(trials, 9, 1), noise=draw(trials, 9, 2), state_mask=draw(trials, 9, hidden).detach())
+        drive = DecoderDrive(
+            ci=draw(trials, 9, 4), external=draw(trials, 9, 1), noise=draw(trials, 9, 2), state_mask=draw(trials, 9, hidden).detach()
+        )
         weights = DecoderWeights(
             controller=GRUWeights(input=draw(18, 8), recurrent=draw(18, 6), bias=draw(18)),
             posterior=draw(4, 6),
