@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lfads_core.track.client import Client, Known, Point
 from lfads_core.track.job import Job
+from lfads_core.track.view import View
 
 
 @dataclass
@@ -36,6 +37,7 @@ class FakeClient(Client):
         self.faults: list[Exception] = []  # raised by the next calls, one each
         self.broken: set[str] = set()  # ids of runs that take nothing
         self.calls = 0
+        self.views: list[tuple[str, View]] = []
 
     def _call(self, run_id: str | None = None) -> None:
         self.calls += 1
@@ -84,6 +86,10 @@ class FakeClient(Client):
     def files(self, run_id: str, path: Path) -> None:
         self._call(run_id)
         self.runs[run_id].files.append(str(path))
+
+    def view(self, experiment: str, run_id: str, view: View) -> None:
+        self._call(run_id)
+        self.views.append((run_id, view))
 
     def end(self, run_id: str, status: str, time: int) -> None:
         self._call(run_id)

@@ -32,15 +32,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def spoken_failure(path: Path) -> Iterator[None]:
+def spoken_failure(path: Path, kinds: tuple[type[Exception], ...] = (OSError, RuntimeError)) -> Iterator[None]:
     """Say in a sentence that ``path`` cannot be written: a full disk, no permission, a folder that went away.
+
+    HDF5 reports some failed writes as RuntimeError; where other work goes on inside, only ``OSError`` should count.
 
     Raises:
         RunError: instead of what the system or HDF5 raised.
     """
     try:
         yield
-    except (OSError, RuntimeError) as err:  # HDF5 reports some failed writes as RuntimeError
+    except kinds as err:
         number = getattr(err, "errno", None)
         why = os.strerror(number) if isinstance(number, int) else str(err).split("\n", maxsplit=1)[0]
         raise RunError(f"{path}: must be written in full, got: {why}. Make room or mend the folder; what was there before is untouched.") from err

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
@@ -30,8 +32,30 @@ def lay_on_loss(block: Float[Tensor, "B Tm Ne"], like: Float[Tensor, "B T N"], f
 
 def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: float, first_bin: int) -> Float[Tensor, "B Te Ne"]:
     """Zero what is not kept and divide the rest by ``1 - rate``, from ``first_bin`` on."""
-    hidden = encod[:, first_bin:] * keep / (1 - rate)
+    hidden = (encod[:, first_bin:] * keep).div_(1 - rate)
     return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
+
+
+class LearnOnly(torch.autograd.Function):
+    """The loss itself, whose gradient is multiplied by a block of zeros and ones on the bins and channels it was laid on."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, block: Tensor, first_bin: int) -> Tensor:
+        """Nothing is computed or copied."""
+        ctx.save_for_backward(block)
+        ctx.first_bin = first_bin
+        return loss.view_as(loss)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Keep the gradient where the model learns, and wherever there was no input."""
+        (block,) = ctx.saved_tensors
+        if block.shape == grad.shape:
+            return grad * block, None, None
+        kept = grad.clone(memory_format=torch.contiguous_format)
+        kept[:, ctx.first_bin : ctx.first_bin + block.shape[1], : block.shape[2]] *= block
+        return kept, None, None
 
 
 class CoordinatedDropout(AbstractAugmentation):
@@ -47,19 +71,21 @@ class CoordinatedDropout(AbstractAugmentation):
         self.config = config
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
-        """Masks of what is kept and of what is passed."""
+        """Masks of what is kept and, unless there is none of it, of what is passed."""
         config = self.config
         if config.rate == 0:
             return {}
         like = encoded_block(batch) if config.mask == "input" or not batch.nested else batch.recon[:, batch.ic_bins :]
-        return {"keep": bernoulli(1 - config.rate, like, rng), "pass": bernoulli(config.pass_rate, like, rng)}
+        keep = {"keep": bernoulli(1 - config.rate, like, rng)}
+        return keep if config.pass_rate == 0 else {**keep, "pass": bernoulli(config.pass_rate, like, rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Hide the input; without masks (rate 0) nothing changes."""
         if "keep" not in noise:
             return batch
         keep, first = noise["keep"], batch.ic_bins
-        learn = torch.maximum(1 - keep, noise["pass"])
+        learn = 1 - keep  # hidden, or passed
+        learn = torch.maximum(learn, noise["pass"]) if "pass" in noise else learn
         seen = keep[:, : batch.encod.shape[1] - first, : batch.encod.shape[2]]
         encod = hide(batch.encod, seen, self.config.rate, first)
         if not batch.nested:  # nothing that is hidden could be copied to the target
@@ -71,8 +97,8 @@ class CoordinatedDropout(AbstractAugmentation):
         block = batch.masks.get(f"{self.name}/learn")
         if block is None:
             return loss
-        learn = lay_on_loss(block, loss, batch.ic_bins)
-        return torch.lerp(loss.detach(), loss, learn)
+        learnt: Tensor = LearnOnly.apply(loss, block, batch.ic_bins)  # type: ignore[no-untyped-call]
+        return learnt
 
 
 class SampleValidation(AbstractAugmentation):

@@ -163,7 +163,7 @@ def test_moments_and_smoothing_follow_the_settings_after_a_resume(train_tiny, re
     fit = Trainer.fit
 
     def spy(self, *arguments):
-        seen.append((self.optimizer.param_groups[0]["betas"], self.optimizer.param_groups[0]["eps"], self.progress.smoothed.coef))
+        seen.append((self.optimizer.betas, self.optimizer.eps, self.progress.smoothed.coef))
         return fit(self, *arguments)
 
     monkeypatch.setattr(Trainer, "fit", spy)

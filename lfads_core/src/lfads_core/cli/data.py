@@ -80,7 +80,8 @@ def _look(files: Sequence[str], registry: Registry, reconstruction: str | None) 
     """Summarise and inspect what can be read, one file in memory at a time; a file that cannot be read becomes a problem."""
     from lfads_core.data.checks import Problem
     from lfads_core.data.inspect import inspect_session
-    from lfads_core.data.read import name_files, read_session
+    from lfads_core.data.memory import room_for_data
+    from lfads_core.data.read import name_files, read_sessions
     from lfads_core.data.summary import summarise
     from lfads_core.errors import DataError
 
@@ -89,7 +90,7 @@ def _look(files: Sequence[str], registry: Registry, reconstruction: str | None) 
     problems: list[Problem] = []
     for name, path in sorted(name_files(files, readers).items()):
         try:
-            session = read_session(path, readers)
+            session = next(iter(read_sessions([path], registry, required=("train", "valid"), room=room_for_data())))
         except DataError as err:
             problems.append(Problem(severity="error", text=str(err), session=name))
             continue

@@ -18,23 +18,33 @@ from lfads_core.plugins.kinds import Kind
 
 
 def resolve(
-    files: Sequence[FilePath], plugins: Sequence[str], overrides: Sequence[str], registry: Specs, *, defaults: Mapping[str, Any] | None = None
+    files: Sequence[FilePath | Layer],
+    plugins: Sequence[str],
+    overrides: Sequence[str],
+    registry: Specs,
+    *,
+    said: str = "--set",
+    defaults: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Settle the settings of a run.
 
     The defaults come first, those of a purpose (``defaults``) laid on the schema's; then recipes and components by name, in
-    order; then the YAML files, in order; then ``a.b=value`` overrides, in order. What comes later wins.
+    order; then the YAML files, in order; then ``a.b=value`` overrides, in order. What comes later wins. In place of a file there
+    may be the settings read from one. ``said`` is how messages call the overrides.
 
     Raises:
         ConfigError: one line for each fault, with the place it came from.
     """
-    stack = _Stack()
+    stack = _Stack(said)
     if defaults:
         stack.data = merge(stack.data, defaults)
     for name in plugins:
         stack.add_plugin(name, registry)
-    for path in files:
-        stack.add_file(path)
+    for file in files:
+        if isinstance(file, Layer):
+            stack.add(file)
+        else:
+            stack.add_file(file)
     for text in overrides:
         stack.add_override(text)
     return structure(stack.data, registry, origins=stack.origins, earlier=stack.faults)
@@ -43,7 +53,8 @@ def resolve(
 class _Stack:
     """Settings so far, where each came from, and what could not be added."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str) -> None:
+        self.said = said
         self.data: dict[str, Any] = unstructure(RunConfig())
         self.origins: dict[Path, Origin] = {}
         self.faults: list[Fault] = []
@@ -102,13 +113,13 @@ class _Stack:
     def add_override(self, text: str) -> None:
         key, equals, written = (part.strip() for part in text.partition("="))
         way = key.split(".")
-        origin = Origin("--set")
+        origin = Origin(self.said)
         if not equals or not all(way) or not written:
             self.faults.append(Fault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
             return
         path = tuple(int(part) if part.isdecimal() else part for part in way)
         try:
-            value = parse_value(written, f"--set: {key}")
+            value = parse_value(written, f"{self.said}: {key}")
         except ConfigError as err:
             self.faults.append(Fault((), str(err)))
             return

@@ -32,6 +32,12 @@ class DataConfig:
 
     batch_size: int = setting(64, "trials per step, over all sessions together", rule=at_least(1), unit="trials", tune="sometimes")
     hold_out: HoldOutConfig | None = setting(None, "hold channels out of the encoders' input (null: none)")
+    memory_gb: float | None = setting(
+        None,
+        "most memory that data may fill; larger recordings are read from disk batch by batch (null: half of what is free)",
+        rule=above(0),
+        unit="GB",
+    )
 
 
 @frozen(kw_only=True)

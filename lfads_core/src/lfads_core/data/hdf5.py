@@ -8,52 +8,143 @@ back as ``str``, arrays of text as object arrays of ``str``, which h5py writes a
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Int
 from numpy.typing import DTypeLike
 
-from lfads_core.data.layout import Source, build_session
-from lfads_core.data.legacy import SPLITS
-from lfads_core.data.session import Session
+from lfads_core.data.layout import Agreement, agreement, build_session, same_values
+from lfads_core.data.legacy import SPLITS, new_names
+from lfads_core.data.memory import SAMPLE_BYTES, evenly
+from lfads_core.data.rows import AbstractRows, open_rows
+from lfads_core.data.session import Session, StoredSplit
 from lfads_core.errors import DataError
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 """File names that a folder is searched for."""
 
 
-def read_hdf5(path: Path, *, name: str | None = None, dtype: DTypeLike = np.float32, required: Collection[str] = ("train", "valid")) -> Session:
+def read_hdf5(
+    path: Path, *, name: str | None = None, dtype: DTypeLike = np.float32, required: Collection[str] = ("train", "valid"), keep_on_disk: bool = False
+) -> Session:
     """Read a file; data and external inputs become ``dtype``, everything else keeps its own.
+
+    With ``keep_on_disk`` the splits hold an evenly spaced sample of the trials, and ``stored`` reads all of them from the file.
 
     Raises:
         DataError: The file is missing, damaged, locked, not HDF5, or its arrays do not fit together.
     """
     with _opened(path) as file:
         attributes = {key: value for key in file.attrs if (value := _plain(_attribute(file, key, path))) is not None}
-        return build_session(name or path.stem, _sources(file, path), attributes, where=str(path), path=path, dtype=dtype, required=required)
+        sources = _sources(file, path)
+        samples = _samples(sources, np.dtype(dtype)) if keep_on_disk else {}
+        some = {key: sources[key].some(rows) for split, rows in samples.items() for key in _riding_in(split, sources)}
+        session = build_session(name or path.stem, {**sources, **some}, attributes, where=str(path), path=path, dtype=dtype, required=required)
+        stored = {split: _stored_split(split, sources, rows, dtype) for split, rows in samples.items()}
+    splits = {split: replace(session.splits[split], nested=stored[split].nested) for split in stored}
+    return replace(session, splits={**session.splits, **splits}, stored=stored)
+
+
+def size_in_memory(path: Path, dtype: DTypeLike = np.float32) -> int:
+    """Bytes that the file's trials would fill: data and whatever rides along with them, without reading any.
+
+    Raises:
+        DataError: The file is missing, damaged, locked, or not HDF5.
+    """
+    width = np.dtype(dtype).itemsize
+    with _opened(path) as file:
+        sources = _sources(file, path)
+        return sum(int(np.prod(source.shape)) * max(width, source.dtype.itemsize) for source in sources.values() if len(source.shape) > 2)
+
+
+def names_in(file: h5py.File, path: Path) -> dict[str, str]:
+    """Where each array of an open file stands in it, by its key in the present layout."""
+    sources = _sources(file, path)
+    return {new: sources[old].key for old, new in new_names(sources).items()}
+
+
+def _samples(sources: Mapping[str, _Stored], dtype: np.dtype[Any]) -> dict[str, Int[np.ndarray, " S"]]:
+    """For each split the rows of its sample."""
+    found = {}
+    for split in SPLITS:
+        data = _data(split, sources)
+        if len(data) and all(len(source.shape) == 3 and 0 not in source.shape for source in data):
+            size = max(int(np.prod(source.shape[1:])) for source in data) * dtype.itemsize
+            found[split] = evenly(data[0].shape[0], max(SAMPLE_BYTES // size, 1))
+    return found
+
+
+def _data(split: str, sources: Mapping[str, _Stored]) -> list[_Stored]:
+    """Datasets of a split's input and, if it has one, its target."""
+    by_new = {new: sources[old] for old, new in new_names(sources).items()}
+    return [by_new[key] for key in (f"{split}_encod_data", f"{split}_recon_data") if key in by_new]
+
+
+def _riding_in(split: str, sources: Mapping[str, _Stored]) -> list[str]:
+    """Datasets with a row for each trial of the split."""
+    trials = _data(split, sources)[0].shape[:1]
+    return [old for old, new in new_names(sources).items() if new.startswith(f"{split}_") and sources[old].shape[:1] == trials]
+
+
+def _stored_split(split: str, sources: Mapping[str, _Stored], sample: Int[np.ndarray, " S"], dtype: DTypeLike) -> StoredSplit:
+    encod, *rest = (source.on_disk(dtype) for source in _data(split, sources))
+    external = next((source for key, source in sources.items() if new_names(sources).get(key) == f"{split}_ext_input"), None)
+    recon, nested = _compared(encod, rest[0]) if rest else (encod, True)
+    return StoredSplit(
+        encod=encod,
+        recon=recon,
+        external=None if external is None or not external.shape[2] else external.on_disk(dtype),
+        nested=nested,
+        sample=sample,
+    )
+
+
+def _compared(encod: AbstractRows, recon: AbstractRows) -> tuple[AbstractRows, bool]:
+    """The target's rows, which are the input's own when all values are the same; and whether the input is part of it."""
+    same, found = recon.shape == encod.shape, Agreement(telling=0, agreeing=0)
+    for first, target in recon.blocks():
+        block = encod.take(np.arange(first, first + len(target)))
+        same = same and same_values(block, target)
+        found += agreement(block, target)
+    return (encod, True) if same else (recon, found.nested)
 
 
 class _Stored:
-    """A dataset of an open file."""
+    """A dataset of an open file, or some of its rows."""
 
-    def __init__(self, dataset: Any, key: str, path: Path) -> None:
-        self._dataset, self._key, self._path = dataset, key, path
-        self.shape: tuple[int, ...] = dataset.shape
+    def __init__(self, dataset: Any, key: str, path: Path, rows: Int[np.ndarray, " S"] | None = None) -> None:
+        self._dataset, self.key, self._path, self._rows = dataset, key, path, rows
+        self.shape: tuple[int, ...] = dataset.shape if rows is None else (len(rows), *dataset.shape[1:])
         self.dtype: np.dtype[Any] = dataset.dtype
+
+    def some(self, rows: Int[np.ndarray, " S"]) -> _Stored:
+        """The same dataset, of which only these rows are read."""
+        return _Stored(self._dataset, self.key, self._path, rows)
+
+    def on_disk(self, dtype: DTypeLike) -> AbstractRows:
+        """The same dataset, read by rows whenever they are wanted.
+
+        Raises:
+            DataError: it must be copied first, and there is no room to.
+        """
+        return open_rows(self._path, self._dataset, dtype)
 
     def read(self, dtype: DTypeLike | None) -> np.ndarray:
         """Return the values; HDF5 converts chunk by chunk, so no second copy is made."""
+        wanted = () if self._rows is None else self._rows
         try:
             if dtype is not None:
-                return np.asarray(self._dataset.astype(dtype)[()])
+                return np.asarray(self._dataset.astype(dtype)[wanted])
             if h5py.check_string_dtype(self.dtype) is not None:
-                return np.asarray(self._dataset.asstr(errors="replace")[()], dtype=object)
-            return np.asarray(self._dataset[()])
+                return np.asarray(self._dataset.asstr(errors="replace")[wanted], dtype=object)
+            return np.asarray(self._dataset[wanted])
         except (OSError, RuntimeError) as err:
-            raise DataError(f"{self._path}: '{self._key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
+            raise DataError(f"{self._path}: '{self.key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
 
 
 def _opened(path: Path) -> Any:
@@ -85,10 +176,10 @@ def _kind_of(path: Path) -> str:
     return "an empty file" if path.stat().st_size == 0 else "something else"
 
 
-def _sources(file: Any, path: Path) -> dict[str, Source]:
+def _sources(file: Any, path: Path) -> dict[str, _Stored]:
     """Every dataset by key, groups of a split spelt as a prefix; a key spelt both ways is taken without the group."""
-    found: dict[str, Source] = {}
-    grouped: dict[str, Source] = {}
+    found: dict[str, _Stored] = {}
+    grouped: dict[str, _Stored] = {}
 
     def visit(key: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.shape is None:

@@ -62,7 +62,8 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
     if "readout_bias" in arrays and arrays["readout_bias"].shape == (channels,):
         arrays["readout_bias"] = arrays["readout_bias"][order]
     arrays = {**_renamed(arrays, order), "channel_order": order}
-    return dataclasses.replace(session, splits=splits, arrays=arrays, attributes=_renamed(session.attributes, order))
+    stored = {name: split.with_channels(held_in, order) for name, split in session.stored.items()}
+    return dataclasses.replace(session, splits=splits, stored=stored, arrays=arrays, attributes=_renamed(session.attributes, order))
 
 
 def _reordered(split: Split, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> Split:

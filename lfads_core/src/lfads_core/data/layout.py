@@ -135,9 +135,9 @@ def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLik
                 "Cut the input, or reconstruct all bins that are read."
             )
         recon = recon_source.read(dtype)
-        if recon.shape == encod.shape and np.array_equal(recon, encod, equal_nan=True):
+        if same_values(encod, recon):
             recon = encod  # most files store the same values twice; keep them once
-        nested = recon is encod or _is_first_block(encod, recon)
+        nested = recon is encod or agreement(encod, recon).nested
     external = np.zeros((trials, recon.shape[1], 0), dtype=dtype)
     if (external_source := left.pop(external_key, None)) is not None:
         _must_be_trials(external_key, external_source, where, may_be_narrow=True)
@@ -154,17 +154,39 @@ def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLik
     return Split(encod=encod, recon=recon, external=external, nested=nested, extras=extras)
 
 
-def _is_first_block(encod: np.ndarray, recon: np.ndarray) -> bool:
-    """Whether the input's values are the first bins and channels of the target, but for a few that somebody mended.
+def same_values(encod: np.ndarray, recon: np.ndarray) -> bool:
+    """Whether two arrays, or the same trials of two, hold the same values."""
+    return recon.shape == encod.shape and bool(np.array_equal(recon, encod, equal_nan=True))
 
-    Zeros say nothing: two sets of neurons are silent in most bins. Of the other values that both hold, half must agree.
-    """
+
+def agreement(encod: np.ndarray, recon: np.ndarray) -> Agreement:
+    """How far the input's values are the first bins and channels of the target."""
     bins, channels = encod.shape[1:]
     if channels > recon.shape[2]:
-        return False
+        return Agreement(telling=1, agreeing=0)
     block = recon[:, :bins, :channels]
     telling = ((block != 0) | (encod != 0)) & ~np.isnan(block) & ~np.isnan(encod)
-    return not telling.any() or bool((block == encod)[telling].mean() >= 0.5)
+    return Agreement(telling=int(telling.sum()), agreeing=int((block == encod)[telling].sum()))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Values of the input and the target that both hold, and how many of them agree.
+
+    Zeros say nothing: two sets of neurons are silent in most bins.
+    """
+
+    telling: int
+    agreeing: int
+
+    def __add__(self, other: Agreement) -> Agreement:
+        """Counts of two parts together."""
+        return Agreement(telling=self.telling + other.telling, agreeing=self.agreeing + other.agreeing)
+
+    @property
+    def nested(self) -> bool:
+        """Whether one is part of the other, but for a few values that somebody mended: half of those that tell must agree."""
+        return 2 * self.agreeing >= self.telling
 
 
 def _must_be_trials(key: str, source: Source, where: str, *, may_be_narrow: bool = False) -> None:

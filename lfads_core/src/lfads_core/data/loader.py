@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lfads_core.data.batch import Batch
-from lfads_core.data.session import Split
+from lfads_core.data.session import Split, StoredSplit
 from lfads_core.errors import ConfigError, DataError
 
 
@@ -23,6 +24,11 @@ class TrialSource(Protocol):
     @property
     def trials(self) -> int:
         """How many there are."""
+        ...
+
+    @property
+    def sample(self) -> Int[np.ndarray, " S"] | None:
+        """Rows that stand for all where many trials are held together (predictions for metrics); None: all of them."""
         ...
 
     def take(self, rows: Int[Tensor, " B"]) -> Batch:
@@ -59,6 +65,11 @@ class SplitTensors:
         """Number of trials."""
         return int(self.encod.shape[0])
 
+    @property
+    def sample(self) -> None:
+        """All trials are in memory, so all stand for themselves."""
+        return
+
     def take(self, rows: Int[Tensor, " B"]) -> Batch:
         """Return these trials, in this order."""
         rows = rows.to(self.encod.device)
@@ -66,6 +77,64 @@ class SplitTensors:
         recon = encod if self.recon is self.encod else self.recon[rows]
         extras = {key: value[rows] for key, value in self.extras.items()}
         return Batch(encod=encod, recon=recon, external=self.external[rows], trials=rows, nested=self.nested, extras=extras)
+
+
+class StoredTrials:
+    """A split on disk, read batch by batch and put on a device."""
+
+    def __init__(self, split: StoredSplit, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self._split, self._device, self._dtype = split, torch.device(device), dtype
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return self._split.trials
+
+    @property
+    def sample(self) -> Int[np.ndarray, " S"]:
+        """Rows of the trials that stand for all."""
+        return self._split.sample
+
+    def take(self, rows: Int[Tensor, " B"]) -> Batch:
+        """Read these trials, in this order.
+
+        Raises:
+            DataError: the file can no longer be read.
+        """
+        read = SplitTensors.from_split(self._split.read(rows.cpu().numpy()), self._device, self._dtype, extras=())
+        whole = read.take(torch.arange(read.trials))
+        return replace(whole, trials=rows.to(self._device))
+
+
+class HostTrials:
+    """A split in the host's memory, too large for the device: batches are put there one by one."""
+
+    sample = None
+
+    def __init__(self, split: SplitTensors, device: torch.device | str) -> None:
+        self._split, self._device = split, torch.device(device)
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return self._split.trials
+
+    def take(self, rows: Int[Tensor, " B"]) -> Batch:
+        """Copy these trials, in this order, to the device."""
+        batch = self._split.take(rows)
+        encod = self._moved(batch.encod)
+        return replace(
+            batch,
+            encod=encod,
+            recon=encod if batch.recon is batch.encod else self._moved(batch.recon),
+            external=self._moved(batch.external),
+            trials=batch.trials.to(self._device),
+            extras={key: self._moved(value) for key, value in batch.extras.items()},
+        )
+
+    def _moved(self, values: Tensor) -> Tensor:
+        pinned = values.pin_memory() if self._device.type == "cuda" else values
+        return pinned.to(self._device, non_blocking=True)
 
 
 def steps_per_epoch(sessions: Mapping[str, TrialSource], batch_size: int) -> int:
@@ -92,8 +161,26 @@ def epoch_batches(sessions: Mapping[str, TrialSource], batch_size: int, rng: tor
         counts = counts[_order(steps, rng).cpu().numpy()]
     rows = [_order(source.trials, rng) for source in sessions.values()]
     ends = counts.cumsum(axis=0)
-    for begin, end in zip(ends - counts, ends, strict=True):
-        yield {name: source.take(rows[i][begin[i] : end[i]]) for i, (name, source) in enumerate(sessions.items()) if end[i] > begin[i]}
+
+    def take(step: int) -> dict[str, Batch]:
+        begin, end = ends[step] - counts[step], ends[step]
+        return {name: source.take(rows[i][begin[i] : end[i]]) for i, (name, source) in enumerate(sessions.items()) if end[i] > begin[i]}
+
+    if any(not isinstance(source, SplitTensors) for source in sessions.values()):
+        yield from ahead(take, steps)
+    else:
+        yield from map(take, range(steps))
+
+
+def ahead(take: Callable[[int], dict[str, Batch]], steps: int) -> Iterator[dict[str, Batch]]:
+    """``take(0)``, ``take(1)``, ... with the next always being read in a thread while the last is used."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lfads-read") as reader:
+        following = reader.submit(take, 0)
+        for step in range(steps):
+            here = following.result()
+            if step + 1 < steps:
+                following = reader.submit(take, step + 1)
+            yield here
 
 
 def _shares(trials: list[int], steps: int) -> Int[np.ndarray, "steps sessions"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lfads_core.data.hdf5 import SUFFIXES, read_hdf5
+from lfads_core.data.hdf5 import SUFFIXES, read_hdf5, size_in_memory
 from lfads_core.data.layout import rebuild_session
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError
@@ -24,8 +24,11 @@ def read_sessions(
     *,
     dtype: DTypeLike = np.float32,
     required: Collection[str] = ("train", "valid"),
+    room: int | None = None,
 ) -> list[Session]:
     """Read files, folders and patterns such as ``data/*.h5``, in the order of the sessions' names.
+
+    HDF5 files that would fill more than ``room`` bytes together stay on disk (None: everything is read), see :class:`Session`.
 
     A session is known by its file's name without the ending; characters other than letters, digits, ``_`` and ``-`` become ``_``.
     ``required`` names the splits that must be there; pass ``()`` to take a file with any one of them.
@@ -35,7 +38,8 @@ def read_sessions(
     """
     readers = tuple(registry.all("reader")) if registry is not None else ()
     named = name_files(patterns, readers)
-    return [read_session(named[name], readers, dtype=dtype, required=required) for name in sorted(named)]
+    on_disk = room is not None and sum(_size(path, readers, dtype) for path in named.values()) > room
+    return [read_session(named[name], readers, dtype=dtype, required=required, keep_on_disk=on_disk) for name in sorted(named)]
 
 
 def name_files(patterns: Sequence[str | Path], readers: Iterable[DataReaderSpec] = ()) -> dict[str, Path]:
@@ -54,12 +58,17 @@ def name_files(patterns: Sequence[str | Path], readers: Iterable[DataReaderSpec]
 
 
 def read_session(
-    path: Path, readers: Iterable[DataReaderSpec] = (), *, dtype: DTypeLike = np.float32, required: Collection[str] = ("train", "valid")
+    path: Path,
+    readers: Iterable[DataReaderSpec] = (),
+    *,
+    dtype: DTypeLike = np.float32,
+    required: Collection[str] = ("train", "valid"),
+    keep_on_disk: bool = False,
 ) -> Session:
-    """Read one file with the first reader that takes it, else as HDF5."""
+    """Read one file with the first reader that takes it, else as HDF5, which alone can keep trials on disk."""
     reader = _reader_for(path, readers)
     if reader is None:
-        return read_hdf5(path, name=session_name(path), dtype=dtype, required=required)
+        return read_hdf5(path, name=session_name(path), dtype=dtype, required=required, keep_on_disk=keep_on_disk)
     try:
         session = reader.read(path)
     except LfadsError:
@@ -69,6 +78,11 @@ def read_session(
             f"{path}: the reader '{reader.name}' must return a session, but failed with {type(err).__name__}: {err}. Mend the file or the plugin."
         ) from err
     return rebuild_session(session, name=session_name(path), path=path, dtype=dtype, required=required)
+
+
+def _size(path: Path, readers: Iterable[DataReaderSpec], dtype: DTypeLike) -> int:
+    """Bytes that an HDF5 file would fill; what plugins read counts nothing, for it is read whole anyway."""
+    return size_in_memory(path, dtype) if _reader_for(path, readers) is None else 0
 
 
 def session_name(path: Path) -> str:

@@ -1,14 +1,20 @@
-"""One recording session in memory: splits of trials and what rides along with them."""
+"""One recording session: splits of trials and what rides along with them.
+
+A recording larger than memory stays on disk (``stored``); its splits then hold an evenly spaced sample of the trials, for whatever
+looks at many of them together: starting values, metrics, checks of a reconstruction.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from lfads_core.data.rows import AbstractRows, SomeChannels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +34,37 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class StoredSplit:
+    """All trials of a split, on disk."""
+
+    encod: AbstractRows  # (B, Te, Ne)
+    recon: AbstractRows  # (B, T, N); the same object as ``encod`` when the values are
+    external: AbstractRows | None  # (B, Tx, E)
+    nested: bool = True
+    sample: Int[np.ndarray, " S"]  # rows of the trials that the session's split holds in memory
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return self.encod.shape[0]
+
+    def read(self, rows: Int[np.ndarray, " B"]) -> Split:
+        """These trials in memory, without what rides along.
+
+        Raises:
+            DataError: the file can no longer be read.
+        """
+        encod = self.encod.take(rows)
+        recon = encod if self.recon is self.encod else self.recon.take(rows)
+        external = np.zeros((len(rows), recon.shape[1], 0), encod.dtype) if self.external is None else self.external.take(rows)
+        return Split(encod=encod, recon=recon, external=external, nested=self.nested)
+
+    def with_channels(self, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> StoredSplit:
+        """The same trials with other channels in the input and another order of those reconstructed."""
+        return replace(self, encod=SomeChannels(self.encod, held_in), recon=SomeChannels(self.recon, order))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
     """A file's contents under one name."""
 
@@ -36,6 +73,11 @@ class Session:
     splits: Mapping[str, Split]  # "train" and "valid", maybe "test"
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)  # arrays that belong to no split, such as readin_weight
     attributes: Mapping[str, Any] = field(default_factory=dict)  # file attributes, bin_ms and channel names among them
+    stored: Mapping[str, StoredSplit] = field(default_factory=dict)  # all trials of each split, when they stay on disk
+
+    def trials(self, split: str) -> int:
+        """Number of trials of a split, in memory or on disk."""
+        return (self.stored or self.splits)[split].trials
 
     @property
     def bin_ms(self) -> float | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Num, Shaped
 
-from lfads_core.data.session import Session, Split
+from lfads_core.data.layout import same_values
+from lfads_core.data.rows import AbstractRows
+from lfads_core.data.session import Session, Split, StoredSplit
 
 _CHUNK = 1 << 22  # values looked at together, so that the masks of a large recording do not fill the memory
 
@@ -78,7 +80,7 @@ def summarise(session: Session) -> SessionSummary:
         name=session.name,
         path=session.path,
         bin_ms=session.bin_ms,
-        splits={name: _summarise_split(name, split) for name, split in session.splits.items()},
+        splits={name: _summarise_split(name, split, session.stored.get(name)) for name, split in session.splits.items()},
         arrays={key: np.shape(values) for key, values in session.arrays.items()},
     )
 
@@ -103,31 +105,33 @@ def suggest_reconstruction(session: SessionSummary) -> str:
     return "continuous values > 0: --plugin gamma (lfads-plugins-emg)"
 
 
-def _summarise_split(name: str, split: Split) -> SplitSummary:
-    same = split.recon is split.encod or (split.recon.shape == split.encod.shape and np.array_equal(split.recon, split.encod, equal_nan=True))
-    recon = summarise_array(f"{name}_recon_data", split.recon)
+def _summarise_split(name: str, split: Split, stored: StoredSplit | None) -> SplitSummary:
+    whole = split if stored is None else stored
+    external = None if whole.external is None or not whole.external.shape[2] else whole.external
+    same = whole.recon is whole.encod or (stored is None and same_values(split.encod, split.recon))
+    recon = summarise_array(f"{name}_recon_data", whole.recon)
     truth = split.extras.get("truth")
     comparable = truth is not None and truth.shape == split.recon.shape and truth.size > 0 and truth.dtype.kind in "iuf"
     return SplitSummary(
-        encod=recon if same else summarise_array(f"{name}_encod_data", split.encod),
+        encod=recon if same else summarise_array(f"{name}_encod_data", whole.encod),
         recon=recon,
-        external=summarise_array(f"{name}_ext_input", split.external) if split.external.shape[2] else None,
+        external=None if external is None else summarise_array(f"{name}_ext_input", external),
         same=same,
-        nested=split.nested,
+        nested=whole.nested,
         truth_mean=float(np.mean(truth, dtype=np.float64)) if comparable and truth is not None else None,
-        extras={key: values.shape for key, values in split.extras.items()},
+        extras={key: (whole.trials, *values.shape[1:]) for key, values in split.extras.items()},
     )
 
 
-def summarise_array(key: str, values: Num[np.ndarray, "B T N"]) -> ArraySummary:
+def summarise_array(key: str, values: Num[np.ndarray, "B T N"] | AbstractRows) -> ArraySummary:
     """Look at one array, some trials at a time."""
     trials, bins, channels = values.shape
-    step = max(1, _CHUNK // max(1, bins * channels))
-    parts = [_look(values[i : i + step]) for i in range(0, trials, step)] or [_look(values)]
+    parts = [_look(block) for block in _blocks(values)]
     low = np.min([p.low for p in parts], axis=0)
     high = np.max([p.high for p in parts], axis=0)
     observed = low <= high
-    finite = values.size - sum(p.missing + p.infinite for p in parts)
+    size = trials * bins * channels
+    finite = size - sum(p.missing + p.infinite for p in parts)
     return ArraySummary(
         key=key,
         shape=(trials, bins, channels),
@@ -141,8 +145,19 @@ def summarise_array(key: str, values: Num[np.ndarray, "B T N"]) -> ArraySummary:
         low=float(low[observed].min()) if observed.any() else None,
         high=float(high[observed].max()) if observed.any() else None,
         mean=sum(p.total for p in parts) / finite if finite else None,
-        constant=tuple(int(i) for i in np.flatnonzero(low >= high)) if values.size else (),
+        constant=tuple(int(i) for i in np.flatnonzero(low >= high)) if size else (),
     )
+
+
+def _blocks(values: Num[np.ndarray, "B T N"] | AbstractRows) -> Iterator[Num[np.ndarray, "b T N"]]:
+    if isinstance(values, AbstractRows):
+        for _, block in values.blocks():
+            yield block
+        return
+    trials, bins, channels = values.shape
+    step = max(1, _CHUNK // max(1, bins * channels))
+    for first in range(0, max(trials, 1), step):
+        yield values[first : first + step]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

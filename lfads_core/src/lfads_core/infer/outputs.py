@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
+from lfads_core.infer.carry import carry_stored
 from lfads_core.infer.posterior import Inferred
 
 MEANINGS = {
@@ -29,8 +31,10 @@ MEANINGS = {
 }
 
 
-def write_outputs(path: Path, session: Session, inferred: Mapping[str, Inferred], *, samples: int | None, is_rate: bool) -> None:
+def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[Inferred]], *, samples: int | None, is_rate: bool) -> None:
     """Write one session's outputs as a new HDF5 file that replaces ``path`` at once.
+
+    What was inferred comes in parts of a split's trials, in their order, and is written part by part.
 
     Holds, per split, ``<split>_<field>`` for every field of :class:`~lfads_core.infer.posterior.Inferred`, the rates in
     events per second where bins have a width and means are counts, and all arrays of the input under their own names, bit by
@@ -41,17 +45,21 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Inferred]
     Raises:
         RunError: the file cannot be written.
     """
-    with _recording(session) as source, spoken_failure(path):
+    with _recording(session) as source, spoken_failure(path, (OSError,)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            _carry(file, session, source)
-            file.attrs["lfads_session"] = session.name
-            file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
-            for name, found in inferred.items():
-                _put_split(file, name, found, session.bin_ms, is_rate=is_rate)
-            if session.bin_ms is not None and inferred:
-                bins = next(iter(inferred.values())).factors.shape[1]
-                _put(file, "time_ms", np.arange(bins) * session.bin_ms, "start of each bin", "ms")
+            with spoken_failure(path):
+                _carry(file, session, source)
+                file.attrs["lfads_session"] = session.name
+                file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
+            for name, parts in inferred.items():
+                _put_split(file, path, name, parts, session, is_rate=is_rate)
+            with spoken_failure(path):
+                if session.bin_ms is not None and inferred:
+                    bins = next(iter(session.splits.values())).recon.shape[1]
+                    times = _new(file, "time_ms", (bins,), np.dtype(np.float64), "start of each bin", "ms")
+                    times[...] = np.arange(bins) * session.bin_ms
+                file.flush()
 
 
 @contextmanager
@@ -75,7 +83,9 @@ def _carry(file: h5py.File, session: Session, source: h5py.File | None) -> None:
         file.attrs[key] = value
     for key, array in session.arrays.items():
         _carry_array(file, key, array, source)
-    for name, split in session.splits.items():
+    if session.stored and source is not None:
+        carry_stored(file, session, source)
+    for name, split in () if session.stored else session.splits.items():
         for key, array in {"encod_data": split.encod, "recon_data": split.recon, "ext_input": split.external, **split.extras}.items():
             if array.size:
                 _carry_array(file, f"{name}_{key}", array, source)
@@ -94,22 +104,33 @@ def _carry_array(file: h5py.File, key: str, array: np.ndarray, source: h5py.File
     file.create_dataset(key, data=array)
 
 
-def _put_split(file: h5py.File, name: str, found: Inferred, bin_ms: float | None, *, is_rate: bool) -> None:
-    for field in fields(found):
-        _put(file, f"{name}_{field.name}", getattr(found, field.name), MEANINGS[field.name], _unit(field.name, is_rate=is_rate))
-    if is_rate and bin_ms is not None:
-        _put(file, f"{name}_rates_hz", found.output_params * (1000 / bin_ms), MEANINGS["rates_hz"], "events/s")
+def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
+    datasets: dict[str, h5py.Dataset] = {}
+    done = 0
+    for part in parts:  # inferring the next part stands outside the guard: its faults are none of the file's
+        arrays = {field.name: getattr(part, field.name) for field in fields(part)}
+        if is_rate and session.bin_ms is not None:
+            arrays["rates_hz"] = part.output_params * (1000 / session.bin_ms)
+        with spoken_failure(path):
+            for key, array in arrays.items():
+                if key not in datasets:
+                    unit = "events/s" if key == "rates_hz" else _unit(key, is_rate=is_rate)
+                    datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, MEANINGS[key], unit)
+                if array.size:
+                    datasets[key][done : done + len(array)] = array
+        done += len(part.factors)
 
 
-def _put(file: h5py.File, key: str, array: np.ndarray, meaning: str, unit: str) -> None:
+def _new(file: h5py.File, key: str, shape: tuple[int, ...], dtype: np.dtype[Any], meaning: str, unit: str) -> h5py.Dataset:
     if key in file:  # the input carries an array of this name, such as an earlier run's
         free = f"input_{key}"
         while free in file:
             free = f"input_{free}"
         file.move(key, free)
-    dataset = file.create_dataset(key, data=array)
+    dataset = file.create_dataset(key, shape, dtype)
     dataset.attrs["meaning"] = meaning
     dataset.attrs["unit"] = unit
+    return dataset
 
 
 def _unit(field: str, *, is_rate: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate, islice
 
 import numpy as np
@@ -96,7 +96,28 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
             )
 
 
-@torch.no_grad()
+def infer_batches(
+    model: LFADS,
+    stack: AugmentationStack,
+    sources: Mapping[str, TrialSource],
+    *,
+    samples: int | None,
+    batch_size: int,
+    seed: int,
+) -> Iterator[dict[str, Inferred]]:
+    """Infer every trial of a split, some at a time in the file's order, by session; ``samples`` None decodes the posterior means in one pass.
+
+    The batch size changes results by no more than rounding, unless an augmentation of inference draws random numbers of its own.
+    """
+    for number, raw in enumerate(epoch_batches(sources, batch_size)):
+        rng = stream(seed, "infer augmentations", number, device=model.device)
+        with torch.no_grad():  # not while the caller has the turn
+            batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
+            draws = [Noise()] if samples is None else draw_samples(model, batches, samples, seed)
+            found = average(model, batches, draws)
+        yield {name: Inferred(**{key: value.cpu().numpy() for key, value in of.items()}) for name, of in found.items()}
+
+
 def infer_split(
     model: LFADS,
     stack: AugmentationStack,
@@ -106,18 +127,17 @@ def infer_split(
     batch_size: int,
     seed: int,
 ) -> dict[str, Inferred]:
-    """Infer every trial of a split, by session; ``samples`` None decodes the posterior means in one pass.
+    """All of :func:`infer_batches` at once."""
+    parts: dict[str, list[Inferred]] = {name: [] for name in sources}
+    for found in infer_batches(model, stack, sources, samples=samples, batch_size=batch_size, seed=seed):
+        for name, part in found.items():
+            parts[name].append(part)
+    return {name: joined(several) for name, several in parts.items() if several}
 
-    The batch size changes results by no more than rounding, unless an augmentation of inference draws random numbers of its own.
-    """
-    parts: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in sources}
-    for number, raw in enumerate(epoch_batches(sources, batch_size)):
-        rng = stream(seed, "infer augmentations", number, device=model.device)
-        batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
-        draws = [Noise()] if samples is None else draw_samples(model, batches, samples, seed)
-        for name, found in average(model, batches, draws).items():
-            parts[name].append({key: value.cpu().numpy() for key, value in found.items()})
-    return {name: _joined(several) for name, several in parts.items() if several}
+
+def joined(parts: Sequence[Inferred]) -> Inferred:
+    """Parts of a split's trials as one."""
+    return Inferred(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Inferred)})
 
 
 def _rows(batches: Mapping[str, Batch]) -> dict[str, slice]:
@@ -175,7 +195,3 @@ def _by_sample(draws: Sequence[Draw | None]) -> Draw | None:
 
 def _add(sums: dict[str, Tensor], key: str, value: Tensor) -> None:
     sums[key] = value + sums[key] if key in sums else value
-
-
-def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Inferred:
-    return Inferred(**{key: np.concatenate([part[key] for part in parts]) for key in parts[0]})

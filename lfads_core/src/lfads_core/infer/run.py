@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from lfads_core.data.checks import check_sessions, require
-from lfads_core.data.loader import SplitTensors
 from lfads_core.data.read import find_files
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError, RunError
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
-from lfads_core.infer.posterior import Inferred, infer_split
+from lfads_core.infer.posterior import Inferred, infer_batches, joined
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ReportSpec
 from lfads_core.runs import Run
-from lfads_core.train.data import read_for
+from lfads_core.train.data import read_for, trial_source
 from lfads_core.train.evaluate import score
 
 log = logging.getLogger(__name__)
 
 
 def infer_sessions(loaded: LoadedRun, sessions: Sequence[Session], *, samples: int | None, seed: int) -> dict[str, dict[str, Inferred]]:
-    """Infer every split of every session: by session, then by split.
+    """Infer every split of every session and hold it all in memory: by session, then by split.
 
     Raises:
         DataError: a session is unknown to the model or does not fit it.
     """
     _check_fit(loaded, sessions)
-    found: dict[str, dict[str, Inferred]] = {session.name: {} for session in sessions}
-    device = loaded.model.device
-    for session in sessions:
-        for split, data in session.splits.items():
-            source = {session.name: SplitTensors.from_split(data, device, extras=())}
-            inferred = infer_split(loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed)
-            found[session.name][split] = inferred[session.name]
-    return found
+    return {s.name: {split: joined(list(_parts(loaded, s, split, samples, seed))) for split in s.splits} for s in sessions}
+
+
+def _parts(loaded: LoadedRun, session: Session, split: str, samples: int | None, seed: int) -> Iterator[Inferred]:
+    """One split of one session, some trials at a time in their order."""
+    source = {session.name: trial_source(session, split, loaded.model.device)}
+    found = infer_batches(loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed)
+    return (part[session.name] for part in found)
+
+
+def infer_to_file(loaded: LoadedRun, session: Session, path: Path, *, samples: int | None, seed: int) -> dict[str, np.ndarray]:
+    """Infer a session part by part into its output file; returns each split's expected values, of stored splits those of the sample.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    kept: dict[str, list[np.ndarray]] = {split: [] for split in session.splits}
+
+    def kept_parts(split: str) -> Iterator[Inferred]:
+        first = 0
+        for part in _parts(loaded, session, split, samples, seed):
+            rows = np.arange(first, first + len(part.factors))
+            first += len(rows)
+            kept[split].append(part.output_params[np.isin(rows, session.stored[split].sample)] if session.stored else part.output_params)
+            yield part
+
+    parts = {split: kept_parts(split) for split in session.splits}
+    write_outputs(path, session, parts, samples=samples, is_rate=loaded.model.reconstructions[session.name].is_rate)
+    return {split: np.concatenate(several) for split, several in kept.items()}
 
 
 def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Callable[[str], None], *, device: str) -> dict[str, float]:
@@ -51,21 +73,20 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     loaded = load(run.path, registry=registry, device=device)
     samples = loaded.default_samples
     say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
-    inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
-    for session in sessions:
-        _write(loaded, session, run.output(session.name), inferred, samples)
-    scores = score_all(loaded, sessions, inferred)
+    _check_fit(loaded, sessions)
+    means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
+    scores = score_all(loaded, sessions, means)
     draw_reports(run, registry, say)
     return scores
 
 
-def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[str, Mapping[str, Inferred]]) -> dict[str, float]:
-    """Metrics of every split from posterior averages, named ``<split>/<metric>``."""
+def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """Metrics of every split from expected values by session and split, named ``<split>/<metric>``."""
     scores: dict[str, float] = {}
     for split in ("train", "valid", "test"):
-        means = {name: of[split].output_params for name, of in inferred.items() if split in of}
+        means = {name: of[split] for name, of in inferred.items() if split in of}
         if means:
-            train = {name: of["train"].output_params for name, of in inferred.items() if "train" in of} if split != "train" else None
+            train = {name: of["train"] for name, of in inferred.items() if "train" in of} if split != "train" else None
             found = score(means, sessions, split, loaded.model, loaded.registry, train_means=train)
             scores.update({f"{split}/{name}": value for name, value in found.items()})
     return scores
@@ -108,14 +129,10 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
     several = len(sessions) > 1
     paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
-    inferred = infer_sessions(loaded, sessions, samples=samples, seed=loaded.config.train.seed)
+    _check_fit(loaded, sessions)
     for session in sessions:
-        _write(loaded, session, paths[session.name], inferred, samples)
+        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
     return [paths[session.name] for session in sessions]
-
-
-def _write(loaded: LoadedRun, session: Session, path: Path, inferred: Mapping[str, Mapping[str, Inferred]], samples: int | None) -> None:
-    write_outputs(path, session, inferred[session.name], samples=samples, is_rate=loaded.model.reconstructions[session.name].is_rate)
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:

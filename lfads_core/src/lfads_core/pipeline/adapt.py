@@ -81,7 +81,7 @@ def adapted_config(loaded: LoadedRun, overrides: Sequence[str]) -> RunConfig:
 
 def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     """A step of the parent drew from all its sessions; one new session may have fewer trials than that."""
-    trials = sum(session.splits["train"].trials for session in sessions)
+    trials = sum(session.trials("train") for session in sessions)
     return attrs.evolve(config, data=attrs.evolve(config.data, batch_size=max(1, min(config.data.batch_size, trials))))
 
 

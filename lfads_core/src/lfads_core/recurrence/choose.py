@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from lfads_core.errors import ConfigError
-from lfads_core.recurrence import fused_controlled, fused_gru, reference
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
 
 log = logging.getLogger(__name__)
@@ -43,27 +44,110 @@ class Recurrence:
     controlled: ControlledLoop
 
 
-REFERENCE = Recurrence(name="reference", gru=reference.gru, controlled=reference.controlled)
-FUSED = Recurrence(name="fused", gru=fused_gru.gru, controlled=fused_controlled.controlled)
-BACKENDS = {backend.name: backend for backend in (REFERENCE, FUSED)}
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A backend before it is imported: where its loops lie, why one would take it, and what may stand in its way.
+
+    ``obstacle`` names a function ``(device, asked) -> clause``: why this backend cannot run on a device here, or None. ``asked`` says that
+    the user named the backend, so that something may be done about it.
+    """
+
+    gru: str
+    controlled: str
+    reason: str
+    obstacle: str | None = None
+
+
+HERE = "lfads_core.recurrence"
+OFFERS = {
+    "reference": Offer(gru=f"{HERE}.reference:gru", controlled=f"{HERE}.reference:controlled", reason="plain PyTorch"),
+    "fused": Offer(gru=f"{HERE}.fused_gru:gru", controlled=f"{HERE}.fused_controlled:controlled", reason="hand-written backward"),
+    "compiled": Offer(
+        gru=f"{HERE}.compiled.gru:gru",
+        controlled=f"{HERE}.compiled.controlled:controlled",
+        reason="compiled for this processor",
+        obstacle=f"{HERE}.compiled.obstacle:obstacle",
+    ),
+}
+FASTEST_FIRST = {"cpu": ("compiled",)}
+"""What ``auto`` tries on a type of device before it takes ``fused``."""
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@functools.cache
+def _loaded(name: str) -> Recurrence:
+    offer = OFFERS[name]
+    return Recurrence(name=name, gru=_imported(offer.gru), controlled=_imported(offer.controlled))
+
+
+class _Backends(Mapping[str, Recurrence]):
+    """Backend by name, imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Recurrence:
+        """Import a backend."""
+        return _loaded(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names, in the order of the table."""
+        return iter(OFFERS)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(OFFERS)
+
+
+BACKENDS: Mapping[str, Recurrence] = _Backends()
+REFERENCE = BACKENDS["reference"]
+
+
+def obstacle(name: str, device: str, *, asked: bool = False) -> str | None:
+    """Why a backend cannot run on a device here, in one clause; None if it can."""
+    where = OFFERS[name].obstacle
+    clause: str | None = None if where is None else _imported(where)(device, asked=asked)
+    return clause
 
 
 def choose_recurrence(wanted: str, device: str) -> Recurrence:
     """Return the backend ``wanted``, or for ``auto`` the fastest for ``device``, and log the reason once.
 
+    A backend that is asked for and cannot run gives way to ``fused``, with one warning.
+
     Raises:
         ConfigError: no backend has that name.
     """
     if wanted == "auto":
-        chosen, reason = FUSED, f"hand-written backward, the default on {device}"
-    elif wanted in BACKENDS:
-        chosen, reason = BACKENDS[wanted], "asked for"
+        chosen, reason = _fastest(device)
+    elif wanted not in OFFERS:
+        raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(OFFERS))}, got {wanted!r}")
+    elif (clause := obstacle(wanted, device, asked=True)) is not None:
+        _warn_once(f"train.recurrence: {wanted} cannot be used: {clause}. fused takes its place; its numbers are the same to rounding.")
+        chosen, reason = "fused", f"{wanted} cannot be used"
     else:
-        raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(BACKENDS))}, got {wanted!r}")
-    _say_once(chosen.name, reason)
-    return chosen
+        chosen, reason = wanted, "asked for"
+    _say_once(chosen, reason)
+    return BACKENDS[chosen]
+
+
+def _fastest(device: str) -> tuple[str, str]:
+    """Name of the first backend that can run, and why it is that."""
+    missed: list[str] = []
+    for name in FASTEST_FIRST.get(device.partition(":")[0], ()):
+        clause = obstacle(name, device)
+        if clause is None:
+            return name, "; ".join([f"{OFFERS[name].reason}, the fastest here on {device}", *missed])
+        missed.append(f"{name}: {clause}")
+    return "fused", "; ".join([f"{OFFERS['fused'].reason}, the default on {device}", *missed])
 
 
 @functools.cache
 def _say_once(name: str, reason: str) -> None:
     log.info("recurrence: %s (%s)", name, reason)
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    log.warning(message)

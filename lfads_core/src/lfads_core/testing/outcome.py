@@ -118,7 +118,7 @@ def a_run(folder: Path, *, conditions: bool = True) -> Run:
     arrays = {field.name: np.abs(rng.normal(size=(_B, *sizes[field.name]))).astype(np.float32) for field in fields(Inferred)}
     arrays["output_params"] = evaluation.means.astype(np.float32)
     inferred = Inferred(**arrays)
-    write_outputs(run.output("a"), session, {"train": inferred, "valid": inferred}, samples=1, is_rate=True)
+    write_outputs(run.output("a"), session, {"train": [inferred], "valid": [inferred]}, samples=1, is_rate=True)
     return run
 
 

@@ -7,13 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.inspect import inspect_session
-from lfads_core.data.loader import SplitTensors
+from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, TrialSource
+from lfads_core.data.memory import room_for_data
 from lfads_core.data.read import read_sessions
-from lfads_core.data.session import Session
+from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.train.unseen import check_judge
@@ -26,7 +29,7 @@ class TrainingData:
     """Sessions, and their splits as tensors."""
 
     sessions: Sequence[Session]
-    splits: Mapping[str, Mapping[str, SplitTensors]]  # by split, then by session
+    splits: Mapping[str, Mapping[str, TrialSource]]  # by split, then by session
 
 
 def read_for(
@@ -37,7 +40,10 @@ def read_for(
     Raises:
         DataError: files that cannot be read.
     """
-    sessions = read_sessions(patterns, registry, required=required)
+    memory = config.data.memory_gb
+    sessions = read_sessions(patterns, registry, required=required, room=room_for_data() if memory is None else int(memory * 1e9))
+    if any(session.stored for session in sessions):
+        log.info("data: read from disk trial by trial, for they are larger than data.memory_gb allows")
     held = config.data.hold_out
     return sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
 
@@ -63,7 +69,25 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
 
 
 def put_on(device: str, sessions: Sequence[Session]) -> TrainingData:
-    """Every split of every session as tensors on the device."""
+    """Every split of every session as trials for the device: kept there whole, or read from disk batch by batch."""
     names = [name for name in ("train", "valid", "test") if all(name in session.splits for session in sessions)]
-    splits = {name: {s.name: SplitTensors.from_split(s.splits[name], device, extras=()) for s in sessions} for name in names}
-    return TrainingData(sessions=sessions, splits=splits)
+    return TrainingData(sessions=sessions, splits={name: {s.name: trial_source(s, name, device) for s in sessions} for name in names})
+
+
+def trial_source(session: Session, split: str, device: str | torch.device) -> TrialSource:
+    """One split of a session as trials for the device."""
+    if session.stored:
+        return StoredTrials(session.stored[split], device)
+    data = session.splits[split]
+    if fits(data, device):
+        return SplitTensors.from_split(data, device, extras=())
+    return HostTrials(SplitTensors.from_split(data, extras=()), device)
+
+
+def fits(split: Split, device: str | torch.device) -> bool:
+    """Whether a split may stay on the device: on a GPU within a quarter of the memory that is free there, for the model needs the most."""
+    if torch.device(device).type != "cuda":
+        return True
+    values = split.encod.size + (0 if split.recon is split.encod else split.recon.size) + split.external.size
+    free, _ = torch.cuda.mem_get_info(device)
+    return 4 * values * torch.float32.itemsize <= free

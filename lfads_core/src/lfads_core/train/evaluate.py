@@ -32,7 +32,7 @@ class Validation:
     """Costs of the whole validation split, and each session's predictions if they were asked for."""
 
     costs: Mapping[str, float]
-    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order
+    means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order; of data on disk, the sample's trials
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +42,7 @@ class ValidationPass:
     raw: Mapping[str, Batch]
     batches: Mapping[str, Batch]
     noise: Noise
+    seen: Mapping[str, slice | Tensor]  # trials that metrics get to see, by session
     kept: Mapping[str, Tensor] | None = None
 
 
@@ -73,11 +74,12 @@ class Validator:
             batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
             trials = sum(batch.trials.shape[0] for batch in batches.values())
             noise = model.draw_noise(trials, rng, sample=False, dropout=False)
-            yield ValidationPass(raw=raw, batches=batches, noise=noise)
+            seen = {name: _seen(sources[name], batch) for name, batch in raw.items()}
+            yield ValidationPass(raw=raw, batches=batches, noise=noise, seen=seen)
             if self.masked is not None:
                 for number in range(self.masked.passes):
                     hidden, kept = hide(batches, self.masked, number, step)
-                    yield ValidationPass(raw=raw, batches=hidden, noise=noise, kept=kept)
+                    yield ValidationPass(raw=raw, batches=hidden, noise=noise, seen=seen, kept=kept)
 
 
 class Tally:
@@ -98,12 +100,19 @@ class Tally:
         self.unseen.add_heldout(model, one.raw, one.batches, output)
         if self.predict:
             for name, params in output.params.items():
-                self.means.setdefault(name, []).append(model.reconstructions[name].mean(params).cpu().numpy())
+                self.means.setdefault(name, []).append(model.reconstructions[name].mean(params[one.seen[name]]).cpu().numpy())
 
     def validation(self) -> Validation:
         """All passes together."""
         means = {name: np.concatenate(parts) for name, parts in self.means.items()}
         return Validation(costs={**self.sums.averages(), **self.unseen.means()}, means=means)
+
+
+def _seen(source: TrialSource, batch: Batch) -> slice | Tensor:
+    """Which of a batch's trials metrics get to see."""
+    if source.sample is None:
+        return slice(None)
+    return torch.isin(batch.trials.cpu(), torch.from_numpy(source.sample)).to(batch.trials.device)
 
 
 def score(

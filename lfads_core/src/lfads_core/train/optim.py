@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,40 +13,130 @@ from lfads_core.config.schema import OptimConfig
 from lfads_core.model.lfads import LFADS
 
 
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019) in torch's fused kernel: one pass over weights and moments.
+
+    ::
+
+        w ← (1 - lr λ) w,  m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²,
+        w ← w - lr m / (1 - β₁ᵏ) / (√(v / (1 - β₂ᵏ)) + ε)
+
+    The same numbers as ``torch.optim.AdamW(fused=True)``, and the same state on disk. That class is not used because making one
+    loads torch's compiler, which takes as long and as much memory as torch itself. A parameter without gradient is left alone.
+    """
+
+    def __init__(self, params: Sequence[Tensor], *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float = 0.0) -> None:
+        self.params = list(params)
+        self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
+        self.first = [torch.zeros_like(p) for p in self.params]
+        self.second = [torch.zeros_like(p) for p in self.params]
+        self.steps = [torch.zeros((), dtype=torch.float32, device=p.device) for p in self.params]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.params:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self, skip: Float[Tensor, ""] | None = None) -> None:
+        """Change all parameters that have a gradient; ``skip`` of 1 leaves everything as it is, decided on the device."""
+        for device in {p.device for p in self.params}:
+            rows = [i for i, p in enumerate(self.params) if p.grad is not None and p.device == device]
+            if not rows:
+                continue
+            steps = [self.steps[i] for i in rows]
+            torch._foreach_add_(steps, 1)
+            torch._fused_adamw_(
+                [self.params[i] for i in rows],
+                [g for i in rows if (g := self.params[i].grad) is not None],
+                [self.first[i] for i in rows],
+                [self.second[i] for i in rows],
+                [],
+                steps,
+                lr=self.lr,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=self.weight_decay,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+                found_inf=skip,
+            )
+            if skip is not None:
+                torch._foreach_sub_(steps, [skip] * len(steps))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments and counts by position, laid out as torch's optimisers lay them out."""
+        state = {
+            i: {"step": step, "exp_avg": first, "exp_avg_sq": second}
+            for i, (step, first, second) in enumerate(zip(self.steps, self.first, self.second, strict=True))
+        }
+        group = {"lr": self.lr, "betas": self.betas, "eps": self.eps, "weight_decay": self.weight_decay, "params": list(state)}
+        return {"state": state, "param_groups": [group]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over moments and counts; rates, betas and decay are those of the settings and stay.
+
+        Raises:
+            ValueError: it belongs to other parameters.
+        """
+        (group,) = state["param_groups"]
+        if len(group["params"]) != len(self.params):
+            raise ValueError(f"the optimiser's state must be of {len(self.params)} parameters, got {len(group['params'])}")
+        with torch.no_grad():
+            for i, p in enumerate(self.params):
+                kept = state["state"].get(i)
+                if kept is not None and kept["exp_avg"].shape != p.shape:
+                    raise ValueError(f"the moments of parameter {i} must have shape {tuple(p.shape)}, got {tuple(kept['exp_avg'].shape)}")
+                for name, mine in (("step", self.steps[i]), ("exp_avg", self.first[i]), ("exp_avg_sq", self.second[i])):
+                    mine.zero_() if kept is None else mine.copy_(kept[name])
+
+
 def trainable(model: LFADS) -> list[torch.nn.Parameter]:
     """Parameters that training changes, in a fixed order."""
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def build_optimizer(model: LFADS, config: OptimConfig) -> torch.optim.AdamW:
+def build_optimizer(model: LFADS, config: OptimConfig) -> AdamW:
     """AdamW over all trainable parameters; its decay is set per epoch by :func:`set_weight_decay`."""
-    return torch.optim.AdamW(trainable(model), lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=0.0, fused=True)
+    return AdamW(trainable(model), lr=config.lr, betas=config.betas, eps=config.eps)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Make ``lr`` the rate of every parameter; also after a load, which brings the old rate back."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def set_learning_rate(optimizer: AdamW, lr: float) -> None:
+    """Make ``lr`` the rate of every parameter."""
+    optimizer.lr = lr
 
 
-def set_moments(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
-    """Make ``betas`` and ``eps`` those of the settings; also after a load, which brings the old ones back."""
-    for group in optimizer.param_groups:
-        group["betas"], group["eps"] = config.betas, config.eps
+def set_moments(optimizer: AdamW, config: OptimConfig) -> None:
+    """Make ``betas`` and ``eps`` those of the settings."""
+    optimizer.betas, optimizer.eps = config.betas, config.eps
 
 
-def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+def set_weight_decay(optimizer: AdamW, weight_decay: float) -> None:
     """Make ``weight_decay`` (already ramped) the decoupled decay of every parameter."""
-    for group in optimizer.param_groups:
-        group["weight_decay"] = weight_decay
+    optimizer.weight_decay = weight_decay
+
+
+def named_gradients(model: LFADS) -> Iterator[tuple[str, Tensor]]:
+    """Gradients of all trainable parameters that have one, in a fixed order."""
+    return ((name, p.grad) for name, p in model.named_parameters() if p.requires_grad and p.grad is not None)
+
+
+def gradient_norms(model: LFADS) -> dict[str, Float[Tensor, ""]]:
+    """Euclidean norm of each parameter's gradient."""
+    found = dict(named_gradients(model))
+    return dict(zip(found, torch._foreach_norm(list(found.values())), strict=True)) if found else {}  # noqa: SLF001 - one call for all
 
 
 def gradient_norm(model: LFADS) -> Float[Tensor, ""]:
     """Euclidean norm of all gradients together."""
-    return torch.nn.utils.get_total_norm([p.grad for p in trainable(model) if p.grad is not None])
+    norms = gradient_norms(model)
+    return torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.zeros(())
 
 
 def clip_gradients(model: LFADS, norm: Float[Tensor, ""], limit: float | None) -> None:
     """Scale all gradients by ``min(1, limit / (norm + 1e-6))``."""
     if limit is not None:
-        torch.nn.utils.clip_grads_with_norm_(trainable(model), limit, norm)
+        grads = [grad for _, grad in named_gradients(model)]
+        if grads:
+            torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))

@@ -22,7 +22,8 @@ from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses
 from lfads_core.train.evaluate import Tally
-from lfads_core.train.step import StepResult, require_finite, update
+from lfads_core.train.health import require_finite
+from lfads_core.train.step import StepResult, update
 from lfads_core.train.trainer import EndedEpoch, Prepared, Trainer
 
 log = logging.getLogger(__name__)
@@ -124,13 +125,15 @@ def _price(trainer: Trainer, ready: Prepared, output: ModelOutput) -> Losses:
 
 
 def _update(trainer: Trainer, ready: Prepared, losses: Losses) -> StepResult:
-    return StepResult(losses=losses, grad_norm=update(trainer.model, trainer.optimizer, (ready.epoch, trainer.config.optim.clip_norm)))
+    return update(trainer.model, trainer.optimizer, losses, (ready.epoch, trainer.config.optim.clip_norm))
 
 
 @torch.no_grad()
 def _end_epoch(going: Mapping[int, Trainer], on_epoch: Callable[[int, EndedEpoch], None]) -> list[MemberEnd]:
     """Validate everybody and move on to the next epoch: who could not."""
     ends: list[MemberEnd] = []
+    sound = _each({i: partial(_looked_at, trainer) for i, trainer in going.items()}, ends)
+    going = {i: going[i] for i in sound}
     tallies = {i: Tally(t.validator, t.model, t.progress.epoch, predict=t.predicts) for i, t in going.items()}
     left = {i: t.validator.passes(t.model, t.data.splits["valid"], t.progress.epoch) for i, t in going.items()}
     while given := {i: one for i, one in _each({i: partial(next, passes, None) for i, passes in left.items()}, ends).items() if one is not None}:
@@ -142,6 +145,12 @@ def _end_epoch(going: Mapping[int, Trainer], on_epoch: Callable[[int, EndedEpoch
     for i, epoch in ended.items():
         on_epoch(i, epoch)
     return ends
+
+
+def _looked_at(trainer: Trainer) -> bool:
+    """Whether all of the epoch's steps were numbers, where nobody has asked yet."""
+    trainer.watch.require()
+    return True
 
 
 def _judge(trainer: Trainer, tally: Tally) -> EndedEpoch:

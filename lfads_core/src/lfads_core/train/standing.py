@@ -14,6 +14,7 @@ from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.train.checkpoint import Checkpoint, to_cpu
 from lfads_core.train.means import WeightedMeans
+from lfads_core.train.optim import AdamW
 from lfads_core.train.plateau import BestSoFar, Plateau
 
 
@@ -49,9 +50,7 @@ class Progress:
         self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
 
 
-def snapshot(
-    model: LFADS, optimizer: torch.optim.Optimizer | None, description: ModelDescription, progress: Progress, sums: WeightedMeans
-) -> Checkpoint:
+def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:
     """Everything a training needs to go on, copied; without the optimiser's state when that is None."""
     arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
     tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
@@ -67,7 +66,7 @@ def snapshot(
     return Checkpoint(tensors=tensors, state=state)
 
 
-def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: torch.optim.Optimizer, progress: Progress, sums: WeightedMeans) -> None:
+def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: Progress, sums: WeightedMeans) -> None:
     """Put a checkpoint's weights, moments, progress and half-summed averages into place."""
     model.load_state_dict(checkpoint.tensors["model"])
     optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))

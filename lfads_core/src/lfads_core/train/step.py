@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.data.batch import Batch
-from lfads_core.errors import NumericsError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.objective.total import Losses, Objective
-from lfads_core.train.optim import clip_gradients, gradient_norm
+from lfads_core.train.health import ASKED_AT_ONCE, Health, health_of, require_finite
+from lfads_core.train.optim import AdamW, clip_gradients
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,6 +24,7 @@ class StepResult:
 
     losses: Losses
     grad_norm: Float[Tensor, ""]  # before the clip
+    health: Health | None = None  # what the host has not looked at yet; None if it has
 
 
 def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
@@ -35,7 +36,7 @@ def train_step(
     model: LFADS,
     objective: Objective,
     stack: AugmentationStack,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     batches: Mapping[str, Batch],
     noise: Noise,
     progress: tuple[int, float | None],
@@ -43,45 +44,28 @@ def train_step(
     """Forward, backward, clip, step. ``batches`` are augmented already; ``progress`` is (epoch, clip norm).
 
     Raises:
-        NumericsError: a term or a gradient is not finite; the weights are left as they were.
+        NumericsError: a term or a gradient is not finite; the weights are left as they were. On a GPU that is left to
+            whoever asks the result's ``health``, which is better done rarely; the weights are left all the same.
     """
     epoch = progress[0]
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
     require_finite(losses, epoch)
     losses.total.backward()
-    return StepResult(losses=losses, grad_norm=update(model, optimizer, progress))
+    return update(model, optimizer, losses, progress)
 
 
-def update(model: LFADS, optimizer: torch.optim.Optimizer, progress: tuple[int, float | None]) -> Float[Tensor, ""]:
-    """Clip the gradients, change the weights, and return the norm before the clip; ``progress`` is (epoch, clip norm).
+def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:
+    """Clip the gradients and change the weights; ``progress`` is (epoch, clip norm).
 
     Raises:
         NumericsError: a gradient is not finite; the weights are left as they were.
     """
     epoch, clip_norm = progress
-    norm = gradient_norm(model)
-    if not torch.isfinite(norm):  # asked before the clip, which would spread one parameter's NaN over all
-        raise NumericsError(f"epoch {epoch}: the gradient must be finite, got {float(norm)} from {_worst_gradient(model)}.")
-    clip_gradients(model, norm, clip_norm)
-    optimizer.step()
-    return norm
-
-
-def require_finite(losses: Losses, epoch: int) -> None:
-    """Name the first term that is not finite.
-
-    Raises:
-        NumericsError: there is one.
-    """
-    if torch.isfinite(losses.total):
-        return
-    sessions = {f"recon/{name}": value for name, value in losses.per_session.items() if len(losses.per_session) > 1}
-    for name, value in {**sessions, **losses.terms()}.items():
-        if not torch.isfinite(value):
-            raise NumericsError(f"epoch {epoch}: the loss term '{name}' must be finite, got {value.item()}.")
-
-
-def _worst_gradient(model: LFADS) -> str:
-    bad = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    return f"'{bad[0]}'" if bad else "the sum over all parameters"
+    health = health_of(model, losses, epoch)
+    at_once = model.device.type in ASKED_AT_ONCE
+    if at_once:
+        health.require()  # before the clip, which would spread one parameter's NaN over all
+    clip_gradients(model, health.grad_norm, clip_norm)
+    optimizer.step(None if at_once else health.skip())
+    return StepResult(losses=losses, grad_norm=health.grad_norm, health=None if at_once else health)

@@ -31,6 +31,7 @@ from lfads_core.runs import Run
 from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
+from lfads_core.train.health import Watch
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
 from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
@@ -91,7 +92,7 @@ class Trainer:
             masked=config.validation.hidden,
         )
         self.optimizer = build_optimizer(model, config.optim)
-        self.sums = WeightedMeans()
+        self.sums, self.watch = WeightedMeans(), Watch()
         self.unsaved_best: Checkpoint | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
@@ -140,10 +141,12 @@ class Trainer:
         clip_norm = self.config.optim.clip_norm
         for step, raw in self.remaining():
             if should_stop():
+                self.watch.require()
                 return False
             ready = self.prepare(step, raw)
             progress = (ready.epoch, clip_norm)
             self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, progress))
+        self.watch.require()
         return True
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
@@ -169,6 +172,8 @@ class Trainer:
         """Take a step's numbers into the epoch's averages."""
         self.sums.add_losses(result.losses, ready.batches)
         self.sums.add("grad_norm", result.grad_norm, ready.trials)
+        if result.health is not None:
+            self.watch.add(result.health)
         self.progress.step = ready.step + 1
 
     @property
@@ -292,7 +297,7 @@ class Trainer:
 
     def _load(self, folder: Path) -> Checkpoint:
         checkpoint = load_checkpoint(folder, "last", str(self.model.device))
-        self.sums, self.unsaved_best = WeightedMeans(), None
+        self.sums, self.watch, self.unsaved_best = WeightedMeans(), Watch(), None
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
         set_moments(self.optimizer, self.config.optim)

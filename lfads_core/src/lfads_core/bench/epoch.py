@@ -1,0 +1,61 @@
+"""``lfads bench epoch``: whole epochs as ``lfads run`` trains them, validation and checkpoints included."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import torch
+
+from lfads_core.bench.clock import summary, wait_for
+from lfads_core.bench.problem import Problem, load_problem
+from lfads_core.bench.result import Options, Result, against_reference
+from lfads_core.model.build import build_stacks
+from lfads_core.model.description import describe
+from lfads_core.plugins.registry import Registry
+from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.runs import Run
+from lfads_core.train.data import put_on
+from lfads_core.train.trainer import Trainer
+
+BATCHES = 4
+"""Batches of an epoch where a shape brings its own data."""
+
+
+def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: Registry) -> Result:
+    """Epochs of a trainer for each path, in turn; the first of each warms up and does not count."""
+    torch.set_num_threads(options.threads)
+    problem = load_problem(config, data, registry, options.overrides, batches=BATCHES)
+    times: dict[str, list[float]] = {path: [] for path in options.paths}
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {path: _trainer(problem, path, Path(folder)) for path in options.paths}
+        for number in range(options.rounds + 1):
+            for path, trainer in trainers.items():
+                took = _one_epoch(trainer, problem.device)
+                if number > 0:
+                    times[path].append(took)
+    trials = sum(s.splits["train"].trials for s in problem.sessions)
+    paths = {name: {**summary(took), "trials_per_s": round(trials / sorted(took)[len(took) // 2], 1)} for name, took in times.items()}
+    return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"trials": trials})
+
+
+def _trainer(problem: Problem, path: str, folder: Path) -> Trainer:
+    model = problem.model()
+    model.loops = choose_recurrence(path, problem.device)
+    run = Run.create(folder / path)
+    data = put_on(problem.device, problem.sessions)
+    return Trainer(run, problem.config, model, describe(problem.sessions), data, build_stacks(problem.config, problem.registry))
+
+
+def _one_epoch(trainer: Trainer, device: str) -> float:
+    """Seconds of the trainer's next epoch."""
+    config = trainer.config
+    trainer.config = attrs.evolve(config, train=attrs.evolve(config.train, epochs=trainer.progress.epoch + 1))
+    wait_for(device)
+    began = time.perf_counter()
+    trainer.fit(lambda *_: None, lambda: False)
+    wait_for(device)
+    return time.perf_counter() - began

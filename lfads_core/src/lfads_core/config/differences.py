@@ -1,0 +1,68 @@
+"""How settings differ from the defaults, in one form whatever way they were written, and the hash of that form.
+
+A setting that is added later, with a default, changes no form and no hash; neither does writing a default out, ``1e-3`` for
+``0.001``, or naming the component that would be taken anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from lfads_core.config.kinds import settings_of
+from lfads_core.config.schema import Component, RunConfig
+
+ELSEWHERE: Final[frozenset[tuple[str, ...]]] = frozenset({("track",), ("train", "device"), ("train", "threads"), ("train", "recurrence")})
+"""Settings that say where a run is computed and recorded, not what is computed: two runs that differ only here are the same."""
+
+_HEX = 16
+
+
+def differences(config: RunConfig) -> dict[str, Any]:
+    """What differs from the defaults, as plain data in groups; what :data:`ELSEWHERE` names is left out.
+
+    A component is given by its name and what differs from its own defaults; a list that differs at all is given whole; a group
+    that null would turn off, and does not, is there even if it is empty.
+    """
+    found: dict[str, Any] = _form(config)
+    for path in ELSEWHERE:
+        found = _without(found, path)
+    return found
+
+
+def settings_hash(form: Mapping[str, Any]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of plain data, written as JSON with sorted keys and no spaces."""
+    text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:_HEX]
+
+
+def _form(value: Any) -> Any:
+    if isinstance(value, Component):
+        return {"name": value.name, **({} if value.settings is None else _form(value.settings))}
+    cls: type = type(value)
+    if attrs.has(cls):
+        pairs = ((name, _form(getattr(value, name)), setting.default(value)) for name, setting in settings_of(cls).items())
+        return {name: form for name, form, default in pairs if default is attrs.NOTHING or not _same(form, _form(default))}
+    if isinstance(value, Mapping):
+        return {key: _form(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_form(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)  # tells 1 from true, which == does not
+
+
+def _without(form: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """``form`` without what stands at ``path``; a group that this empties goes too."""
+    key, rest = path[0], path[1:]
+    if key not in form:
+        return dict(form)
+    below = _without(form[key], rest) if rest else {}
+    return {k: below if k == key else v for k, v in form.items() if k != key or below}

@@ -1,0 +1,104 @@
+"""Collections of tiny recordings, and runs that are played by a small script where training itself does not matter."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lfads_core.collection import queue
+from lfads_core.collection.folder import Collection
+from lfads_core.collection.memory import end_family
+from lfads_core.collection.prepare import Prepared, prepare
+from lfads_core.collection.state import read_job
+from lfads_core.config.yaml_io import dump_plain
+from lfads_core.files import write_json
+from lfads_core.plugins import load_registry
+
+
+def nested(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``a.b=1`` texts as nested settings."""
+    found: dict[str, Any] = {}
+    for text in settings:
+        key, value = text.split("=")
+        *way, last = key.split(".")
+        group = found
+        for step in way:
+            group = group.setdefault(step, {})
+        group[last] = yaml.safe_load(value)
+    return found
+
+
+@pytest.fixture
+def nested_settings(tiny_settings: tuple[str, ...]) -> dict[str, Any]:
+    """The settings that make everything tiny, as they stand in a file."""
+    return nested(tiny_settings)
+
+
+@pytest.fixture
+def collection(tmp_path: Path, write_tiny: Callable[..., Path], nested_settings: dict[str, Any]) -> Callable[..., Collection]:
+    """``collection(vary={...}, ...)`` writes ``sweep/collection.yaml``: recordings ``a`` and ``b`` in ``tmp_path/sessions``, tiny settings."""
+
+    def make(**spec: Any) -> Collection:
+        for seed, name in enumerate(("a", "b")):
+            path = tmp_path / "sessions" / f"{name}.h5"
+            if not path.exists():
+                write_tiny(f"sessions/{name}.h5", seed=seed)
+                os.utime(path, (1.6e9, 1.6e9))
+        folder = tmp_path / "sweep"
+        folder.mkdir(exist_ok=True)
+        whole = {"data": {"each": ["../sessions/*.h5"]}, "settings": nested_settings, **spec}
+        (folder / "collection.yaml").write_text(dump_plain(whole), encoding="utf-8")
+        return Collection(folder)
+
+    return make
+
+
+@pytest.fixture
+def prepared(collection: Callable[..., Collection]) -> Callable[..., tuple[Collection, Prepared]]:
+    """The same, prepared; second what came of it."""
+
+    def make(**spec: Any) -> tuple[Collection, Prepared]:
+        made = collection(**spec)
+        return made, prepare(made, load_registry())
+
+    return make
+
+
+PLAYED = Path(__file__).with_name("played_run.py")
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """``play(a={"seconds": 1}, b={"fail": "why"})`` has the queue start a script that behaves so, by the run's name, in place of trainings."""
+    parts = tmp_path / "parts.json"
+
+    def set_parts(**behaviour: dict[str, Any]) -> None:
+        write_json(parts, behaviour)  # at once, because runs may be reading it
+
+    set_parts()
+    monkeypatch.setattr(queue, "job_command", lambda _, entry: [sys.executable, str(PLAYED), str(entry.run.path.resolve()), str(parts)])
+    yield set_parts
+    for job_file in tmp_path.glob("*/runs/*/job.json"):
+        job = read_job(Collection(job_file.parents[2]).entry(job_file.parent.name))
+        if job is not None and job.pid and job.exit is None:
+            end_family(job.pid)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """``until(lambda: ...)`` waits for something to become true, and fails when it does not."""
+
+    def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.02)
+
+    return wait

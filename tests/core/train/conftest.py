@@ -1,0 +1,33 @@
+"""Trainings that are driven from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: tuple[str, ...]) -> Callable[..., Any]:
+    """``make_trainer("name", "optim.lr=0.1", data=[...], registry=...)``: a trainer in a new folder, with nothing trained yet."""
+
+    def make(name: str, *overrides: str, data: Any = None, registry: Any = None) -> Any:
+        from lfads_core.config.load import resolve
+        from lfads_core.model.build import build_stacks, prepare_model
+        from lfads_core.model.description import describe
+        from lfads_core.plugins import load_registry
+        from lfads_core.runs import Run
+        from lfads_core.train.data import put_on, read_for
+        from lfads_core.train.trainer import Trainer
+
+        registry = registry or load_registry()
+        config = resolve([], (), [*tiny_settings, *overrides], registry)
+        sessions = read_for(config, [data or write_tiny()] if not isinstance(data, list) else data, registry)
+        run = Run(tmp_path / "runs" / name)
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        model = prepare_model(config, sessions, registry, "cpu")
+        return Trainer(run, config, model, describe(sessions), put_on("cpu", sessions), build_stacks(config, registry))
+
+    return make
