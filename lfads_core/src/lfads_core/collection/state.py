@@ -153,7 +153,8 @@ def _progress(entry: Entry) -> dict[str, Any]:
         wanted = entry.record().differences.get("train", {}).get("epochs", TrainConfig().epochs)
     except RunError:
         return {}
-    costs = [cost for cost in log.get("valid/recon_smooth", []) if not math.isnan(cost)]
+    judged = next((name for name in log if name.startswith("valid/") and name.endswith("_smooth")), "")  # by what, the settings say
+    costs = [cost for cost in log.get(judged, []) if not math.isnan(cost)]
     seconds = [value for value in log.get("seconds", []) if not math.isnan(value)]
     return {
         "epochs": int(log["epoch"][-1]) + 1 if log["epoch"] else 0,
