@@ -38,6 +38,7 @@ class Story:
     table: Mapping[str, Sequence[float]]
     column: str
     sign: float  # -1 where more is better: scores are the negative of the column then
+    chosen: int | None = None  # the member that the search has copied out as its best, once it has
 
     @property
     def members(self) -> list[int]:
@@ -63,7 +64,9 @@ class Story:
 
     @property
     def best(self) -> int | None:
-        """The best member of the last generation in which any was done."""
+        """The member that was copied out, or else the best of the last generation in which any was done."""
+        if self.chosen is not None:
+            return self.chosen
         best = [generation.best for generation in self.generations]
         return next((record.member for record in reversed(best) if record is not None), None)
 
@@ -119,6 +122,7 @@ def read_story(folder: Path) -> Story:
         table=table,
         column=score.removeprefix("-"),
         sign=-1.0 if score.startswith("-") else 1.0,
+        chosen=(journal.get("best") or {}).get("member"),
     )
 
 
