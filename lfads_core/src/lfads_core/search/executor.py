@@ -30,7 +30,7 @@ class Outcome:
     score: float | None  # lower is better; None unless done
     epochs: int
     seconds: float
-    error: str | None = None  # one sentence when diverged or failed
+    error: str | None = None  # one sentence when diverged or failed; of an interrupted one, that nothing was saved
 
 
 @runtime_checkable

@@ -153,7 +153,7 @@ def chances_of(base: RunConfig, registry: Registry) -> Chances:
 def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
     """Generations until they end or somebody interrupts, then the best."""
     placing = placing or Placing(executor=state.executor)
-    placing = replace(placing, options=replace(placing.options, score=state.score))
+    placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
     state = replace(state, executor=placing.executor)
     with watched(folder, base, state, registry) as watching:
         display.start(state)
