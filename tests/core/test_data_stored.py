@@ -16,12 +16,13 @@ import torch
 from lfads_core.data import hdf5, memory
 from lfads_core.data.hdf5 import read_hdf5, size_in_memory
 from lfads_core.data.hold_out import hold_out_channels
-from lfads_core.data.loader import SplitTensors, StoredTrials, epoch_batches
+from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, epoch_batches
 from lfads_core.data.read import read_sessions
 from lfads_core.data.rows import BlockRows, ChunkRows, open_rows
 from lfads_core.data.summary import summarise
 from lfads_core.errors import DataError
 from lfads_core.rng import stream
+from lfads_core.train.data import fits
 
 LAYOUTS = {
     "one block": {},
@@ -169,6 +170,24 @@ def test_batches_from_disk_are_those_from_memory(tmp_path):
     for one, other in pairs:
         for what in ("encod", "recon", "external", "trials"):
             assert torch.equal(getattr(one["a"], what), getattr(other["a"], what))
+
+
+def test_batches_from_the_host_are_those_from_the_device(tmp_path):
+    whole = read_hdf5(write(tmp_path / "a.h5", recon=True, external=True))
+    held = SplitTensors.from_split(whole.splits["train"])
+    for one, other in zip(epoch_batches({"a": held}, 4, stream(0)), epoch_batches({"a": HostTrials(held, "cpu")}, 4, stream(0)), strict=True):
+        for what in ("encod", "recon", "external", "trials"):
+            assert torch.equal(getattr(one["a"], what), getattr(other["a"], what))
+
+
+def test_data_that_would_crowd_a_gpu_stay_on_the_host(tmp_path, monkeypatch):
+    session = read_hdf5(write(tmp_path / "a.h5"))
+    need = 4 * 23 * 5 * 4 * 4
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (need, need))
+    assert fits(session.splits["train"], "cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (need - 1, need))
+    assert not fits(session.splits["train"], "cuda")
+    assert fits(session.splits["train"], "cpu")
 
 
 def test_only_files_that_together_exceed_the_room_stay_on_disk(tmp_path):

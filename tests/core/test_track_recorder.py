@@ -58,7 +58,7 @@ def test_a_run_that_was_deleted_holds_up_no_other(client, recorder):
     for epoch in range(3):
         for key in ("search", "m0", "m1"):
             recorder.runs[key].add(epoch, {"a": 1.0}, 0)
-        with pytest.raises(ValueError, match="^id-search is deleted$"):
+        with pytest.raises(ValueError, match=r"^id-search is deleted$"):
             recorder.write()
     assert [len(client.of(key).points) for key in ("search", "m0", "m1")] == [0, 3, 3]
 
@@ -69,7 +69,7 @@ def test_when_a_second_run_fails_the_rest_is_left_for_later(client, recorder):
     for key in ("search", "m0", "m1"):
         recorder.runs[key].add(0, {"a": 1.0}, 0)
     before = client.calls
-    with pytest.raises(ValueError, match="^id-search is deleted$"):
+    with pytest.raises(ValueError, match=r"^id-search is deleted$"):
         recorder.write()
     assert client.calls - before == 2
 
@@ -154,8 +154,7 @@ def test_a_member_that_ended_keeps_its_own_status_when_the_search_ends(client, r
 
 def test_a_tag_can_hold_the_id_of_another_run(client, recorder):
     recorder.runs["search"].add_tags({"lfads.best_member": "m01"}, {"lfads.best_run": "m1"})
-    recorder.write()  # m1 has no id yet when the search is written
-    recorder.write()
+    recorder.write()  # in which m1 is begun after the search
     assert client.of("search").tags == {"lfads.best_member": "m01", "lfads.best_run": "id-m1"}
 
 

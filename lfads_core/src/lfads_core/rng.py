@@ -33,4 +33,5 @@ def bernoulli(probability: float, like: Tensor, rng: torch.Generator) -> Tensor:
         return torch.zeros_like(like)
     values = like.numel()
     bits = torch.empty((values + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None, generator=rng)
-    return (bits.view(torch.int16)[:values] <= limit).to(like.dtype).view(like.shape)
+    chosen = bits.view(torch.int16)[:values]
+    return torch.le(chosen, limit, out=chosen).to(like.dtype).view(like.shape)  # as numbers: booleans take three times as long

@@ -32,7 +32,7 @@ def lay_on_loss(block: Float[Tensor, "B Tm Ne"], like: Float[Tensor, "B T N"], f
 
 def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: float, first_bin: int) -> Float[Tensor, "B Te Ne"]:
     """Zero what is not kept and divide the rest by ``1 - rate``, from ``first_bin`` on."""
-    hidden = encod[:, first_bin:] * keep / (1 - rate)
+    hidden = (encod[:, first_bin:] * keep).div_(1 - rate)
     return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
 
 
@@ -71,19 +71,21 @@ class CoordinatedDropout(AbstractAugmentation):
         self.config = config
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
-        """Masks of what is kept and of what is passed."""
+        """Masks of what is kept and, unless there is none of it, of what is passed."""
         config = self.config
         if config.rate == 0:
             return {}
         like = encoded_block(batch) if config.mask == "input" or not batch.nested else batch.recon[:, batch.ic_bins :]
-        return {"keep": bernoulli(1 - config.rate, like, rng), "pass": bernoulli(config.pass_rate, like, rng)}
+        keep = {"keep": bernoulli(1 - config.rate, like, rng)}
+        return keep if config.pass_rate == 0 else {**keep, "pass": bernoulli(config.pass_rate, like, rng)}
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Hide the input; without masks (rate 0) nothing changes."""
         if "keep" not in noise:
             return batch
         keep, first = noise["keep"], batch.ic_bins
-        learn = torch.maximum(1 - keep, noise["pass"])  # the input was hidden, or passed
+        learn = 1 - keep  # hidden, or passed
+        learn = torch.maximum(learn, noise["pass"]) if "pass" in noise else learn
         seen = keep[:, : batch.encod.shape[1] - first, : batch.encod.shape[2]]
         encod = hide(batch.encod, seen, self.config.rate, first)
         if not batch.nested:  # nothing that is hidden could be copied to the target

@@ -14,7 +14,7 @@ from lfads_core.components import AbstractReconstruction, Support
 
 _STEEPEST = 60.0  # log-rates beyond this grow linearly, so that exp and its gradient stay finite in float32
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-BLOCK = 2**14  # values of four arrays that a core's cache holds together
+BLOCK = 2**17  # values that a CPU works on at a time
 _MOST_DRAWN = 1e18  # torch draws counts as 64-bit integers, which turn negative beyond 9.2e18
 
 
@@ -48,18 +48,17 @@ class PoissonLoss(torch.autograd.Function):
         """Loss and slope of every value."""
         log_rate, counts = log_rate.contiguous(), counts.contiguous()
         loss, slope = torch.empty_like(log_rate), torch.empty_like(log_rate)
-        on_cpu = log_rate.device.type == "cpu"
-        size = BLOCK * torch.get_num_threads() if on_cpu else max(1, log_rate.numel())
-        for x, k, value, rate in zip(*(t.view(-1).split(size) for t in (log_rate, counts, loss, slope)), strict=True):
-            torch.clamp(x, max=_STEEPEST, out=value)
-            torch.exp(value, out=rate)
-            torch.sub(x, value, out=value)  # how far beyond 60: 0 as a rule
-            torch.addcmul(rate, rate, value, out=value).addcmul_(k, x, value=-1)
-            if on_cpu:  # few counts are above 1, and a CPU waits for no answer when asked which
-                several = (k > 1).nonzero().squeeze(-1)
-                value.index_add_(0, several, stirling(k[several]))
-            else:
-                value.add_(stirling(k))
+        size = BLOCK * torch.get_num_threads() if log_rate.device.type == "cpu" else log_rate.numel()
+        scratch = log_rate.new_empty(min(max(size, 1), log_rate.numel()))
+        for x, k, value, rate in zip(*(t.view(-1).split(max(size, 1)) for t in (log_rate, counts, loss, slope)), strict=True):
+            spare = scratch[: x.numel()]
+            safe = torch.clamp(k, min=1.0, out=rate)  # Stirling's term, as above
+            torch.log(safe, out=value).mul_(torch.add(safe, 0.5, out=spare)).sub_(safe).add_(_HALF_LOG_2PI)
+            value.mul_(torch.gt(k, 1.0, out=spare))
+            near = torch.clamp(x, max=_STEEPEST, out=spare)
+            torch.exp(near, out=rate)
+            value.add_(rate).addcmul_(k, x, value=-1)
+            value.addcmul_(rate, torch.sub(x, near, out=spare))  # beyond 60 the tangent goes on
             rate.sub_(k)
         return loss, slope
 
@@ -95,7 +94,7 @@ class Poisson(AbstractReconstruction):
 
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """Negative log-likelihood, in nats."""
-        return poisson_nll(params[..., 0], data)
+        return poisson_nll(params.squeeze(-1), data)
 
     def mean(self, params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
         """Expected count per bin."""
@@ -121,4 +120,4 @@ class PoissonBPS(Poisson):
         rate = data.mean(dim=(-3, -2), keepdim=True)
         null = rate - data * torch.log(rate + 1e-8) + stirling(data)
         spikes = data.mean(dim=(-3, -2, -1), keepdim=True).clamp(min=1e-8)
-        return (poisson_nll(params[..., 0], data) - null) / (math.log(2) * spikes)
+        return (poisson_nll(params.squeeze(-1), data) - null) / (math.log(2) * spikes)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from pathlib import Path
 
 import click
 
 from lfads_core.cli.options import PATH
+
+MOST_SEARCHES = 5
+"""Searches whose pages are named; all stand under *Views* in MLflow."""
 
 
 @click.command("ui")
@@ -21,10 +25,12 @@ def command(folder: Path, host: str, port: int) -> None:
     for a name, set MLFLOW_SERVER_ALLOWED_HOSTS to it.
     """
     from lfads_core.errors import LfadsError
-    from lfads_core.track.browser import address, serving
+    from lfads_core.track.browser import address, searches, serving
 
     click.echo("starting MLflow, which takes some seconds", err=True)
     with contextlib.suppress(KeyboardInterrupt), serving(folder, host, port) as server:
         click.echo(f"{address(host, port)}/#/experiments?workflowType=machine_learning   (Ctrl-C ends it)")
+        for name, page in itertools.islice(searches(folder, address(host, port)).items(), MOST_SEARCHES):
+            click.echo(f"  {name}: {page}")
         status = server.wait()
         raise LfadsError(f"lfads ui: MLflow's server must go on until it is told to end, got its end with status {status}. Start it again.")

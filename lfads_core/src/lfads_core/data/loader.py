@@ -106,6 +106,37 @@ class StoredTrials:
         return replace(whole, trials=rows.to(self._device))
 
 
+class HostTrials:
+    """A split in the host's memory, too large for the device: batches are put there one by one."""
+
+    sample = None
+
+    def __init__(self, split: SplitTensors, device: torch.device | str) -> None:
+        self._split, self._device = split, torch.device(device)
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return self._split.trials
+
+    def take(self, rows: Int[Tensor, " B"]) -> Batch:
+        """Copy these trials, in this order, to the device."""
+        batch = self._split.take(rows)
+        encod = self._moved(batch.encod)
+        return replace(
+            batch,
+            encod=encod,
+            recon=encod if batch.recon is batch.encod else self._moved(batch.recon),
+            external=self._moved(batch.external),
+            trials=batch.trials.to(self._device),
+            extras={key: self._moved(value) for key, value in batch.extras.items()},
+        )
+
+    def _moved(self, values: Tensor) -> Tensor:
+        pinned = values.pin_memory() if self._device.type == "cuda" else values
+        return pinned.to(self._device, non_blocking=True)
+
+
 def steps_per_epoch(sessions: Mapping[str, TrialSource], batch_size: int) -> int:
     """Number of batches that visit every trial once, ``ceil(trials / batch_size)`` over all sessions together."""
     if batch_size < 1:
@@ -135,7 +166,7 @@ def epoch_batches(sessions: Mapping[str, TrialSource], batch_size: int, rng: tor
         begin, end = ends[step] - counts[step], ends[step]
         return {name: source.take(rows[i][begin[i] : end[i]]) for i, (name, source) in enumerate(sessions.items()) if end[i] > begin[i]}
 
-    if any(isinstance(source, StoredTrials) for source in sessions.values()):
+    if any(not isinstance(source, SplitTensors) for source in sessions.values()):
         yield from ahead(take, steps)
     else:
         yield from map(take, range(steps))

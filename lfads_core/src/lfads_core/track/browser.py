@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from urllib.error import URLError
@@ -19,6 +21,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from lfads_core.errors import LfadsError, RunError
 from lfads_core.track.store import INSTALL, URI_VARIABLE, Store, StoreError, chosen_uri, store_of
+from lfads_core.track.view import KEY, TAG, view_address
 
 START_SECONDS = 120.0
 """How long the server may take to answer; some seconds are usual."""
@@ -52,6 +55,18 @@ def address(host: str, port: int) -> str:
     """What to type into a browser on this machine."""
     name = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - a test, not a binding
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def searches(runs: Path, url: str) -> dict[str, str]:
+    """Addresses of the views that were prepared for searches, by the search's name, the newest first."""
+    query = "select experiment_id, key, value from experiment_tags where key like ?"
+    with closing(sqlite3.connect(store_of(runs).database)) as connection:
+        try:
+            found = [(json.loads(value), experiment, key) for experiment, key, value in connection.execute(query, [f"{TAG}{KEY}%"])]
+        except (sqlite3.DatabaseError, ValueError):
+            return {}
+    found.sort(key=lambda item: -item[0]["createdAt"])
+    return {view["name"]: view_address(url, str(experiment), key.removeprefix(TAG)) for view, experiment, key in found}
 
 
 def _usable(runs: Path) -> Store:

@@ -10,6 +10,7 @@ from typing import Any
 from lfads_core.track.job import Job
 from lfads_core.track.names import shortened
 from lfads_core.track.store import Store
+from lfads_core.track.view import View, experiment_tag
 
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -99,6 +100,11 @@ class Client:
             self._mlflow.log_artifacts(run_id, str(path), artifact_path=path.name)
         elif path.is_file():
             self._mlflow.log_artifact(run_id, str(path))
+
+    def view(self, experiment: str, run_id: str, view: View) -> None:
+        """Prepare a view of the pages, in which this run shows its members."""
+        if (tag := experiment_tag(view, run_id)) is not None:
+            self._mlflow.set_experiment_tag(experiment, *tag)
 
     def end(self, run_id: str, status: str, time: int) -> None:
         """Give a run its final status; ``time`` in milliseconds since 1970."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from lfads_core.track.job import Job, Place
 from lfads_core.track.store import chosen_uri, store_of
+from lfads_core.track.view import View
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,10 @@ class WriterProcess:
     def tags(self, key: str, tags: Mapping[str, str], links: Mapping[str, str] | None = None) -> None:
         """Set tags; those in ``links`` get MLflow's id of the run whose key they name."""
         self._outbox.put({"run": key, "tags": dict(tags), "links": dict(links or {})})
+
+    def view(self, key: str, view: View) -> None:
+        """Prepare a view of MLflow's pages, in which this run shows its members."""
+        self._outbox.put({"run": key, "view": asdict(view)})
 
     def end(self, key: str, status: str) -> None:
         """Give one run its final status, before the others."""

@@ -11,6 +11,7 @@ from lfads_core.track.client import Client, Known, Point
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.track.job import Job
 from lfads_core.track.names import Names
+from lfads_core.track.view import View
 
 METRICS_PER_CALL = 500
 """Values handed over at once: MLflow takes up to a thousand, and is quickest with a few hundred."""
@@ -37,6 +38,8 @@ class RecordedRun:
         self._rows: list[Row] = []
         self._files: list[Path] = []
         self._tags: dict[str, str] = {}
+        self._view: View | None = None
+        self._experiment = ""
         self._links: dict[str, str] = {}  # tag -> key of the run whose id it takes
 
     def add(self, epoch: int, row: Mapping[str, float], time: int) -> None:
@@ -62,6 +65,10 @@ class RecordedRun:
         self._tags |= tags
         self._links |= links
 
+    def add_view(self, view: View) -> None:
+        """Take a view of the pages, in which this run shows its members."""
+        self._view = view
+
     def end(self, status: str, time: int) -> None:
         """Take the final status."""
         self.status, self._ended = status, time
@@ -84,7 +91,7 @@ class RecordedRun:
             client.reopen(known.run_id, self.job.run_name)
         self._describe(client, known)
         self._steps = dict(known.steps)
-        self.run_id = known.run_id
+        self._experiment, self.run_id = experiment, known.run_id
 
     def write(self, client: Client, id_of: Callable[[str], str | None]) -> None:
         """Write all that was taken; ``id_of`` gives MLflow's ids of our keys."""
@@ -99,6 +106,9 @@ class RecordedRun:
             client.tags(self.run_id, tags)
             self._tags = {}
             self._links = {tag: key for tag, key in self._links.items() if tag not in tags}
+        if self._view is not None:
+            client.view(self._experiment, self.run_id, self._view)
+            self._view = None
         while self._files:
             client.files(self.run_id, self._files[0])
             del self._files[0]

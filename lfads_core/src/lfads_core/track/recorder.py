@@ -66,26 +66,28 @@ class Recorder:
         client = self._client
         if client is None:
             client = self._client = self._connect()
+        for run in self.runs.values():  # a parent comes before its members, and links need ids
+            if run.run_id is None:
+                self._check()
+                run.open(client, self._experiment, self._id_of(run.job.parent))
         faults: list[Exception] = []
         for key in list(self._order):
-            if self._store is not None:
-                self._store.check(_WAIT_FOR_DATABASE)
+            self._check()
             try:
-                self._write_run(self.runs[key], client)
+                self.runs[key].write(client, self._id_of)
             except Exception as err:  # noqa: BLE001 - it is raised below
                 faults.append(err)
-                if self.runs[key].run_id is not None:
-                    self._order.remove(key)
-                    self._order.append(key)
-                if self.runs[key].run_id is None or len(faults) == MOST_FAULTS:
+                self._order.remove(key)
+                self._order.append(key)
+                if len(faults) == MOST_FAULTS:
                     break
         if faults:
             raise faults[0]
 
-    def _write_run(self, run: RecordedRun, client: Client) -> None:
-        if run.run_id is None:
-            run.open(client, self._experiment, self._id_of(run.job.parent))
-        run.write(client, self._id_of)
+    def _check(self) -> None:
+        """MLflow waits for minutes where this takes seconds."""
+        if self._store is not None:
+            self._store.check(_WAIT_FOR_DATABASE)
 
     def _connect(self) -> Client:
         if self._store is None:

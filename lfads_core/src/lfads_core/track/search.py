@@ -17,11 +17,13 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
 from lfads_core.files import write_json
 from lfads_core.search.history import Generation
+from lfads_core.search.labels import is_logarithmic, short_names
 from lfads_core.track.job import Job
 from lfads_core.track.mlflow import origin_tags
 from lfads_core.track.names import flatten
 from lfads_core.track.process import WriterProcess, place_for
 from lfads_core.track.store import INSTALL
+from lfads_core.track.view import View
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ HP = "hp/"
 """What begins the name of a hyperparameter among metrics and parameters."""
 
 _KEY_FILE = "mlflow.json"
+_SEARCH_TAG = "lfads.search"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +115,8 @@ class SearchTrackers:
 
     def _add(self, writer: WriterProcess, member: TrackedMember) -> None:
         key = self._key_of(member.member)
-        tags = origin_tags(member.path, "lfads search") | {"lfads.search": self.name, "lfads.member": str(member.member)}
-        params = flatten(member.settings) | {f"{HP}{name}": str(value) for name, value in member.hyperparameters.items()}
+        tags = origin_tags(member.path, "lfads search") | {_SEARCH_TAG: self.name, "lfads.member": str(member.member)}
+        params = flatten(member.settings) | {name: str(value) for name, value in _named(member.hyperparameters).items()}
         name = f"{self.name} · {member_name(member.member)}"
         writer.open(Job(run_name=name, key=key, started=writer.started, params=params, tags=tags, parent=self._key))
         self._members.append(member.member)
@@ -145,13 +148,14 @@ def open_search_trackers(
     members: Sequence[TrackedMember],
     *,
     kind: str,
+    score: str = "valid/recon_smooth",
     settings: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> SearchTrackers:
     """Begin to record a search in MLflow, or go on with it, if the settings want it and MLflow is installed.
 
-    ``kind`` is ``pbt``, ``random`` or ``grid``; ``settings`` are those of the search itself. Never raises. A file in the
-    search's folder keeps the name by which MLflow's runs are found again.
+    ``kind`` is ``pbt``, ``random`` or ``grid``; ``score`` the column that is judged, after ``-`` if more is better; ``settings``
+    are those of the search itself. Never raises. A file in the search's folder keeps the name by which MLflow's runs are found again.
     """
     trackers = SearchTrackers(folder, None, "")
     if not config.track.mlflow:
@@ -166,8 +170,9 @@ def open_search_trackers(
         log.warning("MLflow: could not be written (%s); the search goes on.", err)
         return trackers
     params = flatten(unstructure(config)) | flatten({"search": settings or {}})
-    all_tags = origin_tags(folder, f"lfads search {kind}") | {"lfads.kind": kind, **(tags or {})}
+    all_tags = origin_tags(folder, f"lfads search {kind}") | {_SEARCH_TAG: trackers.name, "lfads.kind": kind, **(tags or {})}
     writer.open(Job(run_name=trackers.name, key=trackers._key, started=writer.started, params=params, tags=all_tags))  # noqa: SLF001 - its own factory
+    writer.view(trackers._key, _view(trackers.name, trackers._key, members, score, writer.started))  # noqa: SLF001
     for member in members:
         trackers.add(member)
     return trackers
@@ -190,11 +195,33 @@ def _key(folder: Path) -> str:
     return key
 
 
-def _told_apart(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+def _named(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters by the names they have in MLflow, whose pages cut long ones off."""
+    names = short_names(hyperparameters)
+    return {f"{HP}{names[path]}": value for path, value in hyperparameters.items()}
+
+
+def _told_apart(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """Numbers, which are drawn as curves, and words, which become tags."""
-    numbers = {f"{HP}{name}": float(value) for name, value in values.items() if isinstance(value, int | float)}
-    words = {f"{HP}{name}": str(value) for name, value in values.items() if not isinstance(value, int | float)}
-    return numbers, words
+    named = _named(hyperparameters)
+    numbers = {name: float(value) for name, value in named.items() if isinstance(value, int | float)}
+    return numbers, {name: str(value) for name, value in named.items() if name not in numbers}
+
+
+def _view(name: str, key: str, members: Sequence[TrackedMember], score: str, time: int) -> View:
+    """A view of the search's runs: scores, hyperparameters, and the curve by which members are judged."""
+    drawn = [_told_apart(member.hyperparameters)[0] for member in members]
+    numbers = sorted({name for values in drawn for name in values})
+    return View(
+        name=name,
+        key=key,
+        runs=f"tags.`{_SEARCH_TAG}` = '{name}'",
+        table=["score", *numbers, "tag lfads.best"],
+        charts={"Search": ["score", score.removeprefix("-")], "Hyperparameters": numbers},
+        logarithmic=[name for name in numbers if is_logarithmic(values[name] for values in drawn if name in values)],
+        parallel=[*numbers, "score"],
+        time=time,
+    )
 
 
 def _summary(record: Generation) -> dict[str, float]:

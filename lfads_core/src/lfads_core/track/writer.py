@@ -12,6 +12,7 @@ message                                     meaning
 ``{"run", "table", "before", "time"}``      the epochs before one from a ``fitlog.csv``
 ``{"run", "files"}``                        files and folders to be copied
 ``{"run", "tags", "links"}``                tags; links take the id of the run they name
+``{"run", "view"}``                         a :class:`~lfads_core.track.view.View` of the pages
 ``{"run", "close", "time"}``                one run has ended
 ``{"close", "time", "seconds"}``            all have; write what is left, for so long at most
 ==========================================  =====================================================
@@ -35,6 +36,7 @@ from typing import Any, TextIO
 from lfads_core.track.job import Job, Place
 from lfads_core.track.recorder import Recorder
 from lfads_core.track.store import INSTALL, StoreError
+from lfads_core.track.view import View
 
 PERIOD = 2.0
 """Seconds between two writes, so that many short epochs are written together."""
@@ -155,6 +157,8 @@ def _hand_on(recorder: Recorder, message: Message) -> None:
         run.add_files(message["files"])
     elif "tags" in message:
         run.add_tags(message["tags"], message["links"])
+    elif "view" in message:
+        run.add_view(View(**message["view"]))
     else:
         run.end(message["close"], message["time"])
 

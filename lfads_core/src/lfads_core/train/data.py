@@ -13,10 +13,10 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.inspect import inspect_session
-from lfads_core.data.loader import SplitTensors, StoredTrials, TrialSource
+from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, TrialSource
 from lfads_core.data.memory import room_for_data
 from lfads_core.data.read import read_sessions
-from lfads_core.data.session import Session
+from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.train.unseen import check_judge
@@ -78,4 +78,16 @@ def trial_source(session: Session, split: str, device: str | torch.device) -> Tr
     """One split of a session as trials for the device."""
     if session.stored:
         return StoredTrials(session.stored[split], device)
-    return SplitTensors.from_split(session.splits[split], device, extras=())
+    data = session.splits[split]
+    if fits(data, device):
+        return SplitTensors.from_split(data, device, extras=())
+    return HostTrials(SplitTensors.from_split(data, extras=()), device)
+
+
+def fits(split: Split, device: str | torch.device) -> bool:
+    """Whether a split may stay on the device: on a GPU within a quarter of the memory that is free there, for the model needs the most."""
+    if torch.device(device).type != "cuda":
+        return True
+    values = split.encod.size + (0 if split.recon is split.encod else split.recon.size) + split.external.size
+    free, _ = torch.cuda.mem_get_info(device)
+    return 4 * values * torch.float32.itemsize <= free
