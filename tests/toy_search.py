@@ -35,6 +35,7 @@ class Toy(AbstractExecutor):
 
     def __init__(self, *, order: int | None = None, fate: Fate = lambda _task, _tries: "done", ends_at: Mapping[int, int] | None = None) -> None:
         self.order, self.fate, self.ends_at = order, fate, ends_at or {}
+        self.forgets = False  # whether an interruption loses what was done in the generation
         self.held: dict[int, dict[str, float]] = {}
         self.tries: dict[tuple[int, int], int] = {}
         self.seen: list[Task] = []
@@ -57,6 +58,8 @@ class Toy(AbstractExecutor):
         toy = self.load(task)
         for epoch in range(int(toy["epoch"]), min(task.epochs, self.ends_at.get(task.member, task.epochs))):
             if should_stop():
+                if self.forgets:
+                    return Outcome(member=task.member, status="interrupted", score=None, epochs=0, seconds=0.0, error="not begun")
                 self.save(task, toy)
                 return Outcome(member=task.member, status="interrupted", score=None, epochs=epoch, seconds=0.0)
             toy = {"epoch": epoch + 1, "weight": toy_step(toy["weight"], task.overrides, epoch)}

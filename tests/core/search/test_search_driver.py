@@ -128,6 +128,20 @@ def test_an_interrupted_generation_is_continued_where_each_member_was(toy_search
         assert {member for member, restart in again if not restart} == interrupted
 
 
+def test_an_interruption_that_saved_nothing_begins_the_generation_again(toy_search, ending):
+    whole = toy_search("whole", Toy())
+    whole.run(never)
+    asked, executor = iter(range(10**6)), Toy()
+    executor.forgets = True
+    state = toy_search("a", executor).run(lambda: next(asked) >= 21)
+    assert {m.status for m in state.members} == {"done", "waiting"}
+    resumed_by = Toy()
+    resumed = toy_search("a", resumed_by)
+    resumed.run(never)
+    assert ending(resumed) == ending(whole)
+    assert all(task.restart for task in resumed_by.seen if task.generation == state.generation)
+
+
 def test_weights_and_hyperparameters_follow_the_lineage(toy_search):
     """Replay every member's history from the lineage alone: the numbers must be those that the search came to."""
     driver = toy_search("a", Toy(), members=8)

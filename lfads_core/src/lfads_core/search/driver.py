@@ -115,6 +115,9 @@ class Driver:
                 self.log.drop(self.state.generation, {outcome.member})
                 if member.parent is None:
                     prepare_start(self.folder, member)
+        elif status == "interrupted" and error:  # nothing was saved: it begins its generation again
+            changed = replace(member, status="waiting")
+            self.log.drop(self.state.generation, {outcome.member})
         elif status == "diverged":
             log.warning("member %d diverged: %s", outcome.member, error)
         self._save(self.state.with_member(changed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from lfads_core.config.faults import listed
@@ -28,7 +29,9 @@ class ExecutorOptions:
     """What an executor is told beside settings and data; each takes what concerns it."""
 
     score: str = "valid/recon_smooth"  # column of the members' logs that is the score; with a leading '-' most wins
+    folder: Path | None = None  # the search's own
     address: str | None = None  # of a Ray cluster; None starts one on this machine
+    workers: int | None = None  # worker processes; None: as many as there is room for
     members_per_worker: int | None = None  # members that one batch or worker process holds; None: as many as there are
     cpus_per_worker: float | None = None
     gpus_per_worker: float | None = None
