@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lfads_core.track.client import Client, Known, Point
-from lfads_core.track.job import Job
+from lfads_core.track.job import Job, Place
+from lfads_core.track.process import WriterProcess
+from lfads_core.track.recorder import Recorder
 from lfads_core.track.view import View
+from lfads_core.track.writer import serve
 
 
 @dataclass
@@ -94,3 +98,24 @@ class FakeClient(Client):
     def end(self, run_id: str, status: str, time: int) -> None:
         self._call(run_id)
         self.runs[run_id].status, self.runs[run_id].ended = status, time
+
+
+class DirectWriter(WriterProcess):
+    """Hands its messages to a recorder at the end, in this process."""
+
+    def __init__(self, place: Place, what: str, client: FakeClient) -> None:
+        self.place, self.what, self.client = place, what, client
+        self.run_ids = {}
+        self._outbox = queue.SimpleQueue()
+        self._closed = self._warned = False
+        self._clock = lambda: 1000
+        self._clock.began = 1000
+
+    def close(self, status: str, *, seconds: float, patience: float) -> None:
+        self._outbox.put({"close": status, "time": self._clock(), "seconds": 0.0})
+        serve(Recorder(self.place, lambda _: self.client), self._outbox, self.take)
+
+    def take(self, reply: dict) -> None:
+        self.run_ids |= reply.get("run_ids", {})
+        if "warning" in reply:
+            self.warn(reply["warning"])

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 from pathlib import Path
 
 import pytest
 
-from fake_client import FakeClient, StoredRun
+from fake_client import DirectWriter, FakeClient, StoredRun
 from fake_search import FakeSearch, append_rows, member_folders
 from lfads_core.config.schema import RunConfig, TrackConfig
 from lfads_core.search.history import Generation, MemberRecord
 from lfads_core.track import search as tracking
-from lfads_core.track.job import Place
 from lfads_core.track.process import WriterProcess
-from lfads_core.track.recorder import Recorder
 from lfads_core.track.search import SearchTrackers, TrackedMember, open_search_trackers
-from lfads_core.track.writer import serve
-
-
-class DirectWriter(WriterProcess):
-    """Hands its messages to a recorder at the end, in this process."""
-
-    def __init__(self, place: Place, what: str, client: FakeClient) -> None:
-        self.place, self.what, self.client = place, what, client
-        self.run_ids = {}
-        self._outbox = queue.SimpleQueue()
-        self._closed = self._warned = False
-        self._clock = lambda: 1000
-        self._clock.began = 1000
-
-    def close(self, status: str, *, seconds: float, patience: float) -> None:
-        self._outbox.put({"close": status, "time": self._clock(), "seconds": 0.0})
-        serve(Recorder(self.place, lambda _: self.client), self._outbox, self.take)
-
-    def take(self, reply: dict) -> None:
-        self.run_ids |= reply.get("run_ids", {})
-        if "warning" in reply:
-            self.warn(reply["warning"])
 
 
 @pytest.fixture

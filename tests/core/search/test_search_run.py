@@ -46,6 +46,7 @@ def search(data, tiny_settings, tmp_path_factory):
         first = first_state(kind, settle(kind, [], [], settings, parse_spaces(tuple(spaces)), registry), [data], registry, executor)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
+            patch.setattr("lfads_core.search.run.draw_figures", lambda _: [])
             display = SearchDisplay(io.StringIO())
             return start_search(path or tmp_path_factory.mktemp("runs") / "s", first, registry, display, Placing(executor=executor))
 
@@ -166,6 +167,7 @@ def test_what_is_inferred_wrongly_is_tried_again_and_then_left_to_retry(search, 
     assert (read_state(folder).status, read_state(folder).stopped, read_state(folder).error) == ("sampling", "epochs", message)
     monkeypatch.setattr(best, "finish", finish)
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
+    monkeypatch.setattr("lfads_core.search.run.draw_figures", lambda _: [])
     done = resume_search(folder, load_registry(), SearchDisplay(io.StringIO()), retry=True)
     assert (done.state.status, done.state.error) == ("finished", None)
     assert done.best.output("tiny").exists()
@@ -179,6 +181,7 @@ def test_a_member_that_was_given_up_may_be_tried_again_alone(search, monkeypatch
     lost = replace(state.members[1], status="lost", score=None, error="said so")
     write_state(done.folder, replace(state.with_member(lost), status="finished"))
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
+    monkeypatch.setattr("lfads_core.search.run.draw_figures", lambda _: [])
     again = resume_search(done.folder, load_registry(), SearchDisplay(io.StringIO()), retry=True)
     assert [m.status for m in again.state.members] == ["done", "done"]
     assert [m.score for m in again.state.members] == [m.score for m in state.members]
@@ -199,6 +202,7 @@ def test_the_best_so_far_can_be_had_before_the_end(search, monkeypatch, data, ti
 
     monkeypatch.setattr(module, "stop_wish", Impatient)
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
+    monkeypatch.setattr("lfads_core.search.run.draw_figures", lambda _: [])
     stopped = start_search(tmp_path / "s", first_state("pbt", base, [data], registry, "serial"), registry, SearchDisplay(io.StringIO()))
     assert (stopped.best, stopped.state.status) == (None, "interrupted")
     found = make_best(tmp_path / "s", registry, lambda _: None)

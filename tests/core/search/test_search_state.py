@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lfads_core.config.spaces import SpaceConfig, log
 from lfads_core.errors import RunError
 from lfads_core.search.history import Generation, MemberRecord
-from lfads_core.search.report import headline, lines_of, short_names
+from lfads_core.search.labels import short_names
+from lfads_core.search.report import headline, lines_of
 from lfads_core.search.state import Best, Member, State, read_state, state_to_json, write_state
 from toy_search import Toy
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lfads_core.config.faults import shown
+from lfads_core.search.labels import short_names
 from lfads_core.search.plan import scores_of
 from lfads_core.search.state import Member, State
 
@@ -123,18 +124,6 @@ def table_of(state: State, lines: Sequence[Line], *, title: str = "") -> Table:
         cells = [str(line.member), line.status, line.epochs, line.score, line.origin, *(line.values[name] for name in names)]
         table.add_row(*(Text(cell) for cell in [*cells, *([line.error] if has_errors else [])]))
     return table
-
-
-def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest ends of paths that tell them apart; of a component's setting, its component too."""
-    found = {}
-    for path in paths:
-        parts = path.split(".")
-        length = 2 if parts[0] == "components" and len(parts) > 2 else 1
-        while length < len(parts) and any(other != path and other.endswith("." + ".".join(parts[-length:])) for other in paths):
-            length += 1
-        found[path] = ".".join(parts[-length:])
-    return found
 
 
 def value_text(value: Any) -> str:

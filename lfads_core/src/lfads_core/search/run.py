@@ -30,6 +30,7 @@ from lfads_core.search.report import WHY_STOPPED
 from lfads_core.search.score import choose_score
 from lfads_core.search.settle import Settled, settled
 from lfads_core.search.state import State, read_state, write_state
+from lfads_core.search.watching import draw_figures, watched
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.lock import only_one
@@ -154,23 +155,28 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
     placing = placing or Placing(executor=state.executor)
     placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
     state = replace(state, executor=placing.executor)
-    display.start(state)
-    try:
-        if state.stopped is None:
-            with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
-                driver = Driver(folder, base, state, executor, chances_of(base, registry), display)
-                try:
-                    state = driver.run(wish)
-                except LfadsError as err:
-                    with suppress(RunError):  # a full disk may be what it is about
-                        write_state(folder, replace(driver.state, status="failed", error=str(err)))
-                    raise
+    with watched(folder, base, state, registry) as watching:
+        display.start(state)
+        try:
             if state.stopped is None:
-                return Searched(folder=folder, state=state)
-    finally:
-        display.stop()
-    display.message(f"search ended after {len(state.history)} generations: {WHY_STOPPED[state.stopped or 'epochs']}")
-    return _finish(folder, base, state, registry, display.message, ends=True)
+                with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
+                    driver = Driver(folder, base, state, executor, chances_of(base, registry), display)
+                    driver.watchers.append(watching.trackers)
+                    try:
+                        state = driver.run(wish)
+                    except LfadsError as err:
+                        with suppress(RunError):  # a full disk may be what it is about
+                            write_state(folder, replace(driver.state, status="failed", error=str(err)))
+                        raise
+                if state.stopped is None:
+                    watching.status = "interrupted"
+                    return Searched(folder=folder, state=state)
+        finally:
+            display.stop()
+        display.message(f"search ended after {len(state.history)} generations: {WHY_STOPPED[state.stopped or 'epochs']}")
+        searched = _finish(folder, base, state, registry, display.message, ends=True)
+        watching.finished(searched.state.best, searched.best)
+        return searched
 
 
 @contextmanager
@@ -197,4 +203,5 @@ def _finish(folder: Path, base: RunConfig, state: State, registry: Registry, say
         raise
     state = replace(state, best=replace(best, scores=scores), status="finished" if ends else state.status, error=None)
     write_state(folder, state)
+    draw_figures(folder)
     return Searched(folder=folder, state=state, best=run)
