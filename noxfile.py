@@ -37,7 +37,7 @@ def floors() -> list[str]:
         project = tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = project.get("optional-dependencies", {})
         for requirement in map(Requirement, [*project["dependencies"], *(line for lines in extras.values() for line in lines)]):
-            # Ours come from source. torch has one build for all environments here, so its floor is not tried; Ray is in no shared environment.
+            # Ours come from source. torch has one build for all environments here, so its floor is not tried; nor is Ray's, which is large.
             if requirement.name in {"torch", "ray"} or requirement.name.startswith("lfads-"):
                 continue
             pins += [f"{requirement.name}=={s.version}" for s in requirement.specifier if s.operator == ">="]

@@ -71,6 +71,17 @@ def test_epochs_and_inference_are_measured_and_kept_by_date_and_device(what, tin
     assert table.read_text().count("| tiny |") == 2
 
 
+def test_a_population_is_measured_for_each_number_of_members(tiny):
+    found = json.loads(
+        bench("population", "--config", "tiny", "--members", "1", "--members", "3", "--rounds", "1", "--recurrence", "fused", "--json").output
+    )
+    assert [result["members"] for result in found["results"]] == [1, 3]
+    for result in found["results"]:
+        for row in result["paths"].values():
+            assert set(row) == {"median_s", "fastest_s", "per_member_s", "speedup"}
+            assert row["per_member_s"] == pytest.approx(row["median_s"] / result["members"], abs=1e-5)
+
+
 def test_memory_is_that_of_a_process_of_its_own():
     found = peak_memory("S1", [], ["data.batch_size=2"], "reference", 1)
     assert 0 < found["torch_mb"] <= found["built_mb"] <= found["peak_mb"]

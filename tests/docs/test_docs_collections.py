@@ -41,7 +41,9 @@ def test_the_file_shown_makes_the_runs_that_its_comments_say(sweep):
     assert done.notes == ["short: left out, for it has only 50 training trials (data.min_trials)"]
     small = [f"{dataset}__small__factors{factors}" for dataset in ("day1", "day2", "all-days") for factors in (20, 40)]
     seeds = [f"all-days__seeds__factors{factors}__train.seed{seed}" for factors in (20, 40) for seed in (0, 1, 2)]
-    assert done.made == [*small[:4], *small[4:], *seeds]
+    tuned = [f"all-days__tuned__factors{factors}" for factors in (20, 40)]
+    assert done.made == [*small, *seeds, *tuned]
+    assert [sweep.entry(name).record().search for name in (small[0], *tuned)] == [None, "pbt", "pbt"]
     config = resolve([sweep.entry("day2__small__factors20").run.config_path], [], [], load_registry())
     assert (config.model.generator.hidden, config.model.generator.factors, config.train.epochs) == (64, 20, 500)
 

@@ -56,7 +56,7 @@ def test_dropout_keeps_loss_values_and_learns_only_from_what_it_may(rate, pass_r
     for b in range(B):
         for t in block[0]:
             for n in block[1]:
-                keep, passed = (noise[k][b, t - ic_bins, n] if rate > 0 else torch.tensor(k == "keep") for k in ("keep", "pass"))
+                keep, passed = (noise[k][b, t - ic_bins, n] if k in noise else torch.tensor(k == "keep") for k in ("keep", "pass"))
                 if rate > 0:
                     wanted[b, t, n] = float(keep == 0 or passed == 1)
                 if t < Te and n < Ne:

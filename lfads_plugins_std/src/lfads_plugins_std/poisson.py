@@ -94,7 +94,7 @@ class Poisson(AbstractReconstruction):
 
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """Negative log-likelihood, in nats."""
-        return poisson_nll(params[..., 0], data)
+        return poisson_nll(params.squeeze(-1), data)
 
     def mean(self, params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
         """Expected count per bin."""
@@ -120,4 +120,4 @@ class PoissonBPS(Poisson):
         rate = data.mean(dim=(-3, -2), keepdim=True)
         null = rate - data * torch.log(rate + 1e-8) + stirling(data)
         spikes = data.mean(dim=(-3, -2, -1), keepdim=True).clamp(min=1e-8)
-        return (poisson_nll(params[..., 0], data) - null) / (math.log(2) * spikes)
+        return (poisson_nll(params.squeeze(-1), data) - null) / (math.log(2) * spikes)

@@ -20,6 +20,7 @@ from lfads_core.collection.state import read_job
 from lfads_core.config.yaml_io import dump_plain
 from lfads_core.files import write_json
 from lfads_core.plugins import load_registry
+from lfads_core.search.state import Best, Member, State
 
 
 def nested(settings: tuple[str, ...]) -> dict[str, Any]:
@@ -67,6 +68,19 @@ def prepared(collection: Callable[..., Collection]) -> Callable[..., tuple[Colle
     def make(**spec: Any) -> tuple[Collection, Prepared]:
         made = collection(**spec)
         return made, prepare(made, load_registry())
+
+    return make
+
+
+@pytest.fixture
+def search_state() -> Callable[..., State]:
+    """``search_state(status="running")`` is the journal of a small search, finished unless something else is said."""
+
+    def make(**changes: Any) -> State:
+        members = tuple(Member(member=m, values={}, status="done", score=score, epochs=30) for m, score in enumerate((0.7, 0.5)))
+        plain = {"kind": "pbt", "executor": "batched", "data": ("x.h5",), "spaces": {}, "score": "valid/masked_smooth", "targets": (30, 60)}
+        known = {"burn_in": 30, "generation": 0, "members": members, "status": "finished"}
+        return State(**{**plain, **known, "best": Best(member=1, score=0.5, scores={"valid/bps": 0.2}), **changes})
 
     return make
 

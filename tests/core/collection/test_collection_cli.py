@@ -314,6 +314,28 @@ def test_former_runs_can_be_deleted_with_their_folders(invoke, prepared):
     assert invoke("delete", "sweep", "--former", "--yes").output == "nothing to delete\n"
 
 
+def test_a_search_is_shown_by_its_journal(invoke, prepared, search_state):
+    from lfads_core.search.state import write_state
+
+    sweep, _ = prepared(search="pbt", settings={"search": {"members": 2}})
+    a, b = sweep.entries()
+    write_state(a.run.path, search_state(seconds=90.0))
+    write_state(b.run.path, search_state(status="running", best=None, score="-valid/co_bps"))
+    shown = words(invoke("status", "sweep").output)
+    assert shown[1][:5] == ["a", "done", "30/60", "0.5", "1:30"]
+    assert " ".join(shown[1][5:]) == "pbt, generation 1/2, 2 members, best 0.5000 (member 1), median 0.6000"
+    assert shown[2][:4] == ["b", "interrupted", "30/60", "-0.5"]  # bits: most wins, and the score is kept with its sign turned
+    rows = list(csv.DictReader(io.StringIO(invoke("table", "sweep", "--csv").output)))
+    assert [(row["status"], row["best_cost"], row["valid/bps"]) for row in rows] == [("done", "0.5", "0.2"), ("interrupted", "-0.5", "")]
+    write_state(b.run.path, search_state(status="failed", error="all failed"))
+    job(b, exit=2)
+    assert standing(b).status == "failed"
+    assert invoke("retry", "sweep").output.splitlines()[0] == "again: b"
+    assert (standing(b).status, read_job(b).retry) == ("interrupted", True)
+    assert invoke("delete", "sweep", "--outputs", "--yes").exit_code == 0
+    assert {path.name for path in a.run.path.iterdir()} - {".job.lock"} == {"config.yaml", "entry.json"}
+
+
 def test_a_damaged_state_is_a_failure_that_says_where(prepared):
     sweep, _ = prepared()
     sweep.entry("a").run.state_path.write_text("{")

@@ -157,6 +157,28 @@ def test_variants_have_settings_values_and_datasets_of_their_own(prepared):
     assert resolve([sweep.entry("b__long").run.config_path], [], [], load_registry()).train.epochs == 30
 
 
+def test_a_variant_may_be_a_search_with_the_defaults_of_its_kind(prepared):
+    sweep, done = prepared(
+        data={"each": ["../sessions/a.h5"]},
+        variants={
+            "plain": {},
+            "tuned": {"search": "pbt", "executor": "serial", "settings": {"search": {"members": 3}}},
+            "drawn": {"search": "random", "settings": {"search": {"members": 3}}},
+        },
+    )
+    assert done.made == ["a__plain", "a__tuned", "a__drawn"]
+    records = [entry.record() for entry in sweep.entries()]
+    assert [(record.search, record.executor) for record in records] == [(None, None), ("pbt", "serial"), ("random", None)]
+    configs = [resolve([entry.run.config_path], [], [], load_registry()) for entry in sweep.entries()]
+    assert [(config.optim.decay, config.optim.min_lr) for config in configs] == [(0.95, 1e-5), (1.0, 0.0), (0.95, 1e-6)]
+    assert len({record.settings_hash for record in records}) == 3
+    rewrite(sweep, variants__plain={"settings": {"search": {"members": 7}}}, variants__tuned__executor="batched")
+    assert again(sweep).kept == ["a__plain", "a__tuned", "a__drawn"]  # a single run has no members, and how they are trained changes no search
+    assert sweep.entry("a__tuned").record().executor == "batched"
+    rewrite(sweep, variants__tuned__settings={"search": {"members": 4}})
+    assert len(again(sweep).made) == 1
+
+
 def test_recordings_with_too_few_trials_are_left_out_and_said(prepared, write_tiny, tmp_path):
     import numpy as np
 

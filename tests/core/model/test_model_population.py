@@ -123,13 +123,13 @@ def test_a_batched_pass_gives_each_member_the_outputs_losses_and_gradients_it_ha
 
 
 @WHOLE
-def test_a_batched_pass_in_single_precision_agrees_to_a_millionth(backend, make_model, settings, make_batch):
+def test_a_batched_pass_in_single_precision_agrees_to_two_millionths(backend, make_model, settings, make_batch):
     members = [(model.float(), config) for model, config in members_of(make_model, settings, {}, backend)]
     inputs = []
     for seed, (model, config) in enumerate(members):
         double = given(model, config, make_batch, {}, seed)
         inputs.append((_single(double[0]), double[1], double[2]))
-    compare(members, inputs, 1e-6)
+    compare(members, inputs, 2e-6)
 
 
 def _single(batches):
@@ -203,3 +203,25 @@ def test_the_order_of_members_does_not_matter(backend, make_model, settings, mak
     turned = forward_population([model for model, _ in members[::-1]], [one[0] for one in inputs[::-1]], [one[1] for one in inputs[::-1]])
     for one, other in zip(straight, turned[::-1], strict=True):
         assert all(torch.equal(value, tensors_of(other)[name]) for name, value in tensors_of(one).items())
+
+
+@pytest.mark.parametrize("backend", ["reference", "fused"])
+def test_what_a_pass_keeps_for_its_way_back_grows_in_proportion_to_the_members(backend, make_model, make_batch):
+    def kept(count):
+        models = [make_model(f"train.seed={seed}") for seed in range(count)]
+        for model in models:
+            model.loops = choose_recurrence(backend, "cpu")
+        noises = [model.draw_noise(3, stream(seed), sample=True, dropout=True) for seed, model in enumerate(models)]
+        storages = {}
+
+        def weigh(tensor):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # held, so that no address is used twice
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+            outputs = forward_population(models, [{"a": make_batch(seed=seed)} for seed in range(count)], noises)
+        assert len(outputs) == count
+        return sum(storage.nbytes() for storage in storages.values())
+
+    two, eight = kept(2), kept(8)
+    assert eight == pytest.approx(4 * two, rel=0.02)

@@ -69,7 +69,7 @@ def weights(path, which="last"):
     return load_checkpoint(path / "checkpoints", which).tensors["model"]
 
 
-def assert_close(one, other, tolerance=2e-6):
+def assert_close(one, other, tolerance=1e-5):
     for name, value in one.items():
         scale = value.abs().amax().clamp(min=1.0) if value.numel() else 1.0
         torch.testing.assert_close(value / scale, other[name] / scale, rtol=0, atol=tolerance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -37,8 +38,9 @@ OWN = {
         "optim.clip_norm=null",
     ),
 }
-SINGLE = 2e-6
-"""What a step in float32 may differ by between a batched and a separate product, relative to the largest weight; some 9 steps are made."""
+SINGLE = 1e-5
+"""What weights in float32 may differ by, relative to the largest, after some 9 steps with batched instead of separate products: AdamW makes the
+rounding of a small gradient as large as the step."""
 
 
 def never():
@@ -91,18 +93,25 @@ def test_members_of_different_settings_end_as_each_would_alone(shared, make_trai
         assert (last["epoch"], best["epoch"]) == (3, trainer.progress.best.epoch + 1)
 
 
-def test_in_double_precision_nothing_but_rounding_parts_them(make_trainer):
-    def double(trainer):
-        trainer.model.double()
-        for split in trainer.data.splits.values():
-            for name, source in split.items():
-                split[name] = type(source)(
-                    encod=source.encod.double(), recon=source.recon.double(), external=source.external.double(), nested=source.nested
-                )
-        return trainer
+@pytest.fixture
+def double():
+    """Models and optimisers in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
-    alone = [double(make_trainer(f"alone {name}", *own, "train.epochs=2")) for name, own in OWN.items()]
-    together = [double(make_trainer(f"together {name}", *own, "train.epochs=2")) for name, own in OWN.items()]
+
+def doubled(trainer):
+    """The same trainer on data in double precision."""
+    for split in trainer.data.splits.values():
+        for name, source in split.items():
+            split[name] = replace(source, encod=source.encod.double(), recon=source.recon.double(), external=source.external.double())
+    return trainer
+
+
+@pytest.mark.usefixtures("double")
+def test_in_double_precision_nothing_but_rounding_parts_them(make_trainer):
+    alone, together = ([doubled(make_trainer(f"{how} {name}", *own, "train.epochs=2")) for name, own in OWN.items()] for how in ("alone", "together"))
     for trainer in alone:
         trainer.fit(lambda *_: None, never)
     train(together)
@@ -210,14 +219,11 @@ def raising(call, nll):
     return nll
 
 
-LOST = "epoch 0: the loss term 'recon' must be finite, got nan."  # infinity times the mask's 0
-
-
 @pytest.mark.parametrize(
     ("spoil", "end"),
     [
         (lambda call, nll: nll * torch.nan if call == 6 else nll, ("diverged", "epoch 1: the loss term 'recon' must be finite, got nan.")),
-        (lambda call, nll: nll.clamp(min=torch.inf) if call == 1 else nll, ("diverged", LOST)),
+        (lambda call, nll: nll.clamp(min=torch.inf) if call == 1 else nll, ("diverged", "epoch 0: the loss term 'recon' must be finite, got inf.")),
         (
             lambda call, nll: Slope.apply(nll) if call == 6 else nll,
             ("diverged", "epoch 1: the gradient must be finite, got nan from 'encoder.gru.h0'."),

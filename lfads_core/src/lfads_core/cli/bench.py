@@ -71,7 +71,7 @@ def step(*, paths: tuple[str, ...], baseline: str | None, memory: bool, **given:
     """One training step: forward, backward, clip and AdamW, noise and masks drawn anew."""
     from lfads_core.bench.step import bench_step
 
-    _run("step", bench_step, [*paths, *([baseline] if baseline else [])], memory=memory, **given)
+    _run("step", [bench_step], [*paths, *([baseline] if baseline else [])], memory=memory, **given)
 
 
 @command.command("epoch")
@@ -81,7 +81,20 @@ def epoch(*, paths: tuple[str, ...], **given: Any) -> None:
     """Whole epochs of training, with validation and checkpoints."""
     from lfads_core.bench.epoch import bench_epoch
 
-    _run("epoch", bench_epoch, paths, **given)
+    _run("epoch", [bench_epoch], paths, **given)
+
+
+@command.command("population")
+@_paths
+@click.option("--members", type=click.IntRange(min=1), multiple=True, default=[1, 16], show_default=True, help="Members of a step; may be repeated.")
+@_options("S1")
+def population(*, paths: tuple[str, ...], members: tuple[int, ...], **given: Any) -> None:
+    """One training step of several members at once."""
+    from functools import partial
+
+    from lfads_core.bench.population import bench_population
+
+    _run("population", [partial(bench_population, members=count) for count in members], paths, **given)
 
 
 @command.command("infer")
@@ -91,7 +104,7 @@ def infer(*, paths: tuple[str, ...], **given: Any) -> None:
     """Averages over posterior samples of the validation trials."""
     from lfads_core.bench.infer import bench_infer
 
-    _run("infer", bench_infer, paths, **given)
+    _run("infer", [bench_infer], paths, **given)
 
 
 @command.command("startup")
@@ -100,12 +113,12 @@ def startup(**given: Any) -> None:
     """From the start of `lfads run` to its first training step, beside a bare `import torch`."""
     from lfads_core.bench.startup import bench_startup
 
-    _run("startup", bench_startup, (), **given)
+    _run("startup", [bench_startup], (), **given)
 
 
 def _run(
     what: str,
-    measure: Measure,
+    measures: Sequence[Measure],
     paths: Sequence[str],
     *,
     configs: tuple[str, ...],
@@ -124,7 +137,7 @@ def _run(
 
     registry = load_registry()
     options = Options(paths=named_paths(paths), threads=threads, rounds=rounds, memory=memory, overrides=overrides)
-    results = [measure(config, data, options, registry) for config in configs]
+    results = [measure(config, data, options, registry) for config in configs for measure in measures]
     found = envelope(what, results, options)
     click.echo(json.dumps(found) if as_json else markdown(found))
     if save is not None:

@@ -26,7 +26,8 @@ def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: s
 
     from lfads_core.infer.loading import load
     from lfads_core.infer.run import infer_files
-    from lfads_core.train.device import choose_device, set_threads
+    from lfads_core.train.device import choose_device
+    from lfads_core.train.threads import set_threads
 
     loaded = load(run, cast("Literal['best', 'last'] | None", checkpoint), device=choose_device("auto"))
     set_threads(loaded.config.train)

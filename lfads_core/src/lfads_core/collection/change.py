@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lfads_core.collection.folder import Entry, taken
 from lfads_core.collection.locks import holding
-from lfads_core.collection.state import read_job, standing, write_job
+from lfads_core.collection.state import nobody, read_job, standing, write_job
 from lfads_core.files import spoken_failure
 
 
@@ -27,10 +27,8 @@ def retry(entries: Sequence[Entry], *, anew: bool) -> list[str]:
             job = read_job(entry)
             if anew:
                 remove_outputs(entry)
-            elif job is None:
-                entry.run.update_state(status="interrupted")
-            if job is not None:
-                write_job(entry, replace(job, retry=True, exit=None, killed=None))
+            job = job or nobody()  # it failed by hand
+            write_job(entry, replace(job, retry=True, exit=None, killed=None))
         again.append(entry.name)
     return again
 
@@ -66,6 +64,7 @@ def outputs_size(entries: Sequence[Entry]) -> int:
 def remove_outputs(entry: Entry, *, keep: Collection[Path] = ()) -> None:
     """Delete what a run has written, but for ``keep``. Its state goes first, so that half of it is never taken for a run."""
     entry.run.state_path.unlink(missing_ok=True)
+    entry.journal_path.unlink(missing_ok=True)
     for path in entry.run.path.iterdir():
         if path in entry.kept() or path == entry.lock_path or path in keep:
             continue

@@ -14,6 +14,7 @@ from lfads_core.config.faults import listed, near
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.runs import Run
+from lfads_core.search.history import JOURNAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Record:
     variant: str
     varied: Mapping[str, Any]
     files: Sequence[str]  # relative to the collection's folder
+    search: str | None  # the kind of search; None: a single run
+    executor: str | None
     settings_hash: str
     data_hash: str
     differences: Mapping[str, Any]  # from the defaults, which is what settings_hash is the hash of
@@ -64,6 +67,16 @@ class Entry:
     def log_path(self) -> Path:
         """What all attempts printed."""
         return self.run.path / "log.txt"
+
+    @property
+    def journal_path(self) -> Path:
+        """Where a search keeps its state."""
+        return self.run.path / JOURNAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run or a search to go on with."""
+        return self.run.state_path.exists() or self.journal_path.exists()
 
     def record(self) -> Record:
         """Read what the run is.

@@ -20,6 +20,7 @@ from lfads_core.collection.prepare import data_of
 from lfads_core.collection.state import ATTEMPT, INTERRUPTED, JobRecord, is_done, read_job, write_job
 from lfads_core.errors import RunError
 from lfads_core.plugins import load_registry
+from lfads_core.search.state import read_state, write_state
 
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 LOCK_VARIABLE = "LFADS_JOB_LOCK"
@@ -35,12 +36,13 @@ def do_run(collection: Collection, entry: Entry) -> int:
     with _lock(entry):
         if is_done(entry):
             return 0
+        before = read_job(entry)
         job = begun(entry, os.getpid(), os.environ.get(GPU_VARIABLE))
         write_job(entry, job)
         code = 1
         with _logging_to(entry, job):
             try:
-                job = replace(job, command=_command(collection, entry))
+                job = replace(job, command=_command(collection, entry, again=before is not None and before.retry))
                 write_job(entry, job)
                 print(f"$ {shlex.join(['lfads', *job.command])}", flush=True)  # noqa: T201 - into the log
                 code = _call(job.command)
@@ -55,7 +57,7 @@ def do_run(collection: Collection, entry: Entry) -> int:
                 traceback.print_exc()
                 raise
             finally:
-                write_job(entry, replace(job, ended=time.time(), exit=code, peak=_peak()))
+                write_job(entry, replace(job, ended=time.time(), exit=code, peak=_peak(), retry=False))
         return code
 
 
@@ -64,7 +66,8 @@ def begun(entry: Entry, pid: int, gpu: str | None) -> JobRecord:
     before = read_job(entry)
     same = before is not None and before.pid in {0, pid} and before.exit is None
     attempt = 1 if before is None else before.attempt if same else before.attempt + 1
-    return JobRecord(pid=pid, host=platform.node(), started=time.time(), attempt=attempt, command=[], gpu=gpu)
+    again = before is not None and before.retry
+    return JobRecord(pid=pid, host=platform.node(), started=time.time(), attempt=attempt, command=[], gpu=gpu, retry=again)
 
 
 def _lock(entry: Entry) -> TextIO:
@@ -76,16 +79,26 @@ def _lock(entry: Entry) -> TextIO:
     return taking(entry.lock_path, taken(entry))
 
 
-def _command(collection: Collection, entry: Entry) -> list[str]:
-    """What to tell ``lfads``."""
+def _command(collection: Collection, entry: Entry, *, again: bool) -> list[str]:
+    """What to tell ``lfads``; ``again`` gives members of a search that failed another try."""
     files = [str(file) for file in data_of(entry, collection, load_registry())]
-    run = entry.run
-    if run.state_path.exists():
-        if run.data != files:  # moved, not changed: their hash is that of the record
-            run.update_state(data=files)
-        return ["run", "--resume", str(run.path)]
+    record, path = entry.record(), str(entry.run.path)
+    executor = [] if record.executor is None else ["--executor", record.executor]
+    if entry.has_begun:
+        _moved(entry, files)
+        return ["run", "--resume", path] if record.search is None else ["search", "retry" if again else "resume", path, *executor]
     remove_outputs(entry, keep={entry.job_path, entry.log_path})  # of an attempt that never began, or of a deletion that was cut short
-    return ["run", *files, str(run.config_path), "--runs", str(run.path.parent), "--name", run.path.name]
+    named = [*files, str(entry.run.config_path), "--runs", str(entry.run.path.parent), "--name", entry.run.path.name]
+    return ["run", *named] if record.search is None else ["search", record.search, *named, *executor]
+
+
+def _moved(entry: Entry, files: list[str]) -> None:
+    """Have a run find its recordings where they are now; that they are the same is known by their hash."""
+    if not entry.journal_path.exists():
+        if entry.run.data != files:
+            entry.run.update_state(data=files)
+    elif (state := read_state(entry.run.path)).data != tuple(files):
+        write_state(entry.run.path, replace(state, data=tuple(files)))
 
 
 def _call(command: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from lfads_core.collection.state import State, Status, state_of, tail
 from lfads_core.errors import RunError
 from lfads_core.files import write_text
 from lfads_core.plugins.registry import Registry
+from lfads_core.search.state import read_state
 
 ORDER: tuple[Status, ...] = ("running", "done", "failed", "interrupted", "ready")
 
@@ -118,7 +119,11 @@ def score_table(entries: Sequence[Entry], *, every: bool) -> tuple[list[str], li
 
 
 def _scores(entry: Entry) -> Mapping[str, float]:
+    """Final scores of a run, or of the best member of a search."""
     try:
+        if entry.journal_path.exists():
+            best = read_state(entry.run.path).best
+            return {} if best is None else best.scores
         found = entry.run.read_state().get("scores")
     except RunError:
         return {}

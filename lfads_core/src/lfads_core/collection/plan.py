@@ -11,7 +11,7 @@ from typing import Any
 
 from lfads_core.collection.names import run_name, safe
 from lfads_core.collection.recordings import Recording, Recordings, data_hash
-from lfads_core.collection.spec import Described, VariantSpec
+from lfads_core.collection.spec import Described, ExecutorName, SearchKind, VariantSpec
 from lfads_core.config.differences import ELSEWHERE, differences, settings_hash
 from lfads_core.config.faults import Fault, Origin, listed, near, origin_of, refuse
 from lfads_core.config.load import resolve
@@ -20,6 +20,7 @@ from lfads_core.config.structure import unstructure
 from lfads_core.data.read import name_files
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.plugins.registry import Registry
+from lfads_core.search.settle import LAYERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +43,22 @@ class Setup:
     variant: str  # "" without variants
     varied: Mapping[str, Any]  # by the path of the setting
     config: RunConfig
+    search: SearchKind | None  # None: a single run
+    executor: ExecutorName | None
     datasets: tuple[str, ...] | None  # None: all
 
     @property
+    def differences(self) -> dict[str, Any]:
+        """What differs from the defaults, of what counts: for a single run no setting of a search, for a search its kind."""
+        found = differences(self.config)
+        if self.search is None:
+            return {group: settings for group, settings in found.items() if group != "search"}
+        return {**found, "kind": self.search}
+
+    @property
     def hash(self) -> str:
-        """Hash of the differences from the defaults."""
-        return settings_hash(differences(self.config))
+        """Hash of the differences; what trains the models of a search does not count."""
+        return settings_hash(self.differences)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +162,12 @@ def find_setups(described: Described, registry: Registry) -> Iterator[Setup]:
         for values in itertools.product(*vary.values()):
             overrides = [f"{path}={json.dumps(value)}" for path, value in zip(vary, values, strict=True)]
             said = f"{described.path}: vary"
-            config = resolve(layers, (*spec.plugins, *variant.plugins), overrides, registry, said=said)
+            kind = variant.search or spec.search
+            defaults = LAYERS[kind] if kind is not None else None
+            config = resolve(layers, (*spec.plugins, *variant.plugins), overrides, registry, said=said, defaults=defaults)
             varied = {path: _settled(config, path, value) for path, value in zip(vary, values, strict=True)}
-            yield Setup(variant=name, varied=varied, config=config, datasets=variant.datasets)
+            executor = variant.executor or spec.executor
+            yield Setup(variant=name, varied=varied, config=config, search=kind, executor=executor, datasets=variant.datasets)
 
 
 def _check_vary(described: Described, vary: Mapping[str, Sequence[Any]], way: tuple[str, ...]) -> None:

@@ -17,7 +17,6 @@ from lfads_core.collection.names import told_apart
 from lfads_core.collection.plan import Plan, Planned, make_plan
 from lfads_core.collection.recordings import Recordings, data_hash
 from lfads_core.collection.spec import read_spec
-from lfads_core.config.differences import differences
 from lfads_core.config.schema import RunConfig, TrackConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.read import session_name
@@ -110,7 +109,7 @@ def _place(collection: Collection, plan: Plan, there: dict[str, Record]) -> list
 
 def _is_foreign(entry: Entry) -> bool:
     """Whether there is a run that no collection made."""
-    return entry.run.state_path.exists()
+    return entry.has_begun
 
 
 def _changed(name: str, record: Record | None, planned: Planned, beside: str) -> str:
@@ -127,8 +126,7 @@ def _write(place: _Placed, collection: Collection) -> None:
     with spoken_failure(entry.run.path):
         entry.run.path.mkdir(parents=True, exist_ok=True)
     text = dump(_tracked(planned.setup.config, collection))
-    started = entry.run.state_path.exists()
-    if not started and (not entry.run.config_path.exists() or entry.run.config_path.read_text(encoding="utf-8") != text):
+    if not entry.has_begun and (not entry.run.config_path.exists() or entry.run.config_path.read_text(encoding="utf-8") != text):
         write_text(entry.run.config_path, text)
     record = _record(planned, collection)
     if place.new or place.known != record:  # last, because a folder without it is no run yet
@@ -150,9 +148,11 @@ def _record(planned: Planned, collection: Collection) -> Record:
         variant=setup.variant,
         varied=dict(setup.varied),
         files=[os.path.relpath(recording.path.resolve(), home) for recording in dataset.recordings],
+        search=setup.search,
+        executor=setup.executor,
         settings_hash=setup.hash,
         data_hash=dataset.hash,
-        differences=differences(setup.config),
+        differences=setup.differences,
     )
 
 

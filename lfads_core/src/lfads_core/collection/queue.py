@@ -218,7 +218,7 @@ class Queue:
                 f"ended by the queue: it used {spoken_size(run.peak)} of memory and may have {allowed} (--memory). Allow more, or make it smaller"
             )
             code = -signal.SIGKILL
-        write_job(run.entry, replace(job, exit=code, ended=time.time(), peak=run.peak or job.peak, killed=killed))
+        write_job(run.entry, replace(job, exit=code, ended=time.time(), peak=run.peak or job.peak, killed=killed, retry=False))
 
     def _watch(self) -> None:
         """Measure what runs use; end those that use more than they may."""

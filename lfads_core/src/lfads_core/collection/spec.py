@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -13,6 +13,9 @@ from lfads_core.config.fields import at_least, setting
 from lfads_core.config.structure import structure_as
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
 from lfads_core.plugins.registry import Registry
+
+SearchKind = Literal["random", "grid", "pbt"]
+ExecutorName = Literal["serial", "batched", "ray"]
 
 FILE_NAME = "collection.yaml"
 
@@ -33,6 +36,8 @@ class VariantSpec:
     plugins: tuple[str, ...] = setting((), "recipes and components to use")
     settings: dict[str, Any] = setting(dict, "settings, as in a settings file")
     vary: dict[str, tuple[Any, ...]] = setting(dict, "values to try by the path of a setting; every combination is a run")
+    search: SearchKind | None = setting(None, "search hyperparameters in this way, as settings.search says (null: as said for all)")
+    executor: ExecutorName | None = setting(None, "how a search trains its models (null: as said for all)")
     datasets: tuple[str, ...] | None = setting(None, "names of the datasets this is for (null: all)")
 
 
@@ -44,6 +49,8 @@ class CollectionSpec:
     plugins: tuple[str, ...] = setting((), "recipes and components to use, as `--plugin` does")
     settings: dict[str, Any] = setting(dict, "settings of all runs, as in a settings file")
     vary: dict[str, tuple[Any, ...]] = setting(dict, "values to try by the path of a setting; every combination is a run")
+    search: SearchKind | None = setting(None, "search hyperparameters in this way, as settings.search says (null: single runs)")
+    executor: ExecutorName | None = setting(None, "how a search trains its models (null: as `lfads search` chooses)")
     variants: dict[str, VariantSpec] = setting(dict, "further ways of setting things, by name (none: only the above)")
 
 

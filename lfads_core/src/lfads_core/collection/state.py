@@ -14,7 +14,10 @@ from lfads_core.collection.sizes import spoken_size
 from lfads_core.config.schema import TrainConfig
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
+from lfads_core.search.report import headline, last_scores
+from lfads_core.search.state import read_state
 from lfads_core.track.fitlog import read_fitlog
+from lfads_core.train.lock import is_locked
 
 Status = Literal["ready", "running", "done", "interrupted", "failed"]
 
@@ -47,7 +50,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """One run's state. ``cost`` is the best smoothed validation cost so far."""
+    """One run's state. ``cost`` is the best smoothed validation cost so far; of a search, the best member's score."""
 
     name: str
     status: Status
@@ -57,6 +60,11 @@ class State:
     seconds: float | None = None
     note: str = ""
     job: JobRecord | None = None
+
+
+def nobody() -> JobRecord:
+    """The record of an attempt that no queue and no job has made."""
+    return JobRecord(pid=0, host="", started=0.0, attempt=0, command=[])
 
 
 def read_job(entry: Entry) -> JobRecord | None:
@@ -82,7 +90,9 @@ def is_done(entry: Entry) -> bool:
 
 
 def _said(entry: Entry) -> str | None:
-    """What the run says of itself; None before it has begun."""
+    """What the run or search says of itself; None before it has begun."""
+    if entry.journal_path.exists():
+        return read_state(entry.run.path).status
     return entry.run.read_state().get("status") if entry.run.state_path.exists() else None
 
 
@@ -91,7 +101,7 @@ def standing(entry: Entry) -> State:
     job = read_job(entry)
     if is_held(entry.lock_path):
         return State(name=entry.name, status="running", note="" if job is None or job.gpu is None else f"gpu {job.gpu}", job=job)
-    if is_held(entry.run.path / ".lock"):
+    if is_locked(entry.run.path):
         return State(name=entry.name, status="running", note="by another command", job=job)
     try:
         said = _said(entry)
@@ -107,8 +117,12 @@ def standing(entry: Entry) -> State:
 
 
 def state_of(entry: Entry) -> State:
-    """Where the run stands, and how far it has come."""
-    return replace(standing(entry), **_progress(entry))
+    """Where the run stands, and how far it has come; of a search, all members together."""
+    found = standing(entry)
+    try:
+        return _with_search(found, entry) if entry.journal_path.exists() else replace(found, **_progress(entry))
+    except RunError:  # damaged: the status says so
+        return found
 
 
 def tail(entry: Entry, lines: int) -> list[str]:
@@ -147,18 +161,30 @@ def _why(entry: Entry, job: JobRecord) -> str:
 
 
 def _progress(entry: Entry) -> dict[str, Any]:
-    """Epochs, cost and time from the log of epochs; nothing if there is none yet or it cannot be read."""
-    try:
-        log = read_fitlog(entry.run.fitlog)
-        wanted = entry.record().differences.get("train", {}).get("epochs", TrainConfig().epochs)
-    except RunError:
+    """Epochs, cost and time from the log of epochs; nothing if there is none yet."""
+    if not entry.run.fitlog.exists():
         return {}
+    log = read_fitlog(entry.run.fitlog)
     judged = next((name for name in log if name.startswith("valid/") and name.endswith("_smooth")), "")  # by what, the settings say
     costs = [cost for cost in log.get(judged, []) if not math.isnan(cost)]
     seconds = [value for value in log.get("seconds", []) if not math.isnan(value)]
     return {
         "epochs": int(log["epoch"][-1]) + 1 if log["epoch"] else 0,
-        "of": wanted,
+        "of": entry.record().differences.get("train", {}).get("epochs", TrainConfig().epochs),
         "cost": min(costs, default=None),
         "seconds": seconds[-1] if seconds else None,
     }
+
+
+def _with_search(found: State, entry: Entry) -> State:
+    search = read_state(entry.run.path)
+    scores = last_scores(search).values()
+    best = search.best.score if search.best is not None else min(scores, default=None)
+    return replace(
+        found,
+        epochs=max(member.epochs for member in search.members),
+        of=search.targets[-1],
+        cost=best if best is None or not search.score.startswith("-") else -best,
+        seconds=search.seconds,
+        note=found.note or headline(search),
+    )

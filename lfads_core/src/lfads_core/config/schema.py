@@ -211,9 +211,10 @@ class TrainConfig:
     smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
     device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"))
-    threads: int = setting(
-        1, "CPU threads; more gain little on products of one bin's size, and lose much when anything else runs", rule=at_least(1), tune="sometimes"
-    )
+    threads: int | None = setting(
+        1, "CPU threads (null: as many as a few steps at the start show to be worth it, on a machine that does nothing else)", rule=at_least(1),
+        tune="sometimes",
+    )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
     metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
 

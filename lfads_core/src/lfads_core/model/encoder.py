@@ -25,8 +25,8 @@ class BidirectionalGRU(nn.Module):
         self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
         self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
 
-    def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> tuple[Float[Tensor, "*B T C"], Float[Tensor, "*B T C"]]:
-        """States of the forward and the backward GRU, both in the order of the input; both run in one loop, as two members."""
+    def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> Float[Tensor, "2 *B T C"]:
+        """States of the forward and the backward GRU, each in the order in which it reads; both run in one loop, as two members."""
         one, other = self.forward_gru.weights(), self.backward_gru.weights()
         weights = GRUWeights(
             input=_as_members(one.input, other.input, axes=2),
@@ -34,8 +34,7 @@ class BidirectionalGRU(nn.Module):
             bias=_as_members(one.bias, other.bias, axes=1),
         )
         h0 = self.h0.movedim(-2, 0).unsqueeze(-2).expand(2, *x.shape[:-2], -1).flatten(0, -3)
-        states = loops.gru(_as_members(x, x.flip(-2), axes=3), h0, weights, clip=clip).view(2, *x.shape[:-1], -1)
-        return states[0], states[1].flip(-2)
+        return loops.gru(_as_members(x, x.flip(-2), axes=3), h0, weights, clip=clip).view(2, *x.shape[:-1], -1)
 
     def kernels(self) -> list[Tensor]:
         """Recurrent matrices that the L2 term counts."""
@@ -53,8 +52,8 @@ class InitialConditionEncoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float, mask: Tensor | None) -> Posterior:
         """Posterior with variance ``exp(logvar) + min_variance``; ``mask`` drops final states."""
-        ahead, back = self.gru(x, loops, clip)
-        final = drop(torch.cat([ahead[..., -1, :], back[..., 0, :]], dim=-1), mask)
+        ahead, back = self.gru(x, loops, clip)[..., -1, :].unbind(0)
+        final = drop(torch.cat([ahead, back], dim=-1), mask)
         mean, log_var = self.posterior(final).chunk(2, dim=-1)
         return Posterior(mean=mean, std=torch.sqrt(torch.exp(log_var) + self.min_variance))
 
@@ -73,11 +72,12 @@ class ControllerEncoder(nn.Module):
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
         at bin t has not seen bin t itself; zeros enter where nothing is known.
         """
-        ahead, back = self.gru(x, loops, clip)
-        lag, seen = self.lag, x.shape[-2]
-        ahead = pad_bins(ahead, lag, 0)[..., :seen, :]
-        back = pad_bins(back, 0, lag)[..., lag:, :]
-        return pad_bins(torch.cat([ahead, back], dim=-1), before, bins - before - seen)
+        ahead, back = self.gru(x, loops, clip).unbind(0)
+        seen, after = x.shape[-2], bins - before - x.shape[-2]
+        told = max(seen - self.lag, 0)  # states that come within the window
+        ahead = pad_bins(ahead[..., :told, :], before + seen - told, after)
+        back = pad_bins(back[..., :told, :].flip(-2), before, after + seen - told)
+        return torch.cat([ahead, back], dim=-1)
 
 
 def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:

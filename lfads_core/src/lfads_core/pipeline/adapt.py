@@ -17,9 +17,10 @@ from lfads_core.model.extend import extend_model
 from lfads_core.pipeline.run import Finished, record_start, train_and_finish
 from lfads_core.runs import Run
 from lfads_core.train.data import check_for, put_on, read_for
-from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.device import choose_device
 from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
+from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer
 
 WITHOUT_RAMPS = tuple(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs"))

@@ -26,11 +26,12 @@ from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
-from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import Validation, score
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
+from lfads_core.train.threads import set_threads, settle_threads
 from lfads_core.train.trainer import Outcome, Trainer
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
 def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> Finished:
     """Train from where the trainer stands, infer and plot; ``run.json`` says how it ended, whatever happens."""
     run, config = trainer.run, trainer.config
+    settle_threads(trainer, run)
     trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch)
     status, scores = "failed", {}
     registry.notify("lfads_run_started", run=run)

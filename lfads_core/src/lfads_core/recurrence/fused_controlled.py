@@ -18,15 +18,20 @@ from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStar
 
 def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
     """Run controller and generator in closed loop; see the reference for the mathematics."""
+    out = ClosedLoop.apply(clip, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
+    states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
+    return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
+
+
+def hoisted(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> tuple[Tensor | None, ...]:
+    """The tensors of :meth:`ClosedLoop.forward`: time first, and products with what comes from outside done for all bins."""
     width, inputs = drive.ci.shape[-1], weights.posterior.shape[-2] // 2
     con, gen = weights.controller, weights.generator
     ci = drive.ci if drive.con_mask is None else drive.ci * drive.con_mask[..., :width]
-    feedback_mask = None if drive.con_mask is None else drive.con_mask[..., width:].movedim(-2, 0).contiguous()
     halves = torch.ones_like(weights.posterior_bias)
     halves[..., inputs:] = 0.5  # the log-variance is halved in the weights, so that std is one exp
-    out = ClosedLoop.apply(  # type: ignore[no-untyped-call]
-        clip,
-        feedback_mask,
+    return (
+        None if drive.con_mask is None else drive.con_mask[..., width:].movedim(-2, 0).contiguous(),
         None if drive.state_mask is None else drive.state_mask.movedim(-2, 0).contiguous(),
         None if drive.noise is None else drive.noise.movedim(-2, 0),
         time_first_affine(ci, con.input[..., :width], con.bias),
@@ -42,8 +47,6 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         gen.recurrent,
         weights.factors,
     )
-    states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
-    return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 
 
 class Cell:

@@ -20,7 +20,8 @@ from lfads_core.search.starts import copy_checkpoints, member_folder
 from lfads_core.search.state import Best, State
 from lfads_core.search.table import lineage
 from lfads_core.track.fitlog import FitLog, read_fitlog
-from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.device import choose_device
+from lfads_core.train.threads import set_threads
 
 FOLDER = "best"
 

@@ -49,7 +49,7 @@ class AbstractExecutor(abc.ABC):
 
     @abc.abstractmethod
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
-        """Carry out one generation; yield an outcome per task, in any order, always one for each."""
+        """Carry out one generation; yield an outcome per task, in any order, one for each that no stop came before."""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
         """Let go of processes and memory."""

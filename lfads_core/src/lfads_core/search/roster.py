@@ -21,10 +21,11 @@ from lfads_core.search.member import Member
 from lfads_core.search.shape import Shape, same_shape, shape_of
 from lfads_core.train.checkpoint import has_checkpoint, remove_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
-from lfads_core.train.device import choose_device, set_threads
+from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import score
 from lfads_core.train.lock import only_one
 from lfads_core.train.population import MemberEnd, train_members
+from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import EndedEpoch, Trainer
 
 

@@ -1,10 +1,9 @@
-"""Where to compute, and with how many threads."""
+"""Where to compute."""
 
 from __future__ import annotations
 
 import torch
 
-from lfads_core.config.schema import TrainConfig
 from lfads_core.errors import ConfigError
 
 
@@ -21,8 +20,3 @@ def choose_device(wanted: str) -> str:
         found = ", ".join(name for name, here in there.items() if here)
         raise ConfigError(f"train.device: must be a device of this machine ({found}), got {wanted!r}. Use auto, or install torch for that device.")
     return wanted
-
-
-def set_threads(config: TrainConfig) -> None:
-    """Give torch as many CPU threads as the settings say."""
-    torch.set_num_threads(config.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,21 @@ from torch import Tensor
 
 from lfads_core.config.schema import OptimConfig
 from lfads_core.model.lfads import LFADS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """What the optimiser remembers of one parameter, under the names that torch gives it."""
+
+    step: Float[Tensor, ""]
+    exp_avg: Float[Tensor, "..."]
+    exp_avg_sq: Float[Tensor, "..."]
+
+    @classmethod
+    def zeros(cls, p: Tensor) -> Moments:
+        """Nothing yet."""
+        like = p.detach()
+        return cls(step=torch.zeros((), device=p.device), exp_avg=torch.zeros_like(like), exp_avg_sq=torch.zeros_like(like))
 
 
 class AdamW:
@@ -28,9 +44,7 @@ class AdamW:
     def __init__(self, params: Sequence[Tensor], *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float = 0.0) -> None:
         self.params = list(params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
-        self.first = [torch.zeros_like(p) for p in self.params]
-        self.second = [torch.zeros_like(p) for p in self.params]
-        self.steps = [torch.zeros((), dtype=torch.float32, device=p.device) for p in self.params]
+        self.moments: dict[int, Moments] = {}  # by position, from the first step on
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -41,16 +55,20 @@ class AdamW:
     def step(self, skip: Float[Tensor, ""] | None = None) -> None:
         """Change all parameters that have a gradient; ``skip`` of 1 leaves everything as it is, decided on the device."""
         for device in {p.device for p in self.params}:
-            rows = [i for i, p in enumerate(self.params) if p.grad is not None and p.device == device]
+            rows = [(i, p, p.grad) for i, p in enumerate(self.params) if p.grad is not None and p.device == device]
             if not rows:
                 continue
-            steps = [self.steps[i] for i in rows]
+            for i, p, _ in rows:
+                if i not in self.moments:
+                    self.moments[i] = Moments.zeros(p)
+            moments = [self.moments[i] for i, *_ in rows]
+            steps = [of.step for of in moments]
             torch._foreach_add_(steps, 1)
             torch._fused_adamw_(
-                [self.params[i] for i in rows],
-                [g for i in rows if (g := self.params[i].grad) is not None],
-                [self.first[i] for i in rows],
-                [self.second[i] for i in rows],
+                [p for _, p, _ in rows],
+                [grad for *_, grad in rows],
+                [of.exp_avg for of in moments],
+                [of.exp_avg_sq for of in moments],
                 [],
                 steps,
                 lr=self.lr,
@@ -66,16 +84,12 @@ class AdamW:
                 torch._foreach_sub_(steps, [skip] * len(steps))
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments and counts by position, laid out as torch's optimisers lay them out."""
-        state = {
-            i: {"step": step, "exp_avg": first, "exp_avg_sq": second}
-            for i, (step, first, second) in enumerate(zip(self.steps, self.first, self.second, strict=True))
-        }
-        group = {"lr": self.lr, "betas": self.betas, "eps": self.eps, "weight_decay": self.weight_decay, "params": list(state)}
-        return {"state": state, "param_groups": [group]}
+        """Moments and counts by position, laid out as torch's optimisers lay them out; a parameter never changed has none."""
+        group = {"lr": self.lr, "betas": self.betas, "eps": self.eps, "weight_decay": self.weight_decay, "params": list(range(len(self.params)))}
+        return {"state": {i: dict(vars(of)) for i, of in sorted(self.moments.items())}, "param_groups": [group]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over moments and counts; rates, betas and decay are those of the settings and stay.
+        """Take over moments and counts, copied; rates, betas and decay are those of the settings and stay.
 
         Raises:
             ValueError: it belongs to other parameters.
@@ -83,13 +97,14 @@ class AdamW:
         (group,) = state["param_groups"]
         if len(group["params"]) != len(self.params):
             raise ValueError(f"the optimiser's state must be of {len(self.params)} parameters, got {len(group['params'])}")
-        with torch.no_grad():
-            for i, p in enumerate(self.params):
-                kept = state["state"].get(i)
-                if kept is not None and kept["exp_avg"].shape != p.shape:
-                    raise ValueError(f"the moments of parameter {i} must have shape {tuple(p.shape)}, got {tuple(kept['exp_avg'].shape)}")
-                for name, mine in (("step", self.steps[i]), ("exp_avg", self.first[i]), ("exp_avg_sq", self.second[i])):
-                    mine.zero_() if kept is None else mine.copy_(kept[name])
+        found = {i: Moments.zeros(p) for i, p in enumerate(self.params) if i in state["state"]}
+        for i, of in found.items():
+            for name, mine in vars(of).items():
+                kept = state["state"][i][name]
+                if kept.shape != mine.shape:
+                    raise ValueError(f"'{name}' of parameter {i} must have shape {tuple(mine.shape)}, got {tuple(kept.shape)}")
+                mine.copy_(kept)
+        self.moments = found
 
 
 def trainable(model: LFADS) -> list[torch.nn.Parameter]:

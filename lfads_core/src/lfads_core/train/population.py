@@ -97,14 +97,14 @@ def _train_epoch(going: Mapping[int, Trainer], should_stop: Callable[[], bool]) 
     while raws := {i: raw for i, steps in left.items() if (raw := next(steps, None)) is not None}:
         if should_stop():
             return ends, True
-        failed = _step(going, raws)
+        failed = step_together(going, raws)
         ends += failed
         out = {end.member for end in failed}
         left = {i: left[i] for i in raws if i not in out}
     return ends, False
 
 
-def _step(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]]) -> list[MemberEnd]:
+def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]]) -> list[MemberEnd]:
     """One step of each member that has one left: who could not do it."""
     ends: list[MemberEnd] = []
     ready = _each({i: partial(going[i].prepare, *raw) for i, raw in raws.items()}, ends)

@@ -1,0 +1,184 @@
+"""What the Triton kernels need of a GPU, without a GPU: registers, shared memory, spills and instructions, from the compiler.
+
+    python bench/triton_resources.py --config S1 S2 --products ieee bf16 --arch 90
+
+The kernels of a training step are compiled as they would be launched, for the shapes of the published step times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from lfads_core.recurrence import triton_controlled, triton_controlled_kernels, triton_gru, triton_gru_kernels
+from lfads_core.recurrence.triton_tiles import Products, choose_tiles
+
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16"}
+WATCHED = ("FFMA", "DFMA", "HMMA", "HGMMA", "LDG", "LDGSTS", "LDS", "LDSM", "STS", "STG", "BAR", "MUFU", "SHFL", "LDL", "STL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Sizes of one published configuration: loops are (trials, bins, hidden), the closed loop adds (con, inputs, factors)."""
+
+    trials: int
+    bins: int
+    encoders: tuple[int, ...]
+    gen: int
+    factors: int
+    con: int = 0
+    inputs: int = 0
+
+
+SHAPES = {
+    "S1": Shape(trials=64, bins=100, encoders=(100, 64), gen=100, con=64, inputs=1, factors=40),
+    "S2": Shape(trials=256, bins=45, encoders=(64,), gen=200, con=64, inputs=4, factors=100),
+    "S3": Shape(trials=100, bins=180, encoders=(100, 80), gen=100, con=80, inputs=4, factors=40),
+    "S4": Shape(trials=128, bins=100, encoders=(128,), gen=200, factors=20),
+}
+
+
+@dataclass
+class Recorder:
+    """Stands in for a kernel and keeps how it would have been launched."""
+
+    kernel: Any
+    calls: list[tuple[tuple[int, ...], tuple[Any, ...], dict[str, int]]] = field(default_factory=list)
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        """Take a launch."""
+        return lambda *arguments, **options: self.calls.append((grid, arguments, options))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """One compiled kernel."""
+
+    name: str
+    grid: tuple[int, ...]
+    warps: int
+    registers: int
+    shared: int
+    stack: int
+    seconds: float
+    operations: dict[str, int]
+    sass: str
+
+    def __str__(self) -> str:
+        counts = " ".join(f"{name}:{self.operations[name]}" for name in WATCHED if self.operations.get(name))
+        return (
+            f"{self.name:20} grid {self.grid!s:9} warps {self.warps} regs {self.registers:3} shared {self.shared / 1024:5.1f} KiB stack {self.stack:3} "
+            f"({self.seconds:.0f} s) n {sum(self.operations.values())} {counts}"
+        )
+
+
+def compiled(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], options: dict[str, int], arch: int) -> Resources:
+    """Compile a recorded launch down to machine code and read what it needs."""
+    signature, constants, attributes = {}, {}, {}
+    for index, (parameter, value) in enumerate(zip(kernel.params, arguments, strict=True)):
+        if parameter.is_constexpr or value is None:
+            signature[parameter.name], constants[parameter.name] = "constexpr", value
+        elif isinstance(value, torch.Tensor):
+            signature[parameter.name] = "*" + TYPES[value.dtype]
+            attributes[index,] = [["tt.divisibility", 16]]
+        else:
+            signature[parameter.name] = "i32"
+    began = time.perf_counter()
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
+    result = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    seconds = time.perf_counter() - began
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(result.asm["cubin"])
+        file.flush()
+        usage = subprocess.run([TOOLS / "cuobjdump", "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+        sass = subprocess.run([TOOLS / "nvdisasm", "-c", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    if found is None:
+        raise RuntimeError(f"cuobjdump: no resource usage in {usage!r}")
+    names = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)", sass, re.MULTILINE)
+    return Resources(
+        name=kernel.fn.__name__, grid=grid, warps=options["num_warps"], registers=int(found[1]), stack=int(found[2]),
+        shared=result.metadata.shared, seconds=seconds, operations=dict(Counter(names)), sass=sass,
+    )  # fmt: skip
+
+
+def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int = 1) -> Iterator[tuple[str, Recorder]]:
+    """The launches of one training step."""
+    rng = torch.Generator().manual_seed(0)
+    new = functools.partial(torch.empty, dtype=dtype)
+    tiles = choose_tiles(products=products, members=members, trials=shape.trials, processors=132)
+    for hidden, axes in [*((h, (2 * members, shape.trials)) for h in shape.encoders), *(() if shape.con else [(shape.gen, (members, shape.trials))])]:
+        call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=choose_tiles(products=products, members=axes[0], trials=axes[1], processors=132), learn=True)
+        modules = triton_gru_kernels
+        with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
+            recurrent = new(axes[0], 3 * hidden, hidden).normal_(generator=rng)
+            states, gates, n, _ = triton_gru.run_forward(call, new(shape.bins, *axes, 3 * hidden), new(*axes, hidden), recurrent)
+            triton_gru.run_backward(call, n, recurrent, states, gates, n)
+        yield f"gru {hidden}", forward
+        yield f"gru {hidden}", backward
+    if shape.con:
+        B, T, C, G, U, F = shape.trials, shape.bins, shape.con, shape.gen, shape.inputs, shape.factors
+        M = members
+        call = triton_controlled.LoopCall(con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True)
+        given = triton_controlled.LoopTensors(
+            new(T, M, B, F), new(T, M, B, G), new(T, M, B, U), new(T, M, B, 3 * C), new(T, M, B, 3 * G), new(M, B, C), new(M, B, G), new(M, B, F),
+            new(M, 3 * C, F), new(M, 3 * C, C), new(M, 2 * U, C), new(M, 2 * U), new(M, 3 * G, U), new(M, 3 * G, G), new(M, F, G),
+        )
+        with replaced(triton_controlled_kernels, "controlled_forward") as forward, replaced(triton_controlled_kernels, "controlled_backward") as backward:
+            kept = triton_controlled.run_forward(call, given)
+            paths = kept.paths(call)
+            triton_controlled.run_backward(call, given, kept, (None, paths[1], None, paths[3], paths[4], None), learn_noise=False)
+        yield "closed loop", forward
+        yield "closed loop", backward
+
+
+class replaced:  # noqa: N801
+    """Put a recorder in a kernel's place for a while."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self.module, self.name, self.kernel = module, name, getattr(module, name)
+
+    def __enter__(self) -> Recorder:
+        recorder = Recorder(self.kernel)
+        setattr(self.module, self.name, recorder)
+        return recorder
+
+    def __exit__(self, *_: object) -> None:
+        setattr(self.module, self.name, self.kernel)
+
+
+def main() -> None:
+    """Print a line for each kernel."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", nargs="+", default=list(SHAPES))
+    parser.add_argument("--products", nargs="+", default=["ieee", "tf32", "bf16"])
+    parser.add_argument("--arch", type=int, default=90)
+    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--sass", type=Path)
+    args = parser.parse_args()
+    for name in args.config:
+        for products in args.products:
+            for what, recorder in recorded(SHAPES[name], products, torch.float32, args.members):
+                result = compiled(recorder.kernel, *recorder.calls[0], args.arch)
+                print(name, products, what, result, flush=True)
+                if args.sass:
+                    (args.sass / f"{name}_{products}_{result.name}_{what.replace(' ', '')}.sass").write_text(result.sass)
+
+
+if __name__ == "__main__":
+    main()

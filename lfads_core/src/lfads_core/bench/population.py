@@ -1,0 +1,56 @@
+"""``lfads bench population``: a step of several members at once."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import attrs
+import torch
+
+from lfads_core.bench.clock import in_turn, summary
+from lfads_core.bench.problem import Problem, first_batch, load_problem
+from lfads_core.bench.result import Options, Result, against_reference
+from lfads_core.errors import RunError
+from lfads_core.model.build import build_stacks
+from lfads_core.model.description import describe
+from lfads_core.plugins.registry import Registry
+from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.runs import Run
+from lfads_core.train.data import put_on
+from lfads_core.train.population import step_together
+from lfads_core.train.trainer import Trainer
+
+
+def bench_population(config: str, data: Sequence[Path], options: Options, registry: Registry, *, members: int) -> Result:
+    """One step of as many members, each with a seed of its own, on every path in turn."""
+    torch.set_num_threads(options.threads)
+    problem = load_problem(config, data, registry, options.overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = [_trainer(problem, number, Path(folder)) for number in range(members)]
+        steps = {path: _step(problem, trainers, path) for path in options.paths}
+        times = in_turn(steps, options.rounds, problem.device)
+    paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
+    return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
+
+
+def _trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
+    config = attrs.evolve(problem.config, train=attrs.evolve(problem.config.train, seed=seed))
+    one = replace(problem, config=config)
+    data = put_on(problem.device, problem.sessions)
+    return Trainer(Run.create(folder / str(seed)), config, one.model(), describe(problem.sessions), data, build_stacks(config, problem.registry))
+
+
+def _step(problem: Problem, trainers: Sequence[Trainer], path: str) -> Callable[[], None]:
+    loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
+
+    def step() -> None:
+        for trainer in trainers:
+            trainer.model.loops = loops
+        if failed := step_together(dict(enumerate(trainers)), dict.fromkeys(range(len(trainers)), (0, raw))):
+            raise RunError(f"a member's step must succeed to be timed, got: {failed[0].error}. Give other settings.")
+
+    return step

@@ -1,0 +1,260 @@
+"""Controller and generator in closed loop in one launch each way, for CUDA devices; see :mod:`lfads_core.recurrence.triton_gru`."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lfads_core.recurrence import fused_controlled
+from lfads_core.recurrence.fused_controlled import hoisted
+from lfads_core.recurrence.fused_gru import weight_gradient
+from lfads_core.recurrence.triton_launch import LAUNCHES, processors
+from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, stored_as, up_to
+from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
+
+
+def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float, products: Products = "ieee") -> DecoderPath:
+    """Run controller and generator in closed loop; ``products`` as for the GRU."""
+    members, trials = (1, *start.controller.shape[:-1])[-2:]
+    device, dtype = start.controller.device, start.controller.dtype
+    call = LoopCall(
+        con=start.controller.shape[-1],
+        gen=start.generator.shape[-1],
+        inputs=weights.posterior.shape[-2] // 2,
+        factors=start.factors.shape[-1],
+        clip=clip,
+        products=products,
+        tiles=choose_tiles(products=products, members=members, trials=trials, processors=processors(device)),
+        given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
+        learn=torch.is_grad_enabled(),
+    )
+    if not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
+        return fused_controlled.controlled(start, drive, weights, clip=clip)
+    out = LoopSequence.apply(call, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
+    states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
+    return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopCall:
+    """What a launch is compiled for."""
+
+    con: int
+    gen: int
+    inputs: int
+    factors: int
+    clip: float
+    products: Products
+    tiles: Tiles
+    given: tuple[bool, bool, bool]  # feedback mask, state mask, noise
+    learn: bool
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Widths of [state | input | reset state] of controller and generator, so that rows start at 16 bytes."""
+        return up_to(2 * self.con + self.factors, 4), up_to(2 * self.gen + self.inputs, 4)
+
+    def constants(self, *gates: int) -> tuple[Any, ...]:
+        """The kernels' last arguments; ``gates`` are the tiles over both gates of controller and generator, going forward."""
+        sizes, tiles = (self.con, self.gen, self.inputs, self.factors), self.tiles
+        units = tiles.units(self.con), tiles.units(self.gen), *gates, power_of_two(self.inputs), tiles.units(self.factors)
+        return self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products
+
+    def attempt(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> None:
+        """Compile and launch on one trial of no bins."""
+        with torch.no_grad():
+            values = hoisted(start, drive, weights)
+            bins = (None if value is None else value[:0, ..., :1, :] for value in values[:5])
+            first = (None if value is None else value[..., :1, :] for value in values[5:8])
+            given = LoopTensors(*bins, *first, *values[8:])
+            kept = run_forward(self, given)
+            if self.learn:
+                run_backward(self, given, kept, kept.paths(self), learn_noise=given.noise is not None)
+
+
+@dataclass(frozen=True)
+class LoopTensors:
+    """What :func:`lfads_core.recurrence.fused_controlled.hoisted` gives, by name."""
+
+    feedback_mask: Tensor | None
+    state_mask: Tensor | None
+    noise: Tensor | None
+    con_drive: Tensor
+    gen_drive: Tensor
+    c0: Tensor
+    g0: Tensor
+    f0: Tensor
+    con_feed: Tensor
+    con_recurrent: Tensor
+    posterior: Tensor
+    posterior_bias: Tensor
+    gen_feed: Tensor
+    gen_recurrent: Tensor
+    factors: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopKept:
+    """What the forward kernel writes, by its names."""
+
+    con_rows: Tensor
+    con_gates: Tensor
+    con_n: Tensor
+    moments: Tensor
+    gen_rows: Tensor
+    gen_gates: Tensor
+    gen_n: Tensor
+    masked: Tensor | None
+    path: Tensor
+
+    def paths(self, call: LoopCall) -> tuple[Tensor, ...]:
+        """States, factors, controller states, means, standard deviations and inferred inputs of all bins."""
+        means, stds = self.moments.split(call.inputs, dim=-1)
+        inputs = self.gen_rows[:-1, ..., call.gen : call.gen + call.inputs]
+        return self.gen_rows[1:, ..., : call.gen], self.path, self.con_rows[1:, ..., : call.con], means, stds, inputs
+
+
+def all_of(record: LoopKept | LoopTensors) -> tuple[Tensor | None, ...]:
+    """Every field, in order."""
+    return tuple(getattr(record, field.name) for field in fields(record))
+
+
+def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
+    """One launch."""
+    from lfads_core.recurrence.triton_controlled_kernels import controlled_forward
+
+    drive, con, gen, dtype = given.con_drive, call.con, call.gen, stored_as(call.products, given.con_drive.dtype)
+    bins, batch = drive.shape[0], drive.shape[1:-1]
+    members, trials = (1, *batch)[-2:]
+    kept = LoopKept(
+        con_rows=drive.new_empty(bins + 1, *batch, call.rows[0]),
+        con_gates=drive.new_empty(bins, *batch, 2 * con),
+        con_n=drive.new_empty(bins, *batch, con),
+        moments=drive.new_empty(bins, *batch, 2 * call.inputs),
+        gen_rows=drive.new_empty(bins + 1, *batch, call.rows[1]),
+        gen_gates=drive.new_empty(bins, *batch, 2 * gen),
+        gen_n=drive.new_empty(bins, *batch, gen),
+        masked=None if given.state_mask is None else drive.new_empty(bins, *batch, gen),
+        path=drive.new_empty(bins, *batch, call.factors),
+    )
+    kept.con_rows[0, ..., :con] = given.c0
+    kept.con_rows[0, ..., con : con + call.factors] = given.f0 if given.feedback_mask is None or not bins else given.f0 * given.feedback_mask[0]
+    kept.gen_rows[0, ..., :gen] = given.g0
+
+    def cell(recurrent: Tensor, feed: Tensor) -> tuple[Tensor, Tensor]:
+        of_state, of_input = recurrent.unflatten(-2, (3, -1)), feed.unflatten(-2, (3, -1))
+        gates = torch.cat([of_state[..., :2, :, :], of_input[..., :2, :, :]], dim=-1)
+        candidate = torch.cat([of_input[..., 2:, :, :], of_state[..., 2:, :, :]], dim=-1)
+        return pack(gates, dtype), pack(candidate, dtype)
+
+    controlled_forward[call.tiles.grid(members, trials)](
+        drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
+        None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
+        *cell(given.con_recurrent, given.con_feed),
+        pack(given.posterior.unflatten(-2, (2, -1)), dtype),
+        *cell(given.gen_recurrent, given.gen_feed),
+        pack(given.factors.unsqueeze(-3), dtype),
+        bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
+    )  # fmt: skip
+    return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopGradients:
+    """What the backward kernel writes: gradients of sums before the gates (and one bin of zeros), of means and log-stds, and of what the loop starts from."""
+
+    con: Tensor
+    gen: Tensor
+    moments: Tensor
+    noise: Tensor | None
+    path: Tensor  # of the factors each bin reads, so one bin more than there are
+    c0: Tensor
+    g0: Tensor
+
+
+def run_backward(
+    call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool
+) -> LoopGradients:
+    """One launch."""
+    from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
+
+    con, gen, dtype = call.con, call.gen, stored_as(call.products, kept.path.dtype)
+    bins, batch, new = kept.path.shape[0], kept.path.shape[1:-1], kept.path.new_empty
+    members, trials = (1, *batch)[-2:]
+    out = LoopGradients(
+        con=new(bins + 1, *batch, 3 * con),
+        gen=new(bins + 1, *batch, 3 * gen),
+        moments=torch.empty_like(kept.moments),
+        noise=new(bins, *batch, call.inputs) if learn_noise else None,
+        path=new(bins + 1, *batch, call.factors),
+        c0=new(*batch, con),
+        g0=new(*batch, gen),
+    )
+    out.con[bins].zero_()
+    out.gen[bins].zero_()
+    d_states, d_factors, *others = (None if grad is None else grad.contiguous() for grad in grads)
+    if d_factors is None or not bins:
+        out.path[bins].zero_()
+    else:
+        out.path[bins].copy_(d_factors[-1])
+
+    def as_is(weight: Tensor) -> Tensor:
+        return pack(weight.mT.unsqueeze(-3), dtype)
+
+    controlled_backward[call.tiles.grid(members, trials)](
+        d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
+        kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
+        out.con, out.gen, out.moments, out.noise, out.path,
+        torch.empty_like(out.c0), torch.zeros_like(out.c0), torch.empty_like(out.g0), torch.zeros_like(out.g0), out.c0, out.g0,
+        as_is(given.con_recurrent[..., : 2 * con, :]), as_is(given.con_recurrent[..., 2 * con :, :]),
+        as_is(given.con_feed), as_is(given.posterior),
+        as_is(given.gen_recurrent[..., : 2 * gen, :]), as_is(given.gen_recurrent[..., 2 * gen :, :]),
+        as_is(given.gen_feed), as_is(given.factors),
+        bins, members, trials, *call.constants(), **call.tiles.options(),
+    )  # fmt: skip
+    return out
+
+
+def cell_gradients(to_gates: Tensor, rows: Tensor, hidden: int, inputs: int) -> tuple[Tensor, Tensor]:
+    """Gradients of a cell's feed and recurrent weights, each gate's product over all bins at once."""
+    of_gates = weight_gradient(to_gates[..., : 2 * hidden], rows[:-1, ..., : hidden + inputs])
+    of_n = weight_gradient(to_gates[..., 2 * hidden :], rows[:-1, ..., hidden : 2 * hidden + inputs])
+    feed = torch.cat([of_gates[..., hidden:], of_n[..., :inputs]], dim=-2)
+    return feed, torch.cat([of_gates[..., :hidden], of_n[..., inputs:]], dim=-2)
+
+
+class LoopSequence(torch.autograd.Function):
+    """Plain tensors in, six paths (T first) out; every tensor but the masks can be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, call: LoopCall, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        """One launch."""
+        given = LoopTensors(*tensors)  # type: ignore[arg-type]
+        kept = run_forward(call, given)
+        ctx.save_for_backward(*tensors, *all_of(kept))
+        ctx.call = call
+        ctx.set_materialize_grads(False)
+        return kept.paths(call)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """One launch, then a few products."""
+        saved, call = ctx.saved_tensors, ctx.call
+        count = len(fields(LoopTensors))
+        given, kept = LoopTensors(*saved[:count]), LoopKept(**dict(zip((f.name for f in fields(LoopKept)), saved[count:], strict=True)))
+        out = run_backward(call, given, kept, grads, learn_noise=given.noise is not None and ctx.needs_input_grad[3])
+        con_feed, con_recurrent = cell_gradients(out.con[:-1], kept.con_rows, call.con, call.factors)
+        gen_feed, gen_recurrent = cell_gradients(out.gen[:-1], kept.gen_rows, call.gen, call.inputs)
+        read = kept.gen_rows[1:, ..., : call.gen] if kept.masked is None else kept.masked
+        over = (0, out.moments.dim() - 2)
+        return (
+            None, None, None, out.noise, out.con[:-1], out.gen[:-1], out.c0, out.g0, out.path[0], con_feed, con_recurrent,
+            weight_gradient(out.moments, kept.con_rows[1:, ..., : call.con]), out.moments.sum(dim=over), gen_feed, gen_recurrent,
+            weight_gradient(out.path[1:], read),
+        )  # fmt: skip

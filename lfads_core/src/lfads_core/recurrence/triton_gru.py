@@ -1,0 +1,129 @@
+"""GRU over time in one launch each way, for CUDA devices; see the reference for the mathematics and the kernels for the loops.
+
+The input's product is one large product before the loop, the gradients of the weights two after it, as in the hand-written backend.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lfads_core.recurrence import fused_gru
+from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
+from lfads_core.recurrence.triton_launch import LAUNCHES, processors
+from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, stored_as
+from lfads_core.recurrence.weights import GRUWeights
+
+
+def gru(
+    x: Float[Tensor, "*B T I"],
+    h0: Float[Tensor, "*B H"],
+    weights: GRUWeights,
+    *,
+    clip: float,
+    reverse: bool = False,
+    products: Products = "ieee",
+) -> Float[Tensor, "*B T H"]:
+    """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
+    members, trials = (1, *h0.shape[:-1])[-2:]
+    tiles = choose_tiles(products=products, members=members, trials=trials, processors=processors(h0.device))
+    call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
+    if not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
+        return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
+    drive = time_first_affine(x, weights.input, weights.bias)
+    states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
+    return states.movedim(0, -2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRUCall:
+    """What a launch is compiled for."""
+
+    hidden: int
+    clip: float
+    reverse: bool
+    products: Products
+    tiles: Tiles
+    learn: bool
+
+    def constants(self, *more: int) -> tuple[Any, ...]:
+        """The kernels' last arguments; ``more`` follows the tile over units."""
+        tiles, units = self.tiles, self.tiles.units(self.hidden)
+        return self.clip, int(self.reverse), self.hidden, tiles.rows, units, *more, tiles.warps, tiles.depth, self.products
+
+    def attempt(self, recurrent: Float[Tensor, "*M H3 H"]) -> None:
+        """Compile and launch on one trial of no bins."""
+        members, hidden = recurrent.shape[:-2], self.hidden
+        drive, h0 = recurrent.new_empty(0, *members, 1, 3 * hidden), recurrent.new_zeros(*members, 1, hidden)
+        states, gates, n, _ = run_forward(self, drive, h0, recurrent)
+        if self.learn:
+            run_backward(self, n, recurrent, states, gates, n)
+
+
+def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, recurrent: Tensor) -> tuple[Tensor, ...]:
+    """States of all bins and the one before them, gates, candidates, and reset states."""
+    from lfads_core.recurrence.triton_gru_kernels import gru_forward
+
+    bins, hidden, tiles = drive.shape[0], call.hidden, call.tiles
+    members, trials = (1, *h0.shape[:-1])[-2:]
+    blocks, dtype = recurrent.unflatten(-2, (3, hidden)), stored_as(call.products, drive.dtype)
+    states = drive.new_empty(bins + 1, *h0.shape)
+    states[bins if call.reverse else 0] = h0
+    gates = drive.new_empty(bins, *h0.shape[:-1], 2 * hidden)
+    n, reset = drive.new_empty(bins, *h0.shape), drive.new_empty(bins, *h0.shape)
+    w_gates = pack(blocks[..., :2, :, :], dtype)
+    w_n = pack(blocks[..., 2:, :, :], dtype)
+    gru_forward[tiles.grid(members, trials)](
+        drive.contiguous(), states, gates, n, reset, w_gates, w_n, bins, members, trials,
+        *call.constants(tiles.units(2 * hidden)), **tiles.options(),
+    )  # fmt: skip
+    return states, gates, n, reset
+
+
+def run_backward(call: GRUCall, grad: Tensor, recurrent: Tensor, states: Tensor, gates: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the drive and of the first state."""
+    from lfads_core.recurrence.triton_gru_kernels import gru_backward
+
+    bins, hidden, tiles = n.shape[0], call.hidden, call.tiles
+    members, trials = (1, *n.shape[1:-1])[-2:]
+    dtype = stored_as(call.products, n.dtype)
+    to_gates, kept, grad_h0 = n.new_empty(bins + 1, *n.shape[1:-1], 3 * hidden), n.new_empty(n.shape[1:]), n.new_empty(n.shape[1:])
+    to_gates[0 if call.reverse else bins].zero_()
+    w_gates = pack(recurrent[..., : 2 * hidden, :].mT.unsqueeze(-3), dtype)
+    w_n = pack(recurrent[..., 2 * hidden :, :].mT.unsqueeze(-3), dtype)
+    gru_backward[tiles.grid(members, trials)](
+        grad.contiguous(), states, gates, n, to_gates, kept, torch.zeros_like(kept), grad_h0, w_gates, w_n, bins, members, trials,
+        *call.constants(), **tiles.options(),
+    )  # fmt: skip
+    return to_gates[1:] if call.reverse else to_gates[:-1], grad_h0
+
+
+class GRUSequence(torch.autograd.Function):
+    """drive (T, *B, 3H), h0 (*B, H), recurrent (*M, 3H, H) -> states (T, *B, H)."""
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, h0: Tensor, recurrent: Tensor, call: GRUCall) -> Tensor:
+        """One launch."""
+        states, gates, n, reset = run_forward(call, drive, h0, recurrent)
+        ctx.save_for_backward(recurrent, states, gates, n, reset)
+        ctx.call = call
+        return states[:-1] if call.reverse else states[1:]
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """One launch, then two products."""
+        recurrent, states, gates, n, reset = ctx.saved_tensors
+        to_gates, grad_h0 = run_backward(ctx.call, grads[0], recurrent, states, gates, n)
+        grad_recurrent = None
+        if ctx.needs_input_grad[2]:
+            before, hidden = states[1:] if ctx.call.reverse else states[:-1], ctx.call.hidden
+            of_gates = weight_gradient(to_gates[..., : 2 * hidden], before)
+            grad_recurrent = torch.cat([of_gates, weight_gradient(to_gates[..., 2 * hidden :], reset)], dim=-2)
+        return to_gates, grad_h0, grad_recurrent, None

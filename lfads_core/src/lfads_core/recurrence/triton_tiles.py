@@ -1,0 +1,70 @@
+"""How the kernels cut up their work, and weights laid out for it. Needs no Triton."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Products = Literal["ieee", "tf32", "bf16"]
+
+
+def up_to(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
+
+
+def power_of_two(size: int) -> int:
+    """The next power of two from 16 on: what the side of a tile must be."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiles:
+    """One launch's choices: trials of a program, terms of one piece of a product, and Triton's own two."""
+
+    rows: int
+    widest: int
+    depth: int
+    warps: int
+    stages: int
+
+    def units(self, size: int) -> int:
+        """Side of a tile over ``size`` columns."""
+        return min(self.widest, power_of_two(size))
+
+    def grid(self, members: int, trials: int) -> tuple[int, int]:
+        """Programs: blocks of trials, members."""
+        return max(1, -(-trials // self.rows)), members
+
+    def options(self) -> dict[str, int]:
+        """What Triton takes by keyword."""
+        return {"num_warps": self.warps, "num_stages": self.stages}
+
+
+def choose_tiles(*, products: Products, members: int, trials: int, processors: int) -> Tiles:
+    """Choose."""
+    if products in {"bf16", "tf32"}:
+        return Tiles(rows=16, widest=256, depth=32, warps=8, stages=3)
+    rows = 4
+    while rows < 16 and members * -(-trials // rows) > processors:
+        rows *= 2
+    return Tiles(rows=rows, widest=512, depth=32, warps=8, stages=1)
+
+
+def pack(blocks: Float[Tensor, "*M gates N K"], dtype: torch.dtype) -> Float[Tensor, "members K width"]:
+    """Weights as a kernel reads them: terms first, gates side by side, rows padded to whole eights so that wide loads are aligned."""
+    if blocks.dim() == 3:
+        blocks = blocks.unsqueeze(0)
+    members, gates, outputs, terms = blocks.shape
+    packed = torch.zeros(members, terms, up_to(gates * outputs, 8), dtype=dtype, device=blocks.device)
+    packed[..., : gates * outputs].unflatten(-1, (gates, outputs)).copy_(blocks.permute(0, 3, 1, 2))
+    return packed
+
+
+def stored_as(products: Products, dtype: torch.dtype) -> torch.dtype:
+    """Type of packed weights."""
+    return torch.bfloat16 if products == "bf16" else dtype
