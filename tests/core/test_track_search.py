@@ -68,6 +68,7 @@ def test_members_are_runs_below_the_search_with_names_that_say_so(client, folder
     assert parent.parent is None
     assert {run.parent for run in client.runs.values()} == {None, f"id-{parent.job.key}"}
     assert {run.status for run in client.runs.values()} == {"finished"}
+    assert runs["m00 · pbt-lorenz"].job.started > runs["m12 · pbt-lorenz"].job.started  # the pages sort by it, the latest first
     assert runs["m12 · pbt-lorenz"].tags["lfads.search"] == parent.tags["lfads.search"] == "pbt-lorenz"
     assert runs["m12 · pbt-lorenz"].tags["lfads.member"] == "12"
     assert (parent.tags["lfads.kind"], parent.tags["version torch"]) == ("pbt", "2.13.0")
