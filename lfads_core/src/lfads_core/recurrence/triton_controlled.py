@@ -177,9 +177,7 @@ class LoopGradients:
     g0: Tensor
 
 
-def run_backward(
-    call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool
-) -> LoopGradients:
+def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool) -> LoopGradients:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
 
