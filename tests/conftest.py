@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +76,16 @@ def own_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own_fixtures")
     make_all(folder)
     return folder
+
+
+@pytest.fixture
+def usable() -> Callable[[str], object]:
+    """A backend of the loops by its name; the test is skipped, with the reason, where it cannot run. What can be compiled is compiled."""
+    from lfads_core.recurrence.choose import BACKENDS, obstacle
+
+    def backend(name: str) -> object:
+        if (clause := obstacle(name, "cpu", asked=True)) is not None:
+            pytest.skip(f"{name}: {clause}")
+        return BACKENDS[name]
+
+    return backend

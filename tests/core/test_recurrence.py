@@ -126,8 +126,8 @@ def numpy_gru(x, h, weights, clip):
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def backend(request):
-    return BACKENDS[request.param]
+def backend(request, usable):
+    return usable(request.param)
 
 
 @pytest.mark.parametrize("clip", [LOOSE, TIGHT])
@@ -284,7 +284,7 @@ def test_a_population_maps_each_member_with_its_own_weights():
 
 
 def test_a_backend_is_chosen_by_name_or_automatically_and_says_why(caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "lfads_core.recurrence.choose")
     choose._say_once.cache_clear()
     assert choose_recurrence("reference", "cpu") is REFERENCE
     assert caplog.messages == ["recurrence: reference (asked for)"]

@@ -39,7 +39,8 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.parametrize("recurrence", sorted(BACKENDS))
-def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, capsys):
+def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, usable, capsys):
+    usable(recurrence)
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".h5", ".json"))
     code, records, summaries = run(capsys, *paths, "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
@@ -51,7 +52,8 @@ def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, 
 
 
 @pytest.mark.parametrize("recurrence", sorted(BACKENDS))
-def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, capsys):
+def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, usable, capsys):
+    usable(recurrence)
     code, records, _ = run(capsys, *sorted(folder.glob("*.h5")), "--float32", "--recurrence", recurrence)
     assert [r for r in records if not r["ok"]] == []
     assert code == 0

@@ -10,7 +10,7 @@ import torch
 
 from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.objective.total import kl_terms
-from lfads_core.recurrence.choose import BACKENDS, choose_recurrence
+from lfads_core.recurrence.choose import BACKENDS
 from lfads_core.rng import stream
 
 
@@ -59,10 +59,10 @@ def test_rate_zero_and_models_without_controller_or_input_draw_no_such_masks(mak
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_each_mask_acts_where_it_is_published_and_nowhere_else(make_model, make_batch, backend):
+def test_each_mask_acts_where_it_is_published_and_nowhere_else(make_model, make_batch, usable, backend):
     """Zero one site's mask at a time, all others keeping everything, and see by hand what must follow."""
     model, batch = make_model(), make_batch()
-    model.loops = choose_recurrence(backend, "cpu")
+    model.loops = usable(backend)
     full = full_masks(model)
     base = latents_of(model, batch, full)
 

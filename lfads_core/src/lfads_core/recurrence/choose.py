@@ -69,8 +69,8 @@ OFFERS = {
         obstacle=f"{HERE}.compiled.obstacle:obstacle",
     ),
 }
-FASTEST_FIRST = {"cpu": ("compiled", "fused")}
-"""What ``auto`` tries on a type of device; on others it takes ``fused``."""
+FASTEST_FIRST = {"cpu": ("compiled",)}
+"""What ``auto`` tries on a type of device before it takes ``fused``."""
 
 
 def _imported(path: str) -> Any:
@@ -134,7 +134,7 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
 
 def _fastest(device: str) -> tuple[str, str]:
     """Name of the first backend that can run, and why it is that."""
-    missed = []
+    missed: list[str] = []
     for name in FASTEST_FIRST.get(device.partition(":")[0], ()):
         clause = obstacle(name, device)
         if clause is None:

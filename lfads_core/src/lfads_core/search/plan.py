@@ -82,6 +82,25 @@ def next_generation(state: State, chances: Chances, *, patience: int, least: flo
     return state if any(member.status == "waiting" for member in members) else replace(state, stopped="members")
 
 
+def with_another_try(state: State) -> State:
+    """The same search with every member that failed, diverged or was given up waiting to carry out the last generation again."""
+    bad = {"failed", "diverged", "lost"}
+    if not any(member.status in bad for member in state.members):
+        return state
+    members = tuple(replace(m, status="waiting", failures=0, error=None) if m.status in bad else m for m in state.members)
+    over = len(state.history) > state.generation  # it was decided on already
+    compared = over and state.kind == "pbt" and state.targets[state.generation] >= state.burn_in
+    return replace(
+        state,
+        members=members,
+        history=state.history[: state.generation],
+        window=state.window[:-1] if compared else state.window,
+        prepared=True,
+        stopped=None,
+        best=None,
+    )
+
+
 def record_of(state: State) -> Generation:
     """The generation that is over, for the history; members that had ended before it are not in it."""
     first = state.targets[state.generation - 1] if state.generation else 0

@@ -23,7 +23,7 @@ from lfads_core.search.driver import Driver
 from lfads_core.search.executor import AbstractExecutor
 from lfads_core.search.executors import ExecutorOptions, make_executor
 from lfads_core.search.history import JOURNAL
-from lfads_core.search.plan import Chances, first_members
+from lfads_core.search.plan import Chances, first_members, with_another_try
 from lfads_core.search.progress import SearchDisplay
 from lfads_core.search.quantities import Kind, search_of
 from lfads_core.search.report import WHY_STOPPED
@@ -126,25 +126,6 @@ def resume_search(folder: Path, registry: Registry, display: SearchDisplay, plac
         if retry:
             state = with_another_try(state)
         return _drive(folder, base, state, registry, display, placing)
-
-
-def with_another_try(state: State) -> State:
-    """The same search with every member that failed, diverged or was given up waiting to carry out the last generation again."""
-    bad = {"failed", "diverged", "lost"}
-    if not any(member.status in bad for member in state.members):
-        return state
-    members = tuple(replace(m, status="waiting", failures=0, error=None) if m.status in bad else m for m in state.members)
-    over = len(state.history) > state.generation  # it was decided on already
-    compared = over and state.kind == "pbt" and state.targets[state.generation] >= state.burn_in
-    return replace(
-        state,
-        members=members,
-        history=state.history[: state.generation],
-        window=state.window[:-1] if compared else state.window,
-        prepared=True,
-        stopped=None,
-        best=None,
-    )
 
 
 def make_best(folder: Path, registry: Registry, say: Callable[[str], None]) -> Searched:

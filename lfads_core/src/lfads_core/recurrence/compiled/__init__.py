@@ -1,1 +1,1 @@
-"""The loops in C, compiled on the machine that runs them, on request: ``library`` finds and loads, ``build`` compiles, ``gru`` and ``controlled`` call."""
+"""The loops in C, compiled on request by the machine that runs them: ``build`` and ``library`` bring them, ``gru`` and ``controlled`` call them."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import shutil
-import subprocess  # noqa: S404 - a compiler is a program
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass

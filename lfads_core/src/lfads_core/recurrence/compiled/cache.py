@@ -72,7 +72,7 @@ def sources_key() -> str:
 
 def processor() -> str:
     """What this machine's processor calls itself and what it can do."""
-    lines = {}
+    lines: dict[str, str] = {}
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

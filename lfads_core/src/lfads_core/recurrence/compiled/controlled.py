@@ -101,7 +101,7 @@ class CompiledLoop(torch.autograd.Function):
         return tuple(paths)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         """One call."""
         count = len(VIEWS) + len(WEIGHTS)

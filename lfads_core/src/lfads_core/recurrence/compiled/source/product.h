@@ -89,7 +89,7 @@ INLINE void F(outer_tile)(const int rows, const int vectors, int64_t depth, cons
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < vectors; j++) sum[i][j] = F(load)(sum_at + i * sum_stride + j * LANES);
+        for (int j = 0; j < vectors; j++) sum[i][j] = (vec){0};
 #pragma GCC unroll 2
     for (int64_t k = 0; k < depth; k++, a += a_stride, b += b_stride) {
         vec from[PANEL];
@@ -103,10 +103,13 @@ INLINE void F(outer_tile)(const int rows, const int vectors, int64_t depth, cons
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < vectors; j++) F(store)(sum_at + i * sum_stride + j * LANES, sum[i][j]);
+        for (int j = 0; j < vectors; j++) {
+            REAL *at = sum_at + i * sum_stride + j * LANES;
+            F(store)(at, F(load)(at) + sum[i][j]);
+        }
 }
 
-/* sum (n, columns) += a' b over `depth` rows of a (n wide) and b (columns wide, padded). */
+/* sum (n, columns) += a' b over `depth` rows of a (n wide) and b (columns wide, padded). Each call sums on its own first: less rounding. */
 static void F(outer)(int64_t depth, int64_t n, int64_t columns, const REAL *a, int64_t a_stride, const REAL *b, int64_t b_stride, REAL *sum,
                      int64_t sum_stride) {
     int64_t vectors = F(padded)(columns) / LANES;
@@ -127,8 +130,8 @@ static void F(outer)(int64_t depth, int64_t n, int64_t columns, const REAL *a, i
 /* sum (columns) += column sums of b. */
 static void F(add_columns)(int64_t depth, int64_t columns, const REAL *b, int64_t b_stride, REAL *sum) {
     for (int64_t v = 0; v < F(padded)(columns); v += LANES) {
-        vec total = F(load)(sum + v);
+        vec total = {0};
         for (int64_t k = 0; k < depth; k++) total += F(load)(b + k * b_stride + v);
-        F(store)(sum + v, total);
+        F(store)(sum + v, F(load)(sum + v) + total);
     }
 }

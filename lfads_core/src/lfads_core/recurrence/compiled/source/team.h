@@ -19,7 +19,11 @@ typedef struct {
 
 static void *aligned_room(size_t bytes) {
     void *room = NULL;
-    return posix_memalign(&room, 64, bytes < 64 ? 64 : bytes) ? NULL : room;
+    if (posix_memalign(&room, 64, bytes < 64 ? 64 : bytes)) return NULL;
+#ifdef POISON /* for tests: all bits set is NaN, in both types */
+    memset(room, 255, bytes);
+#endif
+    return room;
 }
 
 static void team_wait(team *t) {
