@@ -22,6 +22,8 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     """Run controller and generator in closed loop; ``products`` as for the GRU."""
     members, trials = (1, *start.controller.shape[:-1])[-2:]
     device, dtype = start.controller.device, start.controller.dtype
+    products = "ieee" if dtype == torch.float64 else products
+    widest = max(start.controller.shape[-1], start.generator.shape[-1])
     call = LoopCall(
         con=start.controller.shape[-1],
         gen=start.generator.shape[-1],
@@ -29,15 +31,19 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         factors=start.factors.shape[-1],
         clip=clip,
         products=products,
-        tiles=choose_tiles(products=products, members=members, trials=trials, processors=processors(device)),
+        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, processors=processors(device)),
         given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
         learn=torch.is_grad_enabled(),
     )
-    if not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
+    if not trials or not drive.ci.shape[-2] or not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
         return fused_controlled.controlled(start, drive, weights, clip=clip)
     out = LoopSequence.apply(call, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
     states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
+
+
+controlled_tf32 = functools.partial(controlled, products="tf32")
+controlled_bf16 = functools.partial(controlled, products="bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class LoopCall:
             values = hoisted(start, drive, weights)
             bins = (None if value is None else value[:0, ..., :1, :] for value in values[:5])
             first = (None if value is None else value[..., :1, :] for value in values[5:8])
-            given = LoopTensors(*bins, *first, *values[8:])
+            given = LoopTensors(*bins, *first, *values[8:])  # type: ignore[arg-type]
             kept = run_forward(self, given)
             if self.learn:
                 run_backward(self, given, kept, kept.paths(self), learn_noise=given.noise is not None)
@@ -166,7 +172,7 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopGradients:
-    """What the backward kernel writes: gradients of sums before the gates (and one bin of zeros), of means and log-stds, and of what the loop starts from."""
+    """What the backward kernel writes: gradients of the gates' sums (and one bin of zeros), of means and log-stds, of the start."""
 
     con: Tensor
     gen: Tensor
@@ -240,7 +246,7 @@ class LoopSequence(torch.autograd.Function):
         return kept.paths(call)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """One launch, then a few products."""
         saved, call = ctx.saved_tensors, ctx.call

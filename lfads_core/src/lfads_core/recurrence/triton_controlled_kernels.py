@@ -5,6 +5,8 @@ than there are, as in the hand-written backend: [state | input | reset state]. G
 reset state]. Going back, ``path`` has the gradient of the factors that bin t reads in row t, so row 0 is that of the first factors.
 """
 
+# mypy: ignore-errors
+
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
@@ -18,7 +20,8 @@ def controlled_forward(
     con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n, masked, path,
     w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, M, B,
     clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
-    ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
+    ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr,
+    WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Six phases a bin. C, G, U, F are sizes; CON, GEN, INPUTS, FACTORS the tiles of their units."""
     member = tl.program_id(1)
@@ -87,7 +90,8 @@ def controlled_backward(
     con_to_gates, gen_to_gates, d_moments, d_noise, path, con_kept, con_carry, gen_kept, gen_carry, grad_c0, grad_g0,
     w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, M, B,
     clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
-    ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
+    ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr,
+    WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Six phases a bin. All weights as they stand, not transposed.
 

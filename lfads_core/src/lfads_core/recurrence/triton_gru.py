@@ -32,13 +32,18 @@ def gru(
 ) -> Float[Tensor, "*B T H"]:
     """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
     members, trials = (1, *h0.shape[:-1])[-2:]
-    tiles = choose_tiles(products=products, members=members, trials=trials, processors=processors(h0.device))
+    products = "ieee" if h0.dtype == torch.float64 else products
+    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, processors=processors(h0.device))
     call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
-    if not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
+    if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
     drive = time_first_affine(x, weights.input, weights.bias)
     states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
     return states.movedim(0, -2)
+
+
+gru_tf32 = functools.partial(gru, products="tf32")
+gru_bf16 = functools.partial(gru, products="bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +120,7 @@ class GRUSequence(torch.autograd.Function):
         return states[:-1] if call.reverse else states[1:]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """One launch, then two products."""
         recurrent, states, gates, n, reset = ctx.saved_tensors

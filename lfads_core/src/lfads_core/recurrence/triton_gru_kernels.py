@@ -4,6 +4,8 @@ Time is the first axis of every buffer, (T, M, B, ·), and the state before the 
 between rows t and t + 1 of ``states``: going forward it leads from the first to the second, in reverse the other way round.
 """
 
+# mypy: ignore-errors
+
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
