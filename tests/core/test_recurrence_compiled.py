@@ -16,8 +16,8 @@ import torch
 
 from lfads_core.recurrence.choose import BACKENDS, REFERENCE
 from lfads_core.recurrence.compiled import build, cache
-from lfads_core.recurrence.compiled.check import TOLERANCE as TRIAL_TOLERANCE
-from lfads_core.recurrence.compiled.check import difference
+from lfads_core.recurrence.selfcheck import TOLERANCE as TRIAL_TOLERANCE
+from lfads_core.recurrence.selfcheck import difference
 from lfads_core.recurrence.compiled.controlled import controlled_by
 from lfads_core.recurrence.compiled.gru import gru_by
 from lfads_core.recurrence.compiled.library import load, opened

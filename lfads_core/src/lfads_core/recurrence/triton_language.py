@@ -3,7 +3,7 @@
 Kernels here follow one rule, because only Triton's interpreter need ever have checked them. A *phase* is what stands between
 two barriers of a program. Within a phase no location of memory is both written and read, or written twice: what one phase
 writes, only later ones read. Then it does not matter which thread holds which element, and a barrier of the block is all
-the ordering there has to be; programs never exchange anything. A test watches every access for it.
+the ordering there has to be; programs never exchange anything.
 """
 
 # mypy: ignore-errors

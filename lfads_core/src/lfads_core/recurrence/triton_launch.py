@@ -32,7 +32,18 @@ def obstacle(device: str, *, asked: bool) -> str | None:
     """Why the kernels cannot be chosen for ``device``, in one clause; an interpreter is for tests and nobody's choice."""
     if torch.device(device).type != "cuda":
         return f"it computes on CUDA devices alone, not on {device}"
-    return available(device)
+    return available(device) or _disagreement(device)
+
+
+@functools.cache
+def _disagreement(device: str) -> str | None:
+    """What speaks against the kernels' numbers on this device, found once per process: no GPU is taken on trust."""
+    from lfads_core.recurrence.selfcheck import TOLERANCE, difference
+    from lfads_core.recurrence.triton_controlled import controlled
+    from lfads_core.recurrence.triton_gru import gru
+
+    worst, most = difference(gru, controlled, torch.float32, device), TOLERANCE[torch.float32]
+    return None if worst <= most else f"its numbers differ from the reference's by {worst:.1e} on this GPU, where {most:.0e} would be rounding"
 
 
 def processors(device: torch.device) -> int:
