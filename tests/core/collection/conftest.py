@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -61,13 +64,32 @@ def collection(tmp_path: Path, write_tiny: Callable[..., Path], nested_settings:
     return make
 
 
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Prepared]]:
+    """Collections that have been prepared once, to be copied; what came of it, by what they were made from."""
+    return tmp_path_factory.mktemp("shelf"), {}
+
+
 @pytest.fixture
-def prepared(collection: Callable[..., Collection]) -> Callable[..., tuple[Collection, Prepared]]:
-    """The same, prepared; second what came of it."""
+def prepared(
+    collection: Callable[..., Collection], tmp_path: Path, shelf: tuple[Path, dict[str, Prepared]]
+) -> Callable[..., tuple[Collection, Prepared]]:
+    """The same, prepared; second what came of it. One from nothing but its ``spec`` is prepared once for all tests, and copied."""
+    folder, known = shelf
 
     def make(**spec: Any) -> tuple[Collection, Prepared]:
+        fresh = not (tmp_path / "sessions").exists() and not (tmp_path / "sweep").exists()
+        key = hashlib.sha256(json.dumps(spec).encode()).hexdigest()
+        if fresh and key in known:
+            shutil.copytree(folder / key, tmp_path, dirs_exist_ok=True)
+            return Collection(tmp_path / "sweep"), known[key]
         made = collection(**spec)
-        return made, prepare(made, load_registry())
+        done = prepare(made, load_registry())
+        if fresh:
+            for part in ("sessions", "sweep"):
+                shutil.copytree(tmp_path / part, folder / key / part)
+            known[key] = done
+        return made, done
 
     return make
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Setup:
     executor: ExecutorName | None
     datasets: tuple[str, ...] | None  # None: all
 
-    @property
+    @cached_property
     def differences(self) -> dict[str, Any]:
         """What differs from the defaults, of what counts: for a single run no setting of a search, for a search its kind."""
         found = differences(self.config)
@@ -55,7 +56,7 @@ class Setup:
             return {group: settings for group, settings in found.items() if group != "search"}
         return {**found, "kind": self.search}
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hash of the differences; what trains the models of a search does not count."""
         return settings_hash(self.differences)

@@ -62,8 +62,9 @@ def prepare(collection: Collection, registry: Registry) -> Prepared:
     plan = make_plan(read_spec(collection.spec_path, registry), Recordings(collection.memory_path, registry.all("reader")), registry)
     there = {entry.name: entry.record() for entry in collection.all()}
     placed = _place(collection, plan, there)
+    texts = {id(setup): dump(_tracked(setup.config, collection)) for setup in {id(run.setup): run.setup for run in plan.runs}.values()}
     for place in placed:
-        _write(place, collection)
+        _write(place, texts[id(place.planned.setup)], collection)
     names = [place.entry.name for place in placed]
     _write_plan(collection, {"file": hashlib.sha256(content).hexdigest(), "runs": names})
     notes = [place.note for place in placed if place.note]
@@ -121,11 +122,10 @@ def _changed(name: str, record: Record | None, planned: Planned, beside: str) ->
     return f"{name}: its {' and '.join(what)} changed since it was prepared; it stays as it is, and {beside} is the run of today"
 
 
-def _write(place: _Placed, collection: Collection) -> None:
+def _write(place: _Placed, text: str, collection: Collection) -> None:
     entry, planned = place.entry, place.planned
     with spoken_failure(entry.run.path):
         entry.run.path.mkdir(parents=True, exist_ok=True)
-    text = dump(_tracked(planned.setup.config, collection))
     if not entry.has_begun and (not entry.run.config_path.exists() or entry.run.config_path.read_text(encoding="utf-8") != text):
         write_text(entry.run.config_path, text)
     record = _record(planned, collection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -60,7 +61,7 @@ class Recordings:
         Raises:
             DataError: it cannot be read.
         """
-        key, stamps = str(path.resolve()), _stamps(path)
+        key, stamps = os.path.relpath(path.resolve(), self.memory.parent.resolve()), _stamps(path)
         known = self._known.get(key)
         if not (isinstance(known, dict) and known.get("stamps") == stamps and known.get("settled")):
             before = time.time()

@@ -14,7 +14,7 @@ from lfads_core.recurrence import fused_controlled
 from lfads_core.recurrence.fused_controlled import hoisted
 from lfads_core.recurrence.fused_gru import weight_gradient
 from lfads_core.recurrence.triton_launch import LAUNCHES, processors
-from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, stored_as, up_to
+from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
@@ -128,7 +128,7 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_forward
 
-    drive, con, gen, dtype = given.con_drive, call.con, call.gen, stored_as(call.products, given.con_drive.dtype)
+    drive, con, gen = given.con_drive, call.con, call.gen
     bins, batch = drive.shape[0], drive.shape[1:-1]
     members, trials = (1, *batch)[-2:]
     kept = LoopKept(
@@ -150,15 +150,15 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
         of_state, of_input = recurrent.unflatten(-2, (3, -1)), feed.unflatten(-2, (3, -1))
         gates = torch.cat([of_state[..., :2, :, :], of_input[..., :2, :, :]], dim=-1)
         candidate = torch.cat([of_input[..., 2:, :, :], of_state[..., 2:, :, :]], dim=-1)
-        return pack(gates, dtype), pack(candidate, dtype)
+        return pack(gates, call.products), pack(candidate, call.products)
 
     controlled_forward[call.tiles.grid(members, trials)](
         drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
         None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
         *cell(given.con_recurrent, given.con_feed),
-        pack(given.posterior.unflatten(-2, (2, -1)), dtype),
+        pack(given.posterior.unflatten(-2, (2, -1)), call.products),
         *cell(given.gen_recurrent, given.gen_feed),
-        pack(given.factors.unsqueeze(-3), dtype),
+        pack(given.factors.unsqueeze(-3), call.products),
         bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
     )  # fmt: skip
     return kept
@@ -177,13 +177,11 @@ class LoopGradients:
     g0: Tensor
 
 
-def run_backward(
-    call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool
-) -> LoopGradients:
+def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool) -> LoopGradients:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
 
-    con, gen, dtype = call.con, call.gen, stored_as(call.products, kept.path.dtype)
+    con, gen = call.con, call.gen
     bins, batch, new = kept.path.shape[0], kept.path.shape[1:-1], kept.path.new_empty
     members, trials = (1, *batch)[-2:]
     out = LoopGradients(
@@ -204,7 +202,7 @@ def run_backward(
         out.path[bins].copy_(d_factors[-1])
 
     def as_is(weight: Tensor) -> Tensor:
-        return pack(weight.mT.unsqueeze(-3), dtype)
+        return pack(weight.mT.unsqueeze(-3), call.products)
 
     controlled_backward[call.tiles.grid(members, trials)](
         d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),

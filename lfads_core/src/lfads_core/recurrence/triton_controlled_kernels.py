@@ -8,7 +8,7 @@ reset state]. Going back, ``path`` has the gradient of the factors that bin t re
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
-from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl
+from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
 @kernel
@@ -25,12 +25,12 @@ def controlled_forward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates += member * ((C + F) * ((2 * C + 7) // 8 * 8))
-    w_con_n += member * ((C + F) * ((C + 7) // 8 * 8))
-    w_posterior += member * (C * ((2 * U + 7) // 8 * 8))
-    w_gen_gates += member * ((G + U) * ((2 * G + 7) // 8 * 8))
-    w_gen_n += member * ((G + U) * ((G + 7) // 8 * 8))
-    w_factors += member * (G * ((F + 7) // 8 * 8))
+    w_con_gates = weights_of(member, w_con_gates, C + F, 2 * C, PRODUCTS)
+    w_con_n = weights_of(member, w_con_n, C + F, C, PRODUCTS)
+    w_posterior = weights_of(member, w_posterior, C, 2 * U, PRODUCTS)
+    w_gen_gates = weights_of(member, w_gen_gates, G + U, 2 * G, PRODUCTS)
+    w_gen_n = weights_of(member, w_gen_n, G + U, G, PRODUCTS)
+    w_factors = weights_of(member, w_factors, G, F, PRODUCTS)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     mean_bias = tl.load(posterior_bias + member * (2 * U) + few, mask=few < U, other=0.0)[None, :]
@@ -97,14 +97,14 @@ def controlled_backward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates += member * (2 * C * ((C + 7) // 8 * 8))
-    w_con_n += member * (C * ((C + 7) // 8 * 8))
-    w_con_feed += member * (3 * C * ((F + 7) // 8 * 8))
-    w_posterior += member * (2 * U * ((C + 7) // 8 * 8))
-    w_gen_gates += member * (2 * G * ((G + 7) // 8 * 8))
-    w_gen_n += member * (G * ((G + 7) // 8 * 8))
-    w_gen_feed += member * (3 * G * ((U + 7) // 8 * 8))
-    w_factors += member * (F * ((G + 7) // 8 * 8))
+    w_con_gates = weights_of(member, w_con_gates, 2 * C, C, PRODUCTS)
+    w_con_n = weights_of(member, w_con_n, C, C, PRODUCTS)
+    w_con_feed = weights_of(member, w_con_feed, 3 * C, F, PRODUCTS)
+    w_posterior = weights_of(member, w_posterior, 2 * U, C, PRODUCTS)
+    w_gen_gates = weights_of(member, w_gen_gates, 2 * G, G, PRODUCTS)
+    w_gen_n = weights_of(member, w_gen_n, G, G, PRODUCTS)
+    w_gen_feed = weights_of(member, w_gen_feed, 3 * G, U, PRODUCTS)
+    w_factors = weights_of(member, w_factors, F, G, PRODUCTS)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     con_kept += rows * C

@@ -75,7 +75,7 @@ class RayExecutor(AbstractExecutor):
 
     def _placement(self, cluster: Cluster, tasks: int) -> Placement:
         options, train, nodes = self._options, self._base.train, cluster.nodes()
-        cpus = float(train.threads) if options.cpus_per_worker is None else options.cpus_per_worker
+        cpus = float(train.threads or 1) if options.cpus_per_worker is None else options.cpus_per_worker
         gpus = 0.0 if options.gpus_per_worker is None and train.device == "cpu" else options.gpus_per_worker
         found = place(nodes, tasks, options.members_per_worker, cpus, gpus)
         fitting = slots(nodes, found.cpus, found.gpus)
