@@ -161,7 +161,8 @@ def test_a_client_address_is_refused_and_a_cluster_that_is_not_there_is_told(mon
     with pytest.raises(ConfigError) as caught:
         Cluster(ray, "ray://head:10001")
     assert str(caught.value) == (
-        "--address: must be HOST:PORT or auto, got 'ray://head:10001'. Start the search on a machine of the cluster, which sees the same files as its nodes."
+        "--address: must be HOST:PORT or auto, got 'ray://head:10001'. Start the search on a machine of the cluster, "
+        "which sees the same files as its nodes."
     )
     with pytest.raises(RunError) as caught:
         Cluster(ray, "10.0.0.1:6379")

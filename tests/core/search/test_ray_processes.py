@@ -30,7 +30,7 @@ SETTINGS = """
 model: {encoder: {hidden: 6}, controller: {encoder_hidden: 5, hidden: 5, inputs: 2}, generator: {hidden: 8, ic_size: 4, factors: 3}}
 data: {batch_size: 4}
 regularisation: {kl_ramp: {increase_epochs: 2}, l2_ramp: {increase_epochs: 2}}
-train: {epochs: 9, metrics_every: 3, device: cpu, recurrence: fused}
+train: {epochs: 9, metrics_every: 3, device: cpu, threads: 1, recurrence: fused}
 infer: {samples: 2}
 track: {mlflow: false}
 search: {members: 6, interval: 3, burn_in: 3, min_improvement: null, retries: 0}

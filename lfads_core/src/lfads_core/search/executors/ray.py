@@ -63,6 +63,7 @@ class RayExecutor(AbstractExecutor):
             except BaseException:
                 cluster.leave()
                 raise
+        tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
         if self._crew is not None:
             line = (self._crew, self._crew.look_after)
             yield from carry_out(tasks, self._crew.placement.members, report, should_stop, line)
