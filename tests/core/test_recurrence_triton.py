@@ -174,3 +174,14 @@ def test_it_is_not_chosen_for_a_cpu():
     assert obstacle("cpu", asked=True) == "it computes on CUDA devices alone, not on cpu"
     if NO_GPU:
         assert available("cuda") == "there is no CUDA device"
+
+
+def test_kernels_whose_numbers_are_not_the_references_are_not_taken_by_themselves(monkeypatch):
+    from lfads_core.recurrence import selfcheck, triton_launch
+
+    monkeypatch.setattr(triton_launch, "available", lambda _: None)
+    for worst, clause in ((1e-5, None), (0.2, "its numbers differ from the reference's by 2.0e-01 on this GPU, where 1e-04 would be rounding")):
+        monkeypatch.setattr(selfcheck, "difference", lambda *_, worst=worst: worst)
+        triton_launch._disagreement.cache_clear()
+        assert obstacle("cuda", asked=False) == clause
+    triton_launch._disagreement.cache_clear()
