@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Sample new trials from a trained model's prior.",
     "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",
     "bench": "Measure how fast training and inference are on this machine.",
+    "bundle": "Recordings and settings in, one zip with everything about the best model out.",
     "ui": "Open the runs in MLflow's browser pages.",
     "cite": "Print BibTeX for LFADS and the components that are used.",
     "plugins": "List what is installed, show what one name means, make and check plugins.",

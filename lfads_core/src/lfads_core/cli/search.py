@@ -124,7 +124,7 @@ def resume(search: Path, **given: Any) -> None:
     from lfads_core.search.run import resume_search
 
     display = make_search_display()
-    show_searched(resume_search(search, load_registry(), display, _placing(given)), display)
+    show_searched(resume_search(search, load_registry(), display, placing_of(given)), display)
 
 
 @command.command(short_help="Give what failed another try.")
@@ -137,7 +137,7 @@ def retry(search: Path, **given: Any) -> None:
     from lfads_core.search.run import resume_search
 
     display = make_search_display()
-    show_searched(resume_search(search, load_registry(), display, _placing(given), retry=True), display)
+    show_searched(resume_search(search, load_registry(), display, placing_of(given), retry=True), display)
 
 
 @command.command(short_help="Copy the best model so far out and infer it.")
@@ -165,7 +165,7 @@ def _search(kind: Literal["random", "grid", "pbt"], given: dict[str, Any]) -> No
     registry = load_registry()
     base = settle(kind, files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]), registry)
     display = make_search_display()
-    placing = _placing(given)
+    placing = placing_of(given)
     first = first_state(kind, base, data, registry, placing.executor if placing else DEFAULT)
     if given["dry_run"]:
         print_plan(*first)
@@ -188,7 +188,7 @@ def _shortcuts(given: dict[str, Any]) -> list[str]:
     return [f"{path}={given[name]}" for name, path in names.items() if given.get(name) is not None]
 
 
-def _placing(given: dict[str, Any]) -> Placing | None:
+def placing_of(given: dict[str, Any]) -> Placing | None:
     """How models are trained, as far as it was said."""
     from lfads_core.search.executors import ExecutorOptions
     from lfads_core.search.run import Placing

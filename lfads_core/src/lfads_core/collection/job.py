@@ -19,8 +19,8 @@ from lfads_core.collection.locks import taking
 from lfads_core.collection.prepare import data_of
 from lfads_core.collection.state import ATTEMPT, INTERRUPTED, JobRecord, is_done, read_job, write_job
 from lfads_core.errors import RunError
+from lfads_core.pipeline.moved import data_are_at
 from lfads_core.plugins import load_registry
-from lfads_core.search.state import read_state, write_state
 
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 LOCK_VARIABLE = "LFADS_JOB_LOCK"
@@ -81,24 +81,15 @@ def _lock(entry: Entry) -> TextIO:
 
 def _command(collection: Collection, entry: Entry, *, again: bool) -> list[str]:
     """What to tell ``lfads``; ``again`` gives members of a search that failed another try."""
-    files = [str(file) for file in data_of(entry, collection, load_registry())]
+    files = data_of(entry, collection, load_registry())
     record, path = entry.record(), str(entry.run.path)
     executor = [] if record.executor is None else ["--executor", record.executor]
     if entry.has_begun:
-        _moved(entry, files)
+        data_are_at(entry.run.path, files)
         return ["run", "--resume", path] if record.search is None else ["search", "retry" if again else "resume", path, *executor]
     remove_outputs(entry, keep={entry.job_path, entry.log_path})  # of an attempt that never began, or of a deletion that was cut short
-    named = [*files, str(entry.run.config_path), "--runs", str(entry.run.path.parent), "--name", entry.run.path.name]
+    named = [*map(str, files), str(entry.run.config_path), "--runs", str(entry.run.path.parent), "--name", entry.run.path.name]
     return ["run", *named] if record.search is None else ["search", record.search, *named, *executor]
-
-
-def _moved(entry: Entry, files: list[str]) -> None:
-    """Have a run find its recordings where they are now; that they are the same is known by their hash."""
-    if not entry.journal_path.exists():
-        if entry.run.data != files:
-            entry.run.update_state(data=files)
-    elif (state := read_state(entry.run.path)).data != tuple(files):
-        write_state(entry.run.path, replace(state, data=tuple(files)))
 
 
 def _call(command: Sequence[str]) -> int:
