@@ -152,3 +152,28 @@ def bench(session: nox.Session) -> None:
     session.run("bash", "scripts/setup", external=True)
     for script in scripts:
         session.run(".venv/bin/python", script, external=True)
+
+
+@nox.session(venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """Do the kernels compute on a CUDA device what they compute in the interpreter, and how fast?"""
+    if not Path("/dev/nvidiactl").exists():
+        session.skip("there is no CUDA device")
+    in_shared(session, "pytest", "-m", "gpu", *session.posargs)
+    for name in ("reference", "fused", "triton", "triton-bf16"):
+        in_shared(
+            session,
+            "lfads_core.cli.main",
+            "bench",
+            "step",
+            "--recurrence",
+            name,
+            "--config",
+            "S1",
+            "--config",
+            "S2",
+            "--config",
+            "S3",
+            "--config",
+            "S4",
+        )

@@ -82,7 +82,7 @@ class Resources:
     def __str__(self) -> str:
         counts = " ".join(f"{name}:{self.operations[name]}" for name in WATCHED if self.operations.get(name))
         return (
-            f"{self.name:20} grid {self.grid!s:9} warps {self.warps} regs {self.registers:3} shared {self.shared / 1024:5.1f} KiB stack {self.stack:3} "
+            f"{self.name:20} grid {self.grid!s:9} warps {self.warps} regs {self.registers:3} shared {self.shared / 1024:5.1f} KiB stack {self.stack} "
             f"({self.seconds:.0f} s) n {sum(self.operations.values())} {counts}"
         )
 
@@ -121,9 +121,9 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
     """The launches of one training step."""
     rng = torch.Generator().manual_seed(0)
     new = functools.partial(torch.empty, dtype=dtype)
-    tiles = choose_tiles(products=products, members=members, trials=shape.trials, processors=132)
     for hidden, axes in [*((h, (2 * members, shape.trials)) for h in shape.encoders), *(() if shape.con else [(shape.gen, (members, shape.trials))])]:
-        call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=choose_tiles(products=products, members=axes[0], trials=axes[1], processors=132), learn=True)
+        tiles = choose_tiles(products=products, widest_layer=hidden, members=axes[0], trials=axes[1], processors=132)
+        call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=tiles, learn=True)
         modules = triton_gru_kernels
         with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
             recurrent = new(axes[0], 3 * hidden, hidden).normal_(generator=rng)
@@ -134,12 +134,31 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
     if shape.con:
         B, T, C, G, U, F = shape.trials, shape.bins, shape.con, shape.gen, shape.inputs, shape.factors
         M = members
-        call = triton_controlled.LoopCall(con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True)
-        given = triton_controlled.LoopTensors(
-            new(T, M, B, F), new(T, M, B, G), new(T, M, B, U), new(T, M, B, 3 * C), new(T, M, B, 3 * G), new(M, B, C), new(M, B, G), new(M, B, F),
-            new(M, 3 * C, F), new(M, 3 * C, C), new(M, 2 * U, C), new(M, 2 * U), new(M, 3 * G, U), new(M, 3 * G, G), new(M, F, G),
+        tiles = choose_tiles(products=products, widest_layer=max(C, G), members=M, trials=B, processors=132)
+        call = triton_controlled.LoopCall(
+            con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True
         )
-        with replaced(triton_controlled_kernels, "controlled_forward") as forward, replaced(triton_controlled_kernels, "controlled_backward") as backward:
+        given = triton_controlled.LoopTensors(
+            new(T, M, B, F),
+            new(T, M, B, G),
+            new(T, M, B, U),
+            new(T, M, B, 3 * C),
+            new(T, M, B, 3 * G),
+            new(M, B, C),
+            new(M, B, G),
+            new(M, B, F),
+            new(M, 3 * C, F),
+            new(M, 3 * C, C),
+            new(M, 2 * U, C),
+            new(M, 2 * U),
+            new(M, 3 * G, U),
+            new(M, 3 * G, G),
+            new(M, F, G),
+        )
+        with (
+            replaced(triton_controlled_kernels, "controlled_forward") as forward,
+            replaced(triton_controlled_kernels, "controlled_backward") as backward,
+        ):
             kept = triton_controlled.run_forward(call, given)
             paths = kept.paths(call)
             triton_controlled.run_backward(call, given, kept, (None, paths[1], None, paths[3], paths[4], None), learn_noise=False)

@@ -17,6 +17,10 @@ from jaxtyping import install_import_hook
 # second core makes two threads many times slower. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Triton's kernels run in its interpreter where there is no GPU; it must be told before anything loads it.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Check every annotated shape and type of our packages while testing; no cost at run time. The hook must stand before the
 # first import of a package. `float` takes an int too, as for every type checker (PEP 484), which beartype must be told.
 # `nox -s tests_min` goes without: old attrs and jaxtyping cannot evaluate all our annotations, and no user ever does.

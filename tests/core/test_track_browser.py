@@ -78,12 +78,12 @@ def test_a_search_and_its_members_stand_below_each_other_with_their_names(pages,
         return Boolean(plus);
     """
     browser.wait(lambda: browser.script(expand), 60, what="the plus before the search")
-    browser.wait_for(*(f"pbt-lorenz · m{i:02d}" for i in range(MEMBERS)), seconds=60)
+    browser.wait_for(*(f"m{i:02d} · pbt-lorenz" for i in range(MEMBERS)), seconds=60)
 
 
 def test_the_prepared_view_has_all_members_and_charts_of_score_and_hyperparameters(pages, browser: Browser):
     browser.go(pages["view"])
-    browser.wait_for(*(f"pbt-lorenz · m{i:02d}" for i in range(MEMBERS)), seconds=120)
+    browser.wait_for(*(f"m{i:02d} · pbt-lorenz" for i in range(MEMBERS)), seconds=120)
     browser.wait_for("Search", "Parallel Coordinates", "Hyperparameters", "valid/recon_smooth", seconds=120)
     assert browser.script("return location.href").count("compareRunsMode=CHART") == 1
     drawn = "return document.querySelectorAll('.js-plotly-plot .main-svg').length"

@@ -63,13 +63,14 @@ def of(number: int, score: float | None, *, status: str = "done", parent: int | 
 def test_members_are_runs_below_the_search_with_names_that_say_so(client, folder):
     start(folder, [member(folder, 0), member(folder, 12)]).close("finished")
     runs = stored(client)
-    assert list(runs) == ["pbt-lorenz", "pbt-lorenz · m00", "pbt-lorenz · m12"]
+    assert list(runs) == ["pbt-lorenz", "m00 · pbt-lorenz", "m12 · pbt-lorenz"]
     parent = runs["pbt-lorenz"]
     assert parent.parent is None
     assert {run.parent for run in client.runs.values()} == {None, f"id-{parent.job.key}"}
     assert {run.status for run in client.runs.values()} == {"finished"}
-    assert runs["pbt-lorenz · m12"].tags["lfads.search"] == parent.tags["lfads.search"] == "pbt-lorenz"
-    assert runs["pbt-lorenz · m12"].tags["lfads.member"] == "12"
+    assert runs["m00 · pbt-lorenz"].job.started > runs["m12 · pbt-lorenz"].job.started  # the pages sort by it, the latest first
+    assert runs["m12 · pbt-lorenz"].tags["lfads.search"] == parent.tags["lfads.search"] == "pbt-lorenz"
+    assert runs["m12 · pbt-lorenz"].tags["lfads.member"] == "12"
     assert (parent.tags["lfads.kind"], parent.tags["version torch"]) == ("pbt", "2.13.0")
     assert parent.tags["lfads.path"] == str(folder.resolve())
 
@@ -77,7 +78,7 @@ def test_members_are_runs_below_the_search_with_names_that_say_so(client, folder
 def test_all_settings_and_the_first_hyperparameters_are_parameters(client, folder):
     start(folder, [member(folder, 0)]).close("finished")
     runs = stored(client)
-    assert runs["pbt-lorenz · m00"].params == {
+    assert runs["m00 · pbt-lorenz"].params == {
         "optim.lr": "0.004",
         "optim.betas": "[0.9, 0.999]",
         "train.seed": "0",
@@ -97,9 +98,9 @@ def test_each_members_epochs_are_its_own_curves(client, folder):
         trackers.log(1, epoch, {"valid/recon": -float(epoch)})
     trackers.close("finished")
     runs = stored(client)
-    assert runs["pbt-lorenz · m00"].curve("valid/recon") == [(0, 0.0), (1, 1.0), (2, 2.0)]
-    assert runs["pbt-lorenz · m01"].curve("valid/recon") == [(0, 0.0), (1, -1.0), (2, -2.0)]
-    assert runs["pbt-lorenz · m00"].curve("hp/optim.lr") == []  # these come with the generation
+    assert runs["m00 · pbt-lorenz"].curve("valid/recon") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert runs["m01 · pbt-lorenz"].curve("valid/recon") == [(0, 0.0), (1, -1.0), (2, -2.0)]
+    assert runs["m00 · pbt-lorenz"].curve("hp/optim.lr") == []  # these come with the generation
 
 
 def test_hyperparameters_are_steps_and_scores_points_over_epochs(client, folder):
@@ -108,11 +109,11 @@ def test_hyperparameters_are_steps_and_scores_points_over_epochs(client, folder)
     trackers.generation(record(1, of(0, 0.3, parent=1, lr=0.005), of(1, None, status="diverged", parent=1)))
     trackers.close("finished")
     runs = stored(client)
-    assert runs["pbt-lorenz · m00"].curve("hp/lr") == [(0, 0.004), (19, 0.004), (20, 0.005), (39, 0.005)]
-    assert runs["pbt-lorenz · m00"].curve("hp/coordinated-dropout.rate") == [(epoch, 0.3) for epoch in (0, 19, 20, 39)]
-    assert runs["pbt-lorenz · m00"].tags["hp/ic_prior"] == "normal"  # a word is no curve
-    assert runs["pbt-lorenz · m00"].curve("score") == [(19, 0.5), (39, 0.3)]
-    assert runs["pbt-lorenz · m01"].curve("score") == [(19, 0.4)]
+    assert runs["m00 · pbt-lorenz"].curve("hp/lr") == [(0, 0.004), (19, 0.004), (20, 0.005), (39, 0.005)]
+    assert runs["m00 · pbt-lorenz"].curve("hp/coordinated-dropout.rate") == [(epoch, 0.3) for epoch in (0, 19, 20, 39)]
+    assert runs["m00 · pbt-lorenz"].tags["hp/ic_prior"] == "normal"  # a word is no curve
+    assert runs["m00 · pbt-lorenz"].curve("score") == [(19, 0.5), (39, 0.3)]
+    assert runs["m01 · pbt-lorenz"].curve("score") == [(19, 0.4)]
 
 
 def test_the_search_itself_is_drawn_over_generations(client, folder):
@@ -143,11 +144,11 @@ def test_the_best_member_is_marked_and_the_mark_moves(client, folder):
     runs = stored(client)
     assert {name: run.tags.get("lfads.best") for name, run in runs.items()} == {
         "pbt-lorenz": None,
-        "pbt-lorenz · m00": "false",
-        "pbt-lorenz · m01": "true",
+        "m00 · pbt-lorenz": "false",
+        "m01 · pbt-lorenz": "true",
     }
     assert runs["pbt-lorenz"].tags["lfads.best_member"] == "m01"
-    assert runs["pbt-lorenz"].tags["lfads.best_run"] == f"id-{runs['pbt-lorenz · m01'].job.key}"
+    assert runs["pbt-lorenz"].tags["lfads.best_run"] == f"id-{runs['m01 · pbt-lorenz'].job.key}"
     assert runs["pbt-lorenz"].curve("best/valid/bps") == [(0, 0.31)]
 
 
@@ -158,7 +159,7 @@ def test_files_go_to_the_search_or_to_one_member_and_what_is_not_there_is_passed
     trackers.artifacts([folder / "search.json"], member=0)
     trackers.close("finished")
     there = [str(folder / "search.json")]
-    assert {name: run.files for name, run in stored(client).items()} == {"pbt-lorenz": there, "pbt-lorenz · m00": there}
+    assert {name: run.files for name, run in stored(client).items()} == {"pbt-lorenz": there, "m00 · pbt-lorenz": there}
 
 
 def test_a_member_may_end_before_the_search_does(client, folder):
@@ -167,8 +168,8 @@ def test_a_member_may_end_before_the_search_does(client, folder):
     trackers.close("interrupted")
     assert {name: run.status for name, run in stored(client).items()} == {
         "pbt-lorenz": "interrupted",
-        "pbt-lorenz · m00": "failed",
-        "pbt-lorenz · m01": "interrupted",
+        "m00 · pbt-lorenz": "failed",
+        "m01 · pbt-lorenz": "interrupted",
     }
 
 
@@ -200,7 +201,7 @@ def test_a_resumed_search_may_send_everything_again(client, folder):
         assert len(places) == len(set(places)), f"something came twice in {name}"
     assert [epoch for epoch, _ in runs["pbt-lorenz"].curve("score/best")] == [0, 1, 2]
     done = [m.member for m in search.history[-1].members if m.status == "done"]
-    assert [epoch for epoch, _ in runs[f"pbt-lorenz · m{done[0]:02d}"].curve("valid/recon_smooth")][-1] == 14
+    assert [epoch for epoch, _ in runs[f"m{done[0]:02d} · pbt-lorenz"].curve("valid/recon_smooth")][-1] == 14
 
 
 def test_a_store_that_lost_everything_is_filled_from_the_tables_of_the_members(client, folder):
@@ -211,7 +212,7 @@ def test_a_store_that_lost_everything_is_filled_from_the_tables_of_the_members(c
     again = start(folder, [member(folder, number, epochs=8) for number in range(3)])
     again.close("finished")
     done = [m.member for m in search.history[-1].members if m.status == "done"]
-    assert [epoch for epoch, _ in stored(client)[f"pbt-lorenz · m{done[0]:02d}"].curve("valid/recon")] == list(range(8))
+    assert [epoch for epoch, _ in stored(client)[f"m{done[0]:02d} · pbt-lorenz"].curve("valid/recon")] == list(range(8))
 
 
 def test_the_name_by_which_the_runs_are_found_again_is_kept_beside_the_search(client, folder):
@@ -242,7 +243,7 @@ def test_a_call_that_cannot_be_made_is_one_warning(client, folder, caplog, monke
     trackers.log(0, 1, {"a": 1.0})
     trackers.close("finished")
     assert caplog.messages == ["MLflow: could not be written (no); the search goes on."]
-    assert stored(client)["pbt-lorenz · m00"].curve("a") == [(1, 1.0)]
+    assert stored(client)["m00 · pbt-lorenz"].curve("a") == [(1, 1.0)]
 
 
 def test_a_folder_that_cannot_be_written_is_one_warning(client, folder, caplog, monkeypatch):

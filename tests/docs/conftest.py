@@ -60,7 +60,7 @@ def journey(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Journey:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of two sessions that have all there can be: truth, behaviour, held-out channels, later bins, a measuring augmentation."""
+    """The run of two sessions that have all there can be: truth, behaviour, held-out channels, later bins, measuring augmentation, masked values."""
     folder = tmp_path_factory.mktemp("everything")
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -75,5 +75,5 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     augmentations = "components.train_augmentations=[coordinated-dropout, sample-validation]"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])  # figures take most of the time, and nobody looks at these
-        _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", "--set", augmentations)
+        _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", "--set", augmentations, "--set", "validation.masked.fraction=0.2")
     return folder / "runs" / "both"

@@ -52,7 +52,8 @@ def test_the_end_of_a_path_is_enough(registry):
 
 
 def test_a_group_is_explained_with_everything_in_it(registry):
-    assert keys("data", registry) == ["data", "data.batch_size", "data.hold_out", "data.hold_out.fraction", "data.hold_out.seed"]
+    hold_out = ["data.hold_out", "data.hold_out.fraction", "data.hold_out.seed"]
+    assert keys("data", registry) == ["data", "data.batch_size", *hold_out, "data.memory_gb"]
     assert explain("data", registry)[0].is_group
     assert len(explain(None, registry)) == len(places()) > 60
 

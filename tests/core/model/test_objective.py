@@ -59,6 +59,7 @@ def test_kernels_without_a_scale_count_neither_above_nor_below():
     assert price_.item() == pytest.approx((0.5 * 0.5 * 6 + 2.0 * 0.5 * 54) / (12 + 1e-8), rel=1e-12)
     assert l2_of_kernels([(0.0, w[0])]).item() == 0
     assert l2_of_kernels([]).item() == 0
+    assert l2_of_kernels([(0.0, torch.zeros(2, 2, device="meta"))]).device.type == "meta"
 
 
 def test_the_kernels_are_the_recurrent_matrices_with_their_scales(make_model):

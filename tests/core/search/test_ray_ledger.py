@@ -234,7 +234,7 @@ def test_whatever_dies_or_gets_lost_each_member_has_one_outcome_and_each_epoch_i
             most,
             lambda member, epoch, values: told[member].append((epoch, values["x"])),
             lambda: False,
-            (town, lambda news: None),
+            (town, lambda _: None),
         )
     )
     assert sorted(outcome.member for outcome in outcomes) == list(range(members))
@@ -249,7 +249,5 @@ def test_whatever_dies_or_gets_lost_each_member_has_one_outcome_and_each_epoch_i
 @given(seed=st.integers(0, 2**32), members=st.integers(1, 6), workers=st.integers(1, 3), after=st.integers(0, 12))
 def test_a_stop_at_any_moment_ends_the_generation(seed, members, workers, after):
     town, asked = Town(random.Random(seed), workers), iter(range(10**6))
-    outcomes = list(
-        carry_out([task(m) for m in range(members)], 2, lambda *_: None, lambda: next(asked) >= after, (town, lambda news: None))
-    )
+    outcomes = list(carry_out([task(m) for m in range(members)], 2, lambda *_: None, lambda: next(asked) >= after, (town, lambda _: None)))
     assert len({outcome.member for outcome in outcomes}) == len(outcomes) <= members

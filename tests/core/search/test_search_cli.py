@@ -63,26 +63,36 @@ def wait_for(process, condition, seconds=120):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_at_random_moments_a_search_ends_as_one_that_was_left_alone(lfads, arguments, outcome, tmp_path):
     whole = lfads(*arguments("pbt", "--members", 3, "--executor", "serial", name="whole"))
     assert whole.wait() == 0, whole.stdout.read()
-    rng, journal = random.Random(0), tmp_path / "runs/killed/search.json"
+    rng, folder = random.Random(0), tmp_path / "runs/killed"
     process = lfads(*arguments("pbt", "--members", 3, "--executor", "serial", name="killed"))
-    kills = 0
-    wait_for(process, journal.exists)
-    while True:
-        time.sleep(rng.uniform(0.3, 2.5) + (2.5 if kills else 0))
-        if process.poll() is not None:
-            break
+    for _ in range(3):
+        _wait_for_changes(process, folder, rng.randrange(1, 8))
+        time.sleep(rng.uniform(0, 0.05))
         process.kill()
         process.wait()
-        kills += 1
-        status = run("search", "status", tmp_path / "runs/killed")[1]
-        assert "stopped without a word" in status or "finished" in status
-        process = lfads("search", "resume", tmp_path / "runs/killed")
-    assert process.returncode == 0, process.stdout.read()
-    assert kills >= 2
+        assert "status: stopped without a word" in run("search", "status", folder)[1]
+        process = lfads("search", "resume", folder)
+    assert process.wait() == 0, process.stdout.read()
     assert outcome("killed") == outcome("whole")
+
+
+def _wait_for_changes(process, folder, number):
+    """Wait until the journal and the table have changed so often since the process began."""
+
+    def look():
+        paths = [path for path in (folder / "search.json", folder / "fitlog.csv") if path.exists()]
+        return [(path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+
+    seen, changes = look(), 0
+    while changes < number:
+        assert process.poll() is None, process.stdout.read()
+        now = look()
+        changes, seen = changes + (now != seen), now
+        time.sleep(0.002)
 
 
 @pytest.mark.slow

@@ -262,7 +262,8 @@ def test_an_executor_that_is_not_there_is_named(search, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "lfads_core.search.executors.batched", None)
-    with pytest.raises(ConfigError, match=r"^--executor: 'batched' must be importable here, got: .*\. Use another, or install what is missing\.$"):
+    text = r"^--executor: 'batched' must be importable here, got: .*\. Use another, such as serial, or install what is missing\.$"
+    with pytest.raises(ConfigError, match=text):
         search("grid", "batched", spaces=["optim.lr=choice:1e-3,2e-3"])
     with pytest.raises(ConfigError, match=r"^--executor: must be serial, batched or ray, got 'slurm'\.$"):
         search("grid", "slurm", spaces=["optim.lr=choice:1e-3,2e-3"])

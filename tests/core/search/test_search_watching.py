@@ -47,7 +47,7 @@ def carry(driver: Driver, registry, should_stop=never) -> Watching:
 
 
 def runs_of(client: FakeClient) -> dict:
-    return {run.job.run_name.removeprefix("a").removeprefix(" · ") or "search": run for run in client.runs.values()}
+    return {run.job.run_name.removesuffix(" · a").replace("a", "search"): run for run in client.runs.values()}
 
 
 def test_every_member_has_its_epochs_hyperparameters_and_scores(client, toy_search, registry):

@@ -112,13 +112,13 @@ def test_outputs_that_do_not_fit_are_a_sentence(small_disk, train_tiny, resume, 
     train_tiny("train.epochs=1")
     kept = small_disk / "run/lfads_output_tiny.h5"
     before = kept.read_bytes()
-    put = outputs._put_split
+    new = outputs._new
 
-    def big(file, name, found, bin_ms, *, is_rate):
-        file.create_dataset(f"{name}_big", data=np.zeros(500_000))
-        put(file, name, found, bin_ms, is_rate=is_rate)
+    def big(file, key, *rest):
+        file.create_dataset(f"{key}_big", data=np.zeros(500_000))
+        return new(file, key, *rest)
 
-    monkeypatch.setattr(outputs, "_put_split", big)
+    monkeypatch.setattr(outputs, "_new", big)
     with pytest.raises(RunError) as caught:
         resume()
     text = str(caught.value)

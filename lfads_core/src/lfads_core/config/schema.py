@@ -174,7 +174,7 @@ class ValidationConfig:
 class SearchConfig:
     """A search over hyperparameters: `lfads search random`, `grid` or `pbt`."""
 
-    members: int = setting(20, "models trained at a time (random: in all); a grid has as many as it has points", rule=at_least(1), tune="often")
+    members: int = setting(20, "models trained at a time (random: in all); a grid has as many as it has points", rule=at_least(1), tune="sometimes")
     seed: int = setting(0, "seed of every decision; member m trains with train.seed + m", rule=at_least(0))
     interval: int = setting(25, "epochs of a generation, after which scores are compared", rule=at_least(1), unit="epochs", tune="sometimes")
     burn_in: int | None = setting(
@@ -193,7 +193,7 @@ class SearchConfig:
         tune="sometimes",
     )
     spaces: dict[str, SpaceConfig | None] = setting(
-        dict, "spaces by setting, such as optim.lr; null keeps a suggested setting as it is", tune="often"
+        dict, "spaces by setting, such as optim.lr; null keeps a suggested setting as it is", tune="sometimes"
     )
     suggested: bool = setting(True, "whether to search what settings and components suggest, beside spaces (a grid never does)")
     retries: int = setting(1, "times a member that failed is tried again before it is replaced; also an inference of the best", rule=at_least(0))

@@ -72,7 +72,7 @@ class SplitTensors:
 
     def take(self, rows: Int[Tensor, " B"]) -> Batch:
         """Return these trials, in this order."""
-        rows = rows.to(self.encod.device)
+        rows = rows.to(self.encod.device, non_blocking=True)  # numbers in ordinary memory are taken at once, and nothing waits
         encod = self.encod[rows]
         recon = encod if self.recon is self.encod else self.recon[rows]
         extras = {key: value[rows] for key, value in self.extras.items()}

@@ -15,7 +15,8 @@ def l2_of_kernels(kernels: Sequence[tuple[float, Tensor]]) -> Tensor:
     """``Σ_k scale_k ½‖W_k‖² / (entries of all kernels whose scale is above 0 + 1e-8)``; zero when there are none."""
     counted = [(scale, kernel) for scale, kernel in kernels if scale > 0]
     entries = sum(kernel.numel() for _, kernel in counted)
-    price = sum((scale * 0.5 * kernel.pow(2).sum() for scale, kernel in counted), torch.zeros(()))
+    nothing = kernels[0][1].new_zeros(()) if kernels else torch.zeros(())  # on the kernels' device, whatever the scales
+    price = sum((scale * 0.5 * kernel.pow(2).sum() for scale, kernel in counted), nothing)
     return price / (entries + 1e-8)
 
 

@@ -110,3 +110,31 @@ def save(figure: Figure, path: Path) -> Path:
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         picture.quantize(256, dither=Image.Dither.NONE).save(temporary, format="png", optimize=True, dpi=(DPI, DPI))
     return path
+
+
+def colour_scale(low: float, high: float, lightest: float = 1.0, *, backwards: bool = False) -> Any:
+    """Colours for values from ``low`` to ``high``, dark to light, or ``backwards``; ``lightest`` below 1 leaves out what is hard to see on white."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+
+    shades = colormaps[HEAT](np.linspace(0.0, lightest, 256))
+    return ScalarMappable(Normalize(low, high), ListedColormap(shades[::-1] if backwards else shades))
+
+
+def few_ticks(axis: Any) -> None:
+    """At most five numbers on a linear axis, small and large ones with a common power of ten."""
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    form = ScalarFormatter()
+    form.set_powerlimits((-2, 4))
+    axis.set_major_formatter(form)
+    axis.set_major_locator(MaxNLocator(5))
+    axis.get_offset_text().set_fontsize(6.5)
+
+
+def whole_ticks(axis: Any) -> None:
+    """Whole numbers only, for epochs and generations."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, integer=True))

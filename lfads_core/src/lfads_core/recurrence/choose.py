@@ -68,8 +68,17 @@ OFFERS = {
         reason="compiled for this processor",
         obstacle=f"{HERE}.compiled.obstacle:obstacle",
     ),
+    **{
+        name: Offer(
+            gru=f"{HERE}.triton_gru:gru{suffix}",
+            controlled=f"{HERE}.triton_controlled:controlled{suffix}",
+            reason=f"one launch each way, products in {products}",
+            obstacle=f"{HERE}.triton_launch:obstacle",
+        )
+        for name, suffix, products in (("triton", "", "float32"), ("triton-bf16", "_bf16", "bfloat16"), ("triton-tf32", "_tf32", "tf32"))
+    },
 }
-FASTEST_FIRST = {"cpu": ("compiled",)}
+FASTEST_FIRST = {"cpu": ("compiled",), "cuda": ("triton",)}
 """What ``auto`` tries on a type of device before it takes ``fused``."""
 
 

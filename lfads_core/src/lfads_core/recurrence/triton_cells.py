@@ -3,6 +3,8 @@
 Names without more point to the first column of each row (trial) of the program: tensors of pointers of shape (rows, 1).
 """
 
+# mypy: ignore-errors
+
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_language import bound, clamp, constexpr, jit, product, sigmoid, tanh, tl

@@ -14,7 +14,7 @@ from lfads_core.recurrence import fused_controlled
 from lfads_core.recurrence.fused_controlled import hoisted
 from lfads_core.recurrence.fused_gru import weight_gradient
 from lfads_core.recurrence.triton_launch import LAUNCHES, processors
-from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, stored_as, up_to
+from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
@@ -22,6 +22,8 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     """Run controller and generator in closed loop; ``products`` as for the GRU."""
     members, trials = (1, *start.controller.shape[:-1])[-2:]
     device, dtype = start.controller.device, start.controller.dtype
+    products = "ieee" if dtype == torch.float64 else products
+    widest = max(start.controller.shape[-1], start.generator.shape[-1])
     call = LoopCall(
         con=start.controller.shape[-1],
         gen=start.generator.shape[-1],
@@ -29,15 +31,19 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         factors=start.factors.shape[-1],
         clip=clip,
         products=products,
-        tiles=choose_tiles(products=products, members=members, trials=trials, processors=processors(device)),
+        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, processors=processors(device)),
         given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
         learn=torch.is_grad_enabled(),
     )
-    if not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
+    if not trials or not drive.ci.shape[-2] or not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
         return fused_controlled.controlled(start, drive, weights, clip=clip)
     out = LoopSequence.apply(call, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
     states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
+
+
+controlled_tf32 = functools.partial(controlled, products="tf32")
+controlled_bf16 = functools.partial(controlled, products="bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class LoopCall:
             values = hoisted(start, drive, weights)
             bins = (None if value is None else value[:0, ..., :1, :] for value in values[:5])
             first = (None if value is None else value[..., :1, :] for value in values[5:8])
-            given = LoopTensors(*bins, *first, *values[8:])
+            given = LoopTensors(*bins, *first, *values[8:])  # type: ignore[arg-type]
             kept = run_forward(self, given)
             if self.learn:
                 run_backward(self, given, kept, kept.paths(self), learn_noise=given.noise is not None)
@@ -128,7 +134,7 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_forward
 
-    drive, con, gen, dtype = given.con_drive, call.con, call.gen, stored_as(call.products, given.con_drive.dtype)
+    drive, con, gen = given.con_drive, call.con, call.gen
     bins, batch = drive.shape[0], drive.shape[1:-1]
     members, trials = (1, *batch)[-2:]
     kept = LoopKept(
@@ -150,15 +156,15 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
         of_state, of_input = recurrent.unflatten(-2, (3, -1)), feed.unflatten(-2, (3, -1))
         gates = torch.cat([of_state[..., :2, :, :], of_input[..., :2, :, :]], dim=-1)
         candidate = torch.cat([of_input[..., 2:, :, :], of_state[..., 2:, :, :]], dim=-1)
-        return pack(gates, dtype), pack(candidate, dtype)
+        return pack(gates, call.products), pack(candidate, call.products)
 
     controlled_forward[call.tiles.grid(members, trials)](
         drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
         None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
         *cell(given.con_recurrent, given.con_feed),
-        pack(given.posterior.unflatten(-2, (2, -1)), dtype),
+        pack(given.posterior.unflatten(-2, (2, -1)), call.products),
         *cell(given.gen_recurrent, given.gen_feed),
-        pack(given.factors.unsqueeze(-3), dtype),
+        pack(given.factors.unsqueeze(-3), call.products),
         bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
     )  # fmt: skip
     return kept
@@ -166,7 +172,7 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopGradients:
-    """What the backward kernel writes: gradients of sums before the gates (and one bin of zeros), of means and log-stds, and of what the loop starts from."""
+    """What the backward kernel writes: gradients of the gates' sums (and one bin of zeros), of means and log-stds, of the start."""
 
     con: Tensor
     gen: Tensor
@@ -181,7 +187,7 @@ def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tupl
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
 
-    con, gen, dtype = call.con, call.gen, stored_as(call.products, kept.path.dtype)
+    con, gen = call.con, call.gen
     bins, batch, new = kept.path.shape[0], kept.path.shape[1:-1], kept.path.new_empty
     members, trials = (1, *batch)[-2:]
     out = LoopGradients(
@@ -202,7 +208,7 @@ def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tupl
         out.path[bins].copy_(d_factors[-1])
 
     def as_is(weight: Tensor) -> Tensor:
-        return pack(weight.mT.unsqueeze(-3), dtype)
+        return pack(weight.mT.unsqueeze(-3), call.products)
 
     controlled_backward[call.tiles.grid(members, trials)](
         d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
@@ -240,7 +246,7 @@ class LoopSequence(torch.autograd.Function):
         return kept.paths(call)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """One launch, then a few products."""
         saved, call = ctx.saved_tensors, ctx.call

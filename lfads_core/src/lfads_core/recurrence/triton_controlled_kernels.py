@@ -5,10 +5,12 @@ than there are, as in the hand-written backend: [state | input | reset state]. G
 reset state]. Going back, ``path`` has the gradient of the factors that bin t reads in row t, so row 0 is that of the first factors.
 """
 
+# mypy: ignore-errors
+
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
-from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl
+from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
 @kernel
@@ -18,19 +20,20 @@ def controlled_forward(
     con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n, masked, path,
     w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, M, B,
     clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
-    ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
+    ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr,
+    WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Six phases a bin. C, G, U, F are sizes; CON, GEN, INPUTS, FACTORS the tiles of their units."""
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates += member * ((C + F) * ((2 * C + 7) // 8 * 8))
-    w_con_n += member * ((C + F) * ((C + 7) // 8 * 8))
-    w_posterior += member * (C * ((2 * U + 7) // 8 * 8))
-    w_gen_gates += member * ((G + U) * ((2 * G + 7) // 8 * 8))
-    w_gen_n += member * ((G + U) * ((G + 7) // 8 * 8))
-    w_factors += member * (G * ((F + 7) // 8 * 8))
+    w_con_gates = weights_of(member, w_con_gates, C + F, 2 * C, PRODUCTS)
+    w_con_n = weights_of(member, w_con_n, C + F, C, PRODUCTS)
+    w_posterior = weights_of(member, w_posterior, C, 2 * U, PRODUCTS)
+    w_gen_gates = weights_of(member, w_gen_gates, G + U, 2 * G, PRODUCTS)
+    w_gen_n = weights_of(member, w_gen_n, G + U, G, PRODUCTS)
+    w_factors = weights_of(member, w_factors, G, F, PRODUCTS)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     mean_bias = tl.load(posterior_bias + member * (2 * U) + few, mask=few < U, other=0.0)[None, :]
@@ -87,7 +90,8 @@ def controlled_backward(
     con_to_gates, gen_to_gates, d_moments, d_noise, path, con_kept, con_carry, gen_kept, gen_carry, grad_c0, grad_g0,
     w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, M, B,
     clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
-    ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
+    ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr,
+    WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Six phases a bin. All weights as they stand, not transposed.
 
@@ -97,14 +101,14 @@ def controlled_backward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates += member * (2 * C * ((C + 7) // 8 * 8))
-    w_con_n += member * (C * ((C + 7) // 8 * 8))
-    w_con_feed += member * (3 * C * ((F + 7) // 8 * 8))
-    w_posterior += member * (2 * U * ((C + 7) // 8 * 8))
-    w_gen_gates += member * (2 * G * ((G + 7) // 8 * 8))
-    w_gen_n += member * (G * ((G + 7) // 8 * 8))
-    w_gen_feed += member * (3 * G * ((U + 7) // 8 * 8))
-    w_factors += member * (F * ((G + 7) // 8 * 8))
+    w_con_gates = weights_of(member, w_con_gates, 2 * C, C, PRODUCTS)
+    w_con_n = weights_of(member, w_con_n, C, C, PRODUCTS)
+    w_con_feed = weights_of(member, w_con_feed, 3 * C, F, PRODUCTS)
+    w_posterior = weights_of(member, w_posterior, 2 * U, C, PRODUCTS)
+    w_gen_gates = weights_of(member, w_gen_gates, 2 * G, G, PRODUCTS)
+    w_gen_n = weights_of(member, w_gen_n, G, G, PRODUCTS)
+    w_gen_feed = weights_of(member, w_gen_feed, 3 * G, U, PRODUCTS)
+    w_factors = weights_of(member, w_factors, F, G, PRODUCTS)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     con_kept += rows * C

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.recurrence import fused_gru
 from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
 from lfads_core.recurrence.triton_launch import LAUNCHES, processors
-from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, stored_as
+from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack
 from lfads_core.recurrence.weights import GRUWeights
 
 
@@ -32,13 +32,18 @@ def gru(
 ) -> Float[Tensor, "*B T H"]:
     """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
     members, trials = (1, *h0.shape[:-1])[-2:]
-    tiles = choose_tiles(products=products, members=members, trials=trials, processors=processors(h0.device))
+    products = "ieee" if h0.dtype == torch.float64 else products
+    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, processors=processors(h0.device))
     call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
-    if not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
+    if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
     drive = time_first_affine(x, weights.input, weights.bias)
     states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
     return states.movedim(0, -2)
+
+
+gru_tf32 = functools.partial(gru, products="tf32")
+gru_bf16 = functools.partial(gru, products="bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +77,13 @@ def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, recurrent: Tensor) -> 
 
     bins, hidden, tiles = drive.shape[0], call.hidden, call.tiles
     members, trials = (1, *h0.shape[:-1])[-2:]
-    blocks, dtype = recurrent.unflatten(-2, (3, hidden)), stored_as(call.products, drive.dtype)
+    blocks = recurrent.unflatten(-2, (3, hidden))
     states = drive.new_empty(bins + 1, *h0.shape)
     states[bins if call.reverse else 0] = h0
     gates = drive.new_empty(bins, *h0.shape[:-1], 2 * hidden)
     n, reset = drive.new_empty(bins, *h0.shape), drive.new_empty(bins, *h0.shape)
-    w_gates = pack(blocks[..., :2, :, :], dtype)
-    w_n = pack(blocks[..., 2:, :, :], dtype)
+    w_gates = pack(blocks[..., :2, :, :], call.products)
+    w_n = pack(blocks[..., 2:, :, :], call.products)
     gru_forward[tiles.grid(members, trials)](
         drive.contiguous(), states, gates, n, reset, w_gates, w_n, bins, members, trials,
         *call.constants(tiles.units(2 * hidden)), **tiles.options(),
@@ -92,11 +97,10 @@ def run_backward(call: GRUCall, grad: Tensor, recurrent: Tensor, states: Tensor,
 
     bins, hidden, tiles = n.shape[0], call.hidden, call.tiles
     members, trials = (1, *n.shape[1:-1])[-2:]
-    dtype = stored_as(call.products, n.dtype)
     to_gates, kept, grad_h0 = n.new_empty(bins + 1, *n.shape[1:-1], 3 * hidden), n.new_empty(n.shape[1:]), n.new_empty(n.shape[1:])
     to_gates[0 if call.reverse else bins].zero_()
-    w_gates = pack(recurrent[..., : 2 * hidden, :].mT.unsqueeze(-3), dtype)
-    w_n = pack(recurrent[..., 2 * hidden :, :].mT.unsqueeze(-3), dtype)
+    w_gates = pack(recurrent[..., : 2 * hidden, :].mT.unsqueeze(-3), call.products)
+    w_n = pack(recurrent[..., 2 * hidden :, :].mT.unsqueeze(-3), call.products)
     gru_backward[tiles.grid(members, trials)](
         grad.contiguous(), states, gates, n, to_gates, kept, torch.zeros_like(kept), grad_h0, w_gates, w_n, bins, members, trials,
         *call.constants(), **tiles.options(),
@@ -116,7 +120,7 @@ class GRUSequence(torch.autograd.Function):
         return states[:-1] if call.reverse else states[1:]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """One launch, then two products."""
         recurrent, states, gates, n, reset = ctx.saved_tensors

@@ -4,10 +4,12 @@ Time is the first axis of every buffer, (T, M, B, ·), and the state before the 
 between rows t and t + 1 of ``states``: going forward it leads from the first to the second, in reverse the other way round.
 """
 
+# mypy: ignore-errors
+
 from typing import no_type_check
 
 from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
-from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl
+from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
 @kernel
@@ -21,9 +23,9 @@ def gru_forward(
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
-    rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # beyond the last trial: the last, for reading
-    w_gates += member * (H * ((2 * H + 7) // 8 * 8))
-    w_n += member * (H * ((H + 7) // 8 * 8))
+    rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
+    w_gates = weights_of(member, w_gates, H, 2 * H, PRODUCTS)
+    w_n = weights_of(member, w_n, H, H, PRODUCTS)
     for s in range(T):
         t = T - 1 - s if REVERSE else s
         here, before, after = rows + t * M * B, rows + (t + REVERSE) * M * B, rows + (t + 1 - REVERSE) * M * B
@@ -49,8 +51,8 @@ def gru_backward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_gates += member * (2 * H * ((H + 7) // 8 * 8))
-    w_n += member * (H * ((H + 7) // 8 * 8))
+    w_gates = weights_of(member, w_gates, 2 * H, H, PRODUCTS)
+    w_n = weights_of(member, w_n, H, H, PRODUCTS)
     kept += rows * H
     carry += rows * H
     for s in range(T):

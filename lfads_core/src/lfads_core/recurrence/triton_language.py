@@ -3,8 +3,10 @@
 Kernels here follow one rule, because only Triton's interpreter need ever have checked them. A *phase* is what stands between
 two barriers of a program. Within a phase no location of memory is both written and read, or written twice: what one phase
 writes, only later ones read. Then it does not matter which thread holds which element, and a barrier of the block is all
-the ordering there has to be; programs never exchange anything. A test watches every access for it.
+the ordering there has to be; programs never exchange anything.
 """
+
+# mypy: ignore-errors
 
 from typing import no_type_check
 
@@ -21,53 +23,81 @@ INTERPRETED = tl.constexpr(bool(knobs.runtime.interpret))  # kernels run in NumP
 @jit
 @no_type_check
 def dot(a, w, acc, PRODUCTS: constexpr):
-    """``acc + a w``. "bf16" rounds ``a`` (``w`` is stored so); sums are kept in the type of ``acc`` throughout."""
+    """``acc + a w`` on tensor cores, which see 8 bits ("bf16") or 11 ("tf32") of each factor; sums are float32.
+
+    The interpreter's own product reads the bits of bfloat16 as integers and takes tf32 for float32, so there it gets what
+    a tensor core would see.
+    """
     if PRODUCTS == "bf16":
-        if INTERPRETED:  # whose own product of bfloat16 reads bits as integers: multiply the rounded numbers instead
+        if INTERPRETED:
             return tl.dot(a.to(tl.bfloat16).to(tl.float32), w.to(tl.float32), acc, input_precision="ieee")
-        else:  # noqa: RET505 - Triton drops the branch not taken only when both are written out
+        else:
             return tl.dot(a.to(tl.bfloat16), w, acc)
+    elif INTERPRETED:
+        return tl.dot(cut(a), cut(w), acc, input_precision="ieee")
     else:
-        return tl.dot(a, w, acc, input_precision=PRODUCTS, out_dtype=acc.dtype)
+        return tl.dot(a, w, acc, input_precision="tf32")
+
+
+@jit
+@no_type_check
+def cut(x):
+    """The float32 whose last 13 bits are zero, as a tensor core reads it."""
+    return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+
+
+@jit
+@no_type_check
+def weights_of(member, w, K: constexpr, N: constexpr, PRODUCTS: constexpr):
+    """Where a member's (K, N) begin among those of all members."""
+    DEEP: constexpr = K if PRODUCTS == "ieee" else (K + 63) // 64 * 64
+    return w + member * (DEEP * ((N + 7) // 8 * 8))
 
 
 @jit
 @no_type_check
 def product(a, w, columns, K: constexpr, N: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr):
-    """``a w``: ``a`` points to the first of K columns of each row, ``w`` is (K, N) with rows padded to whole eights.
+    """``a w``: ``a`` points to the first of K columns of each row, ``w`` is (K, N) as ``pack`` lays it out.
 
-    In float32 the terms of a sum are dealt out to groups of threads, which meet only at the end: weights pass from cache to
-    registers with no barrier on the way, and each that is read serves all rows. Tensor cores take pieces of DEPTH terms instead.
-    Columns beyond N may come out as anything. Whatever is to be added had better be loaded afterwards: the sum over groups
-    leaves copies of the result with each group, and what meets it in registers would be computed as often.
+    In float32 ("ieee") the terms of a sum are dealt out to groups of threads, which meet only at the end: weights pass from cache
+    to registers with no barrier on the way, and each that is read serves all rows; DEPTH is how many terms of a group are under way
+    at once. Tensor cores take pieces of DEPTH terms through shared memory. Columns beyond N may come out as anything.
+
+    Whatever is to be added had better be loaded afterwards: the sum over groups leaves a copy of the result with each group,
+    and what meets it in registers would be computed as often.
     """
     WIDTH: constexpr = (N + 7) // 8 * 8
     ROWS: constexpr = a.shape[0]
     UNITS: constexpr = columns.shape[0]
     if PRODUCTS == "ieee":
-        GROUPS: constexpr = DEPTH if 128 * WARPS >= DEPTH * UNITS else (128 * WARPS + UNITS - 1) // UNITS  # a thread has 4 columns
-        WHOLE: constexpr = K // DEPTH * DEPTH
-        REST: constexpr = (K - WHOLE + GROUPS - 1) // GROUPS
-        left, group = a[:, :, None], tl.arange(0, GROUPS)[None, :, None]
-        right, there = w + columns[None, None, :], (columns < WIDTH)[None, None, :]
+        GROUPS: constexpr = (128 * WARPS + UNITS - 1) // UNITS  # a thread has four columns
+        PIECE: constexpr = DEPTH * GROUPS
+        WHOLE: constexpr = K // PIECE * PIECE
+        group = tl.arange(0, GROUPS)[None, :, None]
+        there = (columns < WIDTH)[None, None, :]
+        left, right = a[:, :, None] + group, w + group * WIDTH + columns[None, None, :]
+        last_left, last_right = left + WHOLE, right + WHOLE * WIDTH
         part = tl.full((ROWS, GROUPS, UNITS), 0.0, a.dtype.element_ty)
-        for k in range(0, WHOLE, DEPTH):
-            for i in tl.static_range(DEPTH // GROUPS):
-                at = k + i * GROUPS + group
-                part += tl.load(left + at) * tl.load(right + at * WIDTH, mask=there)
-        for i in tl.static_range(REST):
-            at = WHOLE + i * GROUPS + group
-            part += tl.load(left + at, mask=at < K, other=0.0) * tl.load(right + at * WIDTH, mask=there & (at < K), other=0.0)
+        for _ in range(WHOLE // PIECE):
+            for i in tl.static_range(DEPTH):
+                part += tl.load(left + i * GROUPS) * tl.load(right + i * (GROUPS * WIDTH), mask=there)
+            left += PIECE
+            right += PIECE * WIDTH
+        for i in tl.static_range((K - WHOLE + GROUPS - 1) // GROUPS):
+            inside = WHOLE + i * GROUPS + group < K
+            other = tl.load(last_right + i * (GROUPS * WIDTH), mask=inside & there, other=0.0)
+            part += tl.load(last_left + i * GROUPS, mask=inside, other=0.0) * other
         return tl.sum(part, axis=1)
     else:
-        term = tl.arange(0, DEPTH)
-        there = (columns < WIDTH)[None, :]
+        PIECE: constexpr = DEPTH if K > 32 else (32 if K > 16 else 16)
+        term = tl.arange(0, PIECE)
+        left, right = a + term[None, :], w + term[:, None] * WIDTH + columns[None, :]
         total = tl.full((ROWS, UNITS), 0.0, a.dtype.element_ty)
-        for k in range(0, K, DEPTH):
-            at = k + term
-            left = tl.load(a + at[None, :], mask=(at < K)[None, :], other=0.0)
-            right = tl.load(w + at[:, None] * WIDTH + columns[None, :], mask=(at < K)[:, None] & there, other=0.0)
-            total = dot(left, right, total, PRODUCTS)
+        for k in range(0, K, PIECE):
+            here = tl.load(left, mask=(k + term < K)[None, :], other=0.0)
+            total = dot(here, tl.load(right, mask=(columns < WIDTH)[None, :], other=0.0), total, PRODUCTS)
+            left += PIECE
+            right += PIECE * WIDTH
         return total
 
 

@@ -28,6 +28,24 @@ def available(device: str) -> str | None:
     return None if major >= 8 else f"Triton's kernels need compute capability 8.0 or more, got {major}.{minor}"
 
 
+def obstacle(device: str, *, asked: bool) -> str | None:
+    """Why the kernels cannot be chosen for ``device``, in one clause; an interpreter is for tests and nobody's choice."""
+    if torch.device(device).type != "cuda":
+        return f"it computes on CUDA devices alone, not on {device}"
+    return available(device) or _disagreement(device)
+
+
+@functools.cache
+def _disagreement(device: str) -> str | None:
+    """What speaks against the kernels' numbers on this device, found once per process: no GPU is taken on trust."""
+    from lfads_core.recurrence.selfcheck import TOLERANCE, difference
+    from lfads_core.recurrence.triton_controlled import controlled
+    from lfads_core.recurrence.triton_gru import gru
+
+    worst, most = difference(gru, controlled, torch.float32, device), TOLERANCE[torch.float32]
+    return None if worst <= most else f"its numbers differ from the reference's by {worst:.1e} on this GPU, where {most:.0e} would be rounding"
+
+
 def processors(device: torch.device) -> int:
     """Number of multiprocessors; that of an H100 where kernels are interpreted."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
@@ -62,7 +80,7 @@ class Launches:
                 attempt()
             except Exception as error:  # noqa: BLE001 - whatever hinders a launch, training need not end for it
                 self._given_up = type(error).__name__ != "OutOfResources"
-                reason = f"a Triton kernel failed to start ({type(error).__name__}: {str(error).strip().splitlines()[-1:]})"
+                reason = f"a Triton kernel failed to start ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if reason is not None:
             log.warning("recurrence: %s; fused runs instead", reason)
         return reason is None

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Products = Literal["ieee", "tf32", "bf16"]
+PIECE = 64
+"""Weights for tensor cores are padded to so many terms, which a tile's depth divides."""
 
 
 def up_to(size: int, multiple: int) -> int:
@@ -45,26 +47,34 @@ class Tiles:
         return {"num_warps": self.warps, "num_stages": self.stages}
 
 
-def choose_tiles(*, products: Products, members: int, trials: int, processors: int) -> Tiles:
-    """Choose."""
-    if products in {"bf16", "tf32"}:
+def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, processors: int) -> Tiles:
+    """Choose by arithmetic and by what the compiler reports; ``docs/speed.md`` has the reasons. No device has measured it yet.
+
+    Tensor cores want 16 trials. In float32 few trials a program spread a small batch over more multiprocessors; the more there are
+    in all, the more should share a weight that is read, above all where weights of one bin do not fit the 200 KB of a first-level cache.
+    """
+    if products == "bf16":
+        return Tiles(rows=16, widest=512, depth=64, warps=8, stages=3)
+    if products == "tf32":
         return Tiles(rows=16, widest=256, depth=32, warps=8, stages=3)
-    rows = 4
-    while rows < 16 and members * -(-trials // rows) > processors:
+    cached = 3 * widest_layer**2 * 4 <= 200_000
+    rows, most = (2, 4) if cached else (4, 16)
+    while rows < most and members * -(-trials // rows) > processors:
         rows *= 2
-    return Tiles(rows=rows, widest=512, depth=32, warps=8, stages=1)
+    alone = members * -(-trials // rows) <= processors
+    return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=8 if alone or not cached else 4, stages=1)
 
 
-def pack(blocks: Float[Tensor, "*M gates N K"], dtype: torch.dtype) -> Float[Tensor, "members K width"]:
-    """Weights as a kernel reads them: terms first, gates side by side, rows padded to whole eights so that wide loads are aligned."""
+def pack(blocks: Float[Tensor, "*M gates N K"], products: Products) -> Float[Tensor, "members deep width"]:
+    """Weights as a kernel reads them: terms first, gates side by side; rows padded with zeros to whole eights, for wide loads.
+
+    Tensor cores take whole pieces of terms, so there are rows of zeros too, and numbers are stored as they are multiplied.
+    """
     if blocks.dim() == 3:
         blocks = blocks.unsqueeze(0)
     members, gates, outputs, terms = blocks.shape
-    packed = torch.zeros(members, terms, up_to(gates * outputs, 8), dtype=dtype, device=blocks.device)
-    packed[..., : gates * outputs].unflatten(-1, (gates, outputs)).copy_(blocks.permute(0, 3, 1, 2))
+    rows = terms if products == "ieee" else up_to(terms, PIECE)
+    dtype = torch.bfloat16 if products == "bf16" else blocks.dtype
+    packed = torch.zeros(members, rows, up_to(gates * outputs, 8), dtype=dtype, device=blocks.device)
+    packed[:, :terms, : gates * outputs].unflatten(-1, (gates, outputs)).copy_(blocks.permute(0, 3, 1, 2))
     return packed
-
-
-def stored_as(products: Products, dtype: torch.dtype) -> torch.dtype:
-    """Type of packed weights."""
-    return torch.bfloat16 if products == "bf16" else dtype

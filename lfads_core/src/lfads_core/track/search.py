@@ -117,8 +117,9 @@ class SearchTrackers:
         key = self._key_of(member.member)
         tags = origin_tags(member.path, "lfads search") | {_SEARCH_TAG: self.name, "lfads.member": str(member.member)}
         params = flatten(member.settings) | {name: str(value) for name, value in _named(member.hyperparameters).items()}
-        name = f"{self.name} · {member_name(member.member)}"
-        writer.open(Job(run_name=name, key=key, started=writer.started, params=params, tags=tags, parent=self._key))
+        name = f"{member_name(member.member)} · {self.name}"  # pages cut the end off, and it is the number that tells members apart
+        started = writer.started - member.member  # a millisecond apart, and the pages have them in order: the latest comes first
+        writer.open(Job(run_name=name, key=key, started=started, params=params, tags=tags, parent=self._key))
         self._members.append(member.member)
         if member.epochs > 0:
             writer.refill(key, member.path / "fitlog.csv", member.epochs)

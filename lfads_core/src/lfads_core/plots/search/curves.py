@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from lfads_core.plots.figure import INK, SOFT, dress, legend, new_figure
-from lfads_core.plots.search.paint import BEST, Palette, whole_ticks
+from lfads_core.plots.figure import INK, SOFT, dress, legend, new_figure, whole_ticks
+from lfads_core.plots.search.paint import BEST, Palette
 from lfads_core.plots.search.story import Curve, Story, record_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfads_core.plots.figure import dress, new_figure
-from lfads_core.plots.search.paint import BEST, Palette, few_ticks, whole_ticks
+from lfads_core.plots.figure import dress, few_ticks, new_figure, whole_ticks
+from lfads_core.plots.search.paint import BEST, Palette
 from lfads_core.plots.search.story import Story, record_of
 from lfads_core.search.history import MemberRecord
 from lfads_core.search.labels import is_logarithmic

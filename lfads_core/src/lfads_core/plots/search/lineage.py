@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from lfads_core.plots.figure import BLUE, COLOURS, INK, SOFT, dress, new_figure
-from lfads_core.plots.search.paint import BEST, LOST, whole_ticks, write_right
+from lfads_core.plots.figure import BLUE, COLOURS, INK, SOFT, dress, new_figure, whole_ticks
+from lfads_core.plots.search.paint import BEST, LOST, write_right
 from lfads_core.plots.search.story import Story, record_of
 from lfads_core.search.history import MemberRecord
 

@@ -1,4 +1,4 @@
-"""What the figures of a search share: each member's colour, labels at the end of lines, axes of few numbers."""
+"""What the figures of a search share: each member's colour, and labels at the end of lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfads_core.plots.figure import HEAT, ORANGE, colour_bar
+from lfads_core.plots.figure import ORANGE, colour_bar, colour_scale
 from lfads_core.plots.search.story import Story
 
 if TYPE_CHECKING:
@@ -24,26 +24,19 @@ class Palette:
     """Members' colours by their last score, from dark (best) to light (worst)."""
 
     def __init__(self, story: Story) -> None:
-        from matplotlib import colormaps
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import ListedColormap, Normalize
-
-        shades = colormaps[HEAT](np.linspace(0.0, _LIGHTEST, 256))
-        self._map = ListedColormap(shades if story.sign > 0 else shades[::-1])
         scores = list(story.final.values())
         low, high = (min(scores), float(np.quantile(scores, 0.9 if story.sign > 0 else 1.0))) if scores else (0.0, 1.0)
         if story.sign < 0 and scores:
             low = float(np.quantile(scores, 0.1))
-        self._scale = Normalize(low, high if high > low else low + 1e-9)
         self._final = story.final
-        self.mappable = ScalarMappable(self._scale, self._map)
+        self.mappable = colour_scale(low, high if high > low else low + 1e-9, _LIGHTEST, backwards=story.sign < 0)
 
     def __getitem__(self, member: int) -> Any:
         return self.of_score(self._final.get(member))
 
     def of_score(self, score: float | None) -> Any:
         """The colour of a score as the column has it."""
-        return LOST if score is None else self._map(self._scale(score))
+        return LOST if score is None else self.mappable.to_rgba(score)
 
     def explain(self, figure: Figure, axes: Any, story: Story) -> None:
         """Draw the scale."""
@@ -54,21 +47,3 @@ def write_right(ax: Axes, y: float, text: str, colour: Any, *, bold: bool = Fals
     """Write to the right of the axes, at a height in data units."""
     weight = "bold" if bold else "normal"
     ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), fontsize=6.5, color=colour, va="center", ha="left", fontweight=weight, clip_on=False)
-
-
-def few_ticks(axis: Any) -> None:
-    """At most five numbers on a linear axis, small and large ones with a common power of ten."""
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
-
-    form = ScalarFormatter()
-    form.set_powerlimits((-2, 4))
-    axis.set_major_formatter(form)
-    axis.set_major_locator(MaxNLocator(5))
-    axis.get_offset_text().set_fontsize(6.5)
-
-
-def whole_ticks(axis: Any) -> None:
-    """Whole numbers only, for epochs and generations."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(6, integer=True))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfads_core.plots.figure import INK, SOFT, dress, new_figure
-from lfads_core.plots.search.paint import BEST, LOST, few_ticks
+from lfads_core.plots.figure import INK, SOFT, dress, few_ticks, new_figure
+from lfads_core.plots.search.paint import BEST, LOST
 from lfads_core.plots.search.story import Story
 from lfads_core.search.labels import is_logarithmic
 

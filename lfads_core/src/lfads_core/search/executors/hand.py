@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from lfads_core.errors import LfadsError
 from lfads_core.search.executor import Outcome, Report, Task
@@ -76,7 +76,7 @@ class Courier:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Courier:  # noqa: PYI034 - Self cannot be checked in tests
         self._thread.start()
         return self
 

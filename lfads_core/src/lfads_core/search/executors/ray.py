@@ -63,6 +63,7 @@ class RayExecutor(AbstractExecutor):
             except BaseException:
                 cluster.leave()
                 raise
+        tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
         if self._crew is not None:
             line = (self._crew, self._crew.look_after)
             yield from carry_out(tasks, self._crew.placement.members, report, should_stop, line)
@@ -75,7 +76,7 @@ class RayExecutor(AbstractExecutor):
 
     def _placement(self, cluster: Cluster, tasks: int) -> Placement:
         options, train, nodes = self._options, self._base.train, cluster.nodes()
-        cpus = float(train.threads) if options.cpus_per_worker is None else options.cpus_per_worker
+        cpus = float(train.threads or 1) if options.cpus_per_worker is None else options.cpus_per_worker
         gpus = 0.0 if options.gpus_per_worker is None and train.device == "cpu" else options.gpus_per_worker
         found = place(nodes, tasks, options.members_per_worker, cpus, gpus)
         fitting = slots(nodes, found.cpus, found.gpus)

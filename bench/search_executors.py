@@ -1,0 +1,87 @@
+"""Population-based training to the same generation: one batched process against Ray with one member per process.
+
+    python bench/search_executors.py DATA.h5 [--members 1 4 16 32] [--epochs 20] [--interval 5] [--set KEY=VALUE ...]
+
+Prints a table: seconds of the search (start of the first generation's executor to the end of the last generation), seconds of the
+whole command, seconds to the first epoch's row (start-up), and the most memory of all processes together (summed RSS, shared
+pages counted in each). The remaining seconds are steps, checkpoints and waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+MARK = "LFADS_BENCH_MARK"
+
+
+def rss(mark: str) -> int:
+    """Bytes of all processes that have inherited the mark."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                total += int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            continue
+    return total
+
+
+def measure(executor: str, members: int, options: argparse.Namespace, runs: Path) -> dict[str, float | str]:
+    """One search in a process of its own."""
+    name, mark = f"{executor}-{members}", uuid.uuid4().hex
+    settings = [f"search.interval={options.interval}", f"search.burn_in={options.interval}", "search.min_improvement=null", "track.mlflow=false"]
+    command = [sys.executable, "-m", "lfads_core.cli.main", "search", "pbt", options.data, "--name", name, "--runs", str(runs)]
+    command += ["--members", str(members), "--epochs", str(options.epochs), "--executor", executor]
+    command += ["--per-worker", "1"] if executor == "ray" else []
+    command += [part for setting in [*settings, *options.set] for part in ("--set", setting)]
+    began, peak, first = time.monotonic(), 0, None
+    with (runs / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | {MARK: mark}, stdout=log, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            peak = max(peak, rss(mark))
+            if first is None and (runs / name / "fitlog.csv").exists():
+                first = time.monotonic() - began
+            time.sleep(0.1)
+    whole = time.monotonic() - began
+    if process.returncode:
+        raise SystemExit((runs / f"{name}.log").read_text())
+    journal = json.loads((runs / name / "search.json").read_text())
+    return {
+        "executor": executor,
+        "members": members,
+        "generations": len(journal["history"]),
+        "search_s": round(journal["seconds"], 1),
+        "first_row_s": round(first or whole, 1),
+        "command_s": round(whole, 1),
+        "peak_mb": round(peak / 2**20),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--executors", nargs="+", default=["batched", "ray"])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--interval", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for members in options.members:
+            found = [measure(executor, members, options, Path(folder)) for executor in options.executors]
+            for row in found:
+                ratio = float(row["search_s"]) / max(float(found[0]["search_s"]), 1e-9)
+                print("  ".join(f"{key} {value}" for key, value in row.items()), f" x{ratio:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
