@@ -6,6 +6,7 @@ that ask about an environment (``tests_min``, ``wheels``, ``isolation``) make th
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def isolation(session: nox.Session) -> None:
         session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *names)
         session.install("--no-index", "--find-links", str(built[0].parent), name)
         session.run("python", str(check), name, env=ONE_THREAD | {"PYTHONPATH": ""})
+
+
+@nox.session(venv_backend="none")
+def docker(session: nox.Session) -> None:
+    """Does the image's recipe work? Carries its steps out without an engine, in a fresh environment."""
+    folder = Path(session.create_tmp()).resolve() / "docker"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("bash", "scripts/setup", external=True)
+    session.run(".venv/bin/python", "scripts/check_dockerfile.py", "--build", str(folder), *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")
