@@ -103,7 +103,8 @@ def test_each_package_is_typed_and_carries_a_readme_and_the_licence(dist):
 
 
 def test_constraints_pin_every_direct_dependency_and_nothing_else():
-    wanted = {requirement.name for dist in DISTS for requirement in _requirements(dist)} | {Requirement(line).name for line in _lines("requirements-dev.txt")}
+    packages = {requirement.name for dist in DISTS for requirement in _requirements(dist)}
+    wanted = packages | {Requirement(line).name for line in _lines("requirements-dev.txt")}
     assert set(_pins()) == {canonicalize_name(name) for name in wanted}
 
 
