@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.pipeline.run import Finished
+from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 
 
@@ -50,14 +51,19 @@ def show_finished(finished: Finished, display: Display) -> None:
     if finished.outcome == "interrupted":
         display.message(f"interrupted; everything is saved. Go on with: lfads run --resume {quoted(run.path)}")
         raise click.exceptions.Exit(INTERRUPTED)
-    for name, value in finished.scores.items():
-        if name.startswith("valid/") and name.count("/") == 1:
-            display.message(f"  {name:<28} {value:.4f}")
-    for path in sorted(run.path.glob("lfads_output_*.h5")):
-        display.message(f"rates and factors: {path}")
-    if any(run.plots.glob("*")):
-        display.message(f"figures:           {run.plots}")
+    show_outputs(run, finished.scores, display.message)
     display.message(f"load in Python:    lfads_core.load({str(run.path)!r})")
+
+
+def show_outputs(run: Run, scores: Mapping[str, float], say: Callable[[str], None]) -> None:
+    """Say how well a finished run predicts the validation trials, and where its rates and figures are."""
+    for name, value in scores.items():
+        if name.startswith("valid/") and name.count("/") == 1:
+            say(f"  {name:<28} {value:.4f}")
+    for path in sorted(run.path.glob("lfads_output_*.h5")):
+        say(f"rates and factors: {path}")
+    if any(run.plots.glob("*")):
+        say(f"figures:           {run.plots}")
 
 
 def quoted(path: Path) -> str:

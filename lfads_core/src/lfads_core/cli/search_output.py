@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfads_core.cli.display import quoted, send_logs_to
+from lfads_core.cli.display import quoted, send_logs_to, show_outputs
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.search.progress import SearchDisplay
 from lfads_core.search.report import WHY_STOPPED, headline, lines_of, table_of
@@ -75,14 +75,7 @@ def show_searched(searched: Searched, display: SearchDisplay) -> None:
     if run is None:
         display.message(f"interrupted; everything is saved. Go on with: lfads search resume {quoted(folder)}")
         raise click.exceptions.Exit(INTERRUPTED)
-    if state.best is not None:
-        for name, value in state.best.scores.items():
-            if name.startswith("valid/") and name.count("/") == 1:
-                display.message(f"  {name:<28} {value:.4f}")
-    for path in sorted(run.path.glob("lfads_output_*.h5")):
-        display.message(f"rates and factors: {path}")
-    if any(run.plots.glob("*")):
-        display.message(f"figures:           {run.plots}")
+    show_outputs(run, {} if state.best is None else state.best.scores, display.message)
     display.message(f"all members:       lfads search status {quoted(folder)}")
     display.message(f"load in Python:    lfads_core.load({str(run.path)!r})")
 
