@@ -23,7 +23,7 @@ ROLES = {
 }
 """What an array can be named as, with ``--key ROLE=NAME``."""
 
-DATA = ("data", "counts", "spike_counts", "binned_spikes", "spikes", "events", "x")
+DATA = ("data", "counts", "spike_counts", "binned_spikes", "spikes", "events")
 NAMES = ("channel_names", "unit_names", "names", "channels", "neurons")
 _LAYOUT = ("train_encod_data", "train_data", "train/encod_data")
 

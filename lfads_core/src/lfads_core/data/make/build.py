@@ -68,7 +68,7 @@ def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
         _say(
             problems,
             "warning",
-            f"{missing} of {trialled.values.size} values are NaN, not observed: train with the augmentation 'sbtt' (recipe 'zig').",
+            f"{missing} of {trialled.values.size} values are NaN, not observed: train with 'sbtt' (or the recipe 'zig').",
         )
     held = hold_out(trialled.where, trialled.names, trialled.about, options.hold_out, trialled.bin_ms, trialled.values.shape[1])
     made = Made(
@@ -233,12 +233,12 @@ def _without_quiet(made: _Trialled, min_rate_hz: float, problems: list[Problem])
     if not keep.any():
         raise DataError(f"{made.where}: at least one channel must have {min_rate_hz:g} events/s, got at most {rate.max():.3g}. Lower --min-rate.")
     if not keep.all():
-        _say(problems, "info", f"{_few(made.names, ~keep)} of {keep.size} have fewer than {min_rate_hz:g} events/s in the windows: left out.")
+        _say(problems, "info", f"{_few(made.names, ~keep)} of {keep.size}: fewer than {min_rate_hz:g} events/s in the windows, left out.")
     elif (silent := total == 0).any():
         _say(
             problems,
             "warning",
-            f"{_few(made.names, silent)} of {keep.size} have no event in any window and teach nothing. --min-rate 0.01 leaves them out.",
+            f"{_few(made.names, silent)} of {keep.size}: no event in any window. --min-rate 0.01 leaves such channels out.",
         )
     rows = np.flatnonzero(keep)
     names = tuple(made.names[i] for i in rows)

@@ -91,7 +91,7 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def units_of(where: str, units: Shaped[np.ndarray, " R"], times: Float[np.ndarray, " R"]) -> dict[str, np.ndarray]:
+def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Float[np.ndarray, " R"]) -> dict[str, np.ndarray]:
     """Times by unit; numbers in rising order, or names in alphabetical order."""
     if units.shape != times.shape:
         raise DataError(f"{where}: units and times must be as many, got {units.size} and {times.size}. Give one unit for each event.")

@@ -176,7 +176,7 @@ def _column(where: str, trials: Trials, name: str) -> Float[np.ndarray, " B"]:
 
 def unknown(where: str, must: str, name: str, known: Sequence[str]) -> str:
     """A sentence about a name that is not there, with what comes near it."""
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(map(repr, list(known)[:20])) + (f" and {len(known) - 20} more" if len(known) > 20 else "") if known else "nothing"
     return f"{where}: {must}, got {name!r}.{hint} There is {shown}."
