@@ -86,7 +86,7 @@ def test_neighbouring_states_part_when_g_is_large_and_meet_when_it_is_small(g, g
     network = random_network(200, g, 0.1, rng(3))
     start = np.repeat(rng(4).normal(size=(1, 200)), 2, axis=0)
     start[1] += 1e-6 * rng(5).normal(size=200)
-    activity = run_network(network, start, np.zeros((2, 300, 1)))
+    activity = run_network(network, start, np.zeros((2, 600, 1)))
     distance = np.linalg.norm(activity[0] - activity[1], axis=1)
     assert (distance[-1] > 100 * distance[0]) if grows else (distance[-1] < 0.01 * distance[0])
 

@@ -92,7 +92,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     weights, losses = train(options.units, options.steps, seed=options.seed)
-    np.savez_compressed(options.output, **{name: value.numpy() for name, value in weights.items()})
+    found = {name: value.numpy() for name, value in weights.items()}
+    np.savez_compressed(options.output, recurrent=found["recurrent"], into=found["into"], bias=found["bias"], out=found["out"])
     sys.stdout.write(f"wrote {options.output}: mean squared error {np.mean(losses[-100:]):.4f} over the last 100 steps\n")
 
 

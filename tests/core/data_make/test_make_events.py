@@ -50,7 +50,7 @@ def test_trials_are_cut_around_their_event_and_found_again_by_their_number(recor
     assert sorted([*made.arrays["train_inds"], *made.arrays["valid_inds"]]) == list(range(10))
     assert made.arrays["train_encod_data"].dtype == np.uint8
     assert made.arrays["channel_names"].tolist() == ["3", "7", "12"]
-    assert made.attributes == {"bin_ms": 10.0, "first_bin_ms": -200.0, "aligned_to": "go"}
+    assert made.attributes == {"bin_ms": 10.0, "first_bin_ms": -200.0, "aligned_to": "go", "data_unit": "events/bin"}
     assert told(made) == []
 
 

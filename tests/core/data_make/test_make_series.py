@@ -125,3 +125,15 @@ def test_only_the_series_asked_for_come_along():
     series = {name: Series(times=times, values=times[:, None]) for name in ("one", "two", "three")}
     made = make(_raw(series), MakeOptions(series=("two",)))
     assert {key for key in made.arrays if key in {"train_one", "train_two", "train_three"}} == {"train_two"}
+
+
+def test_external_inputs_must_be_known_in_every_bin():
+    times = np.arange(0, 10, 0.01)
+    light = Series(times=times, values=np.sin(times)[:, None])
+    made = make(_raw({"light": light, "sound": light}), MakeOptions(external=("light", "sound")))
+    assert made.arrays["train_ext_input"].shape == (8, 50, 2)
+    assert made.attributes["ext_input_names"] == "light, sound"
+    short = Series(times=times[:900], values=light.values[:900])
+    text = "mine: the external input 'light' must be known in every bin, got NaN in 50 of 500. Fill its gaps, or allow longer ones (--max-gap)."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        make(_raw({"light": short}), MakeOptions(external=("light",)))

@@ -167,3 +167,17 @@ def test_smoothed_data_ride_along_by_scipys_filter():
     inner = slice(10, -10)  # at the ends ours gives what lies beyond no weight
     expected = gaussian_filter1d(source.values[:16], 2.0, axis=1, truncate=4.0)
     np.testing.assert_allclose(made.arrays["train_smoothed"][:, inner], expected[:, inner], rtol=1e-5)
+
+
+def test_truth_behaviour_and_external_input_of_a_source_keep_what_they_mean():
+    truth = np.random.default_rng(2).uniform(size=(20, 6, 8))
+    per_trial = {"truth": truth, "ext_input": np.ones((20, 6, 1)), "behavior": np.zeros((20, 6, 2)), "data": np.zeros((20, 6, 2))}
+    source = cut(per_trial=per_trial)
+    source.values[:, :, 5] = 0.0
+    made = make(source, MakeOptions(bin_ms=20.0, min_rate_hz=1.0, hold_out=HoldOutOptions(channels=("n0",)), split=SplitOptions(by="last")))
+    session = session_from_arrays("mine", made.arrays, made.attributes)
+    order = [1, 2, 3, 4, 6, 7, 0]  # the silent one left out, the held-out one last
+    np.testing.assert_allclose(session.splits["valid"].extras["truth"], truth[16:].reshape(4, 3, 2, 8).sum(axis=2)[:, :, order], rtol=1e-6)
+    np.testing.assert_array_equal(session.splits["train"].external, 1.0)
+    assert session.splits["train"].external.shape == (16, 3, 1)
+    assert set(session.splits["train"].extras) == {"inds", "truth", "behavior", "trial_data"}

@@ -42,6 +42,7 @@ _BINS: tuple[Decorator, ...] = (
     click.option("--smooth", "smooth_ms", type=_ANY, default=0.0, help="Carry along data smoothed by a Gaussian of this width, in ms."),
     click.option("--min-rate", type=_ANY, default=0.0, help="Leave out channels with fewer events per second."),
     click.option("--behaviour", "--behavior", multiple=True, metavar="NAME", help="Series to decode as a score; may be repeated."),
+    click.option("--external", multiple=True, metavar="NAME", help="Series that is an external input; may be repeated."),
     click.option("--max-gap", type=_ANY, default=100.0, show_default=True, help="Gap in ms up to which a series is interpolated."),
     click.option("--unobserved", type=click.Choice(["drop", "nan"]), default="drop", show_default=True, help="Trials in which a channel was off."),
 )
@@ -154,6 +155,7 @@ def _options(window: Any, rest: dict[str, Any]) -> MakeOptions:
         ),
         condition=rest["condition"],
         behaviour=rest["behaviour"],
+        external=rest["external"],
         series=only or None,
         min_rate_hz=rest["min_rate"],
         unobserved=rest["unobserved"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from lfads_core.data.align import smooth
 from lfads_core.data.checks import Problem
@@ -16,9 +17,9 @@ from lfads_core.data.make.clock import seconds_per_unit
 from lfads_core.data.make.counts import rebin, widening
 from lfads_core.data.make.cutting import cut_values
 from lfads_core.data.make.hold import Held, hold_out
-from lfads_core.data.make.options import MakeOptions, check_options
-from lfads_core.data.make.raw import Cut, Raw, check_series
-from lfads_core.data.make.resample import resample
+from lfads_core.data.make.options import MakeOptions, Reduce, check_options
+from lfads_core.data.make.raw import Cut, Raw
+from lfads_core.data.make.signals import series_in_bins, with_meanings
 from lfads_core.data.make.split import split_trials
 from lfads_core.data.make.trialwise import conditions, safe_key
 from lfads_core.data.make.windows import Windows, lay_windows, unknown
@@ -95,7 +96,7 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         _say(problems, "info", note)
     if options.window.overlap_ms and options.split.by in ("random", "every"):
         _say(problems, "warning", "overlapping windows share data between training and validation. Keep them apart in time: --last.")
-    values = cut_values(raw, windows, bin_ms, scale, options.reduce, lambda severity, text: _say(problems, severity, text))
+    values = cut_values(raw, windows, bin_ms, scale, options.reduce, partial(_say, problems))
     if windows.inside is not None:
         values = np.where(windows.inside[..., None], values, np.nan)
     elif options.unobserved == "drop":
@@ -106,13 +107,15 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
     if windows.first_bin is not None and windows.segments is not None:
         per_trial["first_bin"] = windows.first_bin
         whole = {"segment_start_s": windows.segments[:, 0], "segment_bins": windows.segments[:, 1].astype(np.int64)}
-    per_trial.update(_series(raw, windows, options, bin_ms / 1000, scale, problems))
+    per_trial.update(series_in_bins(raw, windows, options, bin_ms / 1000, scale, partial(_say, problems)))
     columns = {} if raw.trials is None else {key: column[windows.trial] for key, column in raw.trials.columns.items()}
-    attributes: dict[str, Any] = {"first_bin_ms": 0.0 - options.window.before_ms}
+    attributes: dict[str, Any] = {"first_bin_ms": 0.0 - options.window.before_ms, "data_unit": "units of the source" if raw.signal else "events/bin"}
     if options.window.event is not None:
         attributes["aligned_to"] = options.window.event
     if options.behaviour:
         attributes["behavior_names"] = ", ".join(options.behaviour)
+    if options.external:
+        attributes["ext_input_names"] = ", ".join(options.external)
     return _Trialled(
         where=raw.where,
         values=values,
@@ -137,35 +140,6 @@ def _only_observed(where: str, values: Float[np.ndarray, "B T N"], windows: Wind
     return values[seen], replace(windows, starts=windows.starts[seen], trial=windows.trial[seen], first_bin=first)
 
 
-def _series(
-    raw: Raw, windows: Windows, options: MakeOptions, width: float, scale: float, problems: list[Problem]
-) -> dict[str, Float[np.ndarray, "B T _"]]:
-    for name in (*options.behaviour, *(options.series or ())):
-        if name not in raw.series:
-            raise DataError(unknown(raw.where, "a series must be in the recording", name, list(raw.series)))
-    wanted = [*options.behaviour, *(name for name in (raw.series if options.series is None else options.series) if name not in options.behaviour)]
-    found: dict[str, np.ndarray] = {}
-    for name in wanted:
-        series = raw.series[name]
-        if (text := check_series(raw.where, name, series)) is not None:
-            _say(problems, "warning", text)
-        in_seconds = replace(series, times=series.times * scale)
-        found[name] = resample(in_seconds, windows.starts, windows.bins, width, options.max_gap_ms / 1000)
-        missing = int(np.isnan(found[name]).any(axis=-1).sum())
-        if missing == found[name][..., 0].size:
-            raise DataError(
-                f"{raw.where}: '{name}' must be known in some bin, got none: its samples run from {in_seconds.times[0]:g} to "
-                f"{in_seconds.times[-1]:g} s, "
-                f"the windows from {windows.starts.min():g} to {windows.starts.max() + windows.bins * width:g} s. Are their clocks the same?"
-            )
-        if missing:
-            _say(problems, "info", f"'{name}' is not known in {missing} of {found[name][..., 0].size} bins: NaN there, and left out of decoding.")
-    carried = {safe_key(name): values for name, values in found.items() if name not in options.behaviour}
-    if options.behaviour:
-        carried["behavior"] = np.concatenate([found[name] for name in options.behaviour], axis=-1)
-    return carried
-
-
 def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trialled:
     w = options.window
     if w.event is not None or w.before_ms or w.after_ms is not None or w.chop_ms is not None:
@@ -178,23 +152,17 @@ def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trial
     for key, array in cut.per_trial.items():
         if array.ndim == 1:
             columns[key] = array
-        elif array.ndim == 3 and key not in ("encod_data", "recon_data"):
-            per_trial[key] = _to_bins(cut.where, key, array, bins, factor)
+        elif array.ndim == 3 and array.dtype.kind in "biuf":
+            per_trial[key] = _to_bins(cut.where, key, array, bins, factor, options.reduce if key == "truth" else "mean")
         else:
             per_trial[key] = array
-    named = {("behavior" if key in options.behaviour else safe_key(key)): values for key, values in per_trial.items()}
-    for name in options.behaviour:
-        if name not in per_trial:
-            raise DataError(unknown(cut.where, "a series must be in the recording", name, list(per_trial)))
-    if len(options.behaviour) > 1:
-        named["behavior"] = np.concatenate([per_trial[name] for name in options.behaviour], axis=-1)
     return _Trialled(
         where=cut.where,
         values=rebin(cut.values, factor, options.reduce),
         bin_ms=have * factor,
         names=cut.names,
         columns=columns,
-        per_trial={"inds": np.arange(len(cut.values)), **named},
+        per_trial={"inds": np.arange(len(cut.values)), **with_meanings(cut.where, per_trial, options)},
         about=cut.about,
         whole={},
         attributes={},
@@ -212,15 +180,15 @@ def _factor(cut: Cut, options: MakeOptions) -> tuple[int, float]:
     return factor, have
 
 
-def _to_bins(where: str, key: str, array: Shaped[np.ndarray, "B S _"], bins: int, factor: int) -> np.ndarray:
-    """A signal of each trial, averaged to the bins of the data where it is sampled faster."""
+def _to_bins(where: str, key: str, array: Shaped[np.ndarray, "B S _"], bins: int, factor: int, reduce: Reduce) -> Float[np.ndarray, "B T _"]:
+    """A signal of each trial, brought to the bins of the data where it is sampled faster."""
     samples = array.shape[1]
     if samples % bins:
         raise DataError(
             f"{where}: '{key}' must have whole numbers of samples in each of {bins} bins, got {samples} samples. "
             "It is sampled at another rate: bring it to a multiple of the bins first."
         )
-    return rebin(array.astype(np.float64), samples // bins * factor, "mean") if array.dtype.kind in "biuf" else array
+    return rebin(array.astype(np.float64), samples // bins * factor, reduce)
 
 
 def _without_quiet(made: _Trialled, min_rate_hz: float, problems: list[Problem]) -> _Trialled:
@@ -241,8 +209,20 @@ def _without_quiet(made: _Trialled, min_rate_hz: float, problems: list[Problem])
             f"{_few(made.names, silent)} of {keep.size}: no event in any window. --min-rate 0.01 leaves such channels out.",
         )
     rows = np.flatnonzero(keep)
-    names = tuple(made.names[i] for i in rows)
-    return replace(made, values=made.values[:, :, rows], names=names, about={key: values[rows] for key, values in made.about.items()})
+    return replace(
+        made,
+        values=made.values[:, :, rows],
+        names=tuple(made.names[i] for i in rows),
+        per_trial=_of_channels(made, rows),
+        about={key: values[rows] for key, values in made.about.items()},
+    )
+
+
+def _of_channels(made: _Trialled, rows: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+    """True rates follow the channels that they are of."""
+    truth = made.per_trial.get("truth")
+    fits = truth is not None and truth.ndim == 3 and truth.shape[2] == len(made.names)
+    return {key: values[:, :, rows] if key == "truth" and fits else values for key, values in made.per_trial.items()}
 
 
 def _few(names: Sequence[str], chosen: np.ndarray) -> str:
@@ -258,7 +238,7 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions) -> dict[str, np.n
         raise DataError(unknown(made.where, "the split must be a column of the trials", options.split.column, list(made.columns)))
     splits = split_trials(made.where, len(made.values), options.split, None if condition is None else condition[0], said)
     width = options.smooth_ms / made.bin_ms
-    per_trial = {**{safe_key(key): column for key, column in made.columns.items()}, **made.per_trial}
+    per_trial = {**{safe_key(key): column for key, column in made.columns.items()}, **_of_channels(made, held.order)}
     if condition is not None:
         per_trial["cond"] = condition[0]
     arrays: dict[str, np.ndarray] = {}

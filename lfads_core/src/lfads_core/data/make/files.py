@@ -36,14 +36,14 @@ class SourceOptions:
     axes: str = "btn"  # order in which axes are stored: trials, bins, channels
 
 
-def read_source(path: Path, options: SourceOptions | None = None) -> Raw | Cut:
+def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw | Cut:
     """Read a recording; the ending of its name says of which kind it is.
 
     Raises:
         DataError: the kind is unknown, an extra is missing, or the file is at fault.
         ConfigError: an option is.
     """
-    options = options or SourceOptions()
+    path, options = Path(path), options or SourceOptions()
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise DataError(f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, got {kind!r}. Rename or convert it.")
@@ -70,13 +70,16 @@ def _with_tables(source: Raw | Cut, options: SourceOptions) -> Raw | Cut:
     return replace(source, series={**source.series, **{name: read_series(path) for name, path in options.series.items()}})
 
 
-def make_file(path: Path, output: Path, source: SourceOptions | None = None, options: MakeOptions | None = None, *, overwrite: bool = False) -> Made:
+def make_file(
+    path: str | Path, output: str | Path, source: SourceOptions | None = None, options: MakeOptions | None = None, *, overwrite: bool = False
+) -> Made:
     """Read a source, cut it, and write the file; see :func:`lfads_core.data.make.build.make`.
 
     Raises:
         DataError: see :func:`read_source` and ``make``; ``output`` is there already.
         ConfigError: options contradict one another.
     """
+    path, output = Path(path), Path(output)
     if output.exists() and not overwrite:  # before any time is spent
         write_layout(output, {}, {})
     if output.exists() and output.resolve() == path.resolve():

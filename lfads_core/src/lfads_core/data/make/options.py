@@ -66,6 +66,7 @@ class MakeOptions:
     hold_out: HoldOutOptions = HoldOutOptions()
     condition: tuple[str, ...] = ()  # columns whose combinations are conditions; (): the first of the usual names that is there
     behaviour: tuple[str, ...] = ()  # series that become ``behavior``, side by side, and are decoded as a score
+    external: tuple[str, ...] = ()  # series that become ``ext_input``, what the model is told in every bin
     series: tuple[str, ...] | None = None  # further series to carry along under their names; None: all
     min_rate_hz: float = 0.0  # channels with fewer events per second in the windows are left out
     unobserved: Unobserved = "drop"  # trials in which a channel was not recorded

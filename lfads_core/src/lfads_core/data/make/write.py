@@ -13,12 +13,13 @@ from lfads_core.errors import DataError
 from lfads_core.files import replacing
 
 
-def write_layout(path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+def write_layout(path: str | Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], *, overwrite: bool = False) -> Path:
     """Write arrays and attributes; the file appears whole or not at all.
 
     Raises:
         DataError: the file is there already and ``overwrite`` is not set, or it cannot be written.
     """
+    path = Path(path)
     if path.exists() and not overwrite:
         raise DataError(f"{path}: a new file must not replace another, got one that exists. Choose another name, or use --force.")
     try:
