@@ -12,6 +12,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from lfads_core.cli.main import cli
 from lfads_core.data.change import read_whole, rebin_session
+from lfads_core.data.layout import session_from_arrays
+from lfads_core.data.make import MakeOptions, Raw, SplitOptions, WindowOptions, make
+from lfads_core.data.merge import merge_session
 from lfads_core.errors import DataError
 
 
@@ -99,6 +102,26 @@ def test_segments_are_chopped_one_by_one_and_no_window_reaches_from_one_into_the
     expected = np.concatenate([np.stack([np.histogram(t, bins=e)[0] for t in recording.units.values()], axis=1) for e in edges])
     np.testing.assert_array_equal(arrays_in(merged)["encod_data"], expected)
     assert arrays_in(merged)["segment"].tolist() == np.repeat(np.arange(10), 125).tolist()
+
+
+def test_samples_of_a_long_recording_come_back_exactly(tmp_path):
+    values = np.random.default_rng(0).normal(size=(437, 3)).astype(np.float32)
+    np.savez(tmp_path / "emg.npz", data=values, bin_ms=2.0)
+    lfads("chop", tmp_path / "emg.npz", "--window", 100, "--overlap", 64, "--last", "-o", tmp_path / "c.h5")
+    lfads("merge", tmp_path / "c.h5", "-o", tmp_path / "m.h5")
+    np.testing.assert_array_equal(arrays_in(tmp_path / "m.h5")["encod_data"], values)
+
+
+def test_windows_that_were_left_out_leave_a_gap(recording):
+    off = {"7": np.array([[0.0, 4.0], [8.0, 20.0]])}
+    raw = Raw(where="mine", units=recording.units, observed=off)
+    made = make(raw, MakeOptions(window=WindowOptions(chop_ms=500, overlap_ms=100), split=SplitOptions(by="last")))
+    merged = merge_session(session_from_arrays("mine", made.arrays, made.attributes))
+    gap = np.isnan(merged.arrays["encod_data"]).any(axis=1)
+    assert merged.uncovered == gap.sum()
+    times = merged.arrays["time_s"]
+    assert gap[(times > 4.005) & (times < 7.985)].all()  # windows that reach into the pause are gone, and no bin of it is left
+    assert not gap[(times < 3.0) | (times > 9.0)].any()
 
 
 def test_windows_that_share_data_between_the_splits_are_told(recording, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfads_core.data.make import MakeOptions, Raw, Series, Signal, SplitOptions, Trials, WindowOptions, make
-from lfads_core.data.make.counts import bin_events, rebin
+from lfads_core.data.make.counts import bin_events, observed_bins, rebin
 from lfads_core.errors import ConfigError, DataError
 
 AROUND_GO = MakeOptions(window=WindowOptions(event="go", before_ms=200, after_ms=500))
@@ -36,6 +36,19 @@ def test_counts_in_overlapping_windows_are_those_of_a_slow_loop(times, starts, b
     expected = [[sum(s + t * width <= x < s + (t + 1) * width for x in times) for t in range(bins)] for s in starts]
     got = bin_events(np.sort(np.array(times, dtype=float)) / 1000, np.array(starts) / 1000, bins, width / 1000)
     np.testing.assert_array_equal(got, expected)
+
+
+@given(
+    intervals=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30)), max_size=6),
+    starts=st.lists(st.integers(-10, 70), min_size=1, max_size=4),
+    bins=st.integers(1, 6),
+    width=st.integers(1, 9),
+)
+def test_a_bin_is_observed_when_every_moment_of_it_is_by_a_slow_loop(intervals, starts, bins, width):
+    covered = {x for begin, length in intervals for x in range(begin, begin + length)}
+    expected = [[all(x in covered for x in range(s + t * width, s + (t + 1) * width)) for t in range(bins)] for s in starts]
+    seconds = np.array([(b / 1000, (b + n) / 1000) for b, n in intervals]).reshape(-1, 2)
+    np.testing.assert_array_equal(observed_bins(seconds, np.array(starts) / 1000, bins, width / 1000), expected)
 
 
 def test_trials_are_cut_around_their_event_and_found_again_by_their_number(recording):

@@ -197,12 +197,12 @@ def _without_quiet(made: _Trialled, min_rate_hz: float, problems: list[Problem])
     total = np.where(observed, made.values, 0.0).sum(axis=(0, 1))
     seconds = observed.sum(axis=(0, 1)) * made.bin_ms / 1000
     rate = np.divide(total, seconds, out=np.zeros(len(made.names)), where=seconds > 0)
-    keep = rate >= min_rate_hz
+    keep = (rate >= min_rate_hz) | (min_rate_hz == 0)  # signals of both signs have no rates
     if not keep.any():
         raise DataError(f"{made.where}: at least one channel must have {min_rate_hz:g} events/s, got at most {rate.max():.3g}. Lower --min-rate.")
     if not keep.all():
         _say(problems, "info", f"{_few(made.names, ~keep)} of {keep.size}: fewer than {min_rate_hz:g} events/s in the windows, left out.")
-    elif (silent := total == 0).any():
+    elif (silent := ~(observed & (made.values != 0)).any(axis=(0, 1))).any():
         _say(
             problems,
             "warning",

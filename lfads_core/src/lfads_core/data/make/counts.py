@@ -24,11 +24,17 @@ def bin_events(times: Float[np.ndarray, " n"], starts: Float[np.ndarray, " B"], 
 
 
 def observed_bins(intervals: Float[np.ndarray, "n 2"], starts: Float[np.ndarray, " B"], bins: int, width: float) -> Bool[np.ndarray, "B T"]:
-    """Whether each bin lies within one of the intervals (s)."""
+    """Whether each bin lies within the intervals (s), which may touch, overlap and come in any order."""
     low = starts[:, None] + np.arange(bins) * width
-    seen = np.zeros(low.shape, dtype=bool)
-    for begin, end in intervals:
-        seen |= (low >= begin - _EPSILON * width) & (low + width <= end + _EPSILON * width)
+    if not len(intervals):
+        return np.zeros(low.shape, dtype=bool)
+    slack = _EPSILON * width
+    begin, end = intervals[np.argsort(intervals[:, 0], kind="stable")].T
+    reach = np.maximum.accumulate(end)
+    first = np.concatenate([[True], begin[1:] > reach[:-1] + slack])  # nothing before reaches it
+    begin, end = begin[first], reach[np.append(np.flatnonzero(first)[1:] - 1, len(reach) - 1)]
+    at = np.searchsorted(begin, low + slack, side="right") - 1
+    seen: np.ndarray = (at >= 0) & (low + width <= end[at.clip(0)] + slack)
     return seen
 
 

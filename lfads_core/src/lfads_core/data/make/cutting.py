@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from lfads_core.data.make.counts import bin_events, observed_bins, rebin, widening
 from lfads_core.data.make.options import Reduce
@@ -27,6 +27,7 @@ def cut_values(
     width = bin_ms / 1000
     values = np.empty((len(windows.starts), windows.bins, len(raw.units)))
     negative = inside = total = 0
+    known: dict[bytes, Bool[np.ndarray, "B T"]] = {}
     for n, (name, times) in enumerate(raw.units.items()):
         tidy, text = tidy_times(raw.where, f"channel {name}", times)
         if text is not None:
@@ -34,8 +35,10 @@ def cut_values(
         values[:, :, n] = bin_events(tidy * scale, windows.starts, windows.bins, width)
         negative, total, inside = negative + int((tidy < 0).sum()), total + tidy.size, inside + int(values[:, :, n].sum())
         if name in raw.observed:
-            seen = observed_bins(raw.observed[name] * scale, windows.starts, windows.bins, width)
-            values[:, :, n] = np.where(seen, values[:, :, n], np.nan)
+            key = raw.observed[name].tobytes()  # channels of one probe share their intervals
+            if key not in known:
+                known[key] = observed_bins(raw.observed[name] * scale, windows.starts, windows.bins, width)
+            values[:, :, n] = np.where(known[key], values[:, :, n], np.nan)
     if negative:
         say("warning", f"{negative} of {total} event times are negative. They are taken as they are; does the clock of the trials begin there too?")
     if total and not inside:

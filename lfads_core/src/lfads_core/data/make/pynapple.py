@@ -15,7 +15,7 @@ from lfads_core.errors import DataError
 def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | None = None, *, where: str = "pynapple") -> Raw:
     """Take a ``TsGroup`` of events, an ``IntervalSet`` of trials (its metadata are their columns), and ``Tsd`` or ``TsdFrame`` by name.
 
-    The events' time support says when all channels were recorded, where it is set.
+    The events' time support has no part in it: where it was not set it ends with the last event, and says nothing of when channels were recorded.
 
     Raises:
         DataError: an object is of another kind.
