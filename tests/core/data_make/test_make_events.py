@@ -285,4 +285,4 @@ def test_series_go_with_the_trials_they_belong_to(recording):
     got = made.arrays["valid_behavior"]
     np.testing.assert_allclose(got[..., 0], 3 * middles, atol=3 * 0.004)  # a mean of samples lies within a sample of the middle
     np.testing.assert_allclose(got[..., 0] / 3, 5 - got[..., 1], atol=1e-5)
-    assert made.attributes["behavior_names"] == "hand"
+    assert (made.attributes["behavior_names"], made.attributes["behavior_units"]) == ("hand", "unknown")

@@ -97,6 +97,7 @@ def test_a_file_becomes_trials_as_its_columns_say(path, recording):
     assert made.arrays["cond_names"].tolist() == ["left", "right"]
     assert made.arrays["valid_cond"].tolist() == [1, 0]
     assert made.arrays["valid_behavior"].shape == (2, 70, 2)
+    assert (made.attributes["behavior_names"], made.attributes["behavior_units"]) == ("hand", "m")
 
 
 def test_names_of_units_are_taken_where_they_tell_them_apart(recording, tmp_path):

@@ -114,6 +114,7 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         attributes["aligned_to"] = options.window.event
     if options.behaviour:
         attributes["behavior_names"] = ", ".join(options.behaviour)
+        attributes["behavior_units"] = ", ".join(raw.series[name].unit or "unknown" for name in options.behaviour)
     if options.external:
         attributes["ext_input_names"] = ", ".join(options.external)
     return _Trialled(

@@ -135,7 +135,7 @@ def _series(nwb: Any) -> dict[str, Series]:
     for obj in found:
         name = obj.name if names.count(obj.name) == 1 else f"{obj.parent.name}/{obj.name}"
         values = np.asarray(obj.data[:], dtype=np.float64) * (obj.conversion or 1.0) + (obj.offset or 0.0)
-        series[name] = Series(times=_times(obj, len(values)), values=values.reshape(len(values), -1))
+        series[name] = Series(times=_times(obj, len(values)), values=values.reshape(len(values), -1), unit=str(obj.unit or ""))
     return series
 
 

@@ -17,6 +17,7 @@ class Series:
 
     times: Float[np.ndarray, " S"]  # rising
     values: Float[np.ndarray, "S K"]  # NaN: not known
+    unit: str = ""  # such as m/s, where the source says
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
