@@ -1,11 +1,11 @@
 """Predictions of simple methods for the same trials: condition averages, smoothed data with a regression for what was not seen, factor analysis.
 
-No prediction of a value uses that value, and none of a held-out channel uses any of its values on the trial.
+No prediction of a value uses that value, and none of a held-out channel or a later bin uses any of them on the trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,13 +13,12 @@ from jaxtyping import Float
 
 from lfads_core.data.align import smooth
 from lfads_core.evaluate.factor_analysis import FactorAnalysis, fit_factors, missing
-from lfads_core.evaluate.kernels import FLOORS, WIDTHS_MS, neighbours, widths
-from lfads_core.evaluate.unseen_channels import predict_unseen
-from lfads_core.metrics.baselines import poisson_nll
+from lfads_core.evaluate.kernels import FLOORS, neighbours, widths
+from lfads_core.evaluate.unseen_channels import LEAST, predict_unseen
 from lfads_core.metrics.conditions import labels_of
 from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.metrics.r2 import r2_observed
-from lfads_core.metrics.spikes import channel_means
+from lfads_core.metrics.spikes import ZERO_RATE, channel_means
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,22 +113,26 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
 
 
 def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:
-    """Factors of the smoothed seen channels, from which all channels are predicted; bins after the last seen one keep its factors."""
+    """Factors of the smoothed seen channels, from which all channels are predicted; bins after the last seen one keep its factors.
+
+    A seen channel is predicted from factors of the neighbouring bins alone.
+    """
     if why := missing():
         return Baseline(name=NAMES[2], why_not=why)
     means = channel_means(train.data)
     prepared = _filled(smooth(train.data[:, : e.encod_bins], width), means)
     model = fit_factors(prepared, e.encod_channels)
-    floor, found = 0.05, []
-    for part in (e, train):
-        seen = _filled(smooth(part.data[:, : e.encod_bins, : e.encod_channels], width), means[: e.encod_channels])
-        found.append(_held(model, seen, e, means, floor))
+    found = [_from_factors(model, part.data[:, : e.encod_bins, : e.encod_channels], width, means, e) for part in (e, train)]
     return Baseline(name=NAMES[2], means=found[0], train_means=found[1], chosen={"factors": float(model.factors), "width_bins": width})
 
 
 def price(guess: np.ndarray, data: np.ndarray, e: Evaluation) -> float:
     """What widths are compared by: Poisson cost of counts, else 1 - R2."""
-    return poisson_nll(guess, data) if e.support == "counts" else 1 - r2_observed(guess, data)
+    if e.support != "counts":
+        return 1 - r2_observed(guess, data)
+    seen = ~np.isnan(data)
+    rates = np.maximum(guess[seen], ZERO_RATE)
+    return float((rates - data[seen] * np.log(rates)).mean())
 
 
 def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Float[np.ndarray, "B T N"]:
@@ -138,12 +141,14 @@ def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Fl
     return mixture
 
 
-def _held(model: FactorAnalysis, seen: np.ndarray, e: Evaluation, means: np.ndarray, floor: float) -> np.ndarray:
-    guess = model.predict(seen)
-    if e.support != "real":
-        guess = np.maximum(guess, floor * means)
+def _from_factors(model: FactorAnalysis, seen: np.ndarray, width: float, means: np.ndarray, e: Evaluation) -> np.ndarray:
+    """Predictions of all channels in all bins, held-out channels and later bins from the smoothed bins themselves, seen ones from their neighbours."""
+    own = means[: e.encod_channels]
+    guess = model.predict(_filled(smooth(seen, width), own))
     later = np.repeat(guess[:, -1:], e.data.shape[1] - e.encod_bins, axis=1)
-    return np.concatenate([guess, later], axis=1)
+    guess[..., : e.encod_channels] = model.predict(_filled(neighbours(seen, width), own))[..., : e.encod_channels]
+    guess = np.concatenate([guess, later], axis=1)
+    return guess if e.support == "real" else np.maximum(guess, LEAST * means)
 
 
 def _others_average(smoothed: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -159,6 +164,3 @@ def _filled(values: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Bins with nothing near them get the channel's mean."""
     return np.where(np.isnan(values), np.nan_to_num(means), values)
 
-
-Smoother = Callable[[np.ndarray], np.ndarray]
-__all__ = ["NAMES", "WIDTHS_MS", "Baseline", "baselines", "condition_average", "factor_analysis", "gaussian_smoothing"]

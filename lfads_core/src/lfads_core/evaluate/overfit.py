@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from lfads_core.evaluate.costs import Costs
 
-LEAST_SHARE = 0.8
-"""Of what a model gains over mean rates on values it sees, so much must remain on values hidden from it; below, it is said to copy."""
+LEAST_SHARE = 0.6
+"""Of what a model gains over mean rates on values it sees, so much must remain on values hidden from it; below, it is said to copy.
+
+Hiding a fifth of the input takes information away too. Measured: 99 % for a good model of Lorenz data, 75 % for one of a recording that
+predicts held-out channels well, 47 % for a model of the same Lorenz data that copies (R2 to the true rates 0.58 against 0.96).
+"""
 
 LEAST_GENERAL = 0.5
 """Of what it gains on training trials, so much must remain on validation trials; below, it is said to know its training trials by heart."""
