@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from lfads_core.evaluate.lacking import METRICS, title
+from lfads_core.evaluate.lacking import ordered, title
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,15 +28,6 @@ def print_report(report: RunReport) -> None:
         _print_session(console, session)
     if report.cross is not None:
         _print_cross(console, report.cross)
-
-
-def ordered(names: Sequence[str]) -> list[str]:
-    """Metrics of the standard package in their order, then the others."""
-    known = list(METRICS)
-    lag = [name for name in names if name.startswith("behaviour")]
-    place = known.index("velocity_r2")
-    order = [*known[:place], *sorted(lag, key=lambda name: (name.endswith("_ms"), name)), *known[place:]]
-    return [name for name in order if name in names] + [name for name in names if name not in order]
 
 
 def _print_session(console: Console, session: SessionReport) -> None:

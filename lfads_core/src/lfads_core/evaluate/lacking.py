@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lfads_core.metrics.conditions import labels_of
 from lfads_core.metrics.evaluation import Evaluation
@@ -32,6 +32,15 @@ def title(metric: str) -> str:
     if metric.startswith("behaviour_r2_"):
         return f"R² of decoded behaviour, dimension {metric.removeprefix('behaviour_r2_')}"
     return METRICS.get(metric, {"behaviour_lag_ms": "lag of behaviour behind rates (ms)"}.get(metric, metric))
+
+
+def ordered(names: Sequence[str]) -> list[str]:
+    """Metrics of the standard package in their order, then the others."""
+    known = list(METRICS)
+    lag = [name for name in names if name.startswith("behaviour")]
+    place = known.index("velocity_r2")
+    order = [*known[:place], *sorted(lag, key=lambda name: (name.endswith("_ms"), name)), *known[place:]]
+    return [name for name in order if name in names] + [name for name in names if name not in order]
 
 
 def lacking(e: Evaluation, scores: Mapping[str, float]) -> dict[str, str]:
