@@ -52,8 +52,10 @@ def condition_metrics(e: Evaluation) -> Mapping[str, float]:
 
 
 def duration_metrics(e: Evaluation) -> Mapping[str, float]:
-    """``tp_corr``: correlation of the speed of rates with the time produced, for behaviour (trials, at least 4): three columns that name the
-    condition, the duration last."""
+    """``tp_corr``: correlation of the speed of rates with the time produced.
+
+    For behaviour (trials, at least 4): three columns that name the condition, the duration last.
+    """
     found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
     if found is None or found.ndim != 2 or found.shape[1] < 4 or len(found) != len(e.means):
         return {}
@@ -77,7 +79,8 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
 
     With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
     decoded from, both lag and penalty picked by cross-validation within them; and ``velocity_r2``, their mean without a lag, as the Neural
-    Latents Benchmark has it. Without (during training): from the same bin, across 5 folds of the split's own trials. Bins with NaN behaviour are left out.
+    Latents Benchmark has it. Without (during training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
+    behaviour are left out.
     """
     behaviour = _behaviour(e)
     if behaviour is None:

@@ -117,12 +117,18 @@ def lfads_synthetics() -> Iterator[SyntheticSpec]:
 @hookimpl
 def lfads_metrics() -> Iterator[MetricSpec]:
     """Bits per spike, R2 to true rates, to data and to condition averages, decoding of behaviour."""
-    yield MetricSpec(name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_metric("spike_metrics"), cites=("pei2021",))
+    yield MetricSpec(
+        name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_metric("spike_metrics"), cites=("pei2021",)
+    )
     yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_metric("truth_metrics"))
     yield MetricSpec(name="r2-data", summary="R2 to the data themselves, where they are no counts", compute=_metric("data_metrics"))
-    yield MetricSpec(name="psth", summary="R2 of condition averages, where the file has conditions", compute=_metric("condition_metrics"), cites=("pei2021",))
+    yield MetricSpec(
+        name="psth", summary="R2 of condition averages, where the file has conditions", compute=_metric("condition_metrics"), cites=("pei2021",)
+    )
     yield MetricSpec(name="tp-corr", summary="Speed of rates against the time produced", compute=_metric("duration_metrics"), cites=("pei2021",))
-    yield MetricSpec(name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_metric("behaviour_metrics"))
+    yield MetricSpec(
+        name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_metric("behaviour_metrics")
+    )
 
 
 @hookimpl

@@ -36,20 +36,7 @@ def _print_session(console: Console, session: SessionReport) -> None:
         for name in ordered(list(dict.fromkeys(key for scores in by.values() for key in scores))):
             table.add_row(title(name), *(_number(scores.get(name), name) for scores in by.values()))
         console.print(table)
-    costs = _table("\ncost, nats per value unless the reconstruction has another unit", ["", *session.costs])
-    rows = {
-        "all values": "all",
-        "seen values": "seen",
-        "the same at mean rates": "null_seen",
-        "values hidden from the encoders": "hidden",
-        "held-out channels": "heldout",
-        "the same at their mean rates": "null_heldout",
-    }
-    for name, key in rows.items():
-        values = [getattr(cost, key) for cost in session.costs.values()]
-        if any(value is not None for value in values):
-            costs.add_row(name, *("n/a" if value is None else f"{value:.5g}" for value in values))
-    console.print(costs)
+    console.print(_costs(session))
     verdict = session.verdict
     if verdict.hidden_share is not None:
         click.echo(f"kept on hidden values: {verdict.hidden_share:.0%} of the gain on seen ones")
@@ -65,6 +52,24 @@ def _print_session(console: Console, session: SessionReport) -> None:
         click.echo(f"{name}: {', '.join(f'{key} {value:g}' for key, value in chosen.items())} (chosen on training trials)")
     for name, why in session.lacking.items():
         click.echo(f"n/a  {title(name)}: {why}")
+
+
+def _costs(session: SessionReport) -> Table:
+    """Costs by split."""
+    costs = _table("\ncost, nats per value", ["", *session.costs])
+    rows = {
+        "all values": "all",
+        "seen values": "seen",
+        "the same at mean rates": "null_seen",
+        "values hidden from the encoders": "hidden",
+        "held-out channels": "heldout",
+        "the same at their mean rates": "null_heldout",
+    }
+    for name, key in rows.items():
+        values = [getattr(cost, key) for cost in session.costs.values()]
+        if any(value is not None for value in values):
+            costs.add_row(name, *("n/a" if value is None else f"{value:.5g}" for value in values))
+    return costs
 
 
 def _print_cross(console: Console, cross: CrossSession) -> None:

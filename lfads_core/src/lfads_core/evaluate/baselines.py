@@ -142,7 +142,7 @@ def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Fl
 
 
 def _from_factors(model: FactorAnalysis, seen: np.ndarray, width: float, means: np.ndarray, e: Evaluation) -> np.ndarray:
-    """Predictions of all channels in all bins, held-out channels and later bins from the smoothed bins themselves, seen ones from their neighbours."""
+    """Predictions of all channels in all bins: held-out channels from the smoothed bins themselves, seen ones from their neighbours."""
     own = means[: e.encod_channels]
     guess = model.predict(_filled(smooth(seen, width), own))
     later = np.repeat(guess[:, -1:], e.data.shape[1] - e.encod_bins, axis=1)
@@ -163,4 +163,3 @@ def _others_average(smoothed: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _filled(values: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Bins with nothing near them get the channel's mean."""
     return np.where(np.isnan(values), np.nan_to_num(means), values)
-

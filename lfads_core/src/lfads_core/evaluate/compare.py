@@ -112,5 +112,3 @@ def _evaluated(run: Run) -> dict[str, float]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise RunError(f"{path}: must be what `lfads eval` writes, got something else ({type(err).__name__}: {err}). Make it anew.") from err
     return {name: float(np.mean(of)) for name, of in values.items() if None not in of}
-
-

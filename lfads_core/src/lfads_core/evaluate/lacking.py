@@ -71,7 +71,9 @@ def _reason(name: str, e: Evaluation) -> str:
             return "the file names no conditions"
         return "fewer than two conditions with two trials each"
     if name == "velocity_r2":
-        return "the file has no behaviour (trials, bins, dimensions)" if behaviour is None or behaviour.ndim != 3 else "too few trials, or none to fit"
+        return (
+            "the file has no behaviour (trials, bins, dimensions)" if behaviour is None or behaviour.ndim != 3 else "too few trials, or none to fit"
+        )
     if name == "tp_corr":
         return "the file has no times produced (behaviour of trials by columns)"
     return "the file has no true rates"

@@ -45,8 +45,20 @@ def _decoding(facts: Facts, session: Recorded) -> str:
         ]
         score = scores.get(f"behaviour_r2_{k}")
         shown = "" if score is None else f", R² {score:.3f} over all {split} trials"
-        figures.append(chart(Axes(title=f"Dimension {k}{shown}", x=f"{len(trials)} trials side by side ({'ms' if 'ms' in axis else 'bins'})", y="behaviour (unit of the file)"), lines))
-    text = f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {lag_ms:g} ms after the rates, a lag chosen on training trials."
+        figures.append(
+            chart(
+                Axes(
+                    title=f"Dimension {k}{shown}",
+                    x=f"{len(trials)} trials side by side ({'ms' if 'ms' in axis else 'bins'})",
+                    y="behaviour (unit of the file)",
+                ),
+                lines,
+            )
+        )
+    text = (
+        f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {lag_ms:g} ms after the "
+        "rates, a lag chosen on training trials."
+    )
     return para(text) + grid(figures)
 
 

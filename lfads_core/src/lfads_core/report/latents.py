@@ -49,25 +49,37 @@ def _space(session: Recorded) -> str:
         "hint": "Drag or use the arrow keys to turn, + and - to zoom; point at a line to see what it is.",
     }
     text = (
-        f"The first three principal components of the factors ({shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of their variance), {split} trials. "
+        f"The first three principal components of the factors ({shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of their "
+        f"variance), {split} trials. "
         f"{'Thick: average of a condition. ' if grouped is not None else ''}A dot marks the start."
     )
     chips = "".join(
-        f'<button type="button" class="chip" data-group="{k}" aria-pressed="true"><span class="key" style="--ink:{colour(k, len(labels))}"></span>{escape(label)}</button>'
+        f'<button type="button" class="chip" data-group="{k}" aria-pressed="true"><span class="key" '
+        f'style="--ink:{colour(k, len(labels))}"></span>{escape(label)}</button>'
         for k, label in enumerate(labels)
     )
     content = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     return (
         f'{para(text)}<figure class="space"><script type="application/json">{content}</script>'
-        f'<canvas tabindex="0" role="img" aria-label="Factor trajectories in three principal components, {escape(session.name, quote=True)}"></canvas>'
-        f'<div class="tools"><button type="button" data-zoom="1.25" aria-label="Zoom in">+</button><button type="button" data-zoom="0.8" aria-label="Zoom out">−</button>'
+        '<canvas tabindex="0" role="img" aria-label="Factor trajectories in three principal components, '
+        f'{escape(session.name, quote=True)}"></canvas>'
+        '<div class="tools"><button type="button" data-zoom="1.25" aria-label="Zoom in">+</button><button type="button" '
+        'data-zoom="0.8" aria-label="Zoom out">−</button>'
         f'<output aria-live="polite"></output></div><div class="tools">{chips}</div></figure>'
     )
 
 
 def initial_conditions(facts: Facts) -> str:
     """Posterior means of the initial condition."""
-    several, parts = len(facts.sessions) > 1, [para("Each dot is a trial: the mean of the posterior over its initial condition. Conditions that separate here are told apart before the trial begins.")]
+    several, parts = (
+        len(facts.sessions) > 1,
+        [
+            para(
+                "Each dot is a trial: the mean of the posterior over its initial condition. Conditions that separate here are told "
+                "apart before the trial begins."
+            )
+        ],
+    )
     for session in facts.sessions:
         split = shown_split(session)
         means = session.session.splits[split].extras["ic_mean"]
@@ -76,9 +88,20 @@ def initial_conditions(facts: Facts) -> str:
         index, labels = (np.zeros(len(means), dtype=int), [""]) if grouped is None else grouped
         figures = []
         for a, b in ((0, 1), (0, 2)):
-            dots = [Dots(x=scores[index == k, 0, a], y=scores[index == k, 0, b], colour=colour(k, len(labels)), label=label) for k, label in enumerate(labels)]
+            dots = [
+                Dots(x=scores[index == k, 0, a], y=scores[index == k, 0, b], colour=colour(k, len(labels)), label=label)
+                for k, label in enumerate(labels)
+            ]
             figures.append(
-                chart(Axes(title=f"Initial conditions, components {a + 1} and {b + 1}", x=f"component {a + 1} ({shares[a]:.0%})", y=f"component {b + 1} ({shares[b]:.0%})", height=300), dots)
+                chart(
+                    Axes(
+                        title=f"Initial conditions, components {a + 1} and {b + 1}",
+                        x=f"component {a + 1} ({shares[a]:.0%})",
+                        y=f"component {b + 1} ({shares[b]:.0%})",
+                        height=300,
+                    ),
+                    dots,
+                )
             )
         parts.append(heading(session, several) + grid(figures))
     return "".join(parts)
@@ -89,7 +112,10 @@ def inputs(facts: Facts) -> str:
     if facts.loaded.config.model.controller is None:
         return none("The model infers no inputs: it has no controller (model.controller is null).")
     several = len(facts.sessions) > 1
-    text = "What drives the dynamics from outside, as far as the model can tell: average over trials of each condition. Where it stays near zero the dynamics do without. Sign and scale are arbitrary."
+    text = (
+        "What drives the dynamics from outside, as far as the model can tell: average over trials of each condition. Where "
+        "it stays near zero the dynamics do without. Sign and scale are arbitrary."
+    )
     return para(text) + "".join(heading(session, several) + _inputs(session) for session in facts.sessions)
 
 
@@ -102,13 +128,22 @@ def _inputs(session: Recorded) -> str:
     time, end, axis = times_of(session)
     figures = []
     for k in range(min(means.shape[2], 6)):
-        lines = [Line(x=time, y=means[index == c, :, k].mean(axis=0), colour=colour(c, len(labels)), label=label if k == 0 else "") for c, label in enumerate(labels) if (index == c).any()]
+        lines = [
+            Line(x=time, y=means[index == c, :, k].mean(axis=0), colour=colour(c, len(labels)), label=label if k == 0 else "")
+            for c, label in enumerate(labels)
+            if (index == c).any()
+        ]
         figures.append(chart(Axes(title=f"Input {k + 1}", x=axis, y="input (arbitrary unit)"), lines))
     events = events_of(session, split, end)
     for name, moments in events.items():
         lags, around = _around(np.abs(means).mean(axis=2), moments, session.session.bin_ms or 1.0)
         figures.append(
-            chart(Axes(title=f"Size of inputs around {name}", x=f"time from {name} ({'ms' if 'ms' in axis else 'bins'})", y="mean |input|", upright=0.0), [Line(x=lags, y=around, width=2.2)])
+            chart(
+                Axes(
+                    title=f"Size of inputs around {name}", x=f"time from {name} ({'ms' if 'ms' in axis else 'bins'})", y="mean |input|", upright=0.0
+                ),
+                [Line(x=lags, y=around, width=2.2)],
+            )
         )
     said = "" if events else none("No events: the file has no per-trial times such as train_go_ms (trials).")
     return grid(figures) + said

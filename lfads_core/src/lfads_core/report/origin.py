@@ -38,7 +38,9 @@ def history(facts: Facts) -> str:
         f"Member {member} of a search ({state.kind}, {len(state.members)} members, {len(state.history)} generations), chosen by {state.score}. "
         "Blue: the way to this model, followed back through every member it took weights from. Grey: all others."
     )
-    paths = sorted({path for generation in state.history for record in generation.members for path, value in record.hyperparameters.items() if _number(value)})
+    paths = sorted(
+        {path for generation in state.history for record in generation.members for path, value in record.hyperparameters.items() if _number(value)}
+    )
     return para(text) + grid([_panel(state, path, way) for path in paths[:MOST_PANELS]]) + _final(state, member)
 
 
@@ -87,7 +89,11 @@ def settings(facts: Facts) -> str:
     """What differs from the defaults, all settings, versions."""
     changed = flatten(differences(facts.loaded.config))
     rows = [[key, "on, with its defaults" if value == "{}" else value] for key, value in changed.items()]
-    first = table(["setting", "value"], rows, words=(1,), label="Settings that differ from the defaults") if rows else none("All settings are the defaults.")
+    first = (
+        table(["setting", "value"], rows, words=(1,), label="Settings that differ from the defaults")
+        if rows
+        else none("All settings are the defaults.")
+    )
     text = facts.run.config_path.read_text(encoding="utf-8")
     versions = facts.state.get("versions", {})
     made = [[str(name), str(version)] for name, version in versions.items()]
@@ -106,6 +112,14 @@ def outputs(facts: Facts) -> str:
     names = ", ".join(facts.run.output(session.name).name for session in facts.sessions)
     rows = [[f"<split>_{name}", text] for name, text in MEANINGS.items()]
     rows += [["time_ms", "start of each bin, ms"], ["channel_order", "index in the recording of each channel, if channels were held out"]]
-    text = f"Everything inferred stands in {names}, one row per trial in the order of the recording, beside the recording's own arrays. <split> is train, valid or test."
-    load = f"import lfads_core\nrun = lfads_core.load({str(facts.run.path)!r})\nrates = run.outputs({'' if len(facts.sessions) == 1 else repr(facts.sessions[0].name)})['valid_output_params']"
-    return para(text) + table(["array", "what it is"], rows, words=(1,), label="Arrays of the output file") + f'<pre tabindex="0">{escape(load)}</pre>'
+    text = (
+        f"Everything inferred stands in {names}, one row per trial in the order of the recording, beside the recording's own "
+        "arrays. <split> is train, valid or test."
+    )
+    load = (
+        f"import lfads_core\nrun = lfads_core.load({facts.run.name!r})  # the run's folder\nrates = "
+        f"run.outputs({'' if len(facts.sessions) == 1 else repr(facts.sessions[0].name)})['valid_output_params']"
+    )
+    return (
+        para(text) + table(["array", "what it is"], rows, words=(1,), label="Arrays of the output file") + f'<pre tabindex="0">{escape(load)}</pre>'
+    )

@@ -61,10 +61,12 @@ def page(facts: Facts) -> str:
     body = "".join(f'<section id="{anchor}"><h2>{escape(heading)}</h2>{_drawn(draw, heading, facts)}</section>' for anchor, heading, draw in SECTIONS)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>'
-        f'<body><header><h1>{escape(facts.run.name)}</h1>{_drawn(summary, "Summary", facts)}</header>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{title}</title><link rel="icon" '
+        f'href="data:,"><style>{style}</style></head>'
+        f"<body><header><h1>{escape(facts.run.name)}</h1>{_drawn(summary, 'Summary', facts)}</header>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{body}</main>'
-        f"<footer>Made by the LFADS framework. The page stands alone: nothing is loaded from anywhere.</footer><script>{script}</script></body></html>\n"
+        "<footer>Made by the LFADS framework. The page stands alone: nothing is loaded from "
+        f"anywhere.</footer><script>{script}</script></body></html>\n"
     )
 
 

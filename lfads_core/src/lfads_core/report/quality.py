@@ -15,7 +15,8 @@ from lfads_core.report.words import grid, heading, none, para, table
 
 EXPLAINED = (
     "Bits per spike: how much better the rates explain the spikes than each channel's mean rate does; 0 is the mean rate. On channels that the model "
-    "sees it rewards copying, on held-out channels (co-bps) it cannot be won that way. Baselines are fitted to training trials and scored on the same "
+    "sees it rewards copying, on held-out channels (co-bps) it cannot be won that way. Baselines are fitted to training "
+    "trials and scored on the same "
     "trials: the condition average is told each trial's condition, and makes up most of the averages that PSTH scores compare with; smoothing takes "
     "neighbouring bins of the channel itself, and a ridge regression for held-out channels; factor analysis works on the smoothed data."
 )
@@ -47,11 +48,17 @@ def quality(facts: Facts) -> str:
 def _scores(split: str, by: Mapping[str, Mapping[str, float | None]]) -> str:
     names = ordered(list(dict.fromkeys(key for scores in by.values() for key in scores)))
     rows = [[title(name), *(_number(scores.get(name), name) for scores in by.values())] for name in names]
-    return table([f"{split} trials", *by], rows, ours=1 if MODEL in by else None, label=f"Scores, {split} trials") if rows else none(f"No score of {split} trials.")
+    return (
+        table([f"{split} trials", *by], rows, ours=1 if MODEL in by else None, label=f"Scores, {split} trials")
+        if rows
+        else none(f"No score of {split} trials.")
+    )
 
 
 def _costs(costs: Mapping[str, Mapping[str, float | None]]) -> str:
-    rows = [[name, *(_cost(of.get(key)) for of in costs.values())] for key, name in COSTS.items() if any(of.get(key) is not None for of in costs.values())]
+    rows = [
+        [name, *(_cost(of.get(key)) for of in costs.values())] for key, name in COSTS.items() if any(of.get(key) is not None for of in costs.values())
+    ]
     head = ["negative log-likelihood per value (nats)", *(f"{split} trials" for split in costs)]
     return table(head, rows, label="Costs") if rows else ""
 
@@ -62,19 +69,41 @@ def course(facts: Facts) -> str:
     if not log or not len(log["epoch"]):
         return none("There is no fitlog.csv.")
     figures = [
-        _curves(log, "Cost", "nats per value", {"train/recon": "training", "valid/recon": "validation", "valid/heldout": "held-out channels", "valid/masked": "hidden values"}),
-        _curves(log, "Bits per spike, validation trials", "bits per spike", {"valid/bps": "seen channels", "valid/co_bps": "held-out channels", "valid/fp_bps": "later bins"}),
+        _curves(
+            log,
+            "Cost",
+            "nats per value",
+            {"train/recon": "training", "valid/recon": "validation", "valid/heldout": "held-out channels", "valid/masked": "hidden values"},
+        ),
+        _curves(
+            log,
+            "Bits per spike, validation trials",
+            "bits per spike",
+            {"valid/bps": "seen channels", "valid/co_bps": "held-out channels", "valid/fp_bps": "later bins"},
+        ),
         _curves(log, "R², validation trials", "R²", _r2_columns(log)),
-        _curves(log, "Divergence from the priors, validation trials", "nats per trial", {"valid/ic_kl": "initial condition", "valid/input_kl": "inferred inputs"}),
+        _curves(
+            log,
+            "Divergence from the priors, validation trials",
+            "nats per trial",
+            {"valid/ic_kl": "initial condition", "valid/input_kl": "inferred inputs"},
+        ),
         _curves(log, "Learning rate", "learning rate", {"lr": ""}, log=True),
         _curves(log, "Ramps", "weight", {"kl_ramp": "KL", "l2_ramp": "L2"}),
     ]
-    text = "Training cost is measured with dropout and, if chosen, coordinated dropout; validation cost without. A validation cost that rises while the training cost falls is overfitting."
+    text = (
+        "Training cost is measured with dropout and, if chosen, coordinated dropout; validation cost without. A validation "
+        "cost that rises while the training cost falls is overfitting."
+    )
     return para(text) + grid([figure for figure in figures if figure])
 
 
 def _r2_columns(log: Mapping[str, Any]) -> dict[str, str]:
-    return {name: title(name.removeprefix("valid/")) for name in log if name.startswith("valid/") and name.count("/") == 1 and "r2" in name and "_ms" not in name}
+    return {
+        name: title(name.removeprefix("valid/"))
+        for name in log
+        if name.startswith("valid/") and name.count("/") == 1 and "r2" in name and "_ms" not in name
+    }
 
 
 def _curves(table_: Mapping[str, np.ndarray], heading_: str, unit: str, columns: Mapping[str, str], *, log: bool = False) -> str:

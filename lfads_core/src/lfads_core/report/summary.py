@@ -30,7 +30,8 @@ def summary(facts: Facts) -> str:
     model = config.model.generator
     fitted = (
         f"A latent dynamical model (LFADS) with {model.hidden} generator units, {model.factors} factors and {controller} was fitted to "
-        f"{'this recording' if len(lines) == 1 else f'these {len(lines)} recordings'} with the reconstruction {config.components.reconstruction.name!r}."
+        f"{'this recording' if len(lines) == 1 else f'these {len(lines)} recordings'} with the reconstruction "
+        f"{config.components.reconstruction.name!r}."
     )
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"{para(fitted, 'lead')}<ul>{items}</ul>{para(_training(facts))}{_cards(facts)}{_verdicts(facts)}"
@@ -43,7 +44,8 @@ def _training(facts: Facts) -> str:
     took = "" if seconds is None else f" in {clock(seconds)} (h:mm:ss or m:ss)"
     data = ", ".join(Path(str(path)).name for path in state.get("data", ()))
     return (
-        f"Training {state.get('status', 'ended')} after {epochs} epochs{took}; shown are the weights of the {facts.loaded.checkpoint} checkpoint. Data: {data}."
+        f"Training {state.get('status', 'ended')} after {epochs} epochs{took}; shown are the weights of the "
+        f"{facts.loaded.checkpoint} checkpoint. Data: {data}."
     )
 
 
@@ -57,7 +59,9 @@ def _cards(facts: Facts) -> str:
             best = max(((value, who) for who, of in scores.items() if who != MODEL and (value := of.get(name)) is not None), default=None)
             beside = "" if best is None else f"<span>best baseline {best[0]:.3f} ({escape(best[1])})</span>"
             whose = f"{session.name}, " if len(facts.sessions) > 1 else ""
-            cards.append(f'<div class="card"><b>{ours[name]:.3f}</b><span>{escape(title(name))}</span>{beside}<span>{escape(whose)}{split} trials</span></div>')
+            cards.append(
+                f'<div class="card"><b>{ours[name]:.3f}</b><span>{escape(title(name))}</span>{beside}<span>{escape(whose)}{split} trials</span></div>'
+            )
     return f'<div class="cards">{"".join(cards)}</div>' if cards else none("No score: the data lack what every installed metric needs.")
 
 
@@ -72,5 +76,7 @@ def _verdicts(facts: Facts) -> str:
             text = f"No sign of copying: on values hidden from it the model keeps {share:.0%} of what it gains over mean rates on values it sees."
             found.append(f'<div class="verdict">{para(whose + text)}</div>')
         else:
-            found.append(none(whose + "Whether the model copies its input could not be tested: nothing can be hidden, or it gains nothing over mean rates."))
+            found.append(
+                none(whose + "Whether the model copies its input could not be tested: nothing can be hidden, or it gains nothing over mean rates.")
+            )
     return "".join(found)

@@ -68,29 +68,31 @@ def chart(axes: Axes, parts: Sequence[Line | Dots]) -> str:
             there = np.log10(values) if axes.log else values
         return np.asarray(axes.height - BOTTOM - (there - y_low) / (y_high - y_low) * (axes.height - TOP - BOTTOM))
 
-    ink = [frame(axes, (x_low, x_high), (y_low, y_high))]
+    ink: list[str] = []
+    box = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{axes.height - TOP - BOTTOM}"'
+    view = f'viewBox="{LEFT} {TOP} {WIDTH - LEFT - RIGHT} {axes.height - TOP - BOTTOM}"'
     if axes.upright is not None and x_low <= axes.upright <= x_high:
         at = px(np.array([axes.upright]))[0]
         ink.append(f'<line class="event" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{axes.height - BOTTOM}"/>')
     for part in parts:
         x, y = px(np.asarray(part.x, dtype=np.float64)), py(np.asarray(part.y, dtype=np.float64))
         if isinstance(part, Dots):
-            ink += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{part.colour}" opacity="0.8"/>' for a, b in zip(x, y, strict=True) if _there(a, b)]
+            ink += [
+                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{part.colour}" opacity="0.8"/>' for a, b in zip(x, y, strict=True) if _there(a, b)
+            ]
         elif path := _path(x, y):
             dash = ' stroke-dasharray="4 3"' if part.dashed else ""
             ink.append(f'<path d="{path}" fill="none" stroke="{part.colour}" stroke-width="{part.width:g}" opacity="{part.opacity:g}"{dash}/>')
     labelled = list(dict.fromkeys((part.label, part.colour, isinstance(part, Line) and part.dashed) for part in parts if part.label))
-    return figure(axes.title, drawing(axes.title, axes.height, ink), legend(labelled))
+    inside = f"<svg {box} {view}>{''.join(ink)}</svg>"  # cuts off what lies beyond the limits
+    return figure(axes.title, drawing(axes.title, axes.height, [frame(axes, (x_low, x_high), (y_low, y_high)), inside]), legend(labelled))
 
 
 def picture(axes: Axes, source: str, extent: tuple[float, float, float], *, kind: str = "heat", key: str = "") -> str:
     """An image (data URI) with axes; ``extent`` is the end of x, which begins at 0, and the ends of y at the bottom and at the top."""
     end, bottom, top = extent
-    ink = [
-        f'<image class="{kind}" href="{source}" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{axes.height - TOP - BOTTOM}" '
-        'preserveAspectRatio="none"/>',
-        frame(axes, (0, end), (bottom, top), grid=False),
-    ]
+    place = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{axes.height - TOP - BOTTOM}" preserveAspectRatio="none"'
+    ink = [f'<image class="{kind}" href="{source}" {place}/>', frame(axes, (0, end), (bottom, top), grid=False)]
     return figure(axes.title, drawing(axes.title, axes.height, ink), key)
 
 
@@ -121,7 +123,7 @@ def frame(axes: Axes, x: tuple[float, float], y: tuple[float, float], *, grid: b
     """Ticks, their numbers, and what they count."""
     ink = []
     bottom, right = axes.height - BOTTOM, WIDTH - RIGHT
-    for value in ticks(*y, 5):
+    for value in decades(*y) if axes.log else ticks(min(y), max(y), 5):
         at = bottom - (value - y[0]) / (y[1] - y[0]) * (bottom - TOP)
         if grid:
             ink.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
@@ -148,11 +150,26 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Logarithms of round numbers between two logarithms: powers of ten, with 2 and 5 times these where there are few."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    many = high - low > 3
+    every = [math.log10(m) + k for k in powers for m in ((1,) if many else (1, 2, 5))]
+    inside = [value for value in every if low - 1e-9 <= value <= high + 1e-9]
+    return inside[:: max(1, len(inside) // 6)]
+
+
 def spoken(value: float) -> str:
     """A number as short as it can be read."""
     if value == 0 or abs(value) < 1e-12:
         return "0"
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") if abs(value) < 1e-3 or abs(value) >= 1e5 else f"{value:.4g}"
+    return (
+        f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+        if abs(value) < 1e-3 or abs(value) >= 1e5
+        else f"{value:.3g}"
+        if abs(value) < 1000
+        else f"{value:.5g}"
+    )
 
 
 def _finite(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.conditions import PSTH_MS
 from lfads_core.metrics.psth import make_psth
 from lfads_core.plots.units import spread_out
@@ -14,7 +15,6 @@ from lfads_core.report.facts import Facts
 from lfads_core.report.png import heat, raster
 from lfads_core.report.svg import Axes, Line, chart, picture, scale_key, spoken
 from lfads_core.report.words import colour, grid, groups_of, heading, none, para, rate_scale, shown_split, times_of
-from lfads_core.evaluate.recorded import Recorded
 
 MOST_TRIALS = 6
 MOST_CHANNELS = 6
@@ -23,7 +23,10 @@ MOST_CHANNELS = 6
 def single_trials(facts: Facts) -> str:
     """What was recorded beside what was inferred, one trial at a time."""
     several = len(facts.sessions) > 1
-    text = "Channels are sorted by the time at which their average rate is highest, the same in both pictures. Held-out channels, if there are any, were not seen by the model."
+    text = (
+        "Channels are sorted by the time at which their average rate is highest, the same in both pictures. Held-out "
+        "channels, if there are any, were not seen by the model."
+    )
     return para(text) + "".join(heading(session, several) + _trials(session, number) for number, session in enumerate(facts.sessions))
 
 
@@ -36,21 +39,36 @@ def _trials(session: Recorded, number: int) -> str:
     order = rates.mean(axis=0).argmax(axis=0).argsort(kind="stable")
     low, high = (0.0 if session.support != "real" else float(np.percentile(rates, 0.5))) * factor, float(np.percentile(rates, 99.5)) * factor
     observed = data.recon[np.isfinite(data.recon)]
-    top = max(1.0, float(np.percentile(observed, 99.9)) / 1.5) if session.support == "counts" else max(float(np.percentile(np.abs(observed), 99)), 1e-12)
+    top = (
+        max(1.0, float(np.percentile(observed, 99.9)) / 1.5)
+        if session.support == "counts"
+        else max(float(np.percentile(np.abs(observed), 99)), 1e-12)
+    )
     chosen = spread_out(len(rates), MOST_TRIALS)
     panels = []
     for trial in chosen:
         box = (end, float(len(order)), 0.0)
         figures = [
-            picture(Axes(title=f"Recorded, {split} trial {trial}", x=axis, y="channel (sorted)"), raster(np.abs(data.recon[trial][:, order].T), top), box, kind="raster"),
             picture(
-                Axes(title="Inferred", x=axis, y="channel (sorted)"), heat(rates[trial][:, order].T * factor, low, high), box, key=scale_key(spoken(low), spoken(high), unit)
+                Axes(title=f"Recorded, {split} trial {trial}", x=axis, y="channel (sorted)"),
+                raster(np.abs(data.recon[trial][:, order].T), top),
+                box,
+                kind="raster",
+            ),
+            picture(
+                Axes(title="Inferred", x=axis, y="channel (sorted)"),
+                heat(rates[trial][:, order].T * factor, low, high),
+                box,
+                key=scale_key(spoken(low), spoken(high), unit),
             ),
             _inputs(session, split, int(trial)),
         ]
         panels.append(f'<div data-panel="trial{number}" data-value="{trial}">{grid(figures)}</div>')
     options = "".join(f'<option value="{trial}">{split} trial {trial}</option>' for trial in chosen)
-    tools = f'<div class="tools"><label>Trial <select data-show="trial{number}" aria-label="Trial of {escape(session.name, quote=True)}">{options}</select></label></div>'
+    tools = (
+        f'<div class="tools"><label>Trial <select data-show="trial{number}" aria-label="Trial of '
+        f'{escape(session.name, quote=True)}">{options}</select></label></div>'
+    )
     return tools + "".join(panels)
 
 
@@ -62,7 +80,10 @@ def _inputs(session: Recorded, split: str, trial: int) -> str:
         lines = [Line(x=time, y=inputs[:, k], colour=colour(k, inputs.shape[1]), label=f"input {k + 1}") for k in range(inputs.shape[1])]
         return chart(Axes(title="Inferred inputs", x=axis, y="input (arbitrary unit)"), lines)
     widest = np.argsort(factors.std(axis=0))[::-1][:4]
-    return chart(Axes(title="Factors (the model infers no inputs)", x=axis, y="factor (arbitrary unit)"), [Line(x=time, y=factors[:, k], colour=colour(i, 4), label=f"factor {k + 1}") for i, k in enumerate(widest)])
+    return chart(
+        Axes(title="Factors (the model infers no inputs)", x=axis, y="factor (arbitrary unit)"),
+        [Line(x=time, y=factors[:, k], colour=colour(i, 4), label=f"factor {k + 1}") for i, k in enumerate(widest)],
+    )
 
 
 def averages(facts: Facts) -> str:
@@ -92,7 +113,10 @@ def _averages(session: Recorded) -> str:
         lines += [Line(x=time, y=model[k, :, channel], colour=colour(k, len(labels)), width=2) for k in range(len(labels))]
         figures.append(chart(Axes(title=f"Channel {_named(session, channel)}{', held out' if held else ''}", x=axis, y=unit), lines))
     smoothed = "" if session.session.bin_ms is None else f", smoothed by a Gaussian of {PSTH_MS:g} ms"
-    text = f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are the channels whose rates differ most between bins and conditions."
+    text = (
+        f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
+        "the channels whose rates differ most between bins and conditions."
+    )
     keys = "".join(f'<li><span class="key" style="--ink:{colour(k, len(labels))}"></span>{escape(label)}</li>' for k, label in enumerate(labels))
     return para(text) + f'<ul class="legend">{keys}</ul>' + grid(figures)
 

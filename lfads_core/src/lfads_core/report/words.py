@@ -24,7 +24,7 @@ def colour(index: int, of: int) -> str:
 
 def para(text: str, kind: str = "") -> str:
     """A paragraph of plain text."""
-    return f'<p{f" class={kind!r}" if kind else ""}>{escape(text)}</p>'
+    return f"<p{f' class={kind!r}' if kind else ''}>{escape(text)}</p>"
 
 
 def none(text: str) -> str:

@@ -10,7 +10,7 @@ for (const box of document.querySelectorAll(".space")) {
 
   function project([x, y, z], size) {
     const a = Math.cos(yaw) * x - Math.sin(yaw) * y, b = Math.sin(yaw) * x + Math.cos(yaw) * y;
-    const u = Math.cos(pitch) * z - Math.sin(pitch) * b, scale = (Math.min(size[0], size[1]) / 2.5) * zoom;
+    const u = Math.cos(pitch) * z - Math.sin(pitch) * b, scale = (Math.min(size[0], size[1]) / 2.15) * zoom;
     return [size[0] / 2 + a * scale, size[1] / 2 - u * scale];
   }
 
