@@ -30,7 +30,7 @@ class FactorAnalysis:
     @property
     def factors(self) -> int:
         """K."""
-        return self.loadings.shape[1]
+        return int(self.loadings.shape[1])
 
     def predict(self, seen: Float[np.ndarray, "B T Ne"]) -> Float[np.ndarray, "B T N"]:
         """Mean + W E[z | seen channels], E[z | x] = (1 + W' psi^-1 W)^-1 W' psi^-1 (x - mean) with the rows of the seen channels."""

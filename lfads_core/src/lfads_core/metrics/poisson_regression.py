@@ -29,7 +29,7 @@ class PoissonRegression:
         return rates
 
 
-def fit_poisson(x: Real[np.ndarray, "n D"], counts: Real[np.ndarray, "n N"], penalty: float = 1.0) -> PoissonRegression:
+def fit_poisson(x: Real[np.ndarray, "n D"], counts: Real[np.ndarray, "m N"], penalty: float = 1.0) -> PoissonRegression:
     """Minimise sum over rows of (rate - k ln(rate)) + penalty / 2 |w|^2 for each channel; the intercept b is not penalised.
 
     A penalty of 1 is the maximum a posteriori estimate under standard normal weights. Rows where a channel's count is NaN do not

@@ -11,7 +11,7 @@ MOST = 3
 
 def events_of(session: Recorded, split: str, end: float) -> dict[str, np.ndarray]:
     """Arrays (trials) whose name ends in ``_ms``, as times from the start of the trial; those that mostly lie outside of it are none."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     if session.session.bin_ms is None:
         return found
     extras = session.session.splits[split].extras

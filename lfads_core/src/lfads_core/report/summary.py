@@ -5,11 +5,15 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from lfads_core.evaluate.baselines import NAMES
 from lfads_core.evaluate.lacking import title
 from lfads_core.evaluate.run import MODEL
 from lfads_core.report.facts import Facts
 from lfads_core.report.words import none, para, shown_split
 from lfads_core.train.progress import clock
+
+_CIRCULAR = (NAMES[0], "psth_r2")
+"""A baseline that is all but the same as what its score compares with."""
 
 _FIRST = ("co_bps", "co_r2", "bps", "r2", "psth_r2", "velocity_r2", "r2_truth")
 
@@ -56,7 +60,8 @@ def _cards(facts: Facts) -> str:
         scores = facts.found(session).get("scores", {}).get(split, {})
         ours = scores.get(MODEL, {})
         for name in [name for name in _FIRST if ours.get(name) is not None][: 5 if len(facts.sessions) == 1 else 2]:
-            best = max(((value, who) for who, of in scores.items() if who != MODEL and (value := of.get(name)) is not None), default=None)
+            others = {who: of for who, of in scores.items() if who != MODEL and (who, name) != _CIRCULAR}
+            best = max(((value, who) for who, of in others.items() if (value := of.get(name)) is not None), default=None)
             beside = "" if best is None else f"<span>best baseline {best[0]:.3f} ({escape(best[1])})</span>"
             whose = f"{session.name}, " if len(facts.sessions) > 1 else ""
             cards.append(

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 42
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 42
 """Size of a chart and of its margins, in its own units, which are near to pixels."""
 
 
@@ -135,7 +135,7 @@ def frame(axes: Axes, x: tuple[float, float], y: tuple[float, float], *, grid: b
     ink.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     ink.append(f'<text class="label" x="{(LEFT + right) / 2:.0f}" y="{axes.height - 6}" text-anchor="middle">{escape(axes.x)}</text>')
     middle = (TOP + bottom) / 2
-    ink.append(f'<text class="label" transform="rotate(-90 12 {middle:.0f})" x="12" y="{middle:.0f}" text-anchor="middle">{escape(axes.y)}</text>')
+    ink.append(f'<text class="label" transform="rotate(-90 11 {middle:.0f})" x="11" y="{middle:.0f}" text-anchor="middle">{escape(axes.y)}</text>')
     return "".join(ink)
 
 
@@ -173,8 +173,9 @@ def spoken(value: float) -> str:
 
 
 def _finite(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    every = np.concatenate([np.asarray(a, dtype=np.float64).ravel() for a in arrays]) if arrays else np.zeros(0)
-    return every[np.isfinite(every)]
+    every: np.ndarray = np.concatenate([np.zeros(0), *(np.asarray(a, dtype=np.float64).ravel() for a in arrays)])
+    found: np.ndarray = every[np.isfinite(every)]
+    return found
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

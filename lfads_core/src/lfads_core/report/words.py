@@ -19,7 +19,7 @@ MOST_GROUPS = 16
 
 def colour(index: int, of: int) -> str:
     """Colour of one of so many things."""
-    return f"var(--c{index})" if of <= COLOURS else f"hsl({360 * index / of:.0f} 62% {48 + 12 * (index % 2)}%)"
+    return f"var(--c{index})" if of <= COLOURS else f"hsl({360 * index / of:.0f} 62% {52 + 10 * (index % 2)}%)"
 
 
 def para(text: str, kind: str = "") -> str:
