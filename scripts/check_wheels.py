@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
-EXTRAS = {"ray": "tune", "mlflow": "track", "matplotlib": "plot"}
+EXTRAS = {"ray": "tune", "mlflow": "track", "matplotlib": "plot", "sklearn": "evaluate"}
 LFADS = str(Path(sys.executable).parent / "lfads")
 
 

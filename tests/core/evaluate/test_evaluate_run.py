@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn.metrics import r2_score as sklearn_r2
 
 from lfads_core.cli.main import cli
 from lfads_core.evaluate.costs import costs_of
@@ -18,6 +19,7 @@ from lfads_core.evaluate.recorded import recorded_sessions
 from lfads_core.evaluate.run import evaluate_run
 from lfads_core.infer.loading import load
 from lfads_core.metrics.baselines import poisson_nll
+from lfads_core.metrics.ridge import fit_ridge_cv
 from lfads_core.metrics.spikes import bits_per_spike, channel_means
 
 
@@ -129,19 +131,24 @@ def test_wrong_input_is_one_line(invoke, run, train_tiny, tmp_path):
     assert fault("compare", "runs/held").startswith("error: runs/held/evaluation.json: must be what `lfads eval` writes, got something else (TypeError")
 
 
-def test_sessions_are_compared_across(train_tiny, write_tiny):
-    rng = np.random.default_rng(0)
-    names = ("a.h5", "b.h5")
-    for seed, name in enumerate(names):
+def test_a_decoder_and_averages_of_one_session_are_tried_on_another(train_tiny, write_tiny):
+    rng, paths = np.random.default_rng(0), []
+    for seed, name in enumerate(("a.h5", "b.h5")):
         more = {f"{s}_cond": np.arange(n) % 3 for s, n in (("train", 12), ("valid", 6))}
         more |= {f"{s}_behavior": rng.normal(size=(n, 8, 1)) for s, n in (("train", 12), ("valid", 6))}
-        write_tiny(name, seed=seed, **more)
-    from pathlib import Path
-
-    run = train_tiny(data=[Path(write_tiny("a.h5").parent) / name for name in names], name="two").run
+        paths.append(write_tiny(name, seed=seed, **more))
+    run = train_tiny(data=paths, name="two").run
     report = evaluate_run(load(run.path), ("b", "a"))
-    assert [s.name for s in report.sessions] == ["a", "b"]
-    assert report.cross.why_not == ["no session pair has behaviour"] or report.cross.decoding.shape == (2, 2)
+    assert [s.name for s in report.sessions] == list(report.cross.sessions) == ["a", "b"]
+    with h5py.File(run.output("a")) as a, h5py.File(run.output("b")) as b:
+        fit = fit_ridge_cv(a["train_factors"][()].reshape(-1, 3).astype(float), a["train_behavior"][()].reshape(-1, 1))
+        guess = fit(b["valid_factors"][()].reshape(-1, 3).astype(float))
+        assert report.cross.decoding[0, 1] == pytest.approx(sklearn_r2(b["valid_behavior"][()].reshape(-1, 1), guess))
+        averages = [np.stack([file[f"{s}_factors"][()][file[f"{s}_cond"][()] == c].mean(axis=0) for c in range(3)]) for file, s in ((a, "train"), (b, "valid"))]
+        expected = sklearn_r2(averages[1].reshape(-1, 3), averages[0].reshape(-1, 3), multioutput="variance_weighted")
+    assert report.cross.conditions[0, 1] == pytest.approx(expected, rel=1e-5)
+    assert report.plain()["cross_session"]["conditions"][0][1] == pytest.approx(expected, rel=1e-5)
+    assert report.numbers()["eval/valid/bps/a"] == report.sessions[0].scores["valid"]["LFADS"]["bps"]
     few = evaluate_run(load(run.path), ("a",), shots=3)
     assert few.cross is None
     assert few.sessions[0].few_shot.why_not == "no channels are held out (lfads run --hold-out 0.25)"

@@ -32,6 +32,8 @@ def r2_observed(predicted: Real[np.ndarray, "*B N"], target: Real[np.ndarray, "*
     """:func:`r2_variance_weighted` over the values that were observed (no NaN in ``target``); NaN when none varies."""
     if predicted.shape != target.shape:
         raise DataError(f"R2: predictions must have the shape of the target {target.shape}, got {predicted.shape}.")
+    if not target.size:
+        return float("nan")
     truth = np.asarray(target, dtype=np.float64).reshape(-1, target.shape[-1])
     guess = np.asarray(predicted, dtype=np.float64).reshape(truth.shape)
     seen = ~np.isnan(truth)

@@ -107,7 +107,7 @@ def _averages(session: Recorded) -> str:
     model = np.stack([rates[of].mean(axis=0) if len(of) else np.full(rates.shape[1:], np.nan) for of in rows])
     time, _, axis = times_of(session)
     figures = []
-    for channel in _telling(model):
+    for channel in _telling(model).tolist():
         held = data.nested and channel >= data.encod.shape[2]
         lines = [Line(x=time, y=psth[k, :, channel], colour=colour(k, len(labels)), dashed=True, width=1, opacity=0.75) for k in range(len(labels))]
         lines += [Line(x=time, y=model[k, :, channel], colour=colour(k, len(labels)), width=2) for k in range(len(labels))]
