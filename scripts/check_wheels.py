@@ -71,6 +71,10 @@ def check_command(folder: Path) -> None:
     need(list(folder.glob("runs/*/fitlog.csv")), "`lfads run` wrote no fitlog.csv")
     for extra in ("track", "plot"):
         need(f"lfads-core[{extra}]" in printed, f"`lfads run` did not say what lfads-core[{extra}] would add")
+    scored = lfads("eval", "runs/tiny", folder=folder)
+    need("lfads-core[evaluate]" in scored, "`lfads eval` did not say what lfads-core[evaluate] would add")
+    lfads("report", "runs/tiny", folder=folder)
+    need("<canvas" in (folder / "runs/tiny/report.html").read_text(encoding="utf-8"), "`lfads report` made no page")
 
 
 if __name__ == "__main__":

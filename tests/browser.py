@@ -100,7 +100,11 @@ def browsing(width: int = 1500, height: int = 1000) -> Iterator[Browser]:
             "binary": binary,
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={width},{height}"],
         }
-        session = _ask("POST", f"{url}/session", {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+        session = _ask(
+            "POST",
+            f"{url}/session",
+            {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}},
+        )
         page = f"{url}/session/{session['sessionId']}"
         try:
             yield Browser(page)

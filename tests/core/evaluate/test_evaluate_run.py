@@ -128,7 +128,9 @@ def test_wrong_input_is_one_line(invoke, run, train_tiny, tmp_path):
     assert fault("eval", "runs/held") == missing
     assert fault("report", "runs/held") == missing
     (run.path / "evaluation.json").write_text('{"sessions": {"a": 1}}')
-    assert fault("compare", "runs/held").startswith("error: runs/held/evaluation.json: must be what `lfads eval` writes, got something else (TypeError")
+    assert fault("compare", "runs/held").startswith(
+        "error: runs/held/evaluation.json: must be what `lfads eval` writes, got something else (TypeError"
+    )
 
 
 def test_a_decoder_and_averages_of_one_session_are_tried_on_another(train_tiny, write_tiny):
@@ -144,7 +146,10 @@ def test_a_decoder_and_averages_of_one_session_are_tried_on_another(train_tiny, 
         fit = fit_ridge_cv(a["train_factors"][()].reshape(-1, 3).astype(float), a["train_behavior"][()].reshape(-1, 1))
         guess = fit(b["valid_factors"][()].reshape(-1, 3).astype(float))
         assert report.cross.decoding[0, 1] == pytest.approx(sklearn_r2(b["valid_behavior"][()].reshape(-1, 1), guess))
-        averages = [np.stack([file[f"{s}_factors"][()][file[f"{s}_cond"][()] == c].mean(axis=0) for c in range(3)]) for file, s in ((a, "train"), (b, "valid"))]
+        averages = [
+            np.stack([file[f"{s}_factors"][()][file[f"{s}_cond"][()] == c].mean(axis=0) for c in range(3)])
+            for file, s in ((a, "train"), (b, "valid"))
+        ]
         expected = sklearn_r2(averages[1].reshape(-1, 3), averages[0].reshape(-1, 3), multioutput="variance_weighted")
     assert report.cross.conditions[0, 1] == pytest.approx(expected, rel=1e-5)
     assert report.plain()["cross_session"]["conditions"][0][1] == pytest.approx(expected, rel=1e-5)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import browser
 from lfads_core.cli.main import cli
+from lfads_core.config.load import resolve
 from lfads_core.evaluate.run import FILE
 from lfads_core.infer.loading import load
-from lfads_core.report.page import SECTIONS, page
+from lfads_core.pipeline.run import start_run
+from lfads_core.plugins import load_registry
 from lfads_core.report.facts import gather
+from lfads_core.report.page import SECTIONS, page
 from lfads_core.report.png import encode, heat
 from lfads_core.report.svg import Axes, Line, chart, decades, spoken, ticks
+from lfads_core.runs import Run
+from lfads_core.train.progress import Display
 
 VOID = {"meta", "link", "br", "img", "input"}
 
@@ -55,15 +62,30 @@ def parsed(text):
     return found
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_settings):
+    """A run of data with everything: conditions, behaviour, events, held-out channels; and its evaluation."""
+    folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(8)
+    with h5py.File(folder / "full.h5", "w") as file:
+        file.attrs["bin_ms"] = 10.0
+        for split, trials in (("train", 12), ("valid", 6)):
+            file[f"{split}_encod_data"] = rng.poisson(1.0, (trials, 8, 5)).astype("f4")
+            file[f"{split}_cond"] = np.array(["left </script>", "right"], dtype="S20")[np.arange(trials) % 2]
+            file[f"{split}_behavior"] = rng.normal(size=(trials, 8, 2))
+            file[f"{split}_go_cue_ms"] = rng.uniform(10, 60, trials)
+    registry = load_registry()
+    config = resolve([], (), [*tiny_settings, "data.hold_out.fraction=0.4"], registry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
+        run = start_run(folder / "full", [folder / "full.h5"], config, registry, Display()).run
+    gather(load(run.path))
+    return run
+
+
 @pytest.fixture
-def full(train_tiny, write_tiny):
-    """A run of data with everything: conditions, behaviour, events, held-out channels."""
-    rng, more = np.random.default_rng(8), {}
-    for split, trials in (("train", 12), ("valid", 6)):
-        more[f"{split}_cond"] = np.array(["left </script>", "right"], dtype="S20")[np.arange(trials) % 2]
-        more[f"{split}_behavior"] = rng.normal(size=(trials, 8, 2))
-        more[f"{split}_go_cue_ms"] = rng.uniform(10, 60, trials)
-    return train_tiny("data.hold_out.fraction=0.4", data=write_tiny("full.h5", **more), name="full").run
+def full(trained, tmp_path):
+    """A copy of it, to change."""
+    return Run(shutil.copytree(trained.path, tmp_path / "full"))
 
 
 def words(run):
@@ -107,13 +129,14 @@ def test_a_section_that_fails_is_named_and_the_others_are_there(full, monkeypatc
     assert caplog.messages == ["report: the section 'Broken' could not be drawn (ZeroDivisionError: no luck)"]
 
 
-def test_a_search_is_told_with_the_way_to_the_best_member(train_tiny):
-    run = train_tiny().run
-    members = [{"member": m, "parent": None, "score": 1.0 - m / 10, "status": "done", "hyperparameters": {"optim.lr": 0.01 * (m + 1)}} for m in range(2)]
+def test_a_search_is_told_with_the_way_to_the_best_member(full):
+    members = [
+        {"member": m, "parent": None, "score": 1.0 - m / 10, "status": "done", "hyperparameters": {"optim.lr": 0.01 * (m + 1)}} for m in range(2)
+    ]
     history = [{"generation": 0, "first_epoch": 0, "epochs": 5, "members": members}]
     from lfads_core.config.spaces import SpaceConfig
-    from lfads_core.search.state import Best, Member, State, write_state
     from lfads_core.search.history import generation_from_json
+    from lfads_core.search.state import Best, Member, State, write_state
 
     state = State(
         kind="random",
@@ -128,9 +151,9 @@ def test_a_search_is_told_with_the_way_to_the_best_member(train_tiny):
         best=Best(member=1, score=0.9, scores={}),
         history=tuple(generation_from_json(item) for item in history),
     )
-    write_state(run.path, state)
-    run.update_state(search={"member": 1, "score": 0.9})
-    said = words(run)
+    write_state(full.path, state)
+    full.update_state(search={"member": 1, "score": 0.9})
+    said = words(full)
     assert "Member 1 of a search (random, 2 members, 1 generations), chosen by recon." in said
     assert "optim.lr" in said
     assert "0.02" in said
@@ -192,7 +215,8 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(ful
             window.go(path.as_uri())
             assert window.script("return document.documentElement.scrollWidth <= window.innerWidth"), width
             wide = window.script(
-                "return [...document.querySelectorAll('main > section > *, figure, p, h2')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
+                "const all = [...document.querySelectorAll('main > section > *, figure, p, h2')];"
+                "return all.filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
             )
             assert wide == 0
             assert window.script("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
@@ -219,7 +243,7 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(ful
         )
         assert re.fullmatch(r"condition left </script>, trial \d+, [\d.]+ ms", said)
         drawn = window.script(
-            "const c = document.querySelector('.space canvas'); return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0)"
+            "const c = document.querySelector('.space canvas');return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0)"
         )
         assert drawn
         shown = "return [...document.querySelectorAll('[data-panel=\"trial0\"]')].filter(p => !p.hidden).map(p => p.dataset.value)"
