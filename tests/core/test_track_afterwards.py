@@ -44,8 +44,8 @@ def test_a_store_that_cannot_be_written_is_one_warning(train_tiny, caplog):
     assert record_afterwards(run, load(run.path).config, {"a": 1.0}, []) is False
     (message,) = [message for message in caplog.messages if message.startswith("MLflow")]
     assert message == (
-        f"MLflow: the evaluation could not be added ({database} is damaged (file is not a database); move it away, and the next run makes a new one); "
-        "evaluation.json has it."
+        f"MLflow: the evaluation could not be added ({database} is damaged (file is not a database); move it away, and the next run makes a new "
+        "one); evaluation.json has it."
     )
 
 
