@@ -83,8 +83,8 @@ def _verdicts(facts: Facts) -> str:
         else:
             found.append(
                 none(
-                    whose
-                    + "Whether the model copies its input could not be tested: nothing can be hidden, there is no gain over mean rates, or the reconstruction cannot price these."
+                    whose + "Whether the model copies its input could not be tested: nothing can be hidden, "
+                    "there is no gain over mean rates, or the reconstruction cannot price these."
                 )
             )
     return "".join(found)
