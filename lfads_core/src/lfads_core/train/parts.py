@@ -16,6 +16,22 @@ USUAL_CACHE = 16 * 2**20
 """Bytes of a processor's last cache, where the system does not say."""
 
 
+Said = queue.SimpleQueue[MemberEnd | BaseException | None]
+"""What threads say: how a member ended, what they had to raise, and None when they have done their last part."""
+
+
+class Waiting:
+    """Parts that nobody trains yet."""
+
+    def __init__(self, parts: Sequence[Sequence[int]]) -> None:
+        self._parts, self._lock = iter(parts), threading.Lock()
+
+    def next(self) -> Sequence[int] | None:
+        """Take one; None if there is none left."""
+        with self._lock:
+            return next(self._parts, None)
+
+
 def train_in_parts(
     trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpoch], None], should_stop: Callable[[], bool], *, threads: int
 ) -> Iterator[MemberEnd]:
@@ -28,41 +44,26 @@ def train_in_parts(
         RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
     """
     parts = parts_of(trainers, threads)
-    team = min(threads, len(parts))
     if len(parts) < 2:
         yield from train_members(trainers, on_epoch, should_stop)
         return
-    waiting: queue.SimpleQueue[Sequence[int]] = queue.SimpleQueue()
-    for part in parts:
-        waiting.put(part)
-    ended: queue.SimpleQueue[MemberEnd | BaseException | None] = queue.SimpleQueue()
-    one_at_a_time, enough = threading.Lock(), threading.Event()
+    team, enough, one_at_a_time = min(threads, len(parts)), threading.Event(), threading.Lock()
+    waiting, said = Waiting(parts), Said()
+
+    def report(member: int, epoch: EndedEpoch) -> None:
+        with one_at_a_time:
+            on_epoch(member, epoch)
 
     def train(part: Sequence[int]) -> None:
-        def report(position: int, epoch: EndedEpoch) -> None:
-            with one_at_a_time:
-                on_epoch(part[position], epoch)
-
         mine = [trainers[i] for i in part]
-        for end in train_members(mine, report, lambda: enough.is_set() or should_stop(), beside=team):
-            ended.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
+        for end in train_members(mine, lambda i, epoch: report(part[i], epoch), lambda: enough.is_set() or should_stop(), beside=team):
+            said.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
 
-    def work() -> None:
-        try:
-            use_cpu(threads // team)
-            while True:
-                train(waiting.get_nowait())
-        except queue.Empty:
-            pass
-        except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
-            ended.put(err)
-        ended.put(None)
-
-    workers = [threading.Thread(target=work, name=f"members {number}") for number in range(team)]
+    workers = [threading.Thread(target=_work, args=(train, waiting, said, threads // team), name=f"members {number}") for number in range(team)]
     try:
         for worker in workers:
             worker.start()
-        yield from _until_all_are_done(ended, team, enough)
+        yield from _until_all_are_done(said, team, enough)
     finally:
         enough.set()
         for worker in workers:
@@ -101,11 +102,22 @@ def last_cache() -> int:
     return max((int(size[:-1]) * 2 ** (10 if size[-1] == "K" else 20) for size in sizes), default=USUAL_CACHE)
 
 
-def _until_all_are_done(ended: queue.SimpleQueue[MemberEnd | BaseException | None], working: int, enough: threading.Event) -> Iterator[MemberEnd]:
+def _work(train: Callable[[Sequence[int]], None], waiting: Waiting, said: Said, threads: int) -> None:
+    """One thread: train part after part until there is none, and say so."""
+    use_cpu(threads)
+    try:
+        while (part := waiting.next()) is not None:
+            train(part)
+    except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
+        said.put(err)
+    said.put(None)
+
+
+def _until_all_are_done(said: Said, working: int, enough: threading.Event) -> Iterator[MemberEnd]:
     """How members ended, as soon as it is known. What a thread raised is raised once the others have stopped."""
     raised: BaseException | None = None
     while working:
-        word = ended.get()
+        word = said.get()
         if word is None:
             working -= 1
         elif isinstance(word, BaseException):
