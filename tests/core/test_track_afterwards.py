@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
+
 import pytest
 
 from lfads_core.infer.loading import load
@@ -11,22 +15,27 @@ from lfads_core.track.store import store_of
 
 
 @pytest.mark.slow
-def test_metrics_and_files_are_added_and_the_run_stays_as_it_ended(train_tiny, tmp_path):
-    from mlflow.tracking import MlflowClient
+def test_metrics_and_files_are_added_and_the_run_stays_as_it_ended(lfads, write_tiny, tiny_settings, tmp_path):
+    """MLflow stays in processes of its own: what it imports changes how plugins are found."""
 
-    run = train_tiny("track.mlflow=true").run
-    config = load(run.path).config
-    client = MlflowClient(tracking_uri=store_of(run.path.parent).uri)
-    experiment = client.get_experiment_by_name(config.track.experiment)
-    (before,) = client.search_runs([experiment.experiment_id])
-    path = run.path / "evaluation.json"
-    path.write_text("{}\n")
-    assert record_afterwards(run, config, {"eval/valid/co_bps": 0.25, "eval/valid/lost": float("nan")}, [path])
-    after = client.get_run(before.info.run_id)
-    assert {name: value for name, value in after.data.metrics.items() if name.startswith("eval/")} == {"eval/valid/co_bps": 0.25}
-    assert [point.step for point in client.get_metric_history(before.info.run_id, "eval/valid/co_bps")] == [5]
-    assert "evaluation.json" in [item.path for item in client.list_artifacts(before.info.run_id)]
-    assert (after.info.status, after.info.end_time) == (before.info.status, before.info.end_time)
+    def done(*arguments):
+        process = lfads(*arguments, without=("matplotlib",))
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+
+    def ask(query):
+        with contextlib.closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db")) as database:
+            return database.execute(query).fetchall()
+
+    wanted = [text for text in tiny_settings if not text.startswith("track")]
+    done("run", write_tiny(), *(part for text in wanted for part in ("--set", text)))
+    before = ask("select run_uuid, status, end_time from runs")
+    assert len(before) == 1
+    done("eval", "runs/tiny")
+    assert ask("select run_uuid, status, end_time from runs") == before
+    scores = json.loads((tmp_path / "runs/tiny/evaluation.json").read_text())["sessions"]["tiny"]["scores"]["valid"]
+    assert ask("select value, step from metrics where key = 'eval/valid/bps'") == [(pytest.approx(scores["LFADS"]["bps"]), 5)]
+    assert len(list((tmp_path / "runs" / "mlartifacts").rglob("evaluation.json"))) == 1
 
 
 def test_a_run_that_was_not_tracked_is_left_alone(train_tiny, caplog):
