@@ -14,7 +14,7 @@ from lfads_core.model.build import build_model, start_near_data
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.lfads import LFADS
 from lfads_core.plugins.registry import Registry
-from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.recurrence.choose import recurrence_for
 
 
 def extend_model(
@@ -39,7 +39,7 @@ def extend_model(
     known = {info.name for info in trained.sessions}
     start_near_data(network, [session for session in sessions if session.name not in known])
     freeze_all_but(network, new)
-    network.loops = choose_recurrence(config.train.recurrence, device)
+    network.loops = recurrence_for(config, device)
     return network.to(device), description
 
 
