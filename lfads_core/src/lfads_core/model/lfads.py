@@ -115,11 +115,11 @@ class LFADS(nn.Module):
         """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""
         ic = encoded.ic
         drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
-        rates = self._rates_of if self.decoder.hears == "rates" else None
+        rates = self.rates_of if self.decoder.hears == "rates" else None
         run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout, rates)
         return self._latents(ic, encoded.ci, run)
 
-    def _rates_of(self, factors: Tensor) -> Tensor:
+    def rates_of(self, factors: Tensor) -> Tensor:
         """Expected values (B, N) that the only session reads out of one bin's factors (B, F)."""
         (session,) = self.reconstructions
         mean: Tensor = self.reconstructions[session].mean(self.read_out(session, factors.unsqueeze(1)))
