@@ -12,6 +12,13 @@ from torch import Tensor, nn
 from lfads_core.components import AbstractPrior, Draw
 from lfads_plugins_std.settings import NormalConfig
 
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """ln N(x; mean, exp(log_var)) per value."""
+    return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
+
 
 def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
     """KL(N(mean, std²) ‖ N(m, v)) per value: ½ (ln v - ln std² + (std² + (mean - m)²) / v - 1)."""
@@ -52,6 +59,16 @@ class NormalPrior(AbstractPrior):
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Independent draws."""
         return self.mean + torch.exp(self.log_variance() / 2) * self.draw(like, rng)["normal"]
+
+    def log_ratio(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
+        """Difference of two normal log densities."""
+        x = self.sample(mean, std, draw)
+        gap = normal_log_density(x, mean, 2 * torch.log(std)) - normal_log_density(x, self.mean, self.log_variance())
+        return gap.flatten(1).sum(dim=1)
+
+    def moments(self) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]]:
+        """Its parameters."""
+        return self.mean.detach(), torch.exp(self.log_variance().detach() / 2)
 
     def scalars(self) -> Mapping[str, float]:
         """Mean over dimensions of a trained variance."""

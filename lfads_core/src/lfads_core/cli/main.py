@@ -17,6 +17,7 @@ COMMANDS = {
     "search": "Search hyperparameters: at random, on a grid, by population-based training.",
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
+    "bound": "Bound the log likelihood of each trial.",
     "stream": "Infer rates bin by bin with a causal model, and time it.",
     "generate": "Sample new trials from a trained model's prior.",
     "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",

@@ -117,6 +117,28 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
         DataError: files that cannot be read, or do not fit the model.
         RunError: an output file cannot be written, or would take the place of data or of the run's own outputs.
     """
+    sessions, files = _known_sessions(loaded, patterns)
+    several = len(sessions) > 1
+    paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
+    check_fit(loaded, sessions)
+    for session in sessions:
+        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
+    return [paths[session.name] for session in sessions]
+
+
+def sessions_for(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> list[Session]:
+    """Recordings of sessions the model knows; ``patterns`` None takes the run's own data.
+
+    Raises:
+        DataError: files that cannot be read, or do not fit the model.
+    """
+    sessions = _known_sessions(loaded, patterns)[0]
+    check_fit(loaded, sessions)
+    return sessions
+
+
+def _known_sessions(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> tuple[list[Session], dict[str, str]]:
+    """Sessions under the names the model knows them by, and by these the names of their files."""
     wanted = list(patterns) if patterns else loaded.run.data
     sessions = read_for(loaded.config, wanted, loaded.registry, required=("train", "valid") if patterns is None else ())
     files = {session.name: session.name for session in sessions}
@@ -127,12 +149,7 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
-    several = len(sessions) > 1
-    paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
-    check_fit(loaded, sessions)
-    for session in sessions:
-        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
-    return [paths[session.name] for session in sessions]
+    return sessions, files
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:
