@@ -53,7 +53,7 @@ def small(write_tiny, tiny_settings):
 def log_likelihoods(model, batches):
     """ln p(x) of each trial by integrating p(x | z) p(z) over the one dimension of z."""
     (batch,) = batches.values()
-    grid = np.linspace(-4, 4, 4001)
+    grid = np.linspace(-4, 4, 1001)
     found = []
     for trial in range(6):
         z = torch.tensor(grid)[:, None]
@@ -73,8 +73,8 @@ def log_likelihoods(model, batches):
 def test_the_bound_of_many_samples_is_the_likelihood_by_integration_and_the_elbo_lies_below(small):
     model, batches = small("model.generator.ic_size=1")
     exact = log_likelihoods(model, batches)
-    many = bounds_of(model, batches, draw_samples(model, batches, 4000, seed=1))
-    np.testing.assert_allclose(many.iwae, exact, rtol=0, atol=0.05)
+    many = bounds_of(model, batches, draw_samples(model, batches, 1200, seed=1))
+    np.testing.assert_allclose(many.iwae, exact, rtol=0, atol=0.2)
     assert (many.elbo < exact).all()
     assert (many.elbo < many.iwae).all()
     np.testing.assert_allclose(many.elbo, -(many.nll + many.kl_ic + many.kl_inputs), rtol=1e-12)

@@ -20,6 +20,7 @@ COMMANDS = {
     "bound": "Bound the log likelihood of each trial.",
     "stream": "Infer rates bin by bin with a causal model, and time it.",
     "generate": "Sample new trials from a trained model's prior.",
+    "export": "Write outputs and parameters in other forms: one HDF5 file, MATLAB, weights by name.",
     "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",
     "bench": "Measure how fast training and inference are on this machine.",
     "bundle": "Recordings and settings in, one zip with everything about the best model out.",

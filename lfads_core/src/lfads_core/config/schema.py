@@ -131,6 +131,14 @@ class OptimConfig:
     eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0), search=LIVE)
     weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0), search=LIVE)
     clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0), search=LIVE)
+    schedule: Literal["plateau", "cosine", "step", "exponential", "constant"] = setting(
+        "plateau",
+        "how the learning rate falls: at plateaus of the validation cost, along half a cosine to min_lr over train.epochs, by decay every "
+        "step_epochs, by decay every epoch, or not at all",
+        rule=one_of("plateau", "cosine", "step", "exponential", "constant"),
+    )
+    warmup_epochs: int = setting(0, "first epochs in which the learning rate grows linearly to its value", rule=at_least(0), unit="epochs")
+    step_epochs: int = setting(100, "epochs between decays with the schedule step", rule=at_least(1), unit="epochs")
     decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes", search=LIVE)
     patience: int = setting(6, "epochs without a better smoothed validation cost before decay", rule=at_least(0), unit="epochs", tune="sometimes")
     min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
@@ -243,6 +251,10 @@ class TrainConfig:
         tune="sometimes",
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
+    only: tuple[str, ...] = setting(
+        (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
+    )
+    frozen: tuple[str, ...] = setting((), "names of parameters that keep their first values, with * for anything, such as ['readins.*']")
     metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
 
 
@@ -261,6 +273,7 @@ class TrackConfig:
 
     mlflow: bool = setting(True, "log to MLflow when it is installed")
     experiment: str = setting("lfads", "MLflow experiment")
+    also: tuple[str, ...] = setting((), "names of trackers of installed plugins that record the run too")
 
 
 @frozen(kw_only=True)

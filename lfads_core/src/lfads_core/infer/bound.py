@@ -60,12 +60,13 @@ def log_weights(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Nois
         inputs: Tensor | None = torch.zeros_like(nll)
         if model.input_prior is not None and latents.inputs is not None:
             inputs = model.input_prior.log_ratio(latents.inputs.mean, latents.inputs.std, noise.inputs or {})
-        for which, ratio in (("ic_prior", ic), ("input_prior", inputs)):
-            if ratio is None:
-                raise ConfigError(
-                    f"components.{which}: must have a density for bounds on the likelihood, got a prior without. Train with another one."
-                )
-        yield nll, ic, inputs  # type: ignore[misc] - none of them is None any more
+        yield nll, _known("ic_prior", ic), _known("input_prior", inputs)
+
+
+def _known(which: str, ratio: Tensor | None) -> Tensor:
+    if ratio is None:
+        raise ConfigError(f"components.{which}: must have a density for bounds on the likelihood, got a prior without. Train with another one.")
+    return ratio
 
 
 def _cost(model: LFADS, session: str, params: Tensor, batch: Batch) -> Float[Tensor, " B"]:

@@ -17,6 +17,7 @@ from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.description import ModelDescription, describe
+from lfads_core.model.freeze import freeze
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
@@ -72,6 +73,7 @@ def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Regi
     """Make the model for a training: reconstructions and read-outs start near the training data where they can."""
     network = build_model(config, describe(sessions), registry)
     start_near_data(network, sessions)
+    freeze(network, config.train)
     network.loops = recurrence_for(config, device)
     return network.to(device)
 
