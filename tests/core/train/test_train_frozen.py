@@ -19,7 +19,9 @@ def weights_of(path, which="last"):
 
 def first_weights(train_tiny, *overrides, data):
     """What the same run starts with."""
-    run = train_tiny(*overrides, "optim.lr=1e-30", "optim.min_lr=0", "train.epochs=1", "components.readout={name: linear}", name="first", data=data).run
+    run = train_tiny(
+        *overrides, "optim.lr=1e-30", "optim.min_lr=0", "train.epochs=1", "components.readout={name: linear}", name="first", data=data
+    ).run
     return weights_of(run.path)
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "bundle": "Recordings and settings in, one zip with everything about the best model out.",
     "ui": "Open the runs in MLflow's browser pages.",
     "cite": "Print BibTeX for LFADS and the components that are used.",
+    "doctor": "Look at this machine and installation: what is there, and what to do about the rest.",
     "plugins": "List what is installed, show what one name means, make and check plugins.",
 }
 """Command -> one line of help, in the order of work; the module of the same name holds it as ``command``."""

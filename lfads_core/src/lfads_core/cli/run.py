@@ -89,7 +89,14 @@ def _resume(path: Path, overrides: tuple[str, ...], *, reset_lr: bool) -> None:
 
 
 def _start(
-    data: list[str], files: list[Path], chosen: tuple[tuple[str, ...], tuple[str, ...]], folder: Path, name: str | None, *, dry_run: bool, profile: bool
+    data: list[str],
+    files: list[Path],
+    chosen: tuple[tuple[str, ...], tuple[str, ...]],
+    folder: Path,
+    name: str | None,
+    *,
+    dry_run: bool,
+    profile: bool,
 ) -> None:
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.config.load import resolve

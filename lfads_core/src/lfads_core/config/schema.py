@@ -273,7 +273,6 @@ class TrackConfig:
 
     mlflow: bool = setting(True, "log to MLflow when it is installed")
     experiment: str = setting("lfads", "MLflow experiment")
-    also: tuple[str, ...] = setting((), "names of trackers of installed plugins that record the run too")
 
 
 @frozen(kw_only=True)

@@ -129,7 +129,7 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
     """Train from where the trainer stands, infer and plot; ``run.json`` says how it ended, whatever happens."""
     run, config = trainer.run, trainer.config
     settle_threads(trainer, run)
-    trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch, registry=registry)
+    trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch)
     status, scores = "failed", {}
     registry.notify("lfads_run_started", run=run)
     try:

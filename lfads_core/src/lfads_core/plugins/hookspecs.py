@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         ReconstructionSpec,
         ReportSpec,
         SyntheticSpec,
-        TrackerSpec,
     )
     from lfads_core.runs import Run
 
@@ -156,19 +155,6 @@ def lfads_reports() -> Iterable[ReportSpec]:
         @hookimpl
         def lfads_reports():
             yield ReportSpec(name="spectra", summary="Power spectra of the rates", render=draw_spectra)
-    """
-    yield from ()
-
-
-@_hookspec
-def lfads_trackers() -> Iterable[TrackerSpec]:
-    """Offer places where runs are recorded beside fitlog.csv and MLflow; a run uses those that ``track.also`` names.
-
-    Example::
-
-        @hookimpl
-        def lfads_trackers():
-            yield TrackerSpec(name="json-lines", summary="One line of JSON per epoch", open=lambda run, first_epoch: JsonLines(run))
     """
     yield from ()
 

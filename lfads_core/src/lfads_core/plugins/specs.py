@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lfads_core.data.session import Session
     from lfads_core.metrics.evaluation import Evaluation
     from lfads_core.runs import Run
-    from lfads_core.track.tracker import Tracker
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -198,16 +197,3 @@ class ReportSpec:
     name: str = _name()
     summary: str = _summary()
     render: Callable[[Run, Path], Iterable[Path]] = field(validator=v.is_callable())
-
-
-@frozen(kw_only=True)
-class TrackerSpec:
-    """One entry of ``lfads_trackers``: a place where a run is recorded.
-
-    ``open(run, first_epoch)`` returns what has the methods of :class:`lfads_core.track.tracker.Tracker`; ``first_epoch`` above 0
-    says that the run goes on. Whatever goes wrong in a tracker is one warning, and the training goes on.
-    """
-
-    name: str = _name()
-    summary: str = _summary()
-    open: Callable[[Run, int], Tracker] = field(validator=v.is_callable())

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
-from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import FitLog
 from lfads_core.track.store import INSTALL
@@ -54,8 +53,8 @@ class Trackers:
             self._named.add(name)
 
 
-def open_trackers(run: Run, config: RunConfig, *, first_epoch: int, registry: Registry | None = None) -> Trackers:
-    """The CSV log, cut back to the epochs before ``first_epoch``, MLflow if the settings want it and it is installed, and ``track.also``.
+def open_trackers(run: Run, config: RunConfig, *, first_epoch: int) -> Trackers:
+    """The CSV log, cut back to the epochs before ``first_epoch``, and MLflow if the settings want it and it is installed.
 
     Never raises. A run that goes on with ``first_epoch`` > 0 goes on with its MLflow run, which ``run.json`` knows.
     """
@@ -66,13 +65,7 @@ def open_trackers(run: Run, config: RunConfig, *, first_epoch: int, registry: Re
             log.info("not recorded in MLflow, which is not installed: %s brings it", INSTALL)
         else:
             trackers._guard("MLflow", lambda: _add_mlflow(trackers, run, config, first_epoch))  # noqa: SLF001
-    for name in config.track.also if registry is not None else ():
-        trackers._guard(name, lambda name=name: _add_plugin(trackers, registry, name, run, first_epoch))  # type: ignore[misc] # noqa: SLF001
     return trackers
-
-
-def _add_plugin(trackers: Trackers, registry: Registry, name: str, run: Run, first_epoch: int) -> None:
-    trackers.others[name] = registry.get("tracker", name).open(run, first_epoch)
 
 
 def _add_mlflow(trackers: Trackers, run: Run, config: RunConfig, first_epoch: int) -> None:
