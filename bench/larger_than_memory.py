@@ -76,7 +76,8 @@ def train(path: Path, limit: float, steps: int) -> None:
     from lfads_core.plugins import load_registry
     from lfads_core.runs import Run
     from lfads_core.train.data import check_for, put_on, read_for
-    from lfads_core.train.device import choose_device, set_threads
+    from lfads_core.train.device import choose_device
+    from lfads_core.train.threads import set_threads
     from lfads_core.train.trainer import Trainer
 
     began = time.perf_counter()

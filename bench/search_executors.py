@@ -1,6 +1,9 @@
-"""Population-based training to the same generation: one batched process against Ray with one member per process.
+"""Population-based training to the same generation: one batched process against Ray, in turn.
 
     python bench/search_executors.py DATA.h5 [--members 1 4 16 32] [--epochs 20] [--interval 5] [--set KEY=VALUE ...]
+
+``ray-each`` gives each member a process of its own, all at once, as Ray Tune does it; ``ray`` has as many processes as cores, which
+take one member after another. Both have one thread in each process, ``batched`` as many as there are cores.
 
 Prints a table: seconds of the search (start of the first generation's executor to the end of the last generation), seconds of the
 whole command, seconds to the first epoch's row (start-up), and the most memory of all processes together (summed RSS, shared
@@ -34,13 +37,21 @@ def rss(mark: str) -> int:
     return total
 
 
+def arguments(executor: str, members: int) -> list[str]:
+    """How a way of searching is asked for."""
+    cores = len(os.sched_getaffinity(0))
+    if executor == "batched":
+        return ["--executor", "batched", "--set", f"train.threads={cores}"]
+    one = ["--executor", "ray", "--per-worker", "1", "--set", "train.threads=1"]
+    return one if executor == "ray" else [*one, "--workers", str(members), "--cpus", str(min(1.0, cores / members))]
+
+
 def measure(executor: str, members: int, options: argparse.Namespace, runs: Path) -> dict[str, float | str]:
     """One search in a process of its own."""
     name, mark = f"{executor}-{members}", uuid.uuid4().hex
     settings = [f"search.interval={options.interval}", f"search.burn_in={options.interval}", "search.min_improvement=null", "track.mlflow=false"]
     command = [sys.executable, "-m", "lfads_core.cli.main", "search", "pbt", options.data, "--name", name, "--runs", str(runs)]
-    command += ["--members", str(members), "--epochs", str(options.epochs), "--executor", executor]
-    command += ["--per-worker", "1"] if executor == "ray" else []
+    command += ["--members", str(members), "--epochs", str(options.epochs), *arguments(executor, members)]
     command += [part for setting in [*settings, *options.set] for part in ("--set", setting)]
     began, peak, first = time.monotonic(), 0, None
     with (runs / f"{name}.log").open("w") as log:
@@ -70,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16, 32])
-    parser.add_argument("--executors", nargs="+", default=["batched", "ray"])
+    parser.add_argument("--executors", nargs="+", choices=["batched", "ray", "ray-each"], default=["batched", "ray", "ray-each"])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--interval", type=int, default=5)
     parser.add_argument("--set", action="append", default=[])

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-import torch
 
 from lfads_core.bench.clock import summary, wait_for
 from lfads_core.bench.problem import Problem, load_problem
@@ -19,6 +18,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.train.data import put_on
+from lfads_core.train.threads import use_cpu
 from lfads_core.train.trainer import Trainer
 
 BATCHES = 4
@@ -27,7 +27,7 @@ BATCHES = 4
 
 def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: Registry) -> Result:
     """Epochs of a trainer for each path, in turn; the first of each warms up and does not count."""
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides, batches=BATCHES)
     times: dict[str, list[float]] = {path: [] for path in options.paths}
     with tempfile.TemporaryDirectory() as folder:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from lfads_core.bench.clock import in_turn, summary
 from lfads_core.bench.problem import load_problem
 from lfads_core.bench.result import Options, Result, against_reference
@@ -15,11 +13,12 @@ from lfads_core.model.build import build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.data import put_on
+from lfads_core.train.threads import use_cpu
 
 
 def bench_infer(config: str, data: Sequence[Path], options: Options, registry: Registry) -> Result:
     """Infer the validation split with as many samples as the settings say, every path in turn."""
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
     model = problem.model()
     settings, stack = problem.config, build_stacks(problem.config, registry)[1]

@@ -29,8 +29,9 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
     imported = resident_peak()
     from lfads_core.bench.problem import first_batch, load_problem, make_steps
     from lfads_core.plugins import load_registry
+    from lfads_core.train.threads import use_cpu
 
-    torch.set_num_threads(asked["threads"])
+    use_cpu(asked["threads"])
     problem = load_problem(asked["config"], [Path(p) for p in asked["data"]], load_registry(), asked["overrides"])
     step = make_steps(problem, [asked["path"]], problem.model(), first_batch(problem))[asked["path"]]
     built = resident_peak()

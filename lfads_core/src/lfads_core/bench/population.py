@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import attrs
-import torch
 
 from lfads_core.bench.clock import in_turn, summary
 from lfads_core.bench.problem import Problem, first_batch, load_problem
@@ -21,18 +21,23 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
 from lfads_core.train.data import put_on
-from lfads_core.train.population import step_together
+from lfads_core.train.parts import parts_of
+from lfads_core.train.population import MemberEnd, step_together
+from lfads_core.train.threads import use_cpu
 from lfads_core.train.trainer import Trainer
 
 
 def bench_population(config: str, data: Sequence[Path], options: Options, registry: Registry, *, members: int) -> Result:
-    """One step of as many members, each with a seed of its own, on every path in turn."""
-    torch.set_num_threads(options.threads)
+    """One step of as many members, each with a seed of its own, in the parts and threads of a training, on every path in turn."""
+    use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
     with tempfile.TemporaryDirectory() as folder:
         trainers = [_trainer(problem, number, Path(folder)) for number in range(members)]
-        steps = {path: _step(problem, trainers, path) for path in options.paths}
-        times = in_turn(steps, options.rounds, problem.device)
+        parts = parts_of(trainers, options.threads)
+        team = min(options.threads, len(parts))
+        with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(options.threads // team,)) as pool:
+            steps = {path: _step(problem, trainers, path, parts, pool) for path in options.paths}
+            times = in_turn(steps, options.rounds, problem.device)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
 
@@ -44,13 +49,16 @@ def _trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
     return Trainer(Run.create(folder / str(seed)), config, one.model(), describe(problem.sessions), data, build_stacks(config, problem.registry))
 
 
-def _step(problem: Problem, trainers: Sequence[Trainer], path: str) -> Callable[[], None]:
+def _step(problem: Problem, trainers: Sequence[Trainer], path: str, parts: Sequence[Sequence[int]], pool: ThreadPoolExecutor) -> Callable[[], None]:
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
+
+    def train(part: Sequence[int]) -> list[MemberEnd]:
+        return step_together({i: trainers[i] for i in part}, dict.fromkeys(part, (0, raw)))
 
     def step() -> None:
         for trainer in trainers:
             trainer.model.loops = loops
-        if failed := step_together(dict(enumerate(trainers)), dict.fromkeys(range(len(trainers)), (0, raw))):
+        if failed := [end for ends in pool.map(train, parts) for end in ends]:
             raise RunError(f"a member's step must succeed to be timed, got: {failed[0].error}. Give other settings.")
 
     return step

@@ -6,19 +6,18 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from lfads_core.bench.clock import in_turn, summary
 from lfads_core.bench.floor import products_floor
 from lfads_core.bench.peak import peak_memory
 from lfads_core.bench.problem import first_batch, load_problem, make_steps
 from lfads_core.bench.result import Options, Result, against_reference
 from lfads_core.plugins.registry import Registry
+from lfads_core.train.threads import use_cpu
 
 
 def bench_step(config: str, data: Sequence[Path], options: Options, registry: Registry) -> Result:
     """Forward, backward, clip and AdamW with dropout and masks drawn anew, every path in turn; peak memory of each apart."""
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
     model = problem.model()
     steps = make_steps(problem, options.paths, model, first_batch(problem))

@@ -24,27 +24,32 @@ from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import score
 from lfads_core.train.lock import only_one
-from lfads_core.train.population import MemberEnd, train_members
-from lfads_core.train.threads import set_threads
+from lfads_core.train.parts import train_in_parts
+from lfads_core.train.population import MemberEnd
+from lfads_core.train.threads import use_cpu
 from lfads_core.train.trainer import EndedEpoch, Trainer
 
 
 class Roster:
     """Opens members as trainings, trains them, and holds them in memory from one generation to the next.
 
-    ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better.
+    ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better. ``threads``
+    is how many CPU threads to use where the settings leave it open.
 
     Raises:
         ConfigError, DataError: the settings or the data do not do.
     """
 
-    def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, score: str = "valid/recon_smooth") -> None:
+    def __init__(
+        self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, score: str = "valid/recon_smooth", threads: int = 1
+    ) -> None:
         self.base, self.registry = base, registry
+        self.threads = base.train.threads or threads
         self.column, self.sign = score.removeprefix("-"), -1.0 if score.startswith("-") else 1.0
         sessions = read_for(base, patterns, registry)
         check_for(base, sessions, registry)
         self.device = choose_device(base.train.device)
-        set_threads(base.train)
+        use_cpu(self.threads)
         self.data, self.description = put_on(self.device, sessions), describe(sessions)
         self._origin = {"data": [str(Path(p).expanduser().resolve()) for p in patterns], "versions": versions(registry)}
         self._held: dict[int, Member] = {}
@@ -96,7 +101,7 @@ class Roster:
                 member.take(ended.epoch, row)
                 report(member.number, ended.epoch, row)
 
-            for end in train_members([member.trainer for member in members], on_epoch, should_stop):
+            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads):
                 yield self._ended(members[end.member], end)
 
     def forget(self) -> None:

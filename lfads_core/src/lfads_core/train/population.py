@@ -40,18 +40,21 @@ class MemberEnd:
     error: str | None = None  # one sentence when diverged or failed
 
 
-def train_members(trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpoch], None], should_stop: Callable[[], bool]) -> Iterator[MemberEnd]:
+def train_members(
+    trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpoch], None], should_stop: Callable[[], bool], *, beside: int = 1
+) -> Iterator[MemberEnd]:
     """Train members until each has a reason to stop (its own ``train.epochs`` and the like), and say how each ended.
 
     A member whose loss, gradient or validation is not finite, or which raises, ends there, its weights as they were before the
     step, and the others go on. Nothing goes back to earlier checkpoints. ``last`` and ``best`` are put on disk when a member is
     done or interrupted, not every epoch. ``on_epoch`` gets a member's position and epoch; ``should_stop`` is asked before each step.
+    ``beside`` populations run at the same time on this machine, this one included: a member is charged its share of the time.
 
     Raises:
         RunError: a checkpoint cannot be written.
     """
     going = dict(enumerate(trainers))
-    clock = _Clock(going)
+    clock = _Clock(going, beside)
     for trainer in trainers:
         trainer.begin()
     while going:
@@ -73,14 +76,14 @@ def train_members(trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpo
 class _Clock:
     """Shares the time that passes out among those who spend it together."""
 
-    def __init__(self, going: Mapping[int, Trainer]) -> None:
-        self.going, self.last = going, time.monotonic()
+    def __init__(self, going: Mapping[int, Trainer], beside: int) -> None:
+        self.going, self.beside, self.last = going, beside, time.monotonic()
 
     def lap(self) -> None:
         """Give everybody still there an equal share of the time since the last lap."""
         now = time.monotonic()
         for trainer in self.going.values():
-            trainer.progress.seconds += (now - self.last) / len(self.going)
+            trainer.progress.seconds += (now - self.last) / (len(self.going) * self.beside)
         self.last = now
 
 

@@ -14,6 +14,7 @@ from lfads_core.config.schema import TrainConfig
 from lfads_core.data.loader import epoch_batches
 from lfads_core.rng import stream
 from lfads_core.runs import Run
+from lfads_core.train.heap import keep_freed_memory
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.step import augmented, train_step
 from lfads_core.train.trainer import Trainer
@@ -27,8 +28,14 @@ WORTH = 0.9
 
 
 def set_threads(config: TrainConfig) -> None:
-    """Give torch as many CPU threads as the settings say; one until somebody has measured."""
-    torch.set_num_threads(config.threads or 1)
+    """Use as many CPU threads as the settings say; one until somebody has measured."""
+    use_cpu(config.threads or 1)
+
+
+def use_cpu(threads: int) -> None:
+    """Make this process ready for many steps on the CPU: torch's threads, and memory that is used again."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def settle_threads(trainer: Trainer, run: Run) -> None:

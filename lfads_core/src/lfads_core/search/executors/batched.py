@@ -11,6 +11,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.search.executor import AbstractExecutor, Outcome, Report, Task
 from lfads_core.search.executors import ExecutorOptions
 from lfads_core.search.roster import Roster
+from lfads_core.train.threads import cores
 
 
 class BatchedExecutor(AbstractExecutor):
@@ -19,7 +20,7 @@ class BatchedExecutor(AbstractExecutor):
     name: ClassVar[str] = "batched"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
-        self.roster = Roster(base, patterns, registry, score=options.score)
+        self.roster = Roster(base, patterns, registry, score=options.score, threads=cores())
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation; members stay in memory for the next."""

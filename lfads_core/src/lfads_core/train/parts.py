@@ -1,0 +1,129 @@
+"""A population on a CPU: members have nothing to say to each other, so threads train them a few at a time, as many as the cache holds."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lfads_core.train.population import MemberEnd, train_members
+from lfads_core.train.threads import use_cpu
+from lfads_core.train.trainer import EndedEpoch, Trainer
+
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+USUAL_CACHE = 16 * 2**20
+"""Bytes of a processor's last cache, where the system does not say."""
+
+
+Said = queue.SimpleQueue[MemberEnd | BaseException | None]
+"""What threads say: how a member ended, what they had to raise, and None when they have done their last part."""
+
+
+class Waiting:
+    """Parts that nobody trains yet."""
+
+    def __init__(self, parts: Sequence[Sequence[int]]) -> None:
+        self._parts, self._lock = iter(parts), threading.Lock()
+
+    def next(self) -> Sequence[int] | None:
+        """Take one; None if there is none left."""
+        with self._lock:
+            return next(self._parts, None)
+
+
+def train_in_parts(
+    trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpoch], None], should_stop: Callable[[], bool], *, threads: int
+) -> Iterator[MemberEnd]:
+    """Do what :func:`~lfads_core.train.population.train_members` does, on so many CPU threads: each trains one part after another.
+
+    Numbers depend neither on ``threads`` nor on the parts, to rounding. ``on_epoch`` is called by one thread at a time. On a GPU,
+    which holds everybody's step at once, there is one part.
+
+    Raises:
+        RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
+    """
+    parts = parts_of(trainers, threads)
+    if len(parts) < 2:
+        yield from train_members(trainers, on_epoch, should_stop)
+        return
+    team, enough, one_at_a_time = min(threads, len(parts)), threading.Event(), threading.Lock()
+    waiting, said = Waiting(parts), Said()
+
+    def report(member: int, epoch: EndedEpoch) -> None:
+        with one_at_a_time:
+            on_epoch(member, epoch)
+
+    def train(part: Sequence[int]) -> None:
+        mine = [trainers[i] for i in part]
+        for end in train_members(mine, lambda i, epoch: report(part[i], epoch), lambda: enough.is_set() or should_stop(), beside=team):
+            said.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
+
+    workers = [threading.Thread(target=_work, args=(train, waiting, said, threads // team), name=f"members {number}") for number in range(team)]
+    try:
+        for worker in workers:
+            worker.start()
+        yield from _until_all_are_done(said, team, enough)
+    finally:
+        enough.set()
+        for worker in workers:
+            worker.join()
+        use_cpu(threads)
+
+
+def parts_of(trainers: Sequence[Trainer], threads: int) -> list[list[int]]:
+    """Positions of those that are trained together: on a CPU as many as the threads' shares of its cache hold, and one at least.
+
+    What a step keeps for its way back is written once and read once. In the cache that is free; in memory it is what threads wait for,
+    and a larger batch cannot make up for it, for members of a population share no weights.
+    """
+    count = len(trainers)
+    if count < 2 or trainers[0].model.device.type != "cpu":
+        return [list(range(count))]
+    size = max(1, last_cache() // threads // max(map(bytes_kept, trainers)))
+    parts = max(min(threads, count), -(-count // size))
+    return [list(range(first, count, parts)) for first in range(parts)]
+
+
+def bytes_kept(trainer: Trainer) -> int:
+    """About what a step keeps of one member: gates and states of each loop, what they read, and rates."""
+    model, config = trainer.model, trainer.config.model
+    control, sizes = config.controller, model.sizes
+    bins = 2 * sizes.encoded_bins * 4 * config.encoder.hidden + sizes.bins * 5 * config.generator.hidden
+    if control is not None:
+        bins += 2 * sizes.encoded_bins * 4 * control.encoder_hidden + sizes.bins * (6 * control.encoder_hidden + 4 * control.hidden)
+    bins += sizes.bins * 3 * (sizes.encoder_width + config.generator.factors)
+    return 4 * trainer.config.data.batch_size * bins
+
+
+def last_cache() -> int:
+    """Bytes of the largest cache of this processor."""
+    sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
+    return max((int(size[:-1]) * 2 ** (10 if size[-1] == "K" else 20) for size in sizes), default=USUAL_CACHE)
+
+
+def _work(train: Callable[[Sequence[int]], None], waiting: Waiting, said: Said, threads: int) -> None:
+    """One thread: train part after part until there is none, and say so."""
+    use_cpu(threads)
+    try:
+        while (part := waiting.next()) is not None:
+            train(part)
+    except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
+        said.put(err)
+    said.put(None)
+
+
+def _until_all_are_done(said: Said, working: int, enough: threading.Event) -> Iterator[MemberEnd]:
+    """How members ended, as soon as it is known. What a thread raised is raised once the others have stopped."""
+    raised: BaseException | None = None
+    while working:
+        word = said.get()
+        if word is None:
+            working -= 1
+        elif isinstance(word, BaseException):
+            raised = raised or word
+            enough.set()
+        else:
+            yield word
+    if raised is not None:
+        raise raised
