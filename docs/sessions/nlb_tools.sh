@@ -20,7 +20,7 @@ fi
 python "$here/nlb_tools_write_nwb.py" session.nwb "$trials"
 
 # Trials around movement onset in bins of 10 ms; held-out neurons and the last 100 ms are to be predicted; smoothed spikes come along as a baseline.
-lfads data make session.nwb --event move_onset_time --before 100 --after 400 --bin 10 --behaviour hand_vel --condition direction --split-column split \
+lfads data make session.nwb --event move_onset_time --before 150 --after 250 --bin 10 --behaviour hand_vel --condition direction --split-column split \
     --hold-out-column heldout --forward 100 --smooth 50 -o nlb.h5
 lfads data check nlb.h5
 

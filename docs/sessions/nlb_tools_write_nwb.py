@@ -34,9 +34,9 @@ for neuron in range(neurons):
 for name in ("move_onset_time", "direction", "split"):
     file.add_trial_column(name, name.replace("_", " "))
 for i in range(trials):
-    split = "val" if i // 8 % 5 == 4 else "train"
+    split, start = ("val" if i // 8 % 5 == 4 else "train"), i * trial_s
     file.add_trial(
-        start_time=i * trial_s, stop_time=(i + 1) * trial_s, move_onset_time=i * trial_s + onset_s, direction=f"{45 * direction[i]} degrees", split=split
+        start_time=start, stop_time=start + trial_s, move_onset_time=start + onset_s, direction=f"{45 * direction[i]} degrees", split=split
     )
 behaviour = file.create_processing_module("behavior", "hand")
 behaviour.add(TimeSeries(name="hand_vel", data=velocity.reshape(-1, 2), unit="m/s", rate=1 / step, starting_time=0.0))

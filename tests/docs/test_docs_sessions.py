@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from test_docs_commands import parsed
 
+from command_lines import parsed
 from lfads_core.config.load import resolve
 from lfads_core.plugins.registry import Registry
 
@@ -27,6 +27,27 @@ SESSIONS = ROOT / "docs" / "sessions"
 SCRIPTS = sorted(path.name for path in SESSIONS.glob("*.sh"))
 PAGE = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
 REGISTRY = Registry.from_installed()
+
+FLOORS = {
+    "chaotic": 0.6,
+    "pulses 1.5": 0.6,
+    "pulses 2.5": 0.3,
+    "found 1.5": 0.4,
+    "found 2.5": 0.2,
+    "labelled": 0.5,
+    "bound": 0.7,
+    "report": 0.7,
+    "stitched": 0.4,
+    "sweep": 0.5,
+    "single": 0.5,
+    "pbt": 0.5,
+    "multi": 0.5,
+    "merged": 0.4,
+    "bundle": 0.3,
+    "co_bps": 0.1,
+    "velocity": 0.6,
+}
+"""What reduced scripts must reach: R2 to the truth unless said otherwise."""
 
 
 def environment(first: Path, **more: str) -> dict[str, str]:
@@ -41,7 +62,7 @@ def commands(script: str, folder: Path, **more: str) -> list[list[str]]:
         path = stand_ins / name
         path.write_text(f"#!/bin/sh\nprintf '%s\\0' {name} \"$@\" >> '{noted}'\nprintf '\\n' >> '{noted}'\n", encoding="utf-8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    subprocess.run(["bash", SESSIONS / script], cwd=folder, check=True, env=environment(stand_ins, **more), timeout=60)
+    subprocess.run(["bash", str(SESSIONS / script)], cwd=folder, check=True, env=environment(stand_ins, **more), timeout=60)
     return [line.rstrip("\0").split("\0") for line in noted.read_text(encoding="utf-8").splitlines()]
 
 
@@ -64,7 +85,7 @@ def test_every_command_of_a_script_is_accepted(script, reduced, tmp_path):
     assert len([words for words in called if words[0] == "lfads"]) >= 2
     for words in called:
         if words[0] == "python":
-            assert words[1:3] in (["-m", "zipfile"],) or Path(words[1]).is_file(), words
+            assert words[1:3] == ["-m", "zipfile"] or Path(words[1]).is_file(), words
             continue
         command, params = parsed(shlex.join(words))
         assert command is not None
@@ -83,7 +104,7 @@ def test_every_command_of_a_script_is_accepted(script, reduced, tmp_path):
 def carried_out(script: str, folder: Path) -> Path:
     """The folder in which a script has been carried out in reduced size, by the commands of this environment."""
     done = subprocess.run(
-        ["bash", SESSIONS / script],
+        ["bash", str(SESSIONS / script)],
         cwd=folder,
         env=environment(Path(sys.executable).parent, REDUCED="1"),
         capture_output=True,
@@ -136,9 +157,9 @@ def test_lfads_1_rates_of_a_chaotic_network_and_the_three_follow_ups(tmp_path):
         assert r2(found["valid_output_params"], true["valid_truth"]) > FLOORS["chaotic"]
     assert not np.array_equal(average["valid_factors"], means["valid_factors"])
     bound = arrays(out / "bound.h5")
-    assert (bound["valid_iw_bound"] >= bound["valid_elbo"]).mean() > 0.95
+    assert (bound["valid_iwae"] >= bound["valid_elbo"]).all()  # the bound of a mean of exponentials, Jensen
     samples = arrays(out / "prior_samples.h5")
-    rates = next(value for key, value in samples.items() if key.endswith("output_params"))
+    rates = samples["chaotic_output_params"]
     assert rates.shape == (64, 100, 50)
     assert abs(rates.mean() / true["valid_truth"].mean() - 1) < 0.2
     with h5py.File(out / "parameters.h5") as file:
@@ -272,10 +293,10 @@ def test_nlb_tools_held_out_neurons_of_an_nwb_file_are_predicted_better_than_by_
     pytest.importorskip("pynwb", reason="the extra nwb is not installed")
     out = carried_out("nlb_tools.sh", tmp_path)
     data = arrays(out / "nlb.h5")
-    assert data["train_encod_data"].shape == (128, 50, 45)
-    assert data["valid_recon_data"].shape == (32, 60, 60)
+    assert data["train_encod_data"].shape == (192, 30, 45)
+    assert data["valid_recon_data"].shape == (48, 40, 60)
     scores = json.loads((out / "runs" / "nlb" / "evaluation.json").read_text(encoding="utf-8"))
-    model, smoothing = SCORES(scores)
+    model, smoothing = (scores["sessions"]["nlb"]["scores"]["valid"][name] for name in ("LFADS", "Gaussian smoothing"))
     assert model["co_bps"] > max(FLOORS["co_bps"], smoothing["co_bps"])
     assert model["fp_bps"] > 0
     assert model["velocity_r2"] > FLOORS["velocity"]
