@@ -10,13 +10,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [[ -n ${REDUCED:-} ]]; then
     size=(--set conditions=60 --set trials_per_condition=8 --set max_rate=100)
-    settings="$here/reduced.yaml" epochs=60
+    settings=("$here/reduced.yaml" --set data.batch_size=64 --set train.epochs=60)
 else
     size=(--set conditions=400)
-    settings="$here/lfads.yaml" epochs=1000
+    settings=("$here/lfads.yaml")
 fi
 
 for g in 1.5 2.5; do
     lfads synth chaotic-rnn -o "pulses_g$g.h5" --set pulses=true --set g="$g" "${size[@]}"
-    lfads run "pulses_g$g.h5" "$settings" --set train.epochs="$epochs" --name "pulses_g$g"
+    lfads run "pulses_g$g.h5" "${settings[@]}" --name "pulses_g$g"
 done

@@ -1,13 +1,10 @@
-"""The scripts in docs/sessions: their commands parse, the page lists them, and in reduced size they find what is known to be in their data."""
+"""The scripts in docs/sessions, carried out in reduced size, find what is known to be in their data."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import re
-import shlex
-import stat
 import subprocess
 import sys
 import zipfile
@@ -18,87 +15,31 @@ import numpy as np
 import pytest
 import yaml
 
-from command_lines import parsed
-from lfads_core.config.load import resolve
-from lfads_core.plugins.registry import Registry
+SESSIONS = Path(__file__).resolve().parents[2] / "docs" / "sessions"
 
-ROOT = Path(__file__).resolve().parents[2]
-SESSIONS = ROOT / "docs" / "sessions"
-SCRIPTS = sorted(path.name for path in SESSIONS.glob("*.sh"))
-PAGE = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
-REGISTRY = Registry.from_installed()
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FLOORS = {
     "chaotic": 0.6,
-    "pulses 1.5": 0.6,
-    "pulses 2.5": 0.3,
+    "pulses 1.5": 0.7,
+    "pulses 2.5": 0.6,
     "found 1.5": 0.4,
-    "found 2.5": 0.2,
+    "found 2.5": 0.15,
     "labelled": 0.5,
-    "bound": 0.7,
-    "report": 0.7,
+    "bound": 0.75,
+    "report": 0.9,
+    "evidence": 0.5,
     "stitched": 0.4,
     "sweep": 0.5,
     "single": 0.5,
     "pbt": 0.5,
     "multi": 0.5,
-    "merged": 0.4,
-    "bundle": 0.3,
-    "co_bps": 0.1,
+    "merged": 0.6,
+    "bundle": 0.6,
+    "co_bps": 0.2,
     "velocity": 0.6,
 }
 """What reduced scripts must reach: R2 to the truth unless said otherwise."""
-
-
-def environment(first: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "PATH": f"{first}{os.pathsep}{os.environ['PATH']}", **more}
-
-
-def commands(script: str, folder: Path, **more: str) -> list[list[str]]:
-    """What a script would call, without carrying it out: ``lfads`` and ``python`` are stand-ins that write their arguments down."""
-    stand_ins, noted = folder / "bin", folder / "noted"
-    stand_ins.mkdir(parents=True)
-    for name in ("lfads", "python"):
-        path = stand_ins / name
-        path.write_text(f"#!/bin/sh\nprintf '%s\\0' {name} \"$@\" >> '{noted}'\nprintf '\\n' >> '{noted}'\n", encoding="utf-8")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    subprocess.run(["bash", str(SESSIONS / script)], cwd=folder, check=True, env=environment(stand_ins, **more), timeout=60)
-    return [line.rstrip("\0").split("\0") for line in noted.read_text(encoding="utf-8").splitlines()]
-
-
-def test_every_script_is_listed_on_the_page_and_every_one_listed_is_there():
-    listed = set(re.findall(r"\(sessions/([a-z0-9_]+\.sh)\)", PAGE))
-    assert listed == set(SCRIPTS)
-    assert len(SCRIPTS) == 10
-
-
-def test_every_file_beside_the_scripts_is_used_by_one():
-    texts = "".join((SESSIONS / script).read_text(encoding="utf-8") for script in SCRIPTS)
-    helpers = [path.name for path in SESSIONS.iterdir() if path.is_file() and path.suffix in {".py", ".yaml"}]
-    assert [name for name in helpers if f"$here/{name}" not in texts] == []
-
-
-@pytest.mark.parametrize("reduced", ["", "1"], ids=["full", "reduced"])
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_command_of_a_script_is_accepted(script, reduced, tmp_path):
-    called = commands(script, tmp_path / "here", REDUCED=reduced)
-    assert len([words for words in called if words[0] == "lfads"]) >= 2
-    for words in called:
-        if words[0] == "python":
-            assert words[1:3] == ["-m", "zipfile"] or Path(words[1]).is_file(), words
-            continue
-        command, params = parsed(shlex.join(words))
-        assert command is not None
-        if {"plugins", "overrides"} <= params.keys():
-            files = [Path(word) for word in words if word.endswith(".yaml") and word != "config.yaml"]
-            resolve(files, params["plugins"], params["overrides"], REGISTRY)
-        if words[1] == "synth":
-            generators = [entry.spec for entry in REGISTRY.entries if entry.kind == "synthetic" and entry.spec.name == words[2]]
-            keys = {text.split("=")[0] for text in params["overrides"]}
-            assert [sorted(keys - {field.name for field in spec.config.__attrs_attrs__}) for spec in generators] == [[]], words
-
-
-# What follows carries the scripts out.
 
 
 def carried_out(script: str, folder: Path) -> Path:
@@ -106,7 +47,7 @@ def carried_out(script: str, folder: Path) -> Path:
     done = subprocess.run(
         ["bash", str(SESSIONS / script)],
         cwd=folder,
-        env=environment(Path(sys.executable).parent, REDUCED="1"),
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "REDUCED": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -146,8 +87,6 @@ def r2_linear(seen: np.ndarray, true: np.ndarray) -> float:
     return r2(design(seen[1::2]) @ weights, flat(true[1::2]))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_1_rates_of_a_chaotic_network_and_the_three_follow_ups(tmp_path):
     out = carried_out("lfads_1_chaotic_rnn.sh", tmp_path)
     run = out / "runs" / "chaotic"
@@ -169,8 +108,6 @@ def test_lfads_1_rates_of_a_chaotic_network_and_the_three_follow_ups(tmp_path):
     assert any(name.startswith("sessions/chaotic/readout") for name in shapes)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_2_inferred_inputs_peak_where_the_pulses_were(tmp_path):
     out = carried_out("lfads_2_input_pulses.sh", tmp_path)
     for g in ("1.5", "2.5"):
@@ -184,8 +121,6 @@ def test_lfads_2_inferred_inputs_peak_where_the_pulses_were(tmp_path):
         assert np.mean(np.abs(peak - bins) <= 3) > max(FLOORS[f"found {g}"], 2 * by_chance)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_3_rates_of_two_networks_told_apart_by_an_external_input(tmp_path):
     out = carried_out("lfads_3_labelled_rnns.sh", tmp_path)
     of = arrays(out / "runs" / "labelled" / "lfads_output_labelled.h5")
@@ -197,18 +132,16 @@ def test_lfads_3_rates_of_two_networks_told_apart_by_an_external_input(tmp_path)
         assert r2(of["valid_output_params"][rows], of["valid_truth"][rows]) > FLOORS["labelled"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_4_what_the_network_reports_can_be_read_from_the_factors(tmp_path):
     out = carried_out("lfads_4_integration_to_bound.sh", tmp_path)
     of = arrays(out / "runs" / "bound" / "lfads_output_bound.h5")
     assert r2(of["valid_output_params"], of["valid_truth"]) > FLOORS["bound"]
     assert r2_linear(of["valid_factors"], of["valid_report"]) > FLOORS["report"]
     assert (of["valid_bound_bin"] >= 0).any()
+    inferred, evidence = (of[key].mean(axis=(1, 2)) for key in ("valid_co_means", "valid_input_truth"))
+    assert abs(np.corrcoef(inferred, evidence)[0, 1]) > FLOORS["evidence"]  # the sign of an inferred input is free
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_5_one_model_of_sessions_that_see_other_units(tmp_path):
     out = carried_out("lfads_5_stitching.sh", tmp_path)
     found = sorted((out / "runs" / "stitched").glob("lfads_output_*.h5"))
@@ -221,8 +154,6 @@ def test_lfads_5_one_model_of_sessions_that_see_other_units(tmp_path):
     assert len(set.union(*seen)) > 40
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_run_manager_the_four_runs_of_the_sweep_are_done_and_differ_in_the_setting_that_varies(tmp_path):
     out = carried_out("run_manager.sh", tmp_path)
     runs = sorted(path for path in (out / "sweep" / "runs").iterdir() if (path / "run.json").is_file())
@@ -242,8 +173,6 @@ def test_run_manager_the_four_runs_of_the_sweep_are_done_and_differ_in_the_setti
         assert r2(averages[f"{session}/rates_hz"] * 0.02, conditions) > FLOORS["sweep"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_lfads_torch_single_multi_search_and_evaluation(tmp_path):
     out = carried_out("lfads_torch.sh", tmp_path)
     assert r2_of(out / "runs" / "single" / "lfads_output_single.h5") > FLOORS["single"]
@@ -258,8 +187,6 @@ def test_lfads_torch_single_multi_search_and_evaluation(tmp_path):
     assert "<html" in (out / "pbt.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_autolfads_tf2_windows_come_back_as_one_recording_of_rates(tmp_path):
     out = carried_out("autolfads_tf2.sh", tmp_path)
     true, merged = arrays(out / "long.h5"), arrays(out / "merged.h5")
@@ -271,8 +198,6 @@ def test_autolfads_tf2_windows_come_back_as_one_recording_of_rates(tmp_path):
     assert np.array_equal(counts.reshape(rates.shape), true["train_encod_data"][0])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_neurocaas_zips_hold_what_was_promised(tmp_path):
     out = carried_out("neurocaas.sh", tmp_path)
     with zipfile.ZipFile(out / "autolfads.zip") as one, zipfile.ZipFile(out / "sessions_out.zip") as several:
@@ -287,8 +212,6 @@ def test_neurocaas_zips_hold_what_was_promised(tmp_path):
     assert r2_of(out / "unpacked" / "lfads_output_data.h5") > FLOORS["bundle"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_nlb_tools_held_out_neurons_of_an_nwb_file_are_predicted_better_than_by_smoothing(tmp_path):
     pytest.importorskip("pynwb", reason="the extra nwb is not installed")
     out = carried_out("nlb_tools.sh", tmp_path)
