@@ -248,9 +248,7 @@ def test_training_lowers_the_error_and_is_the_same_for_the_same_seed():
 
 def test_weights_that_are_none_and_channels_that_are_not_there_are_refused(tmp_path):
     (tmp_path / "w.npz").write_bytes(b"no")
-    with pytest.raises(
-        DataError, match=r"w\.npz: must be weights that `python -m .*bound_training w\.npz` wrote, but reading says: "
-    ):
+    with pytest.raises(DataError, match=r"w\.npz: must be weights that `python -m .*bound_training w\.npz` wrote, but reading says: "):
         generate_bound(BoundConfig(weights=tmp_path / "w.npz"), rng())
     text = "channels: must be at most the 50 units of the trained network, got 51. Record fewer."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):

@@ -225,7 +225,7 @@ def test_tables_of_trials_that_make_no_sense_are_refused(recording):
     text = "mine: trials must stop after they start, got 1.25 to 0 s in row 0. Are columns swapped?"
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         make(raw_of(recording, trials=Trials(start=recording.stop, stop=recording.start)), MakeOptions(clock="s"))
-    text = "mine: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording (--chop MS)."
+    text = "mine: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording with `lfads data chop`."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         make(raw_of(recording, trials=None))
     text = "mine: must hold at least one channel, got none. Check which arrays hold the events."

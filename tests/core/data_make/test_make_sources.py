@@ -113,6 +113,26 @@ def test_fields_of_a_structure_are_found_by_their_joined_names(recording, tmp_pa
     np.testing.assert_array_equal(raw.trials.start, recording.start)
 
 
+def structures(bins):
+    """A structure for each trial, as scipy writes them."""
+    trials = np.zeros((1, len(bins)), dtype=[("y", object), ("side", object), ("target", object)])
+    for i, count in enumerate(bins):
+        trials[0, i] = (np.full((2, count), i), "left" if i % 2 else "right", float(i))
+    return trials
+
+
+def test_a_structure_for_each_trial_is_one_array_with_the_trials_first(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"R": structures([5, 5, 5]), "bin_ms": 1.0})
+    source = read_source(tmp_path / "a.mat", SourceOptions(keys={"data": "R_y"}, axes="bnt"))
+    np.testing.assert_array_equal(source.values, np.broadcast_to(np.arange(3.0)[:, None, None], (3, 5, 2)))
+    assert source.per_trial["R_side"].tolist() == ["right", "left", "right"]
+    assert source.per_trial["R_target"].tolist() == [0, 1, 2]
+    scipy.io.savemat(tmp_path / "b.mat", {"R": structures([5, 7, 5]), "bin_ms": 1.0})
+    text = "b.mat: trials must have the same bins and channels, got (2, 5) and (2, 7). Cut them alike, or give times of events."
+    with pytest.raises(DataError, match=f"{re.escape(text)}$"):
+        read_source(tmp_path / "b.mat", SourceOptions(keys={"data": "R_y"}, axes="bnt"))
+
+
 @pytest.mark.parametrize("kind", ["npz", "h5", "mat", "v73"])
 def test_trials_of_bins_in_another_order_of_axes(kind, tmp_path):
     values = np.random.default_rng(0).poisson(1.0, (9, 7, 4)).astype(float)
@@ -195,6 +215,10 @@ WRONG_ARRAYS = [
         {},
         "is split for training already ('train_encod_data'). Train on it, or change it w",
     ),
+    ({"data": np.ones((4, 0, 3))}, {}, "data must have at least one of each of trials, bins and channels, got shape (4, 0, 3). Check the file."),
+    ({"data": np.full((4, 1, 3), np.inf)}, {}, "data must be finite, got 12 infinite of 12 values. Store NaN for not observed."),
+    ({"data": np.ones((4, 1, 3)), "bin_ms": -5}, {}, "'bin_ms' must be the width of a bin in ms, > 0, got -5. Mend it."),
+    ({"times": np.zeros(0), "units": np.zeros(0)}, {}, "must hold events, got none. Check which arrays or columns hold them."),
     ({"dta": np.ones(2)}, {"data": "data"}, "the column of the values in bins must be there, got 'data'. Did you mean 'dta'? There is 'dta'."),
     (
         {"times": np.ones(2), "units": np.ones(2), "hand": np.ones((3, 2)), "hand_times": np.ones(4)},

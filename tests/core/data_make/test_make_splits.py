@@ -55,6 +55,9 @@ def test_a_split_without_trials_is_refused():
     text = "mine: the split 'valid' must have trials, got none of 3. Give more trials, or other shares."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         split_trials("mine", 3, SplitOptions(valid=0.1), None, None)
+    text = "mine: the column 'split' must say train, valid (or val) or test, got 'A', 'B'. Name another, or split by --valid."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        split_trials("mine", 3, SplitOptions(by="column"), None, np.array(["A", "B", "A"], dtype=object))
     text = "mine: the split must be a column of the trials, got 'fold'. There is 'side'."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         make(cut(per_trial={"side": np.arange(20)}), MakeOptions(split=SplitOptions(by="column", column="fold")))

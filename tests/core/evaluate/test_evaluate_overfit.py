@@ -25,8 +25,8 @@ def test_a_model_that_loses_its_gain_on_hidden_values_copies():
     verdict = judge_fit({"valid": costs(hidden=1.45)}, {})
     assert verdict.warnings == (
         (
-            "identity overfit: on values hidden from it the model keeps 55% of what it gains over mean rates on values it sees (below 60%): it copies "
-            "its input. Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
+            "identity overfit: on values hidden from it the model keeps 55% of what it gains over mean rates on values it sees (below 60%): it "
+            "copies its input. Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
         ),
     )
 

@@ -18,7 +18,9 @@ def test_a_training_of_minutes_beats_every_baseline_on_units_and_velocity_it_nev
         pytest.skip("the recording is not there")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    trained = CliRunner().invoke(cli, ["run", str(recording), "--hold-out", "0.25", "--minutes", "8", "--name", "maze", "--set", "track.mlflow=false"])
+    trained = CliRunner().invoke(
+        cli, ["run", str(recording), "--hold-out", "0.25", "--minutes", "8", "--name", "maze", "--set", "track.mlflow=false"]
+    )
     assert trained.exit_code == 0, trained.output
     done = CliRunner().invoke(cli, ["eval", "runs/maze", "--few-shot", "20", "--json"])
     assert done.exit_code == 0, done.output

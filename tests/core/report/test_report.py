@@ -233,7 +233,8 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(ful
         assert window.script(view) != turned
         said = window.script(
             """
-            const canvas = document.querySelector('.space canvas'), box = canvas.getBoundingClientRect(), out = document.querySelector('.space output');
+            const canvas = document.querySelector('.space canvas'), box = canvas.getBoundingClientRect(),
+                  out = document.querySelector('.space output');
             for (let x = 0; x < box.width; x += 4) for (let y = 0; y < box.height; y += 4) {
                 canvas.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + x, clientY: box.top + y, bubbles: true}));
                 if (out.textContent.includes('trial')) return out.textContent;

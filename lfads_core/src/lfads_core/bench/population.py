@@ -32,24 +32,28 @@ def bench_population(config: str, data: Sequence[Path], options: Options, regist
     use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
     with tempfile.TemporaryDirectory() as folder:
-        trainers = [_trainer(problem, number, Path(folder)) for number in range(members)]
+        trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
         parts = parts_of(trainers, options.threads)
         team = min(options.threads, len(parts))
         with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(options.threads // team,)) as pool:
-            steps = {path: _step(problem, trainers, path, parts, pool) for path in options.paths}
+            steps = {path: step_in_parts(problem, trainers, path, parts, pool) for path in options.paths}
             times = in_turn(steps, options.rounds, problem.device)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
 
 
-def _trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
+def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
+    """A training of its own in a folder of its own."""
     config = attrs.evolve(problem.config, train=attrs.evolve(problem.config.train, seed=seed))
     one = replace(problem, config=config)
     data = put_on(problem.device, problem.sessions)
     return Trainer(Run.create(folder / str(seed)), config, one.model(), describe(problem.sessions), data, build_stacks(config, problem.registry))
 
 
-def _step(problem: Problem, trainers: Sequence[Trainer], path: str, parts: Sequence[Sequence[int]], pool: ThreadPoolExecutor) -> Callable[[], None]:
+def step_in_parts(
+    problem: Problem, trainers: Sequence[Trainer], path: str, parts: Sequence[Sequence[int]], pool: ThreadPoolExecutor
+) -> Callable[[], None]:
+    """One step of every trainer on a path, its parts shared out among the pool's threads."""
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
 
     def train(part: Sequence[int]) -> list[MemberEnd]:

@@ -38,7 +38,9 @@ def _print_session(console: Console, session: SessionReport) -> None:
         console.print(table)
     console.print(_costs(session))
     verdict = session.verdict
-    if verdict.hidden_share is not None:
+    if verdict.hidden_share is None:
+        click.echo("kept on hidden values: n/a, nothing can be hidden, there is no gain over mean rates, or the reconstruction cannot price these")
+    else:
         click.echo(f"kept on hidden values: {verdict.hidden_share:.0%} of the gain on seen ones")
     if verdict.general_share is not None:
         click.echo(f"kept on validation trials: {verdict.general_share:.0%} of the gain on training trials")

@@ -82,6 +82,9 @@ def _verdicts(facts: Facts) -> str:
             found.append(f'<div class="verdict">{para(whose + text)}</div>')
         else:
             found.append(
-                none(whose + "Whether the model copies its input could not be tested: nothing can be hidden, or it gains nothing over mean rates.")
+                none(
+                    whose + "Whether the model copies its input could not be tested: nothing can be hidden, "
+                    "there is no gain over mean rates, or the reconstruction cannot price these."
+                )
             )
     return "".join(found)

@@ -98,7 +98,7 @@ class Trainer:
         self.optimizer = build_optimizer(model, config.optim)
         self.sums, self.watch = WeightedMeans(), Watch()
         self.unsaved_best: Checkpoint | None = None
-        self.trace: StepTrace | None = None  # of the first steps, if somebody wants it
+        self.trace: StepTrace | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(ramps_end(config.regularisation)),
@@ -143,14 +143,13 @@ class Trainer:
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
         """Train what is left of the current epoch; False if it was interrupted."""
-        clip_norm = self.config.optim.clip_norm
         for step, raw in self.remaining():
             if should_stop():
                 self.watch.require()
                 return False
             ready = self.prepare(step, raw)
-            progress = (ready.epoch, clip_norm)
-            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, progress))
+            given = ready.batches, ready.noise, (ready.epoch, self.config.optim.clip_norm)
+            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, *given))
             if self.trace is not None:
                 self.trace.step()
         self.watch.require()
@@ -242,8 +241,7 @@ class Trainer:
             return "minutes"
         if config.early_stopping is not None and progress.best.epochs_without_better(progress.epoch - 1) >= config.early_stopping:
             return "early stopping"
-        plateau = progress.plateau
-        return "learning rate" if plateau.at_floor or has_fallen(self.config.optim, plateau.lr, progress.epoch) else None
+        return "learning rate" if progress.plateau.at_floor or has_fallen(self.config.optim, progress.plateau.lr, progress.epoch) else None
 
     def _roll_back(self, error: NumericsError) -> None:
         """Return to the last checkpoint at half the learning rate.

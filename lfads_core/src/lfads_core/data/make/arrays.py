@@ -55,7 +55,7 @@ def source_of(where: str, arrays: Arrays, keys: Mapping[str, str], axes: str = "
     data = _take(left, where, "data", keys, DATA)
     if data is None:
         (data,) = _only_cube(where, left)
-    return _of_bins(where, np.asarray(data), left, keys, axes)
+    return _of_bins(where, _stacked(where, data), left, keys, axes)
 
 
 def _take(left: dict[str, Any], where: str, role: str, keys: Mapping[str, str], usual: tuple[str, ...]) -> Any:
@@ -95,6 +95,22 @@ def _raw_of_events(where: str, times: Any, left: dict[str, Any], keys: Mapping[s
     return Raw(where=where, units=units, trials=trials, series=_series(where, left), about=about)
 
 
+def _stacked(where: str, data: Any) -> np.ndarray:
+    """Values of all trials in one array, also where each trial has its own, such as a structure of Matlab for each.
+
+    Raises:
+        DataError: trials differ in shape.
+    """
+    if not isinstance(data, list):
+        return np.asarray(data)
+    shapes = sorted({np.shape(item) for item in data})
+    if len(shapes) != 1:
+        raise DataError(
+            f"{where}: trials must have the same bins and channels, got {shapes[0]} and {shapes[-1]}. Cut them alike, or give times of events."
+        )
+    return np.stack([np.asarray(item) for item in data])
+
+
 def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[str, str], axes: str) -> Raw | Cut:
     if data.dtype.kind not in "biuf":
         raise DataError(f"{where}: data must be numbers, got type {data.dtype}. Name another array with --key data=NAME.")
@@ -102,11 +118,17 @@ def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[s
         raise DataError(
             f"{where}: data must be (trials, bins, channels) or (bins, channels), got shape {data.shape}. Name another array with --key data=NAME."
         )
+    if 0 in data.shape:
+        raise DataError(f"{where}: data must have at least one of each of trials, bins and channels, got shape {data.shape}. Check the file.")
+    if np.isinf(data).any():
+        raise DataError(f"{where}: data must be finite, got {int(np.isinf(data).sum())} infinite of {data.size} values. Store NaN for not observed.")
     wanted = "btn" if data.ndim == 3 else "tn"
     order = [axis for axis in axes if axis in wanted]
     values = np.transpose(data, [order.index(axis) for axis in wanted]).astype(np.float64)
     width = _take(left, where, "bin_ms", keys, ("bin_ms",))
     bin_ms = None if width is None else float(np.asarray(width).ravel()[0])
+    if bin_ms is not None and not 0 < bin_ms < float("inf"):
+        raise DataError(f"{where}: 'bin_ms' must be the width of a bin in ms, > 0, got {bin_ms:g}. Mend it.")
     names = _names(where, left, keys, values.shape[-1])
     if data.ndim == 3:
         per_trial = {key: _text(v) for key, v in left.items() if not isinstance(v, list) and np.ndim(v) and np.shape(_flat(v))[0] == len(values)}

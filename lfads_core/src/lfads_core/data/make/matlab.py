@@ -35,8 +35,10 @@ def read_matlab(path: Path) -> dict[str, Any]:
 
 def _v5(value: Any) -> Any:
     if isinstance(value, np.void) or (isinstance(value, np.ndarray) and value.dtype.names):  # a structure
-        fields = np.asarray(value).ravel()
-        return {name: _v5(fields[name][0]) for name in fields.dtype.names or ()} if fields.size else {}
+        fields = np.asarray(value).ravel(order="F")
+        if fields.size == 1:
+            return {name: _v5(fields[name][0]) for name in fields.dtype.names or ()}
+        return {name: _cell([_v5(item) for item in fields[name]]) for name in fields.dtype.names or ()}  # such as one for each trial
     array = np.asarray(value)
     if array.dtype.kind == "O":
         items = [_v5(item) for item in array.ravel(order="F").tolist()]
@@ -61,10 +63,14 @@ def _v73(file: Any, item: Any) -> Any:
 
 
 def _cell(items: list[Any]) -> Any:
-    """Texts as one array of text; anything else as the list it is."""
+    """Texts, or single numbers, as one array; anything else as the list it is, Matlab's rows and columns with one axis."""
     if items and all(isinstance(item, str) for item in items):
         return np.array(items, dtype=object)
-    return [item if isinstance(item, dict | str) else np.ravel(item) for item in items]
+    plain = [item if isinstance(item, dict | str | list) else np.asarray(item) for item in items]
+    numbers = [item for item in plain if isinstance(item, np.ndarray) and item.size == 1]
+    if len(numbers) == len(plain) > 1:
+        return np.array([number.ravel()[0] for number in numbers])
+    return [np.ravel(item) if isinstance(item, np.ndarray) and 1 in item.shape else item for item in plain]
 
 
 def _flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

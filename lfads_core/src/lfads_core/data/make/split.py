@@ -56,4 +56,7 @@ def _said(where: str, key: str, column: Shaped[np.ndarray, " B"] | None) -> dict
     if column is None:
         raise DataError(unknown(where, "the split must be a column of the trials", key, []))
     words = np.array([_MEANT.get(str(value).strip().lower(), "") for value in column.tolist()])
+    if not (words != "").any():
+        got = ", ".join(map(repr, sorted({str(value) for value in column.tolist()})[:5]))
+        raise DataError(f"{where}: the column '{key}' must say train, valid (or val) or test, got {got}. Name another, or split by --valid.")
     return {split: np.flatnonzero(words == split) for split in ("train", "valid", "test")}

@@ -95,6 +95,8 @@ def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Float[np.ndarra
     """Times by unit; numbers in rising order, or names in alphabetical order."""
     if units.shape != times.shape:
         raise DataError(f"{where}: units and times must be as many, got {units.size} and {times.size}. Give one unit for each event.")
+    if not times.size:
+        raise DataError(f"{where}: must hold events, got none. Check which arrays or columns hold them.")
     if units.dtype.kind == "f":
         if np.isnan(units).any():
             raise DataError(f"{where}: every event must have a unit, got none for {int(np.isnan(units).sum())}. Leave these rows out.")

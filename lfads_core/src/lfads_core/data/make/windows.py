@@ -38,7 +38,9 @@ def lay_windows(raw: Raw, options: WindowOptions, width: float, scale: float) ->
     if options.chop_ms is not None:
         return _chopped(raw, options, width, scale)
     if raw.trials is None:
-        raise DataError(f"{raw.where}: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording (--chop MS).")
+        raise DataError(
+            f"{raw.where}: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording with `lfads data chop`."
+        )
     return _aligned(raw.where, raw.trials, options, width, scale)
 
 
