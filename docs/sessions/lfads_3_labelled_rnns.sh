@@ -9,11 +9,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [[ -n ${REDUCED:-} ]]; then
     size=(--set conditions=40 --set max_rate=100)
-    settings="$here/reduced.yaml"
+    settings=("$here/reduced.yaml" --set train.epochs=90)
 else
     size=(--set conditions=400)
-    settings="$here/lfads.yaml"
+    settings=("$here/lfads.yaml")
 fi
 
 lfads synth labelled-rnns -o labelled.h5 --set g=1.5 "${size[@]}"
-lfads run labelled.h5 "$settings" --set model.controller=null --name labelled
+lfads run labelled.h5 "${settings[@]}" --set model.controller=null --name labelled
