@@ -40,5 +40,5 @@ lfads search status runs/pbt
 # Evaluation: scores beside baselines, runs side by side, one page to show.
 lfads eval runs/single --json > single.json
 lfads eval runs/pbt --json > pbt.json
-lfads compare runs/single runs/pbt --csv -o compare.csv
+lfads compare runs/single runs/pbt -o compare.csv
 lfads report runs/pbt -o pbt.html
