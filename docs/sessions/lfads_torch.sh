@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [[ -n ${REDUCED:-} ]]; then
     size=(--set conditions=12 --set trials_per_condition=20 --set mean_rate=20)
-    settings=("$here/reduced.yaml" --set data.batch_size=16)
+    settings=("$here/reduced.yaml")
     population=(--members 3 --epochs 40 --burn-in 20 --set search.interval=10)
 else
     size=(--set conditions=65)

@@ -25,7 +25,7 @@ FLOORS = {
     "pulses 2.5": 0.6,
     "found 1.5": 0.4,
     "found 2.5": 0.15,
-    "labelled": 0.5,
+    "labelled": 0.45,
     "bound": 0.75,
     "report": 0.9,
     "evidence": 0.5,
