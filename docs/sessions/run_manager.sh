@@ -12,7 +12,7 @@ if [[ -n ${REDUCED:-} ]]; then
     size=(--set conditions=8 --set trials_per_condition=20 --set channels=16 --set mean_rate=20)
     settings=(--set data.batch_size=32 --set model.encoder.hidden=24 --set model.controller=null --set model.generator.hidden=48 --set model.dropout=0.05 --set optim.lr=0.01
         --set regularisation.kl_ramp.increase_epochs=10 --set regularisation.l2_ramp.increase_epochs=10
-        --set train.epochs=40 --set infer.samples=10 --set track.mlflow=false)
+        --set train.epochs=25 --set infer.samples=10 --set track.mlflow=false)
     jobs=1
 else
     size=(--set conditions=65 --set trials_per_condition=16 --set channels=35)
