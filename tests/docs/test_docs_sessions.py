@@ -29,7 +29,7 @@ FLOORS = {
     "bound": 0.75,
     "report": 0.9,
     "evidence": 0.5,
-    "stitched": 0.3,
+    "stitched": 0.5,
     "sweep": 0.7,
     "single": 0.7,
     "pbt": 0.7,
