@@ -48,7 +48,8 @@ def test_one_setting_is_explained_in_full(registry):
 def test_the_end_of_a_path_is_enough(registry):
     assert keys("lr", registry) == ["optim.lr"]
     assert keys("controller.hidden", registry) == ["model.controller.hidden"]
-    assert keys("start_epoch", registry) == ["regularisation.kl_ramp.start_epoch", "regularisation.l2_ramp.start_epoch"]
+    starts = ["regularisation.kl_ramp.start_epoch", "regularisation.l2_ramp.start_epoch", "train.prune.start_epoch"]
+    assert keys("start_epoch", registry) == starts
 
 
 def test_a_group_is_explained_with_everything_in_it(registry):

@@ -85,11 +85,11 @@ def test_the_bound_of_many_samples_is_the_likelihood_by_integration_and_the_elbo
 def test_one_sample_is_the_elbo_on_average_and_more_samples_only_raise_the_bound(small, controller):
     model, batches = small(controller=controller)
     with torch.no_grad():
-        rows = [torch.stack(parts).sum(0) for parts in log_weights(model, batches, draw_samples(model, batches, 240, seed=2))]
+        rows = [torch.stack(parts).sum(0) for parts in log_weights(model, batches, draw_samples(model, batches, 48, seed=2))]
     log_w = -torch.stack(rows)
-    elbo = bounds_of(model, batches, draw_samples(model, batches, 240, seed=2)).elbo
+    elbo = bounds_of(model, batches, draw_samples(model, batches, 48, seed=2)).elbo
     expected = []
-    for k in (1, 4, 16, 80, 240):
+    for k in (1, 4, 12, 24, 48):
         by_k = torch.logsumexp(log_w.view(-1, k, 6), dim=1) - np.log(k)
         expected.append(by_k.mean(0).numpy())
     np.testing.assert_allclose(expected[0], elbo, rtol=1e-10)

@@ -234,6 +234,17 @@ class SearchConfig:
 
 
 @frozen(kw_only=True)
+class PruneConfig:
+    """Weights that are set to 0 and stay there: the smallest ones of each matrix."""
+
+    fraction: float = setting(0.5, "share of each named parameter's values, the smallest ones, that become 0", rule=share())
+    names: tuple[str, ...] = setting(
+        ("*.weight", "*.input", "*.recurrent"), "names of the pruned parameters, with * for anything, as in train.only; those that are trained"
+    )
+    start_epoch: int = setting(0, "epoch (from 0) before which the weights train in full", rule=at_least(0), unit="epochs")
+
+
+@frozen(kw_only=True)
 class TrainConfig:
     """Length of training, stopping, checkpoints, device."""
 
@@ -254,6 +265,7 @@ class TrainConfig:
         (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
     )
     frozen: tuple[str, ...] = setting((), "names of parameters that keep their first values, with * for anything, such as ['readins.*']")
+    prune: PruneConfig | None = setting(None, "set the smallest weights to 0 for good (null: none)")
     metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
 
 

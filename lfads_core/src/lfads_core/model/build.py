@@ -17,7 +17,7 @@ from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.description import ModelDescription, describe
-from lfads_core.model.freeze import freeze
+from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
@@ -74,6 +74,7 @@ def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Regi
     network = build_model(config, describe(sessions), registry)
     start_near_data(network, sessions)
     freeze(network, config.train)
+    prunable(network, config.train)  # raises if a name fits nothing
     network.loops = recurrence_for(config, device)
     return network.to(device)
 

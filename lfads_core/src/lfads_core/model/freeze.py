@@ -20,15 +20,31 @@ def freeze(network: LFADS, config: TrainConfig) -> None:
     if not config.only and not config.frozen:
         return
     named = dict(network.named_parameters())
-    kept = _matching(list(named), config.only, "train.only") if config.only else set(named)
-    kept -= _matching(list(named), config.frozen, "train.frozen")
+    kept = matching(list(named), config.only, "train.only") if config.only else set(named)
+    kept -= matching(list(named), config.frozen, "train.frozen")
     for name, parameter in named.items():
         parameter.requires_grad_(parameter.requires_grad and name in kept)
     if not any(parameter.requires_grad for parameter in named.values()):
         raise ConfigError("train.only, train.frozen: must leave something to be trained, got settings under which every parameter is fixed.")
 
 
-def _matching(names: Sequence[str], patterns: Sequence[str], setting: str) -> set[str]:
+def prunable(network: LFADS, config: TrainConfig) -> set[str]:
+    """Names of the trained parameters that ``train.prune.names`` names; none without ``train.prune``.
+
+    Raises:
+        ConfigError: a pattern fits none.
+    """
+    if config.prune is None:
+        return set()
+    return matching([name for name, p in network.named_parameters() if p.requires_grad], config.prune.names, "train.prune.names")
+
+
+def matching(names: Sequence[str], patterns: Sequence[str], setting: str) -> set[str]:
+    """Those of the names that fit one of the patterns.
+
+    Raises:
+        ConfigError: a pattern fits none; the message names near ones.
+    """
     found: set[str] = set()
     for pattern in patterns:
         fitting = {name for name in names if fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")}

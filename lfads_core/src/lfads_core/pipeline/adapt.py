@@ -27,6 +27,7 @@ WITHOUT_RAMPS = (
     *(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs")),
     "train.only=[]",
     "train.frozen=[]",
+    "train.prune=null",
 )
 """What an adaptation changes in the parent's settings: ramps protect a generator that has learnt nothing yet, and this one has; what the
 parent left as it was concerns no new session."""

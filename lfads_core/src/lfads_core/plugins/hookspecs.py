@@ -161,7 +161,7 @@ def lfads_reports() -> Iterable[ReportSpec]:
 
 @_hookspec
 def lfads_run_started(run: Run) -> None:
-    """Be told that training begins.
+    """Be told that training begins, or goes on; the settings are on disk at ``run.config_path``.
 
     Example::
 
@@ -173,7 +173,9 @@ def lfads_run_started(run: Run) -> None:
 
 @_hookspec
 def lfads_epoch_ended(run: Run, epoch: int, row: Mapping[str, float]) -> None:
-    """Be told the numbers of each epoch, as they stand in ``fitlog.csv``.
+    """Be told the numbers of each epoch, as they stand in ``fitlog.csv``, in a copy of one's own.
+
+    After a process was killed, the epoch it was in is told again, as its row in ``fitlog.csv`` is written again.
 
     Example::
 

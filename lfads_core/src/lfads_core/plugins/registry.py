@@ -202,13 +202,16 @@ class Registry:
         return [(kind, self.get(kind, name)) for kind in here]
 
     def notify(self, hook: Notification, **arguments: Any) -> None:
-        """Tell every plugin that listens, one by one; one that raises is logged as a warning once and stops nobody."""
+        """Tell every plugin that listens, one by one; one that raises is logged as a warning once and stops nobody.
+
+        Each gets a row of its own, so that what one changes in it reaches nobody else.
+        """
         for plugin in self._installed.plugins:
             listener = plugin.listeners.get(hook)
             if listener is None:
                 continue
             try:
-                listener(arguments)
+                listener({name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()})
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
                 self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
 

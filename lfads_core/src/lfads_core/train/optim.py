@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lfads_core.config.schema import OptimConfig
@@ -45,6 +45,7 @@ class AdamW:
         self.params = list(params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self.moments: dict[int, Moments] = {}  # by position, from the first step on
+        self.pruned: dict[int, Bool[Tensor, "..."]] = {}  # by position: values that are 0 after every step
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -82,6 +83,8 @@ class AdamW:
             )
             if skip is not None:
                 torch._foreach_sub_(steps, [skip] * len(steps))
+        for i, mask in self.pruned.items():
+            self.params[i].masked_fill_(mask, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts by position, laid out as torch's optimisers lay them out; a parameter never changed has none."""

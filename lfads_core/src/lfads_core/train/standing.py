@@ -32,6 +32,7 @@ class Progress:
     step: int = 0  # the next within it
     rollbacks: int = 0
     seconds: float = 0.0
+    pruned: Mapping[str, Any] | None = None  # fraction, names and epoch of the masks that hold, if any do
 
     def state(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -43,6 +44,7 @@ class Progress:
             "plateau": self.plateau.state(),
             "best": self.best.state(),
             "smoothed": self.smoothed.to_dict(),
+            **({} if self.pruned is None else {"pruned": dict(self.pruned)}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -51,6 +53,7 @@ class Progress:
         self.plateau.restore(state["plateau"])
         self.best.restore(state["best"])
         self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
+        self.pruned = state.get("pruned")
 
 
 def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:
@@ -59,6 +62,9 @@ def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescriptio
     tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
     if optimizer is not None:
         tensors["optimizer"] = to_cpu(optimizer.state_dict())
+        if optimizer.pruned:
+            names = trained_names(model)
+            tensors["pruned"] = {names[i]: to_cpu(mask) for i, mask in optimizer.pruned.items()}
     state = {
         "epoch": progress.epoch,
         "step": progress.step,
@@ -73,14 +79,17 @@ def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescriptio
 def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: Progress, sums: WeightedMeans) -> None:
     """Put a checkpoint's weights, moments, progress and half-summed averages into place.
 
-    Moments of a training that changed other parameters are left out: the optimiser remembers nothing then.
+    Moments and masks of a training that changed other parameters are left out: the optimiser remembers nothing then.
     """
     model.load_state_dict(checkpoint.tensors["model"])
-    if checkpoint.state.get("trained", trained_names(model)) == trained_names(model):
+    progress.restore(checkpoint.state["progress"])
+    names = trained_names(model)
+    if checkpoint.state.get("trained", names) == names:
         optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
+        optimizer.pruned = {names.index(name): mask for name, mask in checkpoint.tensors.get("pruned", {}).items()}
     else:
         log.info("other parameters are trained than before: the optimiser's moments start anew")
-    progress.restore(checkpoint.state["progress"])
+        optimizer.pruned, progress.pruned = {}, None  # the zeros are the smallest values: masks made anew hold them again
     sums.restore(checkpoint.state["sums"])
 
 

@@ -34,7 +34,8 @@ from lfads_core.train.evaluate import Validation, Validator
 from lfads_core.train.health import Watch
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
-from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
+from lfads_core.train.plateau import BestSoFar, Plateau
+from lfads_core.train.prune import first_judged, prune
 from lfads_core.train.schedule import has_fallen, learning_rate
 from lfads_core.train.standing import Progress, snapshot, take_over
 from lfads_core.train.step import StepResult, augmented, train_step
@@ -101,7 +102,7 @@ class Trainer:
         self.trace: StepTrace | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
-            best=BestSoFar(ramps_end(config.regularisation)),
+            best=BestSoFar(first_judged(config, None)),
             smoothed=SmoothedMetric(coef=config.train.smoothing),
         )
 
@@ -137,8 +138,8 @@ class Trainer:
         self.config = attrs.evolve(self.config, train=attrs.evolve(self.config.train, epochs=epochs))
 
     def begin(self) -> None:
-        """See to it that there is a checkpoint to come back to."""
-        if not has_checkpoint(self.run.checkpoints, "last"):
+        """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
+        if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
@@ -160,10 +161,19 @@ class Trainer:
         config, progress = self.config, self.progress
         set_learning_rate(self.optimizer, self.learning_rate)
         set_weight_decay(self.optimizer, config.optim.weight_decay * self.objective.ramps(progress.epoch).l2)
+        self._prune()
         order = stream(config.train.seed, "order", progress.epoch)
         for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
             if step >= progress.step:
                 yield step, raw
+
+    def _prune(self) -> bool:
+        """Set weights to 0 if it is time to; what was best before is so no longer."""
+        if not prune(self.model, self.optimizer, self.progress, self.config):
+            return False
+        self.progress.best, self.unsaved_best = BestSoFar(first_judged(self.config, self.progress.pruned)), None
+        remove_checkpoint(self.run.checkpoints, "best")
+        return True
 
     def prepare(self, step: int, raw: Mapping[str, Batch]) -> Prepared:
         """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""
@@ -301,7 +311,7 @@ class Trainer:
         if has_checkpoint(folder, "best"):
             self.unsaved_best = load_checkpoint(folder, "best")
         else:
-            self.progress.best = BestSoFar(ramps_end(self.config.regularisation))
+            self.progress.best = BestSoFar(first_judged(self.config, self.progress.pruned))
             remove_checkpoint(self.run.checkpoints, "best")
         self.save_best()
         self.save_last()
@@ -311,6 +321,7 @@ class Trainer:
         self.sums, self.watch, self.unsaved_best = WeightedMeans(), Watch(), None
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
+            self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
         set_moments(self.optimizer, self.config.optim)
         return checkpoint
 
