@@ -75,5 +75,18 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     augmentations = "components.train_augmentations=[coordinated-dropout, sample-validation]"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])  # figures take most of the time, and nobody looks at these
-        _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", "--set", augmentations, "--set", "validation.masked.fraction=0.2")
+        _lfads(
+            folder,
+            "run",
+            "a.h5",
+            "b.h5",
+            "--name",
+            "both",
+            "--set",
+            augmentations,
+            "--set",
+            "validation.masked.fraction=0.2",
+            "--set",
+            "regularisation.input_correlation=0.1",
+        )
     return folder / "runs" / "both"

@@ -62,6 +62,52 @@ def test_the_normal_mean_is_trained_if_asked_and_the_variance_never():
     assert not NormalPrior(NormalConfig(), 2).log_var.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("settings", "variance_of"),
+    [
+        ({"variance": 0.4}, math.exp),
+        ({"variance": 0.4, "min_variance": 0.1}, lambda a: 0.1 + math.exp(a)),
+        ({"variance": 0.4, "min_variance": 0.1, "max_variance": 0.7}, lambda a: 0.1 + 0.6 / (1 + math.exp(-a))),
+    ],
+)
+def test_a_trained_normal_variance_starts_where_it_is_told_and_stays_within_its_bounds(settings, variance_of):
+    part = NormalPrior(NormalConfig(train_variance=True, **settings), 2).double()
+    torch.testing.assert_close(part.log_variance().detach().exp(), tensor([0.4, 0.4]), rtol=1e-6, atol=0)
+    assert part.scalars() == {"variance": pytest.approx(0.4, rel=1e-6)}
+    for a in (-30.0, -0.3, 2.0):
+        part.free_variance.data = tensor([a, 0.0])
+        assert part.log_variance()[0].exp().item() == pytest.approx(variance_of(a), rel=1e-12)
+        given = part.kl(tensor([[0.3, -0.1]]), tensor([[0.5, 0.2]]), {}).item()
+        pairs = ((variance_of(a), 0.3, 0.5), (variance_of(0.0), -0.1, 0.2))
+        assert given == pytest.approx(sum(0.5 * (math.log(v / s**2) + (s**2 + m**2) / v - 1) for v, m, s in pairs), rel=1e-9)
+
+
+def test_training_a_bounded_variance_finds_that_of_the_posteriors_or_the_bound(rng):
+    means = tensor(rng.normal(0, 2.0, (500, 1)))
+    for high, wanted in ((None, float(means.square().mean()) + 0.01), (1.0, 1.0)):
+        part = NormalPrior(NormalConfig(train_variance=True, train_mean=False, variance=0.5, max_variance=high), 1).double()
+        optimizer = torch.optim.Adam(part.parameters(), lr=0.1)
+        for _ in range(300):
+            optimizer.zero_grad()
+            part.kl(means, torch.full_like(means, 0.1), {}).mean().backward()
+            optimizer.step()
+        assert part.scalars()["variance"] == pytest.approx(wanted, rel=1e-3 if high is None else 0.02)
+        assert high is None or part.scalars()["variance"] < high
+
+
+def test_bounds_of_a_variance_that_mean_nothing_are_refused():
+    assert NormalConfig(min_variance=0.05).rules() == [
+        "train_variance: must be true with min_variance or max_variance, which bound a trained variance, got false"
+    ]
+    assert NormalConfig(train_variance=True, variance=0.3, min_variance=0.05, max_variance=0.2).rules() == [
+        "variance: must be above min_variance (0.05) and below max_variance (0.2) with train_variance, got 0.3"
+    ]
+    assert NormalConfig(train_variance=True, variance=0.1, min_variance=0.1).rules() == [
+        "variance: must be above min_variance (0.1) with train_variance, got 0.1"
+    ]
+    assert NormalConfig().rules() == NormalConfig(train_variance=True).rules() == []
+
+
 def test_generated_normal_values_follow_the_prior():
     drawn = normal_prior().generate(torch.empty(20_000, 2, dtype=torch.float64), stream(0)).detach().numpy()
     for k, mean in enumerate((0.5, -1.0)):

@@ -10,14 +10,8 @@ from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, Draw
 from lfads_core.errors import ConfigError
+from lfads_plugins_std.normal import normal_log_density
 from lfads_plugins_std.settings import AutoregressiveConfig
-
-_LOG_2PI = math.log(2 * math.pi)
-
-
-def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """ln N(x; mean, exp(log_var)) per value."""
-    return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
 
 
 def forgotten(log_tau: Tensor) -> Tensor:
@@ -54,12 +48,24 @@ class AutoregressivePrior(AbstractPrior):
         Raises:
             ConfigError: there are no bins, because it was chosen for the initial condition.
         """
+        per_bin = self._per_bin(mean, std, draw)
+        return per_bin.sum(dim=-1) if self.over_time == "sum" else per_bin.mean(dim=-1)
+
+    def _per_bin(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, "B T"]:
         if mean.dim() < 3:
             raise ConfigError("autoregressive: must be a prior of inputs over bins, got values without bins. Use it as components.input_prior.")
         path = self.sample(mean, std, draw)
         posterior = normal_log_density(path, mean, 2 * torch.log(std)).sum(dim=-1)
-        per_bin = posterior - autoregressive_log_density(path, self.log_tau, self.log_variance)
-        return per_bin.sum(dim=-1) if self.over_time == "sum" else per_bin.mean(dim=-1)
+        return posterior - autoregressive_log_density(path, self.log_tau, self.log_variance)
+
+    def log_ratio(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, " B"]:
+        """Summed over bins, whatever ``over_time`` says."""
+        return self._per_bin(mean, std, draw).sum(dim=-1)
+
+    def moments(self) -> tuple[Float[Tensor, " U"], Float[Tensor, " U"]]:
+        """Of the stationary process: 0 and √(v / (1 - a²))."""
+        spread = torch.exp(self.log_variance.detach() / 2) / torch.sqrt(forgotten(self.log_tau.detach()))
+        return torch.zeros_like(spread), spread
 
     def generate(self, like: Float[Tensor, "B T U"], rng: torch.Generator) -> Float[Tensor, "B T U"]:
         """Stationary paths."""

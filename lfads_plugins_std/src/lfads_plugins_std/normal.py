@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,13 @@ from torch import Tensor, nn
 from lfads_core.components import AbstractPrior, Draw
 from lfads_plugins_std.settings import NormalConfig
 
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """ln N(x; mean, exp(log_var)) per value."""
+    return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
+
 
 def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
     """KL(N(mean, std²) ‖ N(m, v)) per value: ½ (ln v - ln std² + (std² + (mean - m)²) / v - 1)."""
@@ -18,21 +26,53 @@ def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tens
 
 
 class NormalPrior(AbstractPrior):
-    """N(mean, variance) on every dimension; the mean is trainable, the variance fixed."""
+    """N(mean, variance) on every dimension; the mean is trainable, the variance fixed unless it is trained within bounds.
+
+    A trained variance is ``min + exp(a)``, or with an upper bound ``min + (max - min) σ(a)``, with ``a`` trained and the settings'
+    variance at the start (``ic_prior_var_min``, ``_scale`` and ``_max`` of the original LFADS).
+    """
 
     def __init__(self, config: NormalConfig, dimensions: int) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.full((dimensions,), config.mean), requires_grad=config.train_mean)
-        self.log_var = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=False)
+        self.low, self.high = config.min_variance, config.max_variance
+        self.trains_variance = config.train_variance
+        if self.trains_variance:
+            above = config.variance - self.low
+            start = math.log(above) if self.high is None else math.log(above / (self.high - config.variance))
+            self.free_variance = nn.Parameter(torch.full((dimensions,), start))
+        else:
+            self.log_var = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=False)
+
+    def log_variance(self) -> Float[Tensor, " K"]:
+        """Logarithm of each dimension's variance."""
+        if not self.trains_variance:
+            return self.log_var
+        free = self.free_variance
+        return torch.log(self.low + (torch.exp(free) if self.high is None else (self.high - self.low) * torch.sigmoid(free)))
 
     def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
         """Sum over dimensions; MEAN over bins if there are any."""
-        per_bin = normal_kl(mean, std, self.mean, self.log_var).sum(dim=-1)
+        per_bin = normal_kl(mean, std, self.mean, self.log_variance()).sum(dim=-1)
         return per_bin if per_bin.dim() == 1 else per_bin.mean(dim=-1)
 
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Independent draws."""
-        return self.mean + torch.exp(self.log_var / 2) * self.draw(like, rng)["normal"]
+        return self.mean + torch.exp(self.log_variance() / 2) * self.draw(like, rng)["normal"]
+
+    def log_ratio(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
+        """Difference of two normal log densities."""
+        x = self.sample(mean, std, draw)
+        gap = normal_log_density(x, mean, 2 * torch.log(std)) - normal_log_density(x, self.mean, self.log_variance())
+        return gap.flatten(1).sum(dim=1)
+
+    def moments(self) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]]:
+        """Its parameters."""
+        return self.mean.detach(), torch.exp(self.log_variance().detach() / 2)
+
+    def scalars(self) -> Mapping[str, float]:
+        """Mean over dimensions of a trained variance."""
+        return {"variance": float(self.log_variance().detach().exp().mean())} if self.trains_variance else {}
 
 
 class NullPrior(AbstractPrior):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, one_of, setting, share
@@ -13,8 +15,21 @@ class NormalConfig:
     """Independent normal, the same in every bin."""
 
     mean: float = setting(0.0, "initial mean")
-    variance: float = setting(0.1, "variance; fixed", rule=above(0), tune="sometimes")
+    variance: float = setting(0.1, "variance; fixed, unless train_variance", rule=above(0), tune="sometimes")
     train_mean: bool = setting(True, "whether the mean is trained")
+    train_variance: bool = setting(False, "whether the variance is trained, from this start, one per dimension")
+    min_variance: float = setting(0.0, "bound that a trained variance stays above", rule=at_least(0))
+    max_variance: float | None = setting(None, "bound that a trained variance stays below (null: none)", rule=above(0))
+
+    def rules(self) -> list[str]:
+        """Faults across fields."""
+        bounds = self.min_variance != 0 or self.max_variance is not None
+        if bounds and not self.train_variance:
+            return ["train_variance: must be true with min_variance or max_variance, which bound a trained variance, got false"]
+        if self.train_variance and not self.min_variance < self.variance < (math.inf if self.max_variance is None else self.max_variance):
+            above_all = "" if self.max_variance is None else f" and below max_variance ({self.max_variance:g})"
+            return [f"variance: must be above min_variance ({self.min_variance:g}){above_all} with train_variance, got {self.variance:g}"]
+        return []
 
 
 @frozen(kw_only=True)

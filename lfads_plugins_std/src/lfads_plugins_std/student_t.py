@@ -75,10 +75,22 @@ class StudentTPrior(AbstractPrior):
 
     def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
         """ln q - ln p at one fresh sample; summed over dimensions, MEAN over bins if there are any."""
-        x, degrees = self.sample(mean, std, draw), self.degrees
-        gap = student_t_log_density(x, mean, std, degrees) - student_t_log_density(x, self.location, torch.exp(self.log_scale), degrees)
-        per_bin = gap.sum(dim=-1)
+        per_bin = self._gap(mean, std, draw).sum(dim=-1)
         return per_bin if per_bin.dim() == 1 else per_bin.mean(dim=-1)
+
+    def _gap(self, mean: Tensor, std: Tensor, draw: Draw) -> Tensor:
+        x, degrees = self.sample(mean, std, draw), self.degrees
+        return student_t_log_density(x, mean, std, degrees) - student_t_log_density(x, self.location, torch.exp(self.log_scale), degrees)
+
+    def log_ratio(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
+        """Summed over bins too."""
+        return self._gap(mean, std, draw).flatten(1).sum(dim=1)
+
+    def moments(self) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]]:
+        """Location, and scale · √(ν / (ν - 2)): infinite for two degrees of freedom or fewer."""
+        degrees = self.degrees.detach()
+        stretch = torch.where(degrees > 2, torch.sqrt(degrees / (degrees - 2).clamp(min=1e-12)), math.inf)
+        return self.location.detach(), torch.exp(self.log_scale.detach()) * stretch
 
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Independent draws."""

@@ -177,7 +177,7 @@ def test_explain_prints_a_group_as_a_table(lfads):
     head, *rows = lfads("explain", "optim").output.splitlines()
     assert re.split(r"\s{2,}", head.strip()) == ["setting", "default", "must be", "unit", "tuned", "meaning"]
     assert re.split(r"\s{2,}", rows[2].strip()) == ["optim.betas", "[0.9, 0.999]", "a list of 2 numbers", "rarely", "decay of the running moments"]
-    assert len(rows) == 9
+    assert len(rows) == 12
 
 
 def test_a_terminal_gets_a_table_of_its_own_width(lfads, monkeypatch):

@@ -34,6 +34,13 @@ CASES = {
     "student-t priors": {"settings": ["components.ic_prior=student-t", "components.input_prior={name: student-t, train_degrees: true}"]},
     "no priors": {"settings": ["components.ic_prior=null", "components.input_prior=null"]},
     "normal prior of inputs": {"settings": ["components.input_prior=normal"]},
+    "trained variance": {"settings": ["components.ic_prior={name: normal, train_variance: true, max_variance: 0.3}"]},
+    "causal controller": {"settings": ["model.controller.causal=true"]},
+    "controller without feedback": {"settings": ["model.controller.feedback=none"]},
+    "rates fed back": {"settings": ["model.controller.feedback=rates"]},
+    "external inputs through the encoders": {"settings": ["model.external_inputs=encoders"]},
+    "initial condition from a few bins": {"settings": ["model.encoder.read_bins=3"]},
+    "price on correlation in time": {"settings": ["regularisation.input_correlation=0.7"]},
 }
 OWN = (
     "model.dropout=0.1",

@@ -33,7 +33,7 @@ def naive_pass(model: LFADS, batches: Mapping[str, Batch], rng: torch.Generator,
     noise = model.draw_noise(trials, rng, sample=sample, dropout=False)
     start = model.ic_prior.sample(ic.mean, ic.std, noise.ic) if noise.ic is not None else ic.mean
     ci = None
-    if model.input_encoder is not None:
+    if model.input_encoder is not None and isinstance(model.input_encoder.gru, BidirectionalGRU):
         ahead, back = _both_ways(model.input_encoder.gru, x[:, segment:], clip)
         lag, seen = model.input_encoder.lag, x.shape[1] - segment
         ahead = torch.nn.functional.pad(ahead, (0, 0, lag, 0))[:, :seen]

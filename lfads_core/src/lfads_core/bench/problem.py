@@ -122,6 +122,7 @@ def _naive_step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Bat
     """As one writes it first: torch's own optimiser and clip, dropout drawn bin by bin where it is used."""
     del path
     config = problem.config
+    _only_published(config)
     stack, objective = build_stacks(config, problem.registry)[0], Objective(config.regularisation)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.optim.lr)
@@ -139,3 +140,19 @@ def _naive_step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Bat
         total.item()
 
     return step
+
+
+def _only_published(config: RunConfig) -> None:
+    """Refuse what the eager model was not written for.
+
+    Raises:
+        ConfigError: the settings use an option of the network that is off by default.
+    """
+    control = config.model.controller
+    used = {
+        "model.encoder.read_bins": config.model.encoder.read_bins is not None,
+        "model.controller.causal": control is not None and control.causal,
+        "model.controller.feedback": control is not None and control.feedback != "factors",
+    }
+    for name in (name for name, on in used.items() if on):
+        raise ConfigError(f"{name}: the eager baseline must have its default, got another value. Leave out --baseline.")

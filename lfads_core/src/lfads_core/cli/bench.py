@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("bench")
 def command() -> None:
-    """Measure the chosen loops and the reference in turn: steps, epochs, inference, start-up.
+    """Measure the chosen loops and the reference in turn: steps, epochs, inference, streaming, start-up.
 
     \b
       lfads bench step --config S1 --config S2 --threads 1
@@ -105,6 +105,15 @@ def infer(*, paths: tuple[str, ...], **given: Any) -> None:
     from lfads_core.bench.infer import bench_infer
 
     _run("infer", [bench_infer], paths, **given)
+
+
+@command.command("stream")
+@_options("S3")
+def stream(**given: Any) -> None:
+    """One bin from its data to its rates, with a causal model."""
+    from lfads_core.bench.stream import bench_stream
+
+    _run("stream", [bench_stream], (), **given)
 
 
 @command.command("startup")

@@ -17,12 +17,16 @@ COMMANDS = {
     "search": "Search hyperparameters: at random, on a grid, by population-based training.",
     "adapt": "Add sessions to a trained model that stays as it is.",
     "infer": "Infer rates with a trained model, for its own data or a new file.",
+    "bound": "Bound the log likelihood of each trial.",
+    "stream": "Infer rates bin by bin with a causal model, and time it.",
     "generate": "Sample new trials from a trained model's prior.",
+    "export": "Write outputs and parameters in other forms: one HDF5 file, MATLAB, weights by name.",
     "collection": "Many runs over recordings and settings: prepare, queue, watch, compare.",
     "bench": "Measure how fast training and inference are on this machine.",
     "bundle": "Recordings and settings in, one zip with everything about the best model out.",
     "ui": "Open the runs in MLflow's browser pages.",
     "cite": "Print BibTeX for LFADS and the components that are used.",
+    "doctor": "Look at this machine and installation: what is there, and what to do about the rest.",
     "plugins": "List what is installed, show what one name means, make and check plugins.",
 }
 """Command -> one line of help, in the order of work; the module of the same name holds it as ``command``."""

@@ -21,6 +21,8 @@ _YAML = {".yaml", ".yml"}
 @click.option("--name", help="Name of the run's folder  [default: from the data]")
 @click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
 @click.option("--resume", type=PATH, metavar="RUN", help="Go on with an interrupted run, bit by bit; no DATA is needed.")
+@click.option("--reset-lr", is_flag=True, help="With --resume: start again at the settings' learning rate.")
+@click.option("--profile", is_flag=True, help="Write a trace of a few steps for Perfetto, profile.json in the run's folder.")
 @click.option("--dry-run", is_flag=True, help="Check settings and data, print the resolved settings, and stop.")
 def command(
     sources: tuple[str, ...],
@@ -32,6 +34,8 @@ def command(
     folder: Path,
     resume: Path | None,
     *,
+    reset_lr: bool,
+    profile: bool,
     dry_run: bool,
 ) -> None:
     """Train a model on recordings, then infer their rates.
@@ -46,14 +50,16 @@ def command(
     """
     overrides = (*overrides, *_shortcuts(hold_out, minutes))
     if resume is not None:
-        if sources or plugins or name or dry_run:
+        if sources or plugins or name or dry_run or profile:
             raise ConfigError(
                 "--resume: takes data, plugins and name from the run itself, got more. Give only --resume RUN, and --set to train longer."
             )
-        _resume(resume, overrides)
+        _resume(resume, overrides, reset_lr=reset_lr)
         return
+    if reset_lr:
+        raise ConfigError("--reset-lr: concerns a run that goes on, got none. Give --resume RUN with it.")
     data, files = recordings_and_settings(sources, "Try `lfads run data.h5`, or `lfads demo` for data made on the spot.")
-    _start(data, files, (plugins, overrides), folder, name, dry_run=dry_run)
+    _start(data, files, (plugins, overrides), folder, name, dry_run=dry_run, profile=profile)
 
 
 def recordings_and_settings(sources: tuple[str, ...], hint: str) -> tuple[list[str], list[Path]]:
@@ -73,17 +79,24 @@ def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:
     return held if minutes is None else [*held, f"train.minutes={minutes!r}"]
 
 
-def _resume(path: Path, overrides: tuple[str, ...]) -> None:
+def _resume(path: Path, overrides: tuple[str, ...], *, reset_lr: bool) -> None:
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.pipeline.run import resume_run
     from lfads_core.plugins import load_registry
 
     display = make_display()
-    show_finished(resume_run(path, overrides, load_registry(), display), display)
+    show_finished(resume_run(path, overrides, load_registry(), display, reset_lr=reset_lr), display)
 
 
 def _start(
-    data: list[str], files: list[Path], chosen: tuple[tuple[str, ...], tuple[str, ...]], folder: Path, name: str | None, *, dry_run: bool
+    data: list[str],
+    files: list[Path],
+    chosen: tuple[tuple[str, ...], tuple[str, ...]],
+    folder: Path,
+    name: str | None,
+    *,
+    dry_run: bool,
+    profile: bool,
 ) -> None:
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.config.load import resolve
@@ -102,7 +115,7 @@ def _start(
     from lfads_core.pipeline.run import start_run
 
     display = make_display()
-    show_finished(start_run(path, data, config, registry, display, numbered=name is None), display)
+    show_finished(start_run(path, data, config, registry, display, numbered=name is None, profile=profile), display)
 
 
 def default_name(data: list[str]) -> str:

@@ -16,8 +16,9 @@ Draw = Mapping[str, Tensor]
 class AbstractPrior(nn.Module, abc.ABC):
     """A prior over vectors (initial conditions, ``B I``) or over their paths in time (inferred inputs, ``B T U``).
 
-    Must provide ``kl`` and ``generate``. May override ``draw`` and ``standardise`` when the posterior family is not
-    normal; the family must be location-scale, because recurrences draw ``mean + std * standardised`` bin by bin.
+    Must provide ``kl`` and ``generate``. May provide ``log_ratio`` and ``moments``. May override ``draw`` and ``standardise`` when
+    the posterior family is not normal; the family must be location-scale, because recurrences draw ``mean + std * standardised``
+    bin by bin.
     Must not keep anything between calls, nor draw random numbers outside ``draw`` and ``generate``.
     """
 
@@ -45,6 +46,17 @@ class AbstractPrior(nn.Module, abc.ABC):
     @abc.abstractmethod
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Draw from the prior itself, shaped as ``like``."""
+
+    def log_ratio(self, mean: Tensor, std: Tensor, draw: Draw) -> Float[Tensor, " B"] | None:
+        """``ln q(z) - ln p(z)`` at ``z = sample(mean, std, draw)``, SUMMED over dimensions and bins, in nats; None if p has no density.
+
+        Bounds on the likelihood of trials are made of it (:mod:`lfads_core.infer.bound`), whatever ``kl`` averages over.
+        """
+        return None
+
+    def moments(self) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]] | None:
+        """Mean and standard deviation of every dimension in any one bin; None if the prior has none."""
+        return None
 
     def scalars(self) -> Mapping[str, float]:
         """Numbers worth a curve, such as time constants; logged once per epoch."""

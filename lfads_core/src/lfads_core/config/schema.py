@@ -46,6 +46,12 @@ class EncoderConfig:
 
     hidden: int = setting(100, "units per direction", rule=at_least(1), unit="units", tune="sometimes")
     ic_bins: int | None = setting(None, "read only the first bins for the initial condition (null: all bins)", rule=at_least(1), unit="bins")
+    read_bins: int | None = setting(
+        None,
+        "read no more than the first bins for the initial condition, while the controller's encoder still reads all (null: all bins)",
+        rule=at_least(1),
+        unit="bins",
+    )
     min_variance: float = setting(1e-4, "floor of the posterior variance of the initial condition", rule=at_least(0))
 
 
@@ -57,6 +63,17 @@ class ControllerConfig:
     hidden: int = setting(80, "controller units", rule=at_least(1), unit="units", tune="sometimes")
     inputs: int = setting(4, "inferred inputs U", rule=at_least(1), tune="often")
     lag_bins: int = setting(1, "delay between what the encoder saw and what the controller may use", rule=at_least(0), unit="bins")
+    causal: bool = setting(False, "read the trial forwards only, so that inputs are inferred from the past alone")
+    feedback: Literal["factors", "rates", "none"] = setting(
+        "factors",
+        "what the controller hears of the bin before: the factors, the expected values read out of them (one session, reference loops), or nothing",
+        rule=one_of("factors", "rates", "none"),
+    )
+
+    @property
+    def encoded(self) -> int:
+        """Width of what the controller hears from its encoder: one direction, or two."""
+        return self.encoder_hidden if self.causal else 2 * self.encoder_hidden
 
 
 @frozen(kw_only=True)
@@ -66,6 +83,8 @@ class GeneratorConfig:
     hidden: int = setting(100, "generator units", rule=at_least(1), unit="units", tune="sometimes")
     ic_size: int = setting(100, "dimensions of the inferred initial condition", rule=at_least(1))
     factors: int = setting(40, "latent factors F read from the generator", rule=at_least(1), tune="often")
+    input_scale: float = setting(1.0, "factor on the first input weights", rule=at_least(0))
+    recurrent_scale: float = setting(1.0, "factor on the first recurrent weights; more starts closer to chaos", rule=at_least(0))
 
 
 @frozen(kw_only=True)
@@ -77,6 +96,11 @@ class ModelConfig:
     generator: GeneratorConfig = setting(GeneratorConfig, "generator and factors")
     dropout: float = setting(0.3, "share of units dropped at the published sites", rule=share(), tune="often", search=uniform(0.0, 0.6))
     cell_clip: float = setting(5.0, "bound on every recurrent state", rule=above(0), search=LIVE)
+    weight_scale: float = setting(1.0, "factor on the first weights of the cells of encoders and controller", rule=at_least(0))
+    external_inputs: Literal["generator", "encoders"] = setting(
+        "generator", "where external inputs of the data go: straight into the generator, or beside the data into the encoders",
+        rule=one_of("generator", "encoders"),
+    )  # fmt: skip
     variational: bool = setting(True, "sample the posteriors while training (false: decode their means)")
 
 
@@ -107,6 +131,13 @@ class OptimConfig:
     eps: float = setting(1e-8, "term that keeps the division by the second moment finite", rule=above(0), search=LIVE)
     weight_decay: float = setting(0.0, "decoupled decay, scaled by the L2 ramp", rule=at_least(0), search=LIVE)
     clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0), search=LIVE)
+    schedule: Literal["plateau", "cosine", "step", "exponential", "constant"] = setting(
+        "plateau",
+        "how the learning rate falls: at plateaus of the validation cost, along a cosine, in steps, every epoch, or not at all",
+        rule=one_of("plateau", "cosine", "step", "exponential", "constant"),
+    )
+    warmup_epochs: int = setting(0, "first epochs in which the learning rate grows linearly to its value", rule=at_least(0), unit="epochs")
+    step_epochs: int = setting(100, "epochs between decays with the schedule step", rule=at_least(1), unit="epochs")
     decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes", search=LIVE)
     patience: int = setting(6, "epochs without a better smoothed validation cost before decay", rule=at_least(0), unit="epochs", tune="sometimes")
     min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
@@ -137,6 +168,9 @@ class RegularisationConfig:
     )
     l2_ramp: RampConfig = setting(RampConfig, "ramp of the L2 terms and of weight decay")
     loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0), search=LIVE)
+    input_correlation: float = setting(
+        0.0, "scale of the price on inferred inputs whose means are correlated from bin to bin; ramped with the KL", rule=at_least(0), search=LIVE
+    )
     reduce: Literal["mean", "sum"] = setting(
         "mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum")
     )
@@ -216,6 +250,10 @@ class TrainConfig:
         tune="sometimes",
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
+    only: tuple[str, ...] = setting(
+        (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
+    )
+    frozen: tuple[str, ...] = setting((), "names of parameters that keep their first values, with * for anything, such as ['readins.*']")
     metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
 
 
@@ -261,6 +299,17 @@ class RunConfig:
             faults.append(f"optim.betas: both must be >= 0 and < 1, got {self.optim.betas!r}")
         if self.optim.min_lr >= self.optim.lr:
             faults.append(f"optim.min_lr: must be below optim.lr ({self.optim.lr:g}), got {self.optim.min_lr!r}")
+        if self.model.encoder.ic_bins is not None and self.model.encoder.read_bins is not None:
+            faults.append(
+                "model.encoder.read_bins: must be null with model.encoder.ic_bins, which parts the trial between the encoders, "
+                f"got {self.model.encoder.read_bins!r}"
+            )
+        control = self.model.controller
+        if control is not None and control.feedback == "rates" and self.train.recurrence not in ("auto", "reference"):
+            faults.append(
+                "train.recurrence: must be auto or reference with model.controller.feedback: rates, which only the reference loops can do, "
+                f"got {self.train.recurrence!r}"
+            )
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
         for name in self.components.loss_order or ():
             if name not in names:

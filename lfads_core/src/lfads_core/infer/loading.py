@@ -17,7 +17,7 @@ from lfads_core.model.build import build_model, build_stacks
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.plugins import Registry, load_registry
-from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.checkpoint import Checkpoint, Which, fitting, has_checkpoint, load_checkpoint
@@ -91,7 +91,7 @@ def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", r
         description = description_of(checkpoint)
         model = build_model(config, description, registry).to(device)
         model.load_state_dict(checkpoint.tensors["model"])
-    model.loops = choose_recurrence(config.train.recurrence, device)
+    model.loops = recurrence_for(config, device)
     return LoadedRun(run=run, config=config, model=model.eval(), description=description, checkpoint=wanted, registry=registry)
 
 

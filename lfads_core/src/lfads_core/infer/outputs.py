@@ -114,7 +114,7 @@ def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred]
         with spoken_failure(path):
             for key, array in arrays.items():
                 if key not in datasets:
-                    unit = "events/s" if key == "rates_hz" else _unit(key, is_rate=is_rate)
+                    unit = unit_of(key, is_rate=is_rate)
                     datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, MEANINGS[key], unit)
                 if array.size:
                     datasets[key][done : done + len(array)] = array
@@ -133,7 +133,10 @@ def _new(file: h5py.File, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
     return dataset
 
 
-def _unit(field: str, *, is_rate: bool) -> str:
+def unit_of(field: str, *, is_rate: bool) -> str:
+    """Unit of an inferred array."""
+    if field == "rates_hz":
+        return "events/s"
     if field == "output_params":
         return "events/bin" if is_rate else "units of the data"
     return "arbitrary"

@@ -32,7 +32,7 @@ def infer_sessions(loaded: LoadedRun, sessions: Sequence[Session], *, samples: i
     Raises:
         DataError: a session is unknown to the model or does not fit it.
     """
-    _check_fit(loaded, sessions)
+    check_fit(loaded, sessions)
     return {s.name: {split: joined(list(_parts(loaded, s, split, samples, seed))) for split in s.splits} for s in sessions}
 
 
@@ -73,7 +73,7 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     loaded = load(run.path, registry=registry, device=device)
     samples = loaded.default_samples
     say(f"inferring with the {loaded.checkpoint} checkpoint, {'posterior means' if samples is None else f'{samples} posterior samples'}")
-    _check_fit(loaded, sessions)
+    check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
     draw_reports(run, registry, say)
@@ -117,6 +117,28 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
         DataError: files that cannot be read, or do not fit the model.
         RunError: an output file cannot be written, or would take the place of data or of the run's own outputs.
     """
+    sessions, files = _known_sessions(loaded, patterns)
+    several = len(sessions) > 1
+    paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
+    check_fit(loaded, sessions)
+    for session in sessions:
+        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
+    return [paths[session.name] for session in sessions]
+
+
+def sessions_for(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> list[Session]:
+    """Recordings of sessions the model knows; ``patterns`` None takes the run's own data.
+
+    Raises:
+        DataError: files that cannot be read, or do not fit the model.
+    """
+    sessions = _known_sessions(loaded, patterns)[0]
+    check_fit(loaded, sessions)
+    return sessions
+
+
+def _known_sessions(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> tuple[list[Session], dict[str, str]]:
+    """Sessions under the names the model knows them by, and by these the names of their files."""
     wanted = list(patterns) if patterns else loaded.run.data
     sessions = read_for(loaded.config, wanted, loaded.registry, required=("train", "valid") if patterns is None else ())
     files = {session.name: session.name for session in sessions}
@@ -127,12 +149,7 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
-    several = len(sessions) > 1
-    paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
-    _check_fit(loaded, sessions)
-    for session in sessions:
-        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
-    return [paths[session.name] for session in sessions]
+    return sessions, files
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:
@@ -160,7 +177,7 @@ def _own_files(run: Run) -> set[Path]:
         return set()
 
 
-def _check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
+def check_fit(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
     """Every session must have the sizes the model was trained with."""
     trained = {s.name: s for s in loaded.description.sessions}
     want = loaded.description

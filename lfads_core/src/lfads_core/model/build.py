@@ -17,10 +17,11 @@ from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.description import ModelDescription, describe
+from lfads_core.model.freeze import freeze
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
-from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.rng import stream
 
 _NO_PRICE = Component("null")
@@ -43,11 +44,13 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
     infos = [replace(s, factors=model.generator.factors, n_params=reconstructions[s.name].n_params, seed=seed) for s in sessions]
     readins = {} if readin is None else {i.name: build_component(registry, "readin", readin, i) for i in infos}
     readouts = {i.name: build_component(registry, "readout", chosen.readout, i) for i in infos}
+    through = model.external_inputs == "encoders"
     sizes = ModelSizes(
-        encoder_width=_width(infos, readins),
+        encoder_width=_width(infos, readins) + (description.external if through else 0),
         encoded_bins=description.encoded_bins,
         bins=description.bins,
-        external=description.external,
+        external=0 if through else description.external,
+        feedback=_feedback(config, infos),
     )
     _check_segment(config, sizes)
     control = model.controller
@@ -70,7 +73,8 @@ def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Regi
     """Make the model for a training: reconstructions and read-outs start near the training data where they can."""
     network = build_model(config, describe(sessions), registry)
     start_near_data(network, sessions)
-    network.loops = choose_recurrence(config.train.recurrence, device)
+    freeze(network, config.train)
+    network.loops = recurrence_for(config, device)
     return network.to(device)
 
 
@@ -127,6 +131,20 @@ def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:
     if len(set(widths.values())) > 1:
         raise ConfigError(f"components.readin: every session must be read in at the same width, got {widths}. Set the read-in's size.")
     return next(iter(widths.values()))
+
+
+def _feedback(config: RunConfig, infos: Sequence[SessionInfo]) -> int:
+    """Width of what the controller hears of the bin before."""
+    control = config.model.controller
+    if control is None or control.feedback == "none":
+        return 0
+    if control.feedback == "factors":
+        return config.model.generator.factors
+    if len(infos) > 1:
+        raise ConfigError(
+            f"model.controller.feedback: rates needs a model of one session, whose rates they are, got {len(infos)} sessions. Use factors or none."
+        )
+    return infos[0].recon_channels
 
 
 def _check_segment(config: RunConfig, sizes: ModelSizes) -> None:

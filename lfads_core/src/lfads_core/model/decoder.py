@@ -5,7 +5,9 @@ Trials and weights may carry a leading population axis M, which every operation 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -15,6 +17,7 @@ from lfads_core.config.schema import ModelConfig
 from lfads_core.model.layers import Affine, GRUParameters, UnitRows, drop
 from lfads_core.model.noise import DropoutMasks
 from lfads_core.recurrence.choose import Recurrence
+from lfads_core.recurrence.rates import controlled_by_rates
 from lfads_core.recurrence.reference import affine
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
@@ -22,10 +25,10 @@ from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStar
 class Controller(nn.Module):
     """The controller GRU and its map to the posterior over inferred inputs."""
 
-    def __init__(self, inputs: int, hidden: int, inferred: int, rng: torch.Generator) -> None:
+    def __init__(self, inputs: int, hidden: int, inferred: int, rng: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
         self.h0 = nn.Parameter(torch.zeros(hidden))
-        self.gru = GRUParameters(inputs, hidden, rng, joint_scale=False)
+        self.gru = GRUParameters(inputs, hidden, rng, joint_scale=False, scales=(scale, scale))
         self.posterior = Affine(hidden, 2 * inferred, rng)
 
 
@@ -43,15 +46,19 @@ class Unrolled:
 class Decoder(nn.Module):
     """Generator, factors and, unless the dynamics are autonomous, the controller."""
 
-    def __init__(self, config: ModelConfig, external: int, rng: torch.Generator) -> None:
+    def __init__(self, config: ModelConfig, external: int, feedback: int, rng: torch.Generator) -> None:
         super().__init__()
         size, control = config.generator, config.controller
         inferred = 0 if control is None else control.inputs
         self.clip = config.cell_clip
         self.to_generator = Affine(size.ic_size, size.hidden, rng)
-        self.generator = GRUParameters(inferred + external, size.hidden, rng, joint_scale=False)
+        scales = (size.input_scale, size.recurrent_scale)
+        self.generator = GRUParameters(inferred + external, size.hidden, rng, joint_scale=False, scales=scales)
         self.factors = UnitRows(size.hidden, size.factors, rng)
-        self.controller = None if control is None else Controller(2 * control.encoder_hidden + size.factors, control.hidden, control.inputs, rng)
+        self.hears = "none" if control is None else control.feedback
+        self.controller = (
+            None if control is None else Controller(control.encoded + feedback, control.hidden, control.inputs, rng, config.weight_scale)
+        )
 
     def forward(
         self,
@@ -61,14 +68,21 @@ class Decoder(nn.Module):
         noise: Float[Tensor, "*B T U"] | None,
         loops: Recurrence,
         masks: DropoutMasks | None,
+        rates: Callable[[Tensor], Tensor] | None = None,
     ) -> Unrolled:
-        """Unroll with inputs inferred by the controller, if there is one: ``ci`` is None without."""
+        """Unroll with inputs inferred by the controller, if there is one: ``ci`` is None without.
+
+        ``rates`` turns factors of one bin into what a controller hears that is fed rates back.
+        """
         if self.controller is None or ci is None:
             return self.unroll(ic, external, loops, masks)
+        if self.hears == "none":
+            return self._deaf(self.controller, ic, ci, external, noise, loops, masks)
         external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
         con_mask = None if masks is None else masks.con_input
         con = self.controller
-        path = loops.controlled(
+        controlled = loops.controlled if rates is None else partial(controlled_by_rates, rates=rates)
+        path = controlled(
             DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1)),
             DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask),
             DecoderWeights(
@@ -83,12 +97,38 @@ class Decoder(nn.Module):
         gen_inputs = torch.cat([path.inputs, external], dim=-1)
         return Unrolled(gen_init=gen_init, gen_states=path.states, gen_inputs=gen_inputs, factors=path.factors, path=path)
 
+    def _deaf(
+        self,
+        con: Controller,
+        ic: Tensor,
+        ci: Tensor,
+        external: Tensor,
+        noise: Tensor | None,
+        loops: Recurrence,
+        masks: DropoutMasks | None,
+    ) -> Unrolled:
+        """A controller that hears nothing of the generator: its path comes first, then the generator's with all inputs given."""
+        heard = ci if masks is None or masks.con_input is None else ci * masks.con_input
+        states = loops.gru(heard, con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1), con.gru.weights(), clip=self.clip)
+        mean, log_var = con.posterior(states).chunk(2, dim=-1)
+        std = torch.exp(log_var / 2)
+        inputs = mean if noise is None else mean + std * noise
+        external, gen_init, _, state_mask = self._start(ic, external, masks)
+        gen_inputs = torch.cat([inputs, external], dim=-1)
+        gen_states, factors = self._run(gen_inputs, gen_init, loops, state_mask)
+        path = DecoderPath(states=gen_states, factors=factors, con_states=states, input_mean=mean, input_std=std, inputs=inputs)
+        return Unrolled(gen_init=gen_init, gen_states=gen_states, gen_inputs=gen_inputs, factors=factors, path=path)
+
     def unroll(self, ic: Float[Tensor, "*B I"], inputs: Float[Tensor, "*B T UE"], loops: Recurrence, masks: DropoutMasks | None = None) -> Unrolled:
         """Unroll with all generator inputs given: autonomous dynamics, or inputs drawn from their prior."""
         inputs, gen_init, _, state_mask = self._start(ic, inputs, masks)
-        states = loops.gru(inputs, gen_init, self.generator.weights(), clip=self.clip)
-        factors = affine(states if state_mask is None else states * state_mask, self.factors.rows())
+        states, factors = self._run(inputs, gen_init, loops, state_mask)
         return Unrolled(gen_init=gen_init, gen_states=states, gen_inputs=inputs, factors=factors, path=None)
+
+    def _run(self, inputs: Tensor, gen_init: Tensor, loops: Recurrence, state_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """States and factors of the generator under given inputs."""
+        states = loops.gru(inputs, gen_init, self.generator.weights(), clip=self.clip)
+        return states, affine(states if state_mask is None else states * state_mask, self.factors.rows())
 
     def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """External input after dropout, the first generator state, the factors before the first bin, the state mask."""

@@ -19,11 +19,11 @@ from lfads_core.recurrence.weights import GRUWeights
 class BidirectionalGRU(nn.Module):
     """Two GRUs over the same input, one backwards, each from a trainable initial state that starts at 0."""
 
-    def __init__(self, inputs: int, hidden: int, rng: torch.Generator) -> None:
+    def __init__(self, inputs: int, hidden: int, rng: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
         self.h0 = nn.Parameter(torch.zeros(2, hidden))
-        self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
-        self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True)
+        self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True, scales=(scale, scale))
+        self.backward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True, scales=(scale, scale))
 
     def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> Float[Tensor, "2 *B T C"]:
         """States of the forward and the backward GRU, each in the order in which it reads; both run in one loop, as two members."""
@@ -41,13 +41,31 @@ class BidirectionalGRU(nn.Module):
         return [self.forward_gru.recurrent, self.backward_gru.recurrent]
 
 
+class ForwardGRU(nn.Module):
+    """One GRU from the first bin to the last, from a trainable initial state that starts at 0."""
+
+    def __init__(self, inputs: int, hidden: int, rng: torch.Generator, scale: float = 1.0) -> None:
+        super().__init__()
+        self.h0 = nn.Parameter(torch.zeros(hidden))
+        self.forward_gru = GRUParameters(inputs, hidden, rng, joint_scale=True, scales=(scale, scale))
+
+    def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> Float[Tensor, "1 *B T C"]:
+        """States of all bins, with the axis of directions that two of them would have."""
+        h0 = self.h0.unsqueeze(-2).expand(*x.shape[:-2], -1)
+        return loops.gru(x, h0, self.forward_gru.weights(), clip=clip).unsqueeze(0)
+
+    def kernels(self) -> list[Tensor]:
+        """Recurrent matrices that the L2 term counts."""
+        return [self.forward_gru.recurrent]
+
+
 class InitialConditionEncoder(nn.Module):
     """Final states of both directions to the posterior over the initial condition."""
 
-    def __init__(self, width: int, ic_size: int, config: EncoderConfig, rng: torch.Generator) -> None:
+    def __init__(self, width: int, ic_size: int, config: EncoderConfig, rng: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
         self.min_variance = config.min_variance
-        self.gru = BidirectionalGRU(width, config.hidden, rng)
+        self.gru = BidirectionalGRU(width, config.hidden, rng, scale)
         self.posterior = Affine(2 * config.hidden, 2 * ic_size, rng)
 
     def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float, mask: Tensor | None) -> Posterior:
@@ -59,25 +77,24 @@ class InitialConditionEncoder(nn.Module):
 
 
 class ControllerEncoder(nn.Module):
-    """A second pair of GRUs whose states tell the controller what happens around each bin."""
+    """A second pair of GRUs whose states tell the controller what happens around each bin; a causal one reads forwards alone."""
 
-    def __init__(self, width: int, config: ControllerConfig, rng: torch.Generator) -> None:
+    def __init__(self, width: int, config: ControllerConfig, rng: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
         self.lag = config.lag_bins
-        self.gru = BidirectionalGRU(width, config.encoder_hidden, rng)
+        self.gru: BidirectionalGRU | ForwardGRU = (ForwardGRU if config.causal else BidirectionalGRU)(width, config.encoder_hidden, rng, scale)
 
     def forward(self, x: Float[Tensor, "*B Te D"], loops: Recurrence, clip: float, before: int, bins: int) -> Float[Tensor, "*B T C2"]:
         """Controller input for ``bins`` bins, zeros in the ``before`` first ones and beyond the encoded window.
 
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
-        at bin t has not seen bin t itself; zeros enter where nothing is known.
+        at bin t has not seen bin t itself; zeros enter where nothing is known. A causal encoder has the forward ones only.
         """
-        ahead, back = self.gru(x, loops, clip).unbind(0)
+        ahead, *backwards = self.gru(x, loops, clip).unbind(0)
         seen, after = x.shape[-2], bins - before - x.shape[-2]
         told = max(seen - self.lag, 0)  # states that come within the window
         ahead = pad_bins(ahead[..., :told, :], before + seen - told, after)
-        back = pad_bins(back[..., :told, :].flip(-2), before, after + seen - told)
-        return torch.cat([ahead, back], dim=-1)
+        return torch.cat([ahead, *(pad_bins(back[..., :told, :].flip(-2), before, after + seen - told) for back in backwards)], dim=-1)
 
 
 def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:

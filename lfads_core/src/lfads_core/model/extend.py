@@ -12,9 +12,10 @@ from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.build import build_model, start_near_data
 from lfads_core.model.description import ModelDescription, describe
+from lfads_core.model.freeze import freeze
 from lfads_core.model.lfads import LFADS
 from lfads_core.plugins.registry import Registry
-from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.recurrence.choose import recurrence_for
 
 
 def extend_model(
@@ -39,7 +40,8 @@ def extend_model(
     known = {info.name for info in trained.sessions}
     start_near_data(network, [session for session in sessions if session.name not in known])
     freeze_all_but(network, new)
-    network.loops = choose_recurrence(config.train.recurrence, device)
+    freeze(network, config.train)
+    network.loops = recurrence_for(config, device)
     return network.to(device), description
 
 

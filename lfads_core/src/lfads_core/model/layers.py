@@ -23,14 +23,15 @@ def normal_parameter(shape: tuple[int, ...], std: float, rng: torch.Generator) -
 class GRUParameters(nn.Module):
     """Weights of one GRU. Update and reset biases start at 1, the candidate's at 0; there is no second bias.
 
-    Encoders start both matrices at std 1/sqrt(I + H); generator and controller at 1/sqrt(I) and 1/sqrt(H).
+    Encoders start both matrices at std 1/sqrt(I + H); generator and controller at 1/sqrt(I) and 1/sqrt(H). ``scales`` multiply that:
+    input weights by the first, recurrent weights by the second.
     """
 
-    def __init__(self, inputs: int, hidden: int, rng: torch.Generator, *, joint_scale: bool) -> None:
+    def __init__(self, inputs: int, hidden: int, rng: torch.Generator, *, joint_scale: bool, scales: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
         fan_in, fan_hidden = (inputs + hidden, inputs + hidden) if joint_scale else (max(inputs, 1), hidden)
-        self.input = normal_parameter((3 * hidden, inputs), 1 / math.sqrt(fan_in), rng)
-        self.recurrent = normal_parameter((3 * hidden, hidden), 1 / math.sqrt(fan_hidden), rng)
+        self.input = normal_parameter((3 * hidden, inputs), scales[0] / math.sqrt(fan_in), rng)
+        self.recurrent = normal_parameter((3 * hidden, hidden), scales[1] / math.sqrt(fan_hidden), rng)
         self.bias = nn.Parameter(torch.cat([torch.ones(2 * hidden), torch.zeros(hidden)]))
 
     def weights(self) -> GRUWeights:

@@ -43,9 +43,10 @@ class LFADS(nn.Module):
         self.config, self.sizes = config, sizes
         self.loops: Recurrence = REFERENCE
         control = config.controller
-        self.encoder = InitialConditionEncoder(sizes.encoder_width, config.generator.ic_size, config.encoder, rng)
-        self.input_encoder = None if control is None else ControllerEncoder(sizes.encoder_width, control, rng)
-        self.decoder = Decoder(config, sizes.external, rng)
+        scale = config.weight_scale
+        self.encoder = InitialConditionEncoder(sizes.encoder_width, config.generator.ic_size, config.encoder, rng, scale)
+        self.input_encoder = None if control is None else ControllerEncoder(sizes.encoder_width, control, rng, scale)
+        self.decoder = Decoder(config, sizes.external, sizes.feedback, rng)
         self.ic_prior, self.input_prior = priors
         self.readins = Named(readins)
         self.readouts = Named(readouts)
@@ -92,7 +93,8 @@ class LFADS(nn.Module):
         loops, clip = self.loops, self.config.cell_clip
         x = drop(x, None if masks is None else masks.data)
         segment = self.config.encoder.ic_bins or 0
-        ic = self.encoder(x[..., :segment, :] if segment else x, loops, clip, None if masks is None else masks.ic_final)
+        read = segment or self.config.encoder.read_bins
+        ic = self.encoder(x[..., :read, :] if read else x, loops, clip, None if masks is None else masks.ic_final)
         if self.input_encoder is None:
             return Encoded(ic=ic, ci=None)
         return Encoded(ic=ic, ci=self.input_encoder(x[..., segment:, :], loops, clip, segment, self.sizes.bins))
@@ -113,8 +115,15 @@ class LFADS(nn.Module):
         """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""
         ic = encoded.ic
         drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
-        run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout)
+        rates = self.rates_of if self.decoder.hears == "rates" else None
+        run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout, rates)
         return self._latents(ic, encoded.ci, run)
+
+    def rates_of(self, factors: Tensor) -> Tensor:
+        """Expected values (B, N) that the only session reads out of one bin's factors (B, F)."""
+        (session,) = self.reconstructions
+        mean: Tensor = self.reconstructions[session].mean(self.read_out(session, factors.unsqueeze(1)))
+        return mean.squeeze(1)
 
     def generate(self, external: Tensor, rng: torch.Generator) -> Latents:
         """New trials: initial conditions and inputs from their priors, for as many trials as ``external`` (B, T, E) has."""
@@ -141,10 +150,16 @@ class LFADS(nn.Module):
         )
 
     def gather(self, batches: Mapping[str, Batch]) -> tuple[Tensor, Tensor]:
-        """All sessions' trials as read in (B, Te, D), and their external inputs (B, T, E), padded with zeros to the reconstructed bins."""
+        """All sessions' trials as read in (B, Te, D), and their external inputs (B, T, E), padded with zeros to the reconstructed bins.
+
+        External inputs that go through the encoders stand behind what was read in, and none are left for the generator.
+        """
         x = _joined([self.read_in(name, batch) for name, batch in batches.items()])
         given = _joined([batch.external for batch in batches.values()])
-        return x, pad_bins(given, 0, self.sizes.bins - given.shape[1])
+        given = pad_bins(given, 0, self.sizes.bins - given.shape[1])
+        if self.config.external_inputs == "encoders":
+            return torch.cat([x, given[:, : x.shape[1]]], dim=-1), given[..., :0]
+        return x, given
 
     def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
@@ -177,7 +192,7 @@ class LFADS(nn.Module):
             gen_init=keep(config.generator.hidden),
             gen_state=keep(sizes.bins, config.generator.hidden),
             external=keep(sizes.bins, sizes.external) if sizes.external else None,
-            con_input=None if control is None else keep(sizes.bins, 2 * control.encoder_hidden + config.generator.factors),
+            con_input=None if control is None else keep(sizes.bins, control.encoded + sizes.feedback),
         )
 
 

@@ -12,4 +12,5 @@ class ModelSizes:
     encoder_width: int  # D
     encoded_bins: int  # Te
     bins: int  # T
-    external: int = 0  # E
+    external: int = 0  # E: external inputs of the generator
+    feedback: int = 0  # what the controller hears of the bin before: F, N or nothing

@@ -15,6 +15,7 @@ from lfads_core.data.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
+from lfads_core.objective.correlation import correlation_in_time
 from lfads_core.objective.l2 import l2_of_kernels, recurrent_kernels
 from lfads_core.objective.ramps import Ramps, ramp
 from lfads_core.objective.reconstruction import reduce_reconstruction
@@ -22,7 +23,7 @@ from lfads_core.objective.reconstruction import reduce_reconstruction
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Losses:
-    """``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (kl_ic * ic_kl + kl_inputs * input_kl))``."""
+    """``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (kl_ic * ic_kl + kl_inputs * input_kl + input_correlation * correlation))``."""
 
     total: Float[Tensor, ""]
     recon: Float[Tensor, ""]  # unweighted mean over sessions
@@ -33,10 +34,12 @@ class Losses:
     per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
     measures: Mapping[str, Tensor]  # what augmentations want logged; unweighted mean over sessions
+    correlation: Float[Tensor, ""] | None = None  # of inferred inputs in time, before its scale; None if it costs nothing
 
     def terms(self) -> dict[str, Tensor]:
         """The parts that can go wrong one by one, for logs and for the NaN guard."""
-        return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, "l2": self.l2, "total": self.total}
+        priced = {} if self.correlation is None else {"input_correlation": self.correlation}
+        return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, **priced, "l2": self.l2, "total": self.total}
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,12 @@ class Objective:
         ic_kl, input_kl = kl_terms(model, output, noise)
         l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(part.penalty() for part in model.reconstructions.values())
         ramps = self.ramps(epoch)
-        total = scales.loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (scales.kl_ic * ic_kl + scales.kl_inputs * input_kl))
+        kl = scales.kl_ic * ic_kl + scales.kl_inputs * input_kl
+        inferred = output.latents.inputs
+        correlation = correlation_in_time(inferred.mean) if scales.input_correlation > 0 and inferred is not None else None
+        if correlation is not None:
+            kl = kl + scales.input_correlation * correlation
+        total = scales.loss_scale * (recon + ramps.l2 * l2 + ramps.kl * kl)
         return Losses(
             total=total,
             recon=recon,
@@ -76,6 +84,7 @@ class Objective:
             per_session=per_session,
             per_value=per_value,
             measures={what: torch.stack(numbers).mean() for what, numbers in measured.items()},
+            correlation=correlation,
         )
 
 

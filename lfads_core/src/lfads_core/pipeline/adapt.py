@@ -23,8 +23,13 @@ from lfads_core.train.progress import Display
 from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer
 
-WITHOUT_RAMPS = tuple(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs"))
-"""What an adaptation changes in the parent's settings: ramps protect a generator that has learnt nothing yet, and this one has."""
+WITHOUT_RAMPS = (
+    *(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs")),
+    "train.only=[]",
+    "train.frozen=[]",
+)
+"""What an adaptation changes in the parent's settings: ramps protect a generator that has learnt nothing yet, and this one has; what the
+parent left as it was concerns no new session."""
 
 
 def adapt_run(

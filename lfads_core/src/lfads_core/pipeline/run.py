@@ -47,9 +47,18 @@ class Finished:
 
 
 def start_run(
-    path: Path, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, display: Display, *, numbered: bool = False
+    path: Path,
+    patterns: Sequence[str | Path],
+    config: RunConfig,
+    registry: Registry,
+    display: Display,
+    *,
+    numbered: bool = False,
+    profile: bool = False,
 ) -> Finished:
     """Read, check, train, infer, plot, in a new folder; ``numbered`` takes ``path-2`` and so on when ``path`` is taken.
+
+    ``profile`` writes a trace of a few steps, ``profile.json`` in the run's folder.
 
     Raises:
         ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
@@ -66,6 +75,10 @@ def start_run(
     with only_one(run.path):
         record_start(run, patterns, config, registry)
         trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
+        if profile:
+            from lfads_core.train.profile import StepTrace
+
+            trainer.trace = StepTrace(run.path / "profile.json")
         return train_and_finish(trainer, registry, display)
 
 
@@ -76,11 +89,11 @@ def record_start(run: Run, patterns: Sequence[str | Path], config: RunConfig, re
     run.update_state(status="running", data=data, versions=versions(registry), **more)
 
 
-def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display) -> Finished:
+def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display, *, reset_lr: bool = False) -> Finished:
     """Go on with a run bit by bit, from its last checkpoint; a finished one is inferred and plotted again.
 
     ``overrides`` may change ``optim``, ``infer``, ``track`` and ``train`` but for its seed; ``optim.lr`` set here restarts the
-    learning rate there, and without it the rate goes on where it was.
+    learning rate there, as ``reset_lr`` does at the one of the settings; without them the rate goes on where it was.
 
     Raises:
         RunError: there is no run, its checkpoint is damaged, or an override touches what the weights depend on.
@@ -106,7 +119,7 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
                 )
             trainer.restore()
         write_text(run.config_path, dump(config))
-        if any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
+        if reset_lr or any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
             trainer.set_learning_rate(config.optim.lr)
         run.update_state(status="running")
         return train_and_finish(trainer, registry, display)
@@ -124,6 +137,9 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
             display.start(config.train.epochs, _seconds_left(trainer))
             outcome = trainer.fit(_reporter(trainer, registry, trackers, display), wish)
         display.stop()
+        if trainer.trace is not None:
+            trainer.trace.close()
+            display.message(f"trace of {trainer.trace.done} steps: {trainer.trace.path} (open it in ui.perfetto.dev)")
         if wish.asked:  # also when the last epoch ended before the wish was read
             outcome = status = "interrupted"
         else:

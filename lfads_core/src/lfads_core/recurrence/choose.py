@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
 
@@ -139,6 +140,19 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
         chosen, reason = wanted, "asked for"
     _say_once(chosen, reason)
     return BACKENDS[chosen]
+
+
+def recurrence_for(config: RunConfig, device: str) -> Recurrence:
+    """Return the loops of a run; a controller that is fed rates back has the reference ones, whose closed loop can hold a read-out.
+
+    Raises:
+        ConfigError: no backend has the name that the settings give.
+    """
+    control = config.model.controller
+    if control is not None and control.feedback == "rates":
+        _say_once("reference", "model.controller.feedback is rates, which only this backend can feed back")
+        return REFERENCE
+    return choose_recurrence(config.train.recurrence, device)
 
 
 def _fastest(device: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ class Plateau:
             self.best, self.bad_epochs = cost, 0
         else:
             self.bad_epochs += 1
-        if self.bad_epochs > self.config.patience:
+        if self.config.schedule == "plateau" and self.bad_epochs > self.config.patience:
             self.lr, self.bad_epochs = max(self.lr * self.config.decay, self.config.min_lr), 0
         return self.lr
 

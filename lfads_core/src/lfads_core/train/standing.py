@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,8 @@ from lfads_core.train.checkpoint import Checkpoint, to_cpu
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import AdamW
 from lfads_core.train.plateau import BestSoFar, Plateau
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -62,16 +65,28 @@ def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescriptio
         "progress": progress.state(),
         "sums": sums.state(),
         "description": description.to_json(),
+        "trained": trained_names(model),
     }
     return Checkpoint(tensors=tensors, state=state)
 
 
 def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: Progress, sums: WeightedMeans) -> None:
-    """Put a checkpoint's weights, moments, progress and half-summed averages into place."""
+    """Put a checkpoint's weights, moments, progress and half-summed averages into place.
+
+    Moments of a training that changed other parameters are left out: the optimiser remembers nothing then.
+    """
     model.load_state_dict(checkpoint.tensors["model"])
-    optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
+    if checkpoint.state.get("trained", trained_names(model)) == trained_names(model):
+        optimizer.load_state_dict(_keyed_by_int(checkpoint.tensors["optimizer"]))
+    else:
+        log.info("other parameters are trained than before: the optimiser's moments start anew")
     progress.restore(checkpoint.state["progress"])
     sums.restore(checkpoint.state["sums"])
+
+
+def trained_names(model: LFADS) -> list[str]:
+    """Names of the parameters that training changes, in the optimiser's order."""
+    return [name for name, p in model.named_parameters() if p.requires_grad]
 
 
 def _as_tensor(values: np.ndarray) -> torch.Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.profiler import record_function
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.data.batch import Batch
@@ -49,10 +50,15 @@ def train_step(
     """
     epoch = progress[0]
     optimizer.zero_grad()
-    losses = objective(model, batches, model(batches, noise), noise, stack, epoch)
-    require_finite(losses, epoch)
-    losses.total.backward()
-    return update(model, optimizer, losses, progress)
+    with record_function("lfads: forward"):
+        output = model(batches, noise)
+    with record_function("lfads: loss"):
+        losses = objective(model, batches, output, noise, stack, epoch)
+        require_finite(losses, epoch)
+    with record_function("lfads: backward"):
+        losses.total.backward()
+    with record_function("lfads: update"):
+        return update(model, optimizer, losses, progress)
 
 
 def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -35,8 +35,12 @@ from lfads_core.train.health import Watch
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
 from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
+from lfads_core.train.schedule import has_fallen, learning_rate
 from lfads_core.train.standing import Progress, snapshot, take_over
 from lfads_core.train.step import StepResult, augmented, train_step
+
+if TYPE_CHECKING:
+    from lfads_core.train.profile import StepTrace
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +98,7 @@ class Trainer:
         self.optimizer = build_optimizer(model, config.optim)
         self.sums, self.watch = WeightedMeans(), Watch()
         self.unsaved_best: Checkpoint | None = None
+        self.trace: StepTrace | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(ramps_end(config.regularisation)),
@@ -144,15 +149,18 @@ class Trainer:
                 self.watch.require()
                 return False
             ready = self.prepare(step, raw)
-            progress = (ready.epoch, clip_norm)
-            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, progress))
+            self.absorb(
+                ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, (ready.epoch, clip_norm))
+            )
+            if self.trace is not None:
+                self.trace.step()
         self.watch.require()
         return True
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
         """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
         config, progress = self.config, self.progress
-        set_learning_rate(self.optimizer, progress.plateau.lr)
+        set_learning_rate(self.optimizer, self.learning_rate)
         set_weight_decay(self.optimizer, config.optim.weight_decay * self.objective.ramps(progress.epoch).l2)
         order = stream(config.train.seed, "order", progress.epoch)
         for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
@@ -175,6 +183,11 @@ class Trainer:
         if result.health is not None:
             self.watch.add(result.health)
         self.progress.step = ready.step + 1
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the current epoch."""
+        return learning_rate(self.config.optim, self.progress.plateau.lr, self.progress.epoch, self.config.train.epochs)
 
     @property
     def predicts(self) -> bool:
@@ -214,7 +227,7 @@ class Trainer:
             **{f"train/{name}": value for name, value in self.sums.averages().items()},
             **{f"valid/{name}": value for name, value in validation.costs.items()},
             f"valid/{self.config.validation.judge}_smooth": smooth,
-            "lr": self.progress.plateau.lr,
+            "lr": self.learning_rate,
             "kl_ramp": ramps.kl,
             "l2_ramp": ramps.l2,
             **{f"prior/{name}/{key}": value for name, prior in priors.items() if prior is not None for key, value in prior.scalars().items()},
@@ -230,7 +243,7 @@ class Trainer:
             return "minutes"
         if config.early_stopping is not None and progress.best.epochs_without_better(progress.epoch - 1) >= config.early_stopping:
             return "early stopping"
-        return "learning rate" if progress.plateau.at_floor else None
+        return "learning rate" if progress.plateau.at_floor or has_fallen(self.config.optim, progress.plateau.lr, progress.epoch) else None
 
     def _roll_back(self, error: NumericsError) -> None:
         """Return to the last checkpoint at half the learning rate.

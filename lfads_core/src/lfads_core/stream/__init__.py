@@ -1,0 +1,1 @@
+"""Inference bin by bin, as data come in, with a causal model."""
