@@ -63,8 +63,7 @@ def written(imported: Imported) -> str:
 
 def _format(data: Mapping[str, Any]) -> str | None:
     """Whose keys these are, by how many are known there."""
-    top = {key.upper() for key, value in data.items() if isinstance(value, Mapping)}
-    if top & {"MODEL", "TRAIN"} and any(".".join(map(str, way)).upper() in tf2.TABLE for way, _ in tf2.leaves(data)):
+    if {"MODEL", "TRAIN"} & set(data) and any(".".join(map(str, way)).upper() in tf2.TABLE for way, _ in tf2.leaves(data)):
         return "autolfads-tf2"
     names = set(data)
     for section in lfads_torch.SECTIONS:

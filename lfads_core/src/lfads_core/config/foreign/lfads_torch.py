@@ -22,7 +22,7 @@ RECONSTRUCTIONS = {
 PRIORS: dict[str, tuple[str, dict[str, str]]] = {
     "MultivariateNormal": ("normal", {"mean": "mean", "variance": "variance"}),
     "AutoregressiveMultivariateNormal": ("autoregressive", {"tau": "tau", "nvar": "variance"}),
-    "MultivariateStudentT": ("student-t", {"loc": "loc", "scale": "scale", "df": "degrees"}),
+    "MultivariateStudentT": ("student-t", {"loc": "location", "scale": "scale", "df": "degrees"}),
     "Null": ("null", {}),
 }
 AUGMENTATIONS: dict[str, tuple[str, dict[str, str]]] = {

@@ -51,7 +51,7 @@ class Reading:
     def unknown(self, key: str, known: Mapping[str, Any]) -> None:
         """Say what an unknown key may have been meant to be."""
         word = key.rpartition(".")[2]
-        likely = near(word, known)
+        likely = near(word, [name.rpartition(".")[2] for name in known], 0.75)
         self.leave(key, "no such key there" + (f"; did you mean {' or '.join(likely)}?" if likely else ""))
 
 

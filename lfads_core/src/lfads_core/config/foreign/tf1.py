@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lfads_core.config.faults import Path
+from lfads_core.config.faults import Path, shown
 from lfads_core.config.foreign.reading import PLACE, SIZE, Reading, Rule, apply, controller, keep, left, number, size, switch
 
 _STEPS = "counted in steps there and in epochs here; an epoch has trials / batch size steps: set regularisation.{}"
@@ -16,8 +16,8 @@ _TRAINED = "say it when going on: lfads run --resume RUN --set train.only=..."
 
 def _one_of(path: str, names: Mapping[str, Any]) -> Rule:
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
-        if value not in names:
-            reading.fault(key, where, f"must be one of {', '.join(names)}, got {value!r}")
+        if not isinstance(value, str) or value not in names:
+            reading.fault(key, where, f"must be one of {', '.join(names)}, got {shown(value)}")
         else:
             reading.put(key, path, names[value])
 
@@ -126,8 +126,8 @@ def _feedback(reading: Reading) -> None:
     kind = given.get("feedback_factors_or_rates", "factors")
     if given.get("do_feed_factors_to_controller") is False:
         reading.put("do_feed_factors_to_controller", "model.controller.feedback", "none")
-    elif kind not in {"factors", "rates"}:
-        reading.fault("feedback_factors_or_rates", ("feedback_factors_or_rates",), f"must be factors or rates, got {kind!r}")
+    elif kind not in ("factors", "rates"):
+        reading.fault("feedback_factors_or_rates", ("feedback_factors_or_rates",), f"must be factors or rates, got {shown(kind)}")
     else:
         for key in keys[2:]:
             if key in given:
@@ -140,7 +140,7 @@ def _variance(reading: Reading) -> None:
     values = {key: reading.given[key] for key in names if key in reading.given}
     for key, value in values.items():
         if not isinstance(value, float):
-            reading.fault(key, (key,), f"must be a number, got {value!r}")
+            reading.fault(key, (key,), f"must be a number, got {shown(value)}")
             return
     if len(values) < len(names):
         if "ic_prior_var_scale" in values:
@@ -189,7 +189,7 @@ def _augmentations(reading: Reading) -> None:
         if given is None:
             continue
         if not isinstance(given, float):
-            reading.fault(key, (key,), f"must be a number, got {given!r}")
+            reading.fault(key, (key,), f"must be a number, got {shown(given)}")
         elif (got := value(given)) > 0:
             items.append({"name": name, setting: got})
             keys.append(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lfads_core.config.faults import Path
+from lfads_core.config.faults import Path, shown
 from lfads_core.config.foreign.reading import PLACE, SIZE, Reading, Rule, apply, controller, keep, left, number, size
 
 _DISTRIBUTIONS = {"poisson": "poisson", "gaussian": "gaussian", "gamma": "gamma", "zig": "zero-inflated-gamma"}
@@ -14,7 +14,7 @@ _DISTRIBUTIONS = {"poisson": "poisson", "gaussian": "gaussian", "gamma": "gamma"
 def _distribution(reading: Reading, key: str, where: Path, value: Any) -> None:
     name = _DISTRIBUTIONS.get(str(value).lower())
     if name is None:
-        reading.fault(key, where, f"must be one of {', '.join(_DISTRIBUTIONS)}, got {value!r}")
+        reading.fault(key, where, f"must be one of {', '.join(_DISTRIBUTIONS)}, got {shown(value)}")
     else:
         reading.put(key, "components.reconstruction", name)
 
@@ -137,7 +137,7 @@ def masks(reading: Reading, dropout: Given, passed: Given, validation: Given) ->
         return
     for given in (dropout, passed, validation):
         if given and not isinstance(given[1], float):
-            reading.fault(given[0], (), f"must be a number, got {given[1]!r}")
+            reading.fault(given[0], (), f"must be a number, got {shown(given[1])}")
             return
     items: list[dict[str, Any]] = []
     keys = [given[0] for given in (dropout, passed, validation) if given]
