@@ -41,14 +41,9 @@ def rows(registry: Registry) -> Iterator[tuple[str, Entry, SpaceConfig | None]]:
         for entry in explain(found.spec.name, registry):
             setting = entry.key.rpartition(".")[2]
             name = f"{found.kind} {found.spec.name}: {setting}"
-            place = {"prior": "prior"}.get(found.kind, found.kind)
-            if not entry.is_group and setting in fields and name not in seen and _of_kind(entry.key, place):
+            if not entry.is_group and setting in fields and name not in seen and found.kind in entry.key.split(".")[1]:
                 seen.add(name)
                 yield name, entry, _space(fields[setting])
-
-
-def _of_kind(key: str, kind: str) -> bool:
-    return kind in key.split(".")[1] or kind == "reconstruction" and ".reconstruction." in key
 
 
 def _space(metadata: Mapping[str, Any]) -> SpaceConfig | None:
