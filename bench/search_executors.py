@@ -3,7 +3,7 @@
     python bench/search_executors.py DATA.h5 [--members 1 4 16 32] [--epochs 20] [--interval 5] [--set KEY=VALUE ...]
 
 ``ray-each`` gives each member a process of its own, all at once, as Ray Tune does it; ``ray`` has as many processes as cores, which
-take one member after another. Both have one thread in each process, ``batched`` as many as there are cores.
+take one member after another. Both have one thread in each process; ``batched`` is as it comes.
 
 Prints a table: seconds of the search (start of the first generation's executor to the end of the last generation), seconds of the
 whole command, seconds to the first epoch's row (start-up), and the most memory of all processes together (summed RSS, shared
@@ -39,9 +39,9 @@ def rss(mark: str) -> int:
 
 def arguments(executor: str, members: int) -> list[str]:
     """How a way of searching is asked for."""
-    cores = len(os.sched_getaffinity(0))
     if executor == "batched":
-        return ["--executor", "batched", "--set", f"train.threads={cores}"]
+        return ["--executor", "batched"]
+    cores = len(os.sched_getaffinity(0))
     one = ["--executor", "ray", "--per-worker", "1", "--set", "train.threads=1"]
     return one if executor == "ray" else [*one, "--workers", str(members), "--cpus", str(min(1.0, cores / members))]
 

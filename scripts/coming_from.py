@@ -46,20 +46,21 @@ PREDECESSORS = {
     "R": Predecessor(
         "run-manager",
         "LFADS Run Manager",
-        "Datasets, run collections and sweeps are [collections](collections.md); alignment matrices are made by [`lfads data align`](stitching.md#alignment). "
-        "`lfads config import hyperparameters-0.txt -o mine.yaml` takes over the parameters of a run; results go back to Matlab by [`lfads export`](outputs.md).",
+        "Datasets, run collections and sweeps are [collections](collections.md); alignment matrices are made by "
+        "[`lfads data align`](stitching.md#alignment). `lfads config import hyperparameters-0.txt -o mine.yaml` takes over the parameters of a run; "
+        "results go back to Matlab by [`lfads export`](outputs.md).",
     ),
     "L": Predecessor(
         "lfads-torch",
         "lfads-torch",
-        "Files of data are read as they are, sizes come from them. `lfads config import model.yaml -o mine.yaml` turns the model's settings into ours "
-        "and says what has no counterpart. Modules of your own become [plugins](plugins.md).",
+        "Files of data are read as they are, sizes come from them. `lfads config import model.yaml -o mine.yaml` turns the model's settings into "
+        "ours and says what has no counterpart. Modules of your own become [plugins](plugins.md).",
     ),
     "2": Predecessor(
         "autolfads-tf2",
         "autolfads-tf2",
-        "Files of data are read as they are. `lfads config import config.yaml -o mine.yaml` turns `MODEL` and `TRAIN` into our settings; searches are "
-        "[`lfads search pbt`](search.md), which needs no cluster.",
+        "Files of data are read as they are. `lfads config import config.yaml -o mine.yaml` turns `MODEL` and `TRAIN` into our settings; searches "
+        "are [`lfads search pbt`](search.md), which needs no cluster.",
     ),
     "N": Predecessor(
         "autolfads-deploy",
@@ -69,7 +70,8 @@ PREDECESSORS = {
     "B": Predecessor(
         "nlb-tools",
         "nlb_tools",
-        "NWB files become data by [`lfads data make`](raw.md); the benchmark's scores, equal to its own to rounding, are in [`lfads eval`](evaluation.md).",
+        "NWB files become data by [`lfads data make`](raw.md); the benchmark's scores, equal to its own to rounding, are in "
+        "[`lfads eval`](evaluation.md).",
     ),
 }
 
@@ -86,7 +88,8 @@ def pages(features: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     lines = [
         "# Coming from another implementation",
         "",
-        "What the implementation you know does, and the command, setting or call that does it here. Every row names the tests that would fail if it were lost.",
+        "What the implementation you know does, and the command, setting or call that does it here. Every row names the tests that would fail",
+        "if it were lost.",
         "",
         *(
             f"- [{who.name}](coming-from-{who.slug}.md): {sum(letter in str(entry['from']) for entry in features.values())} rows."
@@ -118,7 +121,7 @@ def _tables(rows: Mapping[str, Mapping[str, object]]) -> list[str]:
 def _row(code: str, entry: Mapping[str, object]) -> str:
     here = str(entry["here"]) + (f". Lacking: {entry['lacking']}" if "lacking" in entry else "")
     tests = entry["tests"]
-    assert isinstance(tests, list)  # noqa: S101 - a script
+    assert isinstance(tests, list)
     guards = "<br>".join(f"`tests/{test}`" for test in tests)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in (code, str(entry["was"]), here, guards)) + " |"
 

@@ -56,9 +56,12 @@ def page(registry: Registry) -> str:
     lines = [
         "# Hyperparameters",
         "",
-        "What each does, its default, what it may be, where [a search](search.md) looks for it by itself, and how often people tune it. The tables are made by",
-        "`python scripts/hyperparameters.py > docs/hyperparameters.md` from the same source as `lfads config explain KEY` and `lfads plugins show NAME`.",
-        "Settings of components are written `kind component: setting`. [Settings](settings.md) says what the scales mean, [questions](faq.md) what to try first.",
+        "What each does, its default, what it may be, where [a search](search.md) looks for it by itself, and how often people tune it.",
+        "The tables are made by",
+        "`python scripts/hyperparameters.py > docs/hyperparameters.md` from the same source as `lfads config explain KEY` and",
+        "`lfads plugins show NAME`.",
+        "Settings of components are written `kind component: setting`. [Settings](settings.md) says what the scales mean, [questions](faq.md)",
+        "what to try first.",
     ]
     every = list(rows(registry))
     for label, (title, about) in HEADINGS.items():

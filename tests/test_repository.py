@@ -20,7 +20,7 @@ PROJECTS = {dist: tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encod
 
 # A folder of one machine, or the address of a package index.
 OF_ONE_MACHINE = re.compile(r"(?<![\w.~])/(work|root|tmp|home|opt|mnt|Users)/|(extra-)?index-url|pypi\.(org|io)|pythonhosted")
-HEAVY = {"ray", "mlflow", "matplotlib", "scipy"}
+HEAVY = {"ray", "mlflow", "matplotlib", "scipy", "pynwb"}
 
 
 def _requirements(dist: str) -> list[Requirement]:
@@ -133,7 +133,7 @@ def test_extras_and_scipy_are_never_imported_when_a_module_loads():
 @pytest.mark.parametrize("module", sorted(HEAVY))
 def test_each_extra_is_imported_in_one_module_at_most(module):
     using = {str(path.relative_to(ROOT)) for path in SOURCES if module in dict(_imports(path)) and not _required_outright(path, module)}
-    assert len(using) <= (0 if module == "scipy" else 1), using
+    assert len(using) <= 1, using
 
 
 def test_setting_up_with_an_old_python_is_refused_with_one_line(tmp_path):

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "faq.md").read_text(encoding="utf-8")
-QUESTIONS = {heading: text.split("\n## ", 1)[0].strip() for heading, text in re.findall(r"^## (.+)\n(.*?)(?=^## |\Z)", PAGE, flags=re.DOTALL | re.MULTILINE)}
+PARTS = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)[1:]
+QUESTIONS = {heading: answer.strip() for heading, answer in zip(PARTS[::2], PARTS[1::2], strict=True)}
 ASKED = (
     "How do I split trials?",
     "How wide should bins be?",

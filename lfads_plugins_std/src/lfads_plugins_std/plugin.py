@@ -20,7 +20,9 @@ from lfads_core.plugins.specs import (
     SyntheticSpec,
 )
 from lfads_plugins_std import settings as s
+from lfads_plugins_std.bound_settings import BoundConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
+from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,9 +110,30 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
 
 @hookimpl
 def lfads_synthetics() -> Iterator[SyntheticSpec]:
-    """The Lorenz system."""
+    """The Lorenz system, and networks whose activity is known."""
     yield SyntheticSpec(
         name="lorenz", summary="Spikes driven by the Lorenz system", config=LorenzConfig, generate=_lorenz, cites=("sussillo2016", "lorenz1963")
+    )
+    yield SyntheticSpec(
+        name="chaotic-rnn",
+        summary="Units of a chaotic network, with pulses if wished",
+        config=ChaoticConfig,
+        generate=_network("generate_chaotic"),
+        cites=("sussillo2016",),
+    )
+    yield SyntheticSpec(
+        name="labelled-rnns",
+        summary="Several chaotic networks; a label, as external input, says which",
+        config=LabelledConfig,
+        generate=_network("generate_labelled"),
+        cites=("sussillo2016",),
+    )
+    yield SyntheticSpec(
+        name="integration-to-bound",
+        summary="A network trained to add up evidence until it reaches a bound",
+        config=BoundConfig,
+        generate=_network("generate_bound"),
+        cites=("sussillo2016",),
     )
 
 
@@ -236,6 +259,16 @@ def _lorenz(settings: LorenzConfig, rng: np.random.Generator) -> Mapping[str, An
     from lfads_plugins_std.lorenz import generate_lorenz
 
     return generate_lorenz(settings, rng)
+
+
+def _network(function: str) -> Callable[[Any, np.random.Generator], Mapping[str, Any]]:
+    def generate(settings: Any, rng: np.random.Generator) -> Mapping[str, Any]:
+        from lfads_plugins_std import network_data
+
+        made: Mapping[str, Any] = getattr(network_data, function)(settings, rng)
+        return made
+
+    return generate
 
 
 def _spike_metrics(evaluation: Evaluation) -> Mapping[str, float]:

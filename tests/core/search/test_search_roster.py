@@ -61,8 +61,8 @@ def carry_out(executor, tasks, stop=never):
     return {outcome.member: outcome for outcome in outcomes}, rows
 
 
-def executor(name, config, data, registry=None, score="valid/recon_smooth"):
-    return make_executor(name, config, [str(data)], registry or load_registry(), ExecutorOptions(score=score))
+def executor(name, config, data, registry=None, score="valid/recon_smooth", workers=None):
+    return make_executor(name, config, [str(data)], registry or load_registry(), ExecutorOptions(score=score, workers=workers))
 
 
 def weights(path, which="last"):
@@ -111,18 +111,18 @@ def test_a_member_is_an_ordinary_run(base, tasks, write_tiny, tmp_path, no_figur
 
 def test_members_go_on_in_a_new_process_bit_by_bit(base, tasks, write_tiny, tmp_path):
     data = write_tiny()
-    carry_out(executor("batched", base(), data), tasks("whole", epochs=3))
+    carry_out(executor("batched", base(), data, workers=1), tasks("whole", epochs=3))
     steps = iter(range(100))
-    broken, rows = carry_out(executor("batched", base(), data), tasks("broken", epochs=3), lambda: next(steps) == 4)
+    broken, rows = carry_out(executor("batched", base(), data, workers=1), tasks("broken", epochs=3), lambda: next(steps) == 4)
     assert {(one.status, one.epochs, one.score) for one in broken.values()} == {("interrupted", 1, None)}
     assert sorted(rows) == [(0, 0), (1, 0)]
-    outcomes, rows = carry_out(executor("batched", base(), data), tasks("broken", epochs=3))
+    outcomes, rows = carry_out(executor("batched", base(), data, workers=1), tasks("broken", epochs=3))
     assert {one.status for one in outcomes.values()} == {"done"}
     assert sorted(rows) == [(0, 1), (0, 2), (1, 1), (1, 2)]
     for i in ("000", "001"):
         whole, again = weights(tmp_path / "whole" / i), weights(tmp_path / "broken" / i)
         assert all(torch.equal(value, again[name]) for name, value in whole.items())
-    done, rows = carry_out(executor("batched", base(), data), tasks("broken", epochs=3))  # all is done already
+    done, rows = carry_out(executor("batched", base(), data, workers=1), tasks("broken", epochs=3))  # all is done already
     assert (done[0].status, done[0].score, rows) == ("done", outcomes[0].score, {})
 
 

@@ -63,6 +63,7 @@ def test_as_many_are_trained_together_as_the_threads_shares_of_the_cache_hold(ca
     assert [len(part) for part in found] == sizes
     assert sorted(itertools.chain(*found)) == list(range(7))
     assert parts_of(trainers[:1], 2) == [[0]]
+    assert max(len(part) for part in parts_of(trainers, 2, most=2)) <= 2
 
 
 def test_the_bytes_that_are_counted_are_near_those_that_the_loops_keep(make_trainer):
@@ -108,6 +109,22 @@ def test_asked_to_stop_all_threads_save_and_members_that_never_began_say_so(make
     assert ends == dict.fromkeys(range(4), "interrupted")
     for trainer in trainers:
         trainer.restore()
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_wish_to_stop_that_one_thread_hears_stops_all_and_they_go_on_to_the_bit(make_trainer):
+    whole, broken = members(make_trainer, "whole", 4), members(make_trainer, "broken", 4)
+    for trainer in whole:
+        trainer.fit(lambda *_: None, never)
+    asked = itertools.count()
+    ends = {end.member: end.status for end in train_in_parts(broken, lambda *_: None, lambda: next(asked) == 3, threads=2)}
+    assert ends == dict.fromkeys(range(4), "interrupted")
+    again = members(make_trainer, "broken", 4)
+    for trainer in again:
+        trainer.restore()
+    list(train_in_parts(again, lambda *_: None, never, threads=2))
+    for one, other in zip(whole, again, strict=True):
+        assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
 
 
 @pytest.mark.usefixtures("one_at_a_time")

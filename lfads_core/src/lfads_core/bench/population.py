@@ -53,6 +53,7 @@ def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
 def step_in_parts(
     problem: Problem, trainers: Sequence[Trainer], path: str, parts: Sequence[Sequence[int]], pool: ThreadPoolExecutor
 ) -> Callable[[], None]:
+    """One step of every trainer on a path, its parts shared out among the pool's threads."""
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
 
     def train(part: Sequence[int]) -> list[MemberEnd]:

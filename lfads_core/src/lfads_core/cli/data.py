@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lfads_core.cli.align import command as align
+from lfads_core.cli.change import COMMANDS as CHANGES
 from lfads_core.cli.errors import USER_ERROR
+from lfads_core.cli.make import chop, make
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,10 +30,11 @@ _SUPPORTS = ("counts", "real", "nonnegative", "positive")
 
 @click.group()
 def command() -> None:
-    """Look into recordings: what is there, and what is wrong with it."""
+    """Make recordings into files for training, look into them, change them."""
 
 
-command.add_command(align)
+for _command in (make, chop, *CHANGES, align):
+    command.add_command(_command)
 
 
 @command.command("check")

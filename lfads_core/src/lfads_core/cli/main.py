@@ -10,7 +10,7 @@ from lfads_core.cli.lazy import LazyGroup
 COMMANDS = {
     "demo": "Make data, train, infer and plot: the whole journey in one go.",
     "synth": "Make data whose true rates are known.",
-    "data": "Look into recordings: what is there, and what is wrong with it.",
+    "data": "Make recordings into files for training, look into them, change them.",
     "config": "Show, explain, check and import settings.",
     "compile": "Make training on a CPU faster: compile the recurrent loops, once.",
     "run": "Train a model on recordings, then infer their rates.",

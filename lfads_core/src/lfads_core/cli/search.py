@@ -51,7 +51,11 @@ def placing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--gpus", type=click.FloatRange(0), help="GPUs for each worker process of ray; may be a fraction."),
         click.option("--cpus", type=click.FloatRange(0, min_open=True), help="CPUs for each worker process of ray."),
-        click.option("--workers", type=click.IntRange(min=1), help="Worker processes of ray  [default: as many as there is room for]"),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Worker processes of ray, or CPU threads of batched that train side by side  [default: as many as there is room for]",
+        ),
         click.option("--per-worker", type=click.IntRange(min=1), help="Most members trained together, as one batch, in one process."),
         click.option("--address", help="Ray cluster to use, such as auto  [default: one on this machine]"),
         click.option("--executor", type=click.Choice(list(EXECUTORS)), help=f"How models are trained  [default: {DEFAULT}]"),
@@ -201,7 +205,9 @@ def placing_of(given: dict[str, Any]) -> Placing | None:
         cpus_per_worker=given["cpus"],
         gpus_per_worker=given["gpus"],
     )
-    for_ray = {"--address": given["address"], "--workers": given["workers"], "--cpus": given["cpus"], "--gpus": given["gpus"]}
+    for_ray = {"--address": given["address"], "--cpus": given["cpus"], "--gpus": given["gpus"]}
+    if name != "batched":
+        for_ray["--workers"] = given["workers"]
     if name not in {None, "ray"} and (said := [option for option, value in for_ray.items() if value is not None]):
         raise ConfigError(f"{said[0]}: is for --executor ray, got --executor {name}. Leave one of them out.")
     if name is None and options == ExecutorOptions():

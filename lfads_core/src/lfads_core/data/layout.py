@@ -62,6 +62,12 @@ def session_from_arrays(
 
 def rebuild_session(session: Session, *, name: str, path: Path, dtype: DTypeLike, required: Collection[str]) -> Session:
     """Hold a session that came from elsewhere, such as a plugin's reader, to the same rules as a file."""
+    sources = {key: _InMemory(values) for key, values in session_arrays(session).items()}
+    return build_session(name, sources, session.attributes, where=str(path), path=path, dtype=dtype, required=required)
+
+
+def session_arrays(session: Session) -> dict[str, np.ndarray]:
+    """Everything a session holds in memory, under the keys of a file."""
     arrays = dict(session.arrays)
     for split_name, split in session.splits.items():
         arrays[f"{split_name}_encod_data"] = split.encod
@@ -70,8 +76,7 @@ def rebuild_session(session: Session, *, name: str, path: Path, dtype: DTypeLike
         if split.external.shape[-1]:
             arrays[f"{split_name}_ext_input"] = split.external
         arrays.update({f"{split_name}_{key}": values for key, values in split.extras.items()})
-    sources = {key: _InMemory(values) for key, values in arrays.items()}
-    return build_session(name, sources, session.attributes, where=str(path), path=path, dtype=dtype, required=required)
+    return arrays
 
 
 def build_session(

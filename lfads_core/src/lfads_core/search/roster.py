@@ -33,22 +33,22 @@ from lfads_core.train.trainer import EndedEpoch, Trainer
 class Roster:
     """Opens members as trainings, trains them, and holds them in memory from one generation to the next.
 
-    ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better. ``threads``
-    is how many CPU threads to use where the settings leave it open.
+    ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better. On
+    a CPU ``workers`` train at the same time, each with the threads that the settings say.
 
     Raises:
         ConfigError, DataError: the settings or the data do not do.
     """
 
     def __init__(
-        self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, score: str = "valid/recon_smooth", threads: int = 1
+        self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, score: str = "valid/recon_smooth", workers: int = 1
     ) -> None:
         self.base, self.registry = base, registry
-        self.threads = base.train.threads or threads
         self.column, self.sign = score.removeprefix("-"), -1.0 if score.startswith("-") else 1.0
         sessions = read_for(base, patterns, registry)
         check_for(base, sessions, registry)
         self.device = choose_device(base.train.device)
+        self.threads = (workers if self.device == "cpu" else 1) * (base.train.threads or 1)
         use_cpu(self.threads)
         self.data, self.description = put_on(self.device, sessions), describe(sessions)
         self._origin = {"data": [str(Path(p).expanduser().resolve()) for p in patterns], "versions": versions(registry)}
@@ -78,8 +78,8 @@ class Roster:
                 fitting.append(task)
         return [group for _, group in groups]
 
-    def train(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
-        """Train members of one shape together; an outcome for each, as soon as it is known.
+    def train(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool], most: int | None = None) -> Iterator[Outcome]:
+        """Train members of one shape together, at most ``most`` as one batch; an outcome for each, as soon as it is known.
 
         Raises:
             ConfigError: they are not of one shape.
@@ -101,7 +101,7 @@ class Roster:
                 member.take(ended.epoch, row)
                 report(member.number, ended.epoch, row)
 
-            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads):
+            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads, most=most):
                 yield self._ended(members[end.member], end)
 
     def forget(self) -> None:

@@ -33,30 +33,41 @@ class Waiting:
 
 
 def train_in_parts(
-    trainers: Sequence[Trainer], on_epoch: Callable[[int, EndedEpoch], None], should_stop: Callable[[], bool], *, threads: int
+    trainers: Sequence[Trainer],
+    on_epoch: Callable[[int, EndedEpoch], None],
+    should_stop: Callable[[], bool],
+    *,
+    threads: int,
+    most: int | None = None,
 ) -> Iterator[MemberEnd]:
     """Do what :func:`~lfads_core.train.population.train_members` does, on so many CPU threads: each trains one part after another.
 
     Numbers depend neither on ``threads`` nor on the parts, to rounding. ``on_epoch`` is called by one thread at a time. On a GPU,
-    which holds everybody's step at once, there is one part.
+    which holds everybody's step at once, there is one part, or as many as it takes for none to have more than ``most`` members.
 
     Raises:
         RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
     """
-    parts = parts_of(trainers, threads)
+    parts = parts_of(trainers, threads, most)
     if len(parts) < 2:
         yield from train_members(trainers, on_epoch, should_stop)
         return
-    team, enough, one_at_a_time = min(threads, len(parts)), threading.Event(), threading.Lock()
+    on_cpu = trainers[0].model.device.type == "cpu"
+    team, enough, one_at_a_time = min(threads, len(parts)) if on_cpu else 1, threading.Event(), threading.Lock()
     waiting, said = Waiting(parts), Said()
 
     def report(member: int, epoch: EndedEpoch) -> None:
         with one_at_a_time:
             on_epoch(member, epoch)
 
+    def stop() -> bool:
+        if should_stop():
+            enough.set()
+        return enough.is_set()
+
     def train(part: Sequence[int]) -> None:
         mine = [trainers[i] for i in part]
-        for end in train_members(mine, lambda i, epoch: report(part[i], epoch), lambda: enough.is_set() or should_stop(), beside=team):
+        for end in train_members(mine, lambda i, epoch: report(part[i], epoch), stop, beside=team):
             said.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
 
     workers = [threading.Thread(target=_work, args=(train, waiting, said, threads // team), name=f"members {number}") for number in range(team)]
@@ -71,17 +82,17 @@ def train_in_parts(
         use_cpu(threads)
 
 
-def parts_of(trainers: Sequence[Trainer], threads: int) -> list[list[int]]:
-    """Positions of those that are trained together: on a CPU as many as the threads' shares of its cache hold, and one at least.
+def parts_of(trainers: Sequence[Trainer], threads: int, most: int | None = None) -> list[list[int]]:
+    """Positions of those that are trained together, never more than ``most``: on a CPU as many as the threads' shares of its cache hold, or one.
 
     What a step keeps for its way back is written once and read once. In the cache that is free; in memory it is what threads wait for,
     and a larger batch cannot make up for it, for members of a population share no weights.
     """
-    count = len(trainers)
-    if count < 2 or trainers[0].model.device.type != "cpu":
-        return [list(range(count))]
-    size = max(1, last_cache() // threads // max(map(bytes_kept, trainers)))
-    parts = max(min(threads, count), -(-count // size))
+    count, size, parts = len(trainers), most or len(trainers), 1
+    if count > 1 and trainers[0].model.device.type == "cpu":
+        size = max(1, min(size, last_cache() // threads // max(map(bytes_kept, trainers))))
+        parts = min(threads, count)
+    parts = max(parts, -(-count // max(size, 1)))
     return [list(range(first, count, parts)) for first in range(parts)]
 
 

@@ -57,7 +57,8 @@ def import_settings(path: Path, registry: Specs) -> Imported:
 
 def written(imported: Imported) -> str:
     """The settings as YAML, headed by where they came from and what was left."""
-    lines = [f"# From {imported.source} ({imported.format}) by 'lfads config import'.", *(f"# not taken over: {x.key}: {x.why}" for x in imported.left)]
+    head = f"# From {imported.source} ({imported.format}) by 'lfads config import'."
+    lines = [head, *(f"# not taken over: {item.key}: {item.why}" for item in imported.left)]
     return "\n".join(line.replace("\n", " ") for line in lines) + "\n" + (dump_plain(imported.settings) if imported.settings else "")
 
 

@@ -139,14 +139,18 @@ def _layer(path: str) -> Rule:
     return rule
 
 
+def _segment(reading: Reading, key: str, where: Path, value: Any) -> None:
+    segment(reading, key, value)
+
+
 MODEL: dict[str, Rule] = {
     "ic_enc_dim": size("model.encoder.hidden"),
-    "ic_enc_seq_len": lambda reading, key, where, value: segment(reading, key, value),
+    "ic_enc_seq_len": _segment,
     "ic_post_var_min": number("model.encoder.min_variance"),
     "ic_dim": size("model.generator.ic_size"),
     "gen_dim": size("model.generator.hidden"),
     "fac_dim": size("model.generator.factors"),
-    **{name: keep for name in ("ci_enc_dim", "con_dim", "co_dim", "ci_lag")},
+    **dict.fromkeys(("ci_enc_dim", "con_dim", "co_dim", "ci_lag"), keep),
     "dropout_rate": number("model.dropout"),
     "cell_clip": number("model.cell_clip"),
     "variational": switch("model.variational"),
@@ -197,7 +201,10 @@ TRAINER: dict[str, Rule] = {
     "gradient_clip_val": number("optim.clip_norm"),
     "precision": left("float32; see train.recurrence for faster products"),
     **{name: left("train.device chooses by itself") for name in ("accelerator", "devices", "gpus")},
-    **{name: left("has no counterpart, or is always so") for name in ("callbacks", "logger", "enable_progress_bar", "num_sanity_val_steps", "_target_")},
+    **dict.fromkeys(
+        ("callbacks", "logger", "enable_progress_bar", "num_sanity_val_steps", "_target_"),
+        left("has no counterpart, or is always so"),
+    ),
 }
 SECTIONS: dict[str, dict[str, Rule]] = {"model": MODEL, "datamodule": DATA, "trainer": TRAINER}
 
@@ -218,10 +225,9 @@ def translate(data: Mapping[str, Any], reading: Reading) -> None:
 
 
 def _one(reading: Reading, table: Mapping[str, Rule], key: str, where: Path, value: Any, name: str) -> None:
-    if any(isinstance(leaf, str) and leaf.startswith("${") and way[-1:] and way[-1] not in _SIZES for way, leaf in leaves(value)) and name in {
-        "ic_prior",
-        "co_prior",
-    }:
+    """One key; a prior whose numbers stand elsewhere is left."""
+    refers = (way for way, leaf in leaves(value) if isinstance(leaf, str) and leaf.startswith("${") and way and way[-1] not in _SIZES)
+    if name in {"ic_prior", "co_prior"} and next(refers, None):
         reading.leave(key, "refers to another place; write the values out")
         return
     apply(reading, table, key, where, value, name)

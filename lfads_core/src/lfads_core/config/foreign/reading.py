@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,7 +114,7 @@ def as_number(value: Any) -> float | None:
         got = float(value)
     except (TypeError, ValueError):
         return None
-    return got if got == got and abs(got) != float("inf") else None
+    return got if math.isfinite(got) else None
 
 
 def controller(reading: Reading, sizes: Mapping[str, str]) -> None:

@@ -81,13 +81,11 @@ TABLE: dict[str, Rule] = {
     "ps_nexamples_to_process": left(_INFER),
     "max_ckpt_to_keep": left(_KEPT),
     "max_ckpt_to_keep_lve": left(_KEPT),
+    **{name: left(PLACE) for name in ("checkpoint_name", "csv_log")},
     "device": left("train.device chooses by itself"),
     "allow_gpu_growth": left("has no counterpart in torch"),
     **{name: left(SIZE) for name in ("num_steps", "ext_input_dim", "dataset_dims", "dataset_names", "nconditions", "data_dim")},
-    **{
-        name: left(PLACE)
-        for name in ("data_dir", "data_filename_stem", "lfads_save_dir", "output_filename_stem", "checkpoint_pb_load_name", "checkpoint_name", "csv_log")
-    },
+    **{name: left(PLACE) for name in ("data_dir", "data_filename_stem", "lfads_save_dir", "output_filename_stem", "checkpoint_pb_load_name")},
     **{
         name: left("say it as a command: lfads run, infer, generate, export")
         for name in ("kind", "output_dir", "posterior_sample_and_average", "run_type")
@@ -181,7 +179,7 @@ def _augmentations(reading: Reading) -> None:
     items: list[dict[str, Any]] = []
     keys: list[str] = []
     for key, name, setting, value in (
-        ("temporal_spike_jitter_width", "spike-jitter", "width", lambda v: int(v)),
+        ("temporal_spike_jitter_width", "spike-jitter", "width", int),
         ("keep_ratio", "coordinated-dropout", "rate", lambda v: round(1 - v, 12)),
         ("cv_keep_ratio", "sample-validation", "rate", lambda v: round(1 - v, 12)),
     ):

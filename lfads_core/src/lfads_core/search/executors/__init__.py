@@ -31,7 +31,7 @@ class ExecutorOptions:
     score: str = "valid/recon_smooth"  # column of the members' logs that is the score; with a leading '-' most wins
     folder: Path | None = None  # the search's own
     address: str | None = None  # of a Ray cluster; None starts one on this machine
-    workers: int | None = None  # worker processes; None: as many as there is room for
+    workers: int | None = None  # worker processes, or threads of one; None: as many as there is room for
     members_per_worker: int | None = None  # members that one batch or worker process holds; None: as many as there are
     cpus_per_worker: float | None = None
     gpus_per_worker: float | None = None

@@ -1,4 +1,4 @@
-"""All members in one process and on one device, trained as one batched model."""
+"""All members in one process and on one device, trained as one batched model; on a CPU in parts that its cores train side by side."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class BatchedExecutor(AbstractExecutor):
     name: ClassVar[str] = "batched"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
-        self.roster = Roster(base, patterns, registry, score=options.score, threads=cores())
+        workers = options.workers or max(1, cores() // (base.train.threads or 1))
+        self.roster, self.most = Roster(base, patterns, registry, score=options.score, workers=workers), options.members_per_worker
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation; members stay in memory for the next."""
         for group in self.roster.groups(tasks):
-            yield from self.roster.train(group, report, should_stop)
+            yield from self.roster.train(group, report, should_stop, self.most)
 
     def close(self) -> None:
         """Let go of the members."""

@@ -10,7 +10,6 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.search.executor import AbstractExecutor, Outcome, Report, Task
 from lfads_core.search.executors import ExecutorOptions
 from lfads_core.search.roster import Roster
-from lfads_core.train.threads import cores
 
 
 class SerialExecutor(AbstractExecutor):
@@ -19,7 +18,7 @@ class SerialExecutor(AbstractExecutor):
     name: ClassVar[str] = "serial"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str], registry: Registry, options: ExecutorOptions) -> None:
-        self.roster = Roster(base, patterns, registry, score=options.score, threads=cores())
+        self.roster = Roster(base, patterns, registry, score=options.score)
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation."""
