@@ -39,7 +39,7 @@ EACH = pytest.mark.parametrize("code", FEATURES)
 
 
 @cache
-def tests_of(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     """Names of the test functions of a file, without running it."""
     tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -69,7 +69,7 @@ def test_a_row_is_whole_and_its_tests_exist(code):
     assert set(entry["from"]) <= set(SCRIPT.PREDECESSORS)
     assert entry["was"]
     assert entry["tests"]
-    missing = [test for test in entry["tests"] if test.partition("::")[2] not in tests_of(test.partition("::")[0])]
+    missing = [test for test in entry["tests"] if test.partition("::")[2] not in names_in(test.partition("::")[0])]
     assert missing == []
 
 
@@ -99,5 +99,5 @@ def test_the_pages_are_up_to_date():
 
 
 def test_a_test_that_is_gone_would_be_noticed():
-    assert "test_the_pages_are_up_to_date" in tests_of("docs/test_docs_features.py")
-    assert "test_that_nobody_wrote" not in tests_of("docs/test_docs_features.py")
+    assert "test_the_pages_are_up_to_date" in names_in("docs/test_docs_features.py")
+    assert "test_that_nobody_wrote" not in names_in("docs/test_docs_features.py")

@@ -196,7 +196,7 @@ def test_the_commands_help_loads_no_torch():
     code = f"{use}; assert not {{'torch', 'rich'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Show, explain, check and import settings." in done.stdout
-    assert set(command.commands) == {"show", "explain", "check"}
+    assert set(command.commands) == {"show", "explain", "check", "import"}
 
 
 @pytest.mark.parametrize(
