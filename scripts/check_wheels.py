@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
-EXTRAS = {"ray": "tune", "mlflow": "track", "matplotlib": "plot"}
+EXTRAS = {"ray": "tune", "mlflow": "track", "matplotlib": "plot", "sklearn": "evaluate"}
 LFADS = str(Path(sys.executable).parent / "lfads")
 
 
@@ -71,6 +71,10 @@ def check_command(folder: Path) -> None:
     need(list(folder.glob("runs/*/fitlog.csv")), "`lfads run` wrote no fitlog.csv")
     for extra in ("track", "plot"):
         need(f"lfads-core[{extra}]" in printed, f"`lfads run` did not say what lfads-core[{extra}] would add")
+    scored = lfads("eval", "runs/tiny", folder=folder)
+    need("lfads-core[evaluate]" in scored, "`lfads eval` did not say what lfads-core[evaluate] would add")
+    lfads("report", "runs/tiny", folder=folder)
+    need("<canvas" in (folder / "runs/tiny/report.html").read_text(encoding="utf-8"), "`lfads report` made no page")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,10 @@ class Browser:
         """Give the window a size."""
         self._ask("POST", "window/rect", width=width, height=height)
 
+    def log(self) -> list[dict[str, Any]]:
+        """What the page and the browser have said on the console since it was last asked: level, source, message."""
+        return list(self._ask("POST", "se/log", type="browser"))
+
     def picture(self, path: Path) -> Path:
         """Write a PNG of the window."""
         path.write_bytes(base64.b64decode(self._ask("GET", "screenshot")))
@@ -96,7 +100,11 @@ def browsing(width: int = 1500, height: int = 1000) -> Iterator[Browser]:
             "binary": binary,
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={width},{height}"],
         }
-        session = _ask("POST", f"{url}/session", {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}})
+        session = _ask(
+            "POST",
+            f"{url}/session",
+            {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}},
+        )
         page = f"{url}/session/{session['sessionId']}"
         try:
             yield Browser(page)

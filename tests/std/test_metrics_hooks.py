@@ -84,3 +84,43 @@ def test_too_few_trials_for_five_folds_decode_nothing(metrics, evaluation):
     e = evaluation
     few = replace(e, means=e.means[:4], data=e.data[:4], extras={"behavior": e.extras["behavior"][:4]})
     assert metrics["velocity"](few) == {}
+
+
+def test_r2_to_the_data_comes_by_region_and_not_for_counts(metrics, evaluation):
+    e = replace(evaluation, support="nonnegative", is_rate=False)
+    numbers = metrics["r2-data"](e)
+    assert set(numbers) == {"r2", "co_r2", "fp_r2"}
+    part = e.data[:, :8, 4:].reshape(-1, 2), e.means[:, :8, 4:].reshape(-1, 2)
+    assert numbers["co_r2"] == pytest.approx(sklearn_r2(*part, multioutput="variance_weighted"))
+    assert metrics["r2-data"](evaluation) == {}
+
+
+def test_condition_averages_are_scored_where_there_are_conditions(metrics, evaluation):
+    e = replace(evaluation, extras={"cond": np.arange(12) % 2})
+    target = np.concatenate([e.data[k::2].mean(axis=0) for k in range(2)])
+    guess = np.concatenate([e.means[k::2].mean(axis=0) for k in range(2)])
+    assert metrics["psth"](e) == {"psth_r2": pytest.approx(sklearn_r2(target, guess))}
+    assert metrics["psth"](evaluation) == {}
+
+
+def test_the_speed_of_rates_is_held_against_a_duration(metrics, evaluation):
+    e = replace(evaluation, encod_channels=6)
+    speed = np.linalg.norm(np.diff(e.means, axis=1), axis=2).mean(axis=1)
+    columns = np.column_stack([np.zeros((12, 3)), 3 - 2 * speed])
+    assert metrics["tp-corr"](replace(e, extras={"behavior": columns})) == {"tp_corr": pytest.approx(-1.0)}
+    assert metrics["tp-corr"](replace(e, extras={"behavior": columns[:, :3]})) == {}
+    assert metrics["tp-corr"](e) == {}
+
+
+def test_velocity_is_decoded_as_the_benchmark_does_within_groups_of_trials(metrics, evaluation):
+    from lfads_core.metrics.behaviour import velocity_decoding
+
+    rng = np.random.default_rng(5)
+    behaviour, masks = rng.normal(size=(12, 10, 2)), np.column_stack([np.arange(12) < 5, np.arange(12) >= 5]).astype(float)
+    e = replace(evaluation, extras={"behavior": behaviour, "decode_mask": masks})
+    train = replace(e, split="train", extras={"behavior": behaviour[::-1], "decode_mask": masks[::-1]})
+    numbers = metrics["velocity"](replace(e, train=train))
+    assert numbers["velocity_r2"] == velocity_decoding(e.means, behaviour[::-1], masks[::-1], e.means, behaviour, masks)
+    ones = np.ones((12, 1))
+    plain = metrics["velocity"](replace(e, train=replace(train, extras={"behavior": behaviour[::-1]}), extras={"behavior": behaviour}))
+    assert plain["velocity_r2"] == velocity_decoding(e.means, behaviour[::-1], ones, e.means, behaviour, ones)

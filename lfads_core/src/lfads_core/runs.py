@@ -118,6 +118,12 @@ class Run:
         write_json(self.state_path, {**state, **changes})
 
 
+def run_or_best(path: Path) -> Path:
+    """The folder itself, or that of the best model if it is a search's."""
+    best = path / "best"
+    return best if not Run(path).state_path.is_file() and Run(best).state_path.is_file() else path
+
+
 def free_folder(path: Path) -> Path:
     """Make ``path`` or, when that is taken, the first free ``path-2``, ``path-3`` ...; two processes never get the same.
 

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lfads_core.metrics.behaviour import decode, decode_within
+from lfads_core.metrics.behaviour import decode, decode_within, speed_tp_correlation, velocity_decoding
+from lfads_core.metrics.conditions import score_conditions
 from lfads_core.metrics.evaluation import Evaluation
-from lfads_core.metrics.r2 import r2_per_channel, r2_score, r2_variance_weighted
+from lfads_core.metrics.r2 import r2_observed, r2_per_channel, r2_score, r2_variance_weighted
 from lfads_core.metrics.spikes import regional_bits_per_spike
 
 BEHAVIOUR_KEYS = ("behavior", "behaviour")
 """Arrays (trials, bins, dimensions) of the file that are decoded, in either spelling."""
 LAGS_MS = range(0, 201, 20)
 """Lags of behaviour behind rates that are tried, in milliseconds."""
+MASK_KEY = "decode_mask"
+"""Array (trials, groups) of the file: 1 for the trials that are decoded together; without it all are one group."""
 LAG_ALPHA = 1e-2
 """Ridge penalty while lags are compared; the reported fit searches for its own."""
 
@@ -25,6 +28,39 @@ def spike_metrics(e: Evaluation) -> Mapping[str, float]:
     if e.support != "counts" or not e.is_rate:
         return {}
     return _finite(regional_bits_per_spike(e.means, e.data, e.encod_channels, e.encod_bins))
+
+
+def data_metrics(e: Evaluation) -> Mapping[str, float]:
+    """Variance-weighted R2 of predictions to the data themselves, by region as bits per spike are: ``r2``, ``co_r2``, ``fp_r2``; not for counts."""
+    if e.support == "counts" or e.data.shape != e.means.shape:
+        return {}
+    regions = {
+        "r2": np.s_[..., : e.encod_bins, : e.encod_channels],
+        "co_r2": np.s_[..., : e.encod_bins, e.encod_channels :],
+        "fp_r2": np.s_[..., e.encod_bins :, :],
+    }
+    return _finite({name: r2_observed(e.means[part], e.data[part]) for name, part in regions.items()})
+
+
+def condition_metrics(e: Evaluation) -> Mapping[str, float]:
+    """R2 of condition averages of the predictions to those of the data, ``psth_r2``, mean over channels.
+
+    With training trials at hand (after training) the data's averages take them in too.
+    """
+    found = score_conditions(e)
+    return {} if found is None else _finite({"psth_r2": found.mean})
+
+
+def duration_metrics(e: Evaluation) -> Mapping[str, float]:
+    """``tp_corr``: correlation of the speed of rates with the time produced.
+
+    For behaviour (trials, at least 4): three columns that name the condition, the duration last.
+    """
+    found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
+    if found is None or found.ndim != 2 or found.shape[1] < 4 or len(found) != len(e.means):
+        return {}
+    with np.errstate(invalid="ignore", divide="ignore"):  # a condition of one trial, or of one duration
+        return _finite({"tp_corr": speed_tp_correlation(e.data, e.means, found)})
 
 
 def truth_metrics(e: Evaluation) -> Mapping[str, float]:
@@ -42,8 +78,9 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2_0``, ``behaviour_r2_1`` and so on.
 
     With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
-    decoded from, both lag and penalty picked by cross-validation within them. Without (during training): from the same bin, across
-    5 folds of the split's own trials. Bins with NaN behaviour are left out.
+    decoded from, both lag and penalty picked by cross-validation within them; and ``velocity_r2``, their mean without a lag, as the Neural
+    Latents Benchmark has it. Without (during training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
+    behaviour are left out.
     """
     behaviour = _behaviour(e)
     if behaviour is None:
@@ -52,7 +89,11 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     if e.train is None or train is None:
         return _named(decode_within(e.means, behaviour))
     lag = _best_lag(e.train.means, train, e.bin_ms)
-    scores = _named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag))
+    masks = e.train.extras.get(MASK_KEY, np.ones((len(train), 1))), e.extras.get(MASK_KEY, np.ones((len(behaviour), 1)))
+    scores = {
+        **_named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag)),
+        **_finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])}),
+    }
     return scores if e.bin_ms is None else {**scores, "behaviour_lag_ms": lag * e.bin_ms}
 
 

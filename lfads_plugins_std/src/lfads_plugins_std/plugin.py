@@ -139,10 +139,19 @@ def lfads_synthetics() -> Iterator[SyntheticSpec]:
 
 @hookimpl
 def lfads_metrics() -> Iterator[MetricSpec]:
-    """Bits per spike, R2 to true rates, decoding of behaviour."""
-    yield MetricSpec(name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_spike_metrics, cites=("pei2021",))
-    yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_truth_metrics)
-    yield MetricSpec(name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_behaviour_metrics)
+    """Bits per spike, R2 to true rates, to data and to condition averages, decoding of behaviour."""
+    yield MetricSpec(
+        name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_metric("spike_metrics"), cites=("pei2021",)
+    )
+    yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_metric("truth_metrics"))
+    yield MetricSpec(name="r2-data", summary="R2 to the data themselves, where they are no counts", compute=_metric("data_metrics"))
+    yield MetricSpec(
+        name="psth", summary="R2 of condition averages, where the file has conditions", compute=_metric("condition_metrics"), cites=("pei2021",)
+    )
+    yield MetricSpec(name="tp-corr", summary="Speed of rates against the time produced", compute=_metric("duration_metrics"), cites=("pei2021",))
+    yield MetricSpec(
+        name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_metric("behaviour_metrics")
+    )
 
 
 @hookimpl
@@ -271,19 +280,11 @@ def _network(function: str) -> Callable[[Any, np.random.Generator], Mapping[str,
     return generate
 
 
-def _spike_metrics(evaluation: Evaluation) -> Mapping[str, float]:
-    from lfads_plugins_std.metrics import spike_metrics
+def _metric(function: str) -> Callable[[Evaluation], Mapping[str, float]]:
+    def compute(evaluation: Evaluation) -> Mapping[str, float]:
+        from lfads_plugins_std import metrics
 
-    return spike_metrics(evaluation)
+        found: Mapping[str, float] = getattr(metrics, function)(evaluation)
+        return found
 
-
-def _truth_metrics(evaluation: Evaluation) -> Mapping[str, float]:
-    from lfads_plugins_std.metrics import truth_metrics
-
-    return truth_metrics(evaluation)
-
-
-def _behaviour_metrics(evaluation: Evaluation) -> Mapping[str, float]:
-    from lfads_plugins_std.metrics import behaviour_metrics
-
-    return behaviour_metrics(evaluation)
+    return compute

@@ -70,7 +70,8 @@ def test_one_recording_and_one_file_of_settings_become_one_zip(invoke, write_tin
     names = opened(tmp_path / "autolfads.zip", tmp_path / "out")
     assert done.output.splitlines()[-1] == f"wrote autolfads.zip: {len(names)} files, README.txt says what they are"
     tensors = [name for name in names if name.endswith(".pt")]
-    plain = ["README.txt", "checkpoints/best.json", "checkpoints/last.json", "config.yaml", "fitlog.csv", "lfads_output_mine.h5", "run.json"]
+    plain = ["README.txt", "checkpoints/best.json", "checkpoints/last.json", "config.yaml", "evaluation.json", "fitlog.csv"]
+    plain += ["lfads_output_mine.h5", "report.html", "run.json"]
     assert sorted(names) == sorted([*plain, *tensors])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".autolfads")] == []
     run = lfads_core.load(tmp_path / "out")  # the folder is a run
@@ -80,6 +81,9 @@ def test_one_recording_and_one_file_of_settings_become_one_zip(invoke, write_tin
         np.testing.assert_array_equal(run.outputs()["valid_encod_data"], file["valid_encod_data"][()])
     assert run.outputs()["valid_output_params"].shape == (6, 8, 5)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["data"] == ["mine.h5"]  # no folder of this machine
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "mine: 12 train, 6 valid trials, 8 bins of 10 ms, 5 channels" in page
+    assert str(tmp_path) not in page
     again = CliRunner().invoke(cli, ["infer", str(tmp_path / "out"), str(data), "-o", str(tmp_path / "again.h5")])
     assert again.exit_code == 0, again.output
 

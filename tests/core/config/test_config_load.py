@@ -125,8 +125,10 @@ def test_an_unknown_plugin_is_one_fault_among_the_others(wrong, file):
 def test_a_wrong_recipe_is_told_by_its_name(wrong):
     assert wrong([], ["wrong"]) == [
         "recipe wrong: components.train_augmentations.0: must be the name of an augmentation, with its settings if any, got 3",
-        "recipe wrong: optim.learning_rate: no such setting. Known here: lr, betas, eps, weight_decay, clip_norm, schedule, warmup_epochs, "
-        "step_epochs, decay, patience, min_lr",
+        (
+            "recipe wrong: optim.learning_rate: no such setting. Known here: lr, betas, eps, weight_decay, clip_norm, schedule, warmup_epochs, "
+            "step_epochs, decay, patience, min_lr"
+        ),
     ]
     assert wrong([], ["bare"]) == ["recipe bare: components: must be a group of settings, got null. Leave the key out for its defaults"]
 

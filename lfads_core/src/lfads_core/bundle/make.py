@@ -13,10 +13,12 @@ from lfads_core.bundle.work import Kind, Work, purpose_of
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer
-from lfads_core.errors import ConfigError, RunError
+from lfads_core.errors import ConfigError, LfadsError, RunError
+from lfads_core.infer.loading import load
 from lfads_core.pipeline.moved import data_are_at
 from lfads_core.pipeline.run import resume_run, start_run
 from lfads_core.plugins.registry import Registry
+from lfads_core.report.page import write_page
 from lfads_core.runs import Run
 from lfads_core.search.progress import SearchDisplay
 from lfads_core.search.run import Placing, first_state, resume_search, start_search
@@ -87,7 +89,16 @@ def make_bundle(order: Order, work: Work, registry: Registry, displays: tuple[Di
         best = _search(order, work, sources, registry, search_display) if order.kind != "none" else _train(order, work, sources, registry, display)
         if best is None:
             return None
+        _report(best, registry, display.message)
         return pack(order.output, best, None if order.kind == "none" else work.model, order.source.name)
+
+
+def _report(best: Run, registry: Registry, say: Callable[[str], None]) -> None:
+    """Score the model and make its page; a fault costs the zip no more than these."""
+    try:
+        write_page(load(best.path, registry=registry), say=say)
+    except LfadsError as err:
+        log.warning("the bundle has no report: %s", err)
 
 
 def _recordings(order: Order, work: Work, say: Callable[[str], None]) -> list[Path]:

@@ -66,7 +66,7 @@ def contents(best: Run, search: Path | None) -> dict[str, Path]:
         **{path.name: path for path in sorted(folder.glob("lfads_output_*.h5"))},
         **{f"checkpoints/{path.name}": path for path in _of_checkpoint(best)},
         **{str(PurePosixPath(path.relative_to(folder))): path for path in _visible(best.plots)},
-        **{path.name: path for path in sorted(folder.glob("report*.html"))},
+        **{name: folder / name for name in ("report.html", "evaluation.json") if (folder / name).is_file()},
     }
     if search is not None:
         found |= {"search.json": search / JOURNAL, "fitlog_best.csv": best.fitlog}

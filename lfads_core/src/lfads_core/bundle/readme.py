@@ -24,7 +24,8 @@ FILES = {
     r"checkpoints/.+\.pt": "the weights (PyTorch, loadable without executing anything)",
     r"plots/search/.+": "figure of the search",
     r"plots/.+": "figure of the best model",
-    r"report.*\.html": "a report, for any browser",
+    r"report\.html": "all of this on one page, for any browser: is it good, trials, factors, inputs, decoding, settings",
+    r"evaluation\.json": "scores of every split beside baselines, and costs of what the model did not see",
 }
 """What a name means; the first that fits."""
 

@@ -53,6 +53,7 @@ def show_finished(finished: Finished, display: Display) -> None:
         raise click.exceptions.Exit(INTERRUPTED)
     show_outputs(run, finished.scores, display.message)
     display.message(f"load in Python:    lfads_core.load({str(run.path)!r})")
+    display.message(f"is it good?        lfads report {quoted(run.path)}")
 
 
 def show_outputs(run: Run, scores: Mapping[str, float], say: Callable[[str], None]) -> None:

@@ -133,7 +133,7 @@ class OptimConfig:
     clip_norm: float | None = setting(200.0, "largest norm of the gradient (null: no clipping)", rule=above(0), search=LIVE)
     schedule: Literal["plateau", "cosine", "step", "exponential", "constant"] = setting(
         "plateau",
-        "how the learning rate falls: at plateaus of the validation cost, along a cosine, in steps, every epoch, or not at all",
+        "how the learning rate falls: at plateaus, along a cosine, in steps, every epoch, or never",
         rule=one_of("plateau", "cosine", "step", "exponential", "constant"),
     )
     warmup_epochs: int = setting(0, "first epochs in which the learning rate grows linearly to its value", rule=at_least(0), unit="epochs")

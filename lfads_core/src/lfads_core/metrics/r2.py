@@ -28,6 +28,22 @@ def r2_per_channel(predicted: Real[np.ndarray, "*B N"], target: Real[np.ndarray,
     return scores
 
 
+def r2_observed(predicted: Real[np.ndarray, "*B N"], target: Real[np.ndarray, "*b n"]) -> float:
+    """:func:`r2_variance_weighted` over the values that were observed (no NaN in ``target``); NaN when none varies."""
+    if predicted.shape != target.shape:
+        raise DataError(f"R2: predictions must have the shape of the target {target.shape}, got {predicted.shape}.")
+    if not target.size:
+        return float("nan")
+    truth = np.asarray(target, dtype=np.float64).reshape(-1, target.shape[-1])
+    guess = np.asarray(predicted, dtype=np.float64).reshape(truth.shape)
+    seen = ~np.isnan(truth)
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, truth, 0.0).sum(axis=0) / count
+    total = float((np.where(seen, truth - mean, 0.0) ** 2).sum())
+    residual = float((np.where(seen, truth - guess, 0.0) ** 2).sum())
+    return 1 - residual / total if total > 0 else float("nan")
+
+
 def _sums_of_squares(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of squares of residuals and about the mean, per channel, in float64."""
     if predicted.shape != target.shape:

@@ -135,7 +135,7 @@ def score(
         if session.name in means:
             train = None if train_means is None else _evaluation(session, "train", train_means[session.name], model)
             evaluation = replace(_evaluation(session, split, means[session.name], model), train=train)
-            scores[session.name] = _score_session(evaluation, registry)
+            scores[session.name] = score_session(evaluation, registry)
     if len(scores) == 1:
         return next(iter(scores.values()))
     named = {f"{key}/{name}": value for name, row in scores.items() for key, value in row.items()}
@@ -161,7 +161,8 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
     )
 
 
-def _score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float]:
+def score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float]:
+    """Every installed metric on one split of one session; one that fails is left out."""
     found: dict[str, float] = {}
     for spec in registry.all("metric"):
         found.update(registry.shield("metric", spec.name, partial(spec.compute, evaluation)) or {})

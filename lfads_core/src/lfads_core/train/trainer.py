@@ -143,15 +143,13 @@ class Trainer:
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
         """Train what is left of the current epoch; False if it was interrupted."""
-        clip_norm = self.config.optim.clip_norm
         for step, raw in self.remaining():
             if should_stop():
                 self.watch.require()
                 return False
             ready = self.prepare(step, raw)
-            self.absorb(
-                ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, ready.batches, ready.noise, (ready.epoch, clip_norm))
-            )
+            given = ready.batches, ready.noise, (ready.epoch, self.config.optim.clip_norm)
+            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, *given))
             if self.trace is not None:
                 self.trace.step()
         self.watch.require()

@@ -1,0 +1,1 @@
+"""How good a run is: every metric on every split, beside baselines on the same trials, and what would give copying away."""
