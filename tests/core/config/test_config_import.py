@@ -119,7 +119,7 @@ def read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_imported_settings_resolve_and_build_a_model_of_the_sizes_in_the_file(name, tmp_path, monkeypatch):
+def test_imported_settings_resolve_and_build_a_model_of_the_sizes_in_the_file(name, tmp_path, monkeypatch, no_figures):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs.txt").write_text(FILES[name], encoding="utf-8")
     rng = np.random.default_rng(0)
