@@ -43,7 +43,8 @@ import time
 from attrs import frozen
 
 from lfads_core.components import AbstractAugmentation
-from lfads_core.config.fields import LIVE, setting
+from lfads_core.config.fields import setting
+from lfads_core.config.spaces import LIVE
 from lfads_core.plugins import AugmentationSpec, hookimpl
 
 
