@@ -45,7 +45,7 @@ def _class(value: Any) -> str | None:
 def _part(reading: Reading, key: str, where: Path, value: Any, names: Mapping[str, tuple[str, dict[str, str]]]) -> dict[str, Any] | None:
     """One part by its class, with the arguments that have a counterpart."""
     name = _class(value)
-    if name not in names:
+    if name is None or name not in names:
         reading.leave(key, f"{name or shown(value)}: {_BY_HAND}")
         return None
     ours, arguments = names[name]
@@ -84,7 +84,7 @@ def _reconstruction(reading: Reading, key: str, where: Path, value: Any) -> None
     parts = _modules(value)
     names = {_class(part) for part in parts}
     (first,) = names if len(names) == 1 else (None,)
-    if first not in RECONSTRUCTIONS:
+    if first is None or first not in RECONSTRUCTIONS:
         reading.leave(key, f"{', '.join(sorted(str(n) for n in names))}: all sessions share one kind of reconstruction; {_BY_HAND}")
         return
     part: dict[str, Any] = {"name": RECONSTRUCTIONS[first]}
