@@ -167,7 +167,7 @@ def test_two_searches_that_start_at_once_on_a_fresh_store_both_arrive(tmp_path):
     assert ask(tmp_path / "runs", "select count(*) from experiments where name = 'lfads'") == [(1,)]
 
 
-@pytest.mark.parametrize("seconds", [20])
+@pytest.mark.parametrize("seconds", [60])
 def test_a_store_locked_while_a_search_ends_gets_everything_once_it_is_free(runs, caplog, seconds):
     searching = Searching(runs / "pbt")
     wait_for(lambda: searching.trackers.run_ids)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lfads_core.cli.main import cli
+from command_lines import parsed
 from lfads_core.cli.reference import command_contexts, reference_page
 from lfads_core.config.explain import explain
 from lfads_core.config.load import resolve
@@ -39,19 +39,6 @@ def shown() -> Iterator[tuple[str, str]]:
 
 
 SHOWN = sorted(set(shown()))
-
-
-def parsed(line: str) -> tuple[click.Command, dict[str, object]]:
-    """The command of a line, and its arguments as click understands them; raises a usage error."""
-    words, command, context = shlex.split(line)[1:], cli, click.Context(cli, info_name="lfads", **cli.context_settings)
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        name, command = words[0], command.get_command(context, words[0])
-        assert command is not None, f"no command {name!r}"
-        words = words[1:]
-    try:
-        return command, command.make_context(command.name, words, parent=context).params if not isinstance(command, click.Group) else {}
-    except click.exceptions.Exit:  # --help
-        return command, {}
 
 
 def test_there_are_commands_to_check():
