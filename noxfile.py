@@ -77,6 +77,18 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Do the pages become a site without a warning? It lies in ``docs/_build``; start at ``index.html``."""
+    in_shared(session, "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def tutorials(session: nox.Session) -> None:
+    """Do the tutorials run, line by line, and end with the numbers they say?"""
+    in_shared(session, "pytest", "tests/docs/test_docs_tutorials.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def coverage(session: nox.Session) -> None:
     """Which lines and branches does no quick test reach?"""
     in_shared(session, "coverage", "erase")

@@ -20,7 +20,7 @@ from lfads_core.config.load import resolve
 from lfads_core.plugins.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("lfads_*/README.md")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")])
 OTHERS_PLUGINS = {"README.md", "plugins.md"}
 """Pages that use names of plugins that they show how to write."""
 REGISTRY = Registry.from_installed()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("lfads_*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")])
 LARGEST_FIGURE = 150_000
 
 
@@ -42,6 +42,15 @@ def test_every_page_is_linked_from_the_index_and_the_index_from_the_readme():
     linked = {link.partition("#")[0] for link in links(ROOT / "docs" / "index.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
     assert "docs/index.md" in links(ROOT / "README.md")
+
+
+def test_every_page_has_its_place_in_the_site():
+    listed: list[str] = []
+    for page in [ROOT / "docs" / "index.md", ROOT / "docs" / "tutorials.md"]:
+        for block in re.findall(r"^```\{toctree\}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE):
+            listed += [line for line in block.splitlines() if line and not line.startswith(":")]
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs").with_suffix("")) for page in pages if page.name != "index.md")
 
 
 def test_figures_are_small_and_shown_somewhere():

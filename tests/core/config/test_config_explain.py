@@ -196,8 +196,8 @@ def test_the_commands_help_loads_no_torch():
     use = "import sys; from lfads_core.cli.config import command; command(['--help'], standalone_mode=False)"
     code = f"{use}; assert not {{'torch', 'rich'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Show, explain and check settings." in done.stdout
-    assert set(command.commands) == {"show", "explain", "check"}
+    assert "Show, explain, check and import settings." in done.stdout
+    assert set(command.commands) == {"show", "explain", "check", "import"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ COMMANDS = {
     "demo": "Make data, train, infer and plot: the whole journey in one go.",
     "synth": "Make data whose true rates are known.",
     "data": "Make recordings into files for training, look into them, change them.",
-    "config": "Show, explain and check settings.",
+    "config": "Show, explain, check and import settings.",
     "compile": "Make training on a CPU faster: compile the recurrent loops, once.",
     "run": "Train a model on recordings, then infer their rates.",
     "search": "Search hyperparameters: at random, on a grid, by population-based training.",

@@ -1,0 +1,26 @@
+"""Settings of Sphinx for the pages of this folder; ``nox -s docs`` builds them."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / name / "src") for name in ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")]
+
+project = "lfads"
+author = "the authors of lfads-core"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "LFADS"
+html_show_copyright = False
+
+myst_heading_anchors = 4  # links to headings as they are on the pages of a repository
+suppress_warnings = [
+    "myst.xref_missing",  # CONTRIBUTING.md and the like stand outside this folder; a test follows every link
+]
+
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
