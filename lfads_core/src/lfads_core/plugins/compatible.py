@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from lfads_core import __version__
 
 _CORE = "lfads-core"
 
 
-def incompatibility(dist: importlib.metadata.Distribution) -> str | None:
+@runtime_checkable
+class Distribution(Protocol):
+    """What is asked of a distribution of ``importlib.metadata`` or of its backport."""
+
+    @property
+    def requires(self) -> Sequence[str] | None:
+        """Lines of its requirements."""
+        ...
+
+    @property
+    def metadata(self) -> Any:
+        """Its fields by name."""
+        ...
+
+
+def incompatibility(dist: Distribution) -> str | None:
     """Say in a sentence why a distribution is not for this core; None if it is, or does not say.
 
     Pre-releases of core count as the versions they are, because somebody installed them on purpose.
     """
-    mine = [line for line in dist.requires or () if line.lower().replace("_", "-").startswith(_CORE)]
+    try:
+        requires = dist.requires or ()
+    except Exception:  # noqa: BLE001 - no metadata: the standard library finds nothing then, its backport raises
+        return None
+    mine = [line for line in requires if line.lower().replace("_", "-").startswith(_CORE)]
     if not mine:
         return None
     from packaging.requirements import InvalidRequirement, Requirement

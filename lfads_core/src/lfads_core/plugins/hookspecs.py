@@ -173,9 +173,7 @@ def lfads_run_started(run: Run) -> None:
 
 @_hookspec
 def lfads_epoch_ended(run: Run, epoch: int, row: Mapping[str, float]) -> None:
-    """Be told the numbers of each epoch, as they stand in ``fitlog.csv``, in a copy of one's own.
-
-    After a process was killed, the epoch it was in is told again, as its row in ``fitlog.csv`` is written again.
+    """Be told the numbers of each epoch in a copy of one's own: its row of ``fitlog.csv``, told again if a killed process writes it again.
 
     Example::
 

@@ -6,7 +6,7 @@ import difflib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pluggy
 from attrs import frozen
@@ -22,6 +22,25 @@ VARIABLE = "LFADS_PLUGINS"
 
 _LONGEST_REASON = 300
 _HOOKS = (*(door.hook for door in KINDS.values()), *NOTIFICATIONS)
+
+
+@runtime_checkable
+class EntryPoint(Protocol):
+    """An entry point of ``importlib.metadata``, or of its backport, which takes the search over once somebody imports it."""
+
+    @property
+    def name(self) -> str:
+        """Name within its group."""
+        ...
+
+    @property
+    def dist(self) -> Any:
+        """The distribution it is of, if that is known."""
+        ...
+
+    def load(self) -> Any:
+        """Import what it names."""
+        ...
 
 
 @frozen
@@ -120,15 +139,14 @@ def one_line(err: BaseException) -> str:
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 
-def _entry_points() -> tuple[list[tuple[Provider, importlib.metadata.EntryPoint]], list[Fault]]:
+def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
     """List our entry points by distribution; a distribution whose own file is malformed becomes a fault, not a crash."""
-    found: dict[str, list[tuple[Provider, importlib.metadata.EntryPoint]]] = {}
+    found: dict[str, list[tuple[Provider, EntryPoint]]] = {}
     faults: list[Fault] = []
     for dist in importlib.metadata.distributions():
         if f"[{PROJECT}]" not in (dist.read_text("entry_points.txt") or ""):
             continue
-        metadata = dist.metadata
-        name, version = metadata["Name"] or "(unnamed)", metadata["Version"] or "(no version)"
+        name, version = _name_and_version(dist)
         key = name.lower().replace("_", "-")
         if key in found:  # an earlier place on the path wins, as for imports
             continue
@@ -138,6 +156,15 @@ def _entry_points() -> tuple[list[tuple[Provider, importlib.metadata.EntryPoint]
         except Exception as err:  # noqa: BLE001 - the parser's own mishaps, whatever they are
             faults.append(Fault(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
     return [pair for _, pairs in sorted(found.items()) for pair in sorted(pairs, key=lambda p: p[0].entry_point)], faults
+
+
+def _name_and_version(dist: Any) -> tuple[str, str]:
+    """Words in their place where a distribution has none; the backport raises then."""
+    try:
+        metadata = dist.metadata
+        return metadata["Name"] or "(unnamed)", metadata["Version"] or "(no version)"
+    except Exception:  # noqa: BLE001 - its exception is a class of its own
+        return "(unnamed)", "(no version)"
 
 
 def _allowed(installed: Iterable[str]) -> frozenset[str] | None:
@@ -156,7 +183,7 @@ def _allowed(installed: Iterable[str]) -> frozenset[str] | None:
     return names
 
 
-def _load(entry_point: importlib.metadata.EntryPoint) -> object:
+def _load(entry_point: EntryPoint) -> object:
     if entry_point.dist is not None and (refusal := incompatibility(entry_point.dist)):
         raise PluginError(refusal)
     try:

@@ -14,8 +14,8 @@ OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
         "readin": ("linear", "pcr"),
         "readout": ("linear", "pcr"),
         "recipe": ("spikes",),
-        "synthetic": ("lorenz",),
-        "metric": ("bits-per-spike", "r2-truth", "velocity"),
+        "synthetic": ("chaotic-rnn", "integration-to-bound", "labelled-rnns", "lorenz"),
+        "metric": ("bits-per-spike", "psth", "r2-data", "r2-truth", "tp-corr", "velocity"),
         "report": ("factors", "inputs", "training-curves", "trials", "truth"),
     },
     "lfads-plugins-calcium": {
