@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from lfads_core import __version__
 
 _CORE = "lfads-core"
 
 
-@runtime_checkable
-class Distribution(Protocol):
-    """What is asked of a distribution of ``importlib.metadata`` or of its backport."""
-
-    @property
-    def requires(self) -> Sequence[str] | None:
-        """Lines of its requirements."""
-        ...
-
-    @property
-    def metadata(self) -> Any:
-        """Its fields by name."""
-        ...
-
-
-def incompatibility(dist: Distribution) -> str | None:
-    """Say in a sentence why a distribution is not for this core; None if it is, or does not say.
+def incompatibility(dist: Any) -> str | None:
+    """Say in a sentence why a distribution, of ``importlib.metadata`` or its backport, is not for this core; None if it is, or does not say.
 
     Pre-releases of core count as the versions they are, because somebody installed them on purpose.
     """
