@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfads_core.config.kinds import settings_of
+from lfads_core.config.optional import HoldOutConfig
 from lfads_core.config.places import places
-from lfads_core.config.schema import Component, DataConfig, HoldOutConfig, RunConfig
+from lfads_core.config.schema import Component, DataConfig, RunConfig
 from lfads_core.config.structure import structure, structure_as, unstructure
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.hookspecs import hookimpl

@@ -13,7 +13,8 @@ import torch
 from scipy.special import gammaln
 
 from lfads_core.config.load import resolve
-from lfads_core.config.schema import MaskedConfig, RegularisationConfig
+from lfads_core.config.optional import MaskedConfig
+from lfads_core.config.schema import RegularisationConfig
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.read import read_sessions
 from lfads_core.errors import ConfigError

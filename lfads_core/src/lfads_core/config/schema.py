@@ -7,6 +7,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, between, one_of, setting, share
+from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import LIVE, SpaceConfig, log, uniform
 
 
@@ -16,14 +17,6 @@ class Component:
 
     name: str
     settings: Any = None  # None until the registry has given the class
-
-
-@frozen(kw_only=True)
-class HoldOutConfig:
-    """Channels kept from the encoders and predicted all the same (co-smoothing)."""
-
-    fraction: float = setting(0.25, "share of channels held out", rule=share())
-    seed: int = setting(0, "seed of the permutation that picks them", rule=at_least(0))
 
 
 @frozen(kw_only=True)
@@ -177,15 +170,6 @@ class RegularisationConfig:
 
 
 @frozen(kw_only=True)
-class MaskedConfig:
-    """Hide input values of validation trials and price only those, which no model can have copied."""
-
-    fraction: float = setting(0.2, "share of input values hidden; the others are divided by 1 - fraction", rule=between(0.01, 0.99))
-    passes: int = setting(1, "passes to average, each with masks of its own", rule=at_least(1), unit="passes")
-    seed: int = setting(0, "seed of the masks, which are the same in every epoch", rule=at_least(0))
-
-
-@frozen(kw_only=True)
 class ValidationConfig:
     """What is measured on validation trials, and what a training is judged by."""
 
@@ -231,17 +215,6 @@ class SearchConfig:
     )
     suggested: bool = setting(True, "whether to search what settings and components suggest, beside spaces (a grid never does)")
     retries: int = setting(1, "times a member that failed is tried again before it is replaced; also an inference of the best", rule=at_least(0))
-
-
-@frozen(kw_only=True)
-class PruneConfig:
-    """Weights that are set to 0 and stay there: the smallest ones of each matrix."""
-
-    fraction: float = setting(0.5, "share of each named parameter's values, the smallest ones, that become 0", rule=share())
-    names: tuple[str, ...] = setting(
-        ("*.weight", "*.input", "*.recurrent"), "names of the pruned parameters, with * for anything, as in train.only; those that are trained"
-    )
-    start_epoch: int = setting(0, "epoch (from 0) before which the weights train in full", rule=at_least(0), unit="epochs")
 
 
 @frozen(kw_only=True)

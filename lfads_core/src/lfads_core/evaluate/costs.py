@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lfads_core.config.schema import MaskedConfig
+from lfads_core.config.optional import MaskedConfig
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.metrics.spikes import channel_means

@@ -25,9 +25,10 @@ from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import score
 from lfads_core.train.lock import only_one
 from lfads_core.train.parts import train_in_parts
+from lfads_core.train.passing import EndedEpoch
 from lfads_core.train.population import MemberEnd
 from lfads_core.train.threads import use_cpu
-from lfads_core.train.trainer import EndedEpoch, Trainer
+from lfads_core.train.trainer import Trainer
 
 
 class Roster:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.config.schema import MaskedConfig
+from lfads_core.config.optional import MaskedConfig
 from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session

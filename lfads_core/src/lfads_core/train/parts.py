@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lfads_core.train.passing import EndedEpoch
 from lfads_core.train.population import MemberEnd, train_members
 from lfads_core.train.threads import use_cpu
-from lfads_core.train.trainer import EndedEpoch, Trainer
+from lfads_core.train.trainer import Trainer
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 USUAL_CACHE = 16 * 2**20

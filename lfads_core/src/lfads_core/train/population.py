@@ -23,8 +23,9 @@ from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses
 from lfads_core.train.evaluate import Tally
 from lfads_core.train.health import require_finite
+from lfads_core.train.passing import EndedEpoch, Prepared
 from lfads_core.train.step import StepResult, update
-from lfads_core.train.trainer import EndedEpoch, Prepared, Trainer
+from lfads_core.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +23,6 @@ from lfads_core.errors import NumericsError
 from lfads_core.metrics.smoothing import SmoothedMetric
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
-from lfads_core.model.noise import Noise
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
@@ -34,6 +32,7 @@ from lfads_core.train.evaluate import Validation, Validator
 from lfads_core.train.health import Watch
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
+from lfads_core.train.passing import EndedEpoch, Prepared
 from lfads_core.train.plateau import BestSoFar, Plateau
 from lfads_core.train.prune import first_judged, prune
 from lfads_core.train.schedule import has_fallen, learning_rate
@@ -48,30 +47,6 @@ log = logging.getLogger(__name__)
 Outcome = Literal["epochs", "minutes", "early stopping", "learning rate", "interrupted"]
 MOST_ROLLBACKS = 5
 """Times a training may go back to its last checkpoint, each time at half the learning rate, before it gives up."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
-    """One step before its pass: augmented batches, and all noise."""
-
-    epoch: int
-    step: int
-    batches: Mapping[str, Batch]
-    noise: Noise
-
-    @property
-    def trials(self) -> int:
-        """Trials of all sessions together."""
-        return sum(batch.trials.shape[0] for batch in self.batches.values())
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EndedEpoch:
-    """What one epoch came to: its line of the log, and the validation behind it."""
-
-    epoch: int
-    row: dict[str, float]
-    validation: Validation
 
 
 class Trainer:

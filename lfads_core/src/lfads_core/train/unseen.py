@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lfads_core.config.schema import MaskedConfig, RunConfig
+from lfads_core.config.optional import MaskedConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.data.batch import Batch
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError
