@@ -194,6 +194,7 @@ def test_colours_go_from_dark_to_light_and_nan_is_transparent():
 def test_ticks_are_round_and_inside():
     np.testing.assert_allclose(ticks(0.13, 0.98, 5), [0.2, 0.4, 0.6, 0.8])
     np.testing.assert_allclose(10 ** np.array(decades(-2.2, -0.5)), [0.01, 0.02, 0.05, 0.1, 0.2])
+    np.testing.assert_allclose(10 ** np.array(decades(np.log10(0.0036), np.log10(0.004))), [0.0036, 0.0038, 0.004])
     assert [spoken(value) for value in (0.0, 0.00002, 33.2812, 1234.0, 0.5, 2e6)] == ["0", "2e-5", "33.3", "1234", "0.5", "2e6"]
 
 

@@ -151,11 +151,13 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Logarithms of round numbers between two logarithms: powers of ten, with 2 and 5 times these where there are few."""
+    """Logarithms of round numbers between two logarithms: powers of ten; where there are few, 2 and 5 times these too, or evenly spaced ones."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     many = high - low > 3
     every = [math.log10(m) + k for k in powers for m in ((1,) if many else (1, 2, 5))]
     inside = [value for value in every if low - 1e-9 <= value <= high + 1e-9]
+    if len(inside) < 2:
+        return [math.log10(value) for value in ticks(10**low, 10**high, 4) if value > 0]
     return inside[:: max(1, len(inside) // 6)]
 
 
