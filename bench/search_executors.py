@@ -88,10 +88,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for members in options.members:
-            found = [measure(executor, members, options, Path(folder)) for executor in options.executors]
-            for row in found:
-                ratio = float(row["search_s"]) / max(float(found[0]["search_s"]), 1e-9)
-                print("  ".join(f"{key} {value}" for key, value in row.items()), f" x{ratio:.2f}", flush=True)
+            first = None
+            for executor in options.executors:
+                row = measure(executor, members, options, Path(folder))
+                first = first or float(row["search_s"])
+                print("  ".join(f"{key} {value}" for key, value in row.items()), f" x{float(row['search_s']) / first:.2f}", flush=True)
 
 
 if __name__ == "__main__":
