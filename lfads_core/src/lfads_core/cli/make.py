@@ -55,6 +55,7 @@ _SPLIT: tuple[Decorator, ...] = (
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random split and of held-out channels."),
     click.option("--no-stratify", is_flag=True, help="Split at random whatever the conditions."),
     click.option("--condition", multiple=True, metavar="NAME", help="Column that is the condition; several: their combinations."),
+    click.option("--decode-within", metavar="NAME", help="Column whose values group the trials within which behaviour is decoded."),
 )
 _HOLD: tuple[Decorator, ...] = (
     click.option("--hold-out", type=_SHARE, default=0.0, help="Share of channels that the encoders do not see."),
@@ -77,14 +78,13 @@ def _with(*groups: tuple[Decorator, ...]) -> Decorator:
 @click.command("make")
 @_with(_SOURCE)
 @click.option("--event", metavar="NAME", help="Column of the trials to align to  [default: their start]")
+@click.option("--event-from-start", "from_start", is_flag=True, help="Times of the event count from the start of each trial.")
 @click.option("--before", "before_ms", type=float, default=0.0, help="Begin so many ms before the event.")
 @click.option("--after", "after_ms", type=float, help="End so many ms after the event  [default: as the shortest trial]")
 @click.option("--beyond", type=click.Choice(["keep", "drop", "nan"]), default="keep", show_default=True, help="Bins of a window beyond its trial.")
 @click.option("--overlaps", type=click.Choice(["refuse", "keep"]), default="refuse", show_default=True, help="Windows that share time.")
 @_with(_BINS, _SPLIT, _HOLD)
-def make(
-    *, sources: tuple[Path, ...], output: Path, event: str | None, before_ms: float, after_ms: float | None, beyond: Any, overlaps: Any, **rest: Any
-) -> None:
+def make(*, sources: tuple[Path, ...], output: Path, **rest: Any) -> None:
     """Make files for training from raw recordings.
 
     SOURCE is a table of events (.csv: unit, time), arrays (.npz, .h5, .mat) with times of events or values in bins, or an NWB
@@ -97,8 +97,8 @@ def make(
     """
     from lfads_core.data.make import WindowOptions
 
-    window = WindowOptions(event=event, before_ms=before_ms, after_ms=after_ms, beyond=beyond, overlaps=overlaps)
-    _write(sources, output, window, rest)
+    names = ("event", "from_start", "before_ms", "after_ms", "beyond", "overlaps")
+    _write(sources, output, WindowOptions(**{name: rest[name] for name in names}), rest)
 
 
 @click.command("chop")
@@ -162,6 +162,7 @@ def _options(window: Any, rest: dict[str, Any]) -> MakeOptions:
         reduce="mean" if rest["mean"] else "sum",
         smooth_ms=rest["smooth_ms"],
         max_gap_ms=rest["max_gap"],
+        decode_within=rest["decode_within"],
     )
 
 

@@ -90,9 +90,10 @@ def _raw_of_events(where: str, times: Any, left: dict[str, Any], keys: Mapping[s
             raise DataError(f"{where}: times of events must come with the channel of each, got no 'units'. Name the array with --key units=NAME.")
         units = units_of(where, _text(np.ravel(of_event)), numbers(where, "times", np.ravel(times)))
     trials = _trials(where, left, keys)
-    about = {key: _text(values) for key, values in left.items() if _is_flat(values, len(units)) and key.startswith(("channel_", "unit_"))}
-    about = {key.removeprefix("channel_").removeprefix("unit_"): values for key, values in about.items()}
-    return Raw(where=where, units=units, trials=trials, series=_series(where, left), about=about)
+    of_channels = {key: _text(values) for key, values in left.items() if _is_flat(values, len(units)) and key.startswith(("channel_", "unit_"))}
+    about = {key.removeprefix("channel_").removeprefix("unit_"): values for key, values in of_channels.items()}
+    series = _series(where, left)
+    return Raw(where=where, units=units, trials=trials, series=series, about=about, notes=_unused(left, {*of_channels, *_with_times(series)}))
 
 
 def _stacked(where: str, data: Any) -> np.ndarray:
@@ -132,12 +133,27 @@ def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[s
     names = _names(where, left, keys, values.shape[-1])
     if data.ndim == 3:
         per_trial = {key: _text(v) for key, v in left.items() if not isinstance(v, list) and np.ndim(v) and np.shape(_flat(v))[0] == len(values)}
-        return Cut(where=where, values=values, bin_ms=bin_ms, names=names, per_trial=per_trial)
+        return Cut(where=where, values=values, bin_ms=bin_ms, names=names, per_trial=per_trial, notes=_unused(left, set(per_trial)))
     if bin_ms is None:
         raise DataError(
             f"{where}: the width of a bin must be known to cut a long recording, got no 'bin_ms'. Name it with --key bin_ms=NAME, or add it."
         )
-    return Raw(where=where, signal=Signal(values=values, bin_ms=bin_ms), names=names, trials=_trials(where, left, keys), series=_series(where, left))
+    trials, series = _trials(where, left, keys), _series(where, left)
+    signal = Signal(values=values, bin_ms=bin_ms)
+    return Raw(where=where, signal=signal, names=names, trials=trials, series=series, notes=_unused(left, _with_times(series)))
+
+
+def _with_times(series: Mapping[str, Series]) -> set[str]:
+    return {f"{name}{ending}" for name in series for ending in ("", "_times", "_rate", "_start")}
+
+
+def _unused(left: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
+    """A note of the arrays that nothing was made of."""
+    names = [f"'{name}' {_shape(values)}" for name, values in left.items() if name not in used and not (isinstance(values, np.ndarray) and not values.size)]
+    if not names:
+        return ()
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return (f"not taken along: {shown}. They fit neither the trials nor the channels, and no array says when they were sampled (NAME_times).",)
 
 
 def _names(where: str, left: dict[str, Any], keys: Mapping[str, str], channels: int) -> tuple[str, ...]:
@@ -160,6 +176,9 @@ def _trials(where: str, left: dict[str, Any], keys: Mapping[str, str]) -> Trials
     start = pick(where, "start of each trial", left, keys.get("start"), STARTS)
     count = np.size(left[start])
     columns = {key: _text(_flat(values)) for key, values in left.items() if _is_flat(_flat(values), count)}
+    for key, values in left.items():
+        if key.startswith("trial_") and key not in columns and np.ndim(_flat(values)) == 1 and f"{key}_times" not in left:
+            raise DataError(f"{where}: '{key}' must have a value for each of {count} trials, got {np.size(values)}. Mend it, or call it otherwise.")
     table = trials_of(where, columns, keys)
     for key in columns:
         left.pop(key)

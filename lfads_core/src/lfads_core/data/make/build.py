@@ -13,13 +13,14 @@ from jaxtyping import Float, Int, Shaped
 from lfads_core.data.align import smooth
 from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
-from lfads_core.data.make.clock import seconds_per_unit
+from lfads_core.data.make.clock import odd_width, seconds_per_unit
 from lfads_core.data.make.counts import rebin, widening
-from lfads_core.data.make.cutting import cut_values
+from lfads_core.data.make.cutting import cut_values, few
 from lfads_core.data.make.hold import Held, hold_out
+from lfads_core.data.make.moments import decoding_groups, of_trials
 from lfads_core.data.make.options import MakeOptions, Reduce, check_options
 from lfads_core.data.make.raw import Cut, Raw
-from lfads_core.data.make.signals import series_in_bins, with_meanings
+from lfads_core.data.make.signals import dimensions_of, series_in_bins, with_meanings
 from lfads_core.data.make.split import split_trials
 from lfads_core.data.make.trialwise import conditions, safe_key
 from lfads_core.data.make.windows import Windows, lay_windows, unknown
@@ -61,8 +62,10 @@ def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
     """
     options = options or MakeOptions()
     check_options(options)
-    problems: list[Problem] = []
+    problems = [Problem(severity="info", text=text) for text in source.notes]
     trialled = _from_raw(source, options, problems) if isinstance(source, Raw) else _from_cut(source, options, problems)
+    if isinstance(source, Cut) and (text := odd_width(trialled.values, trialled.bin_ms)) is not None:
+        _say(problems, "warning", text)
     trialled = _without_quiet(trialled, options.min_rate_hz, problems)
     missing = int(np.isnan(trialled.values).sum())
     if missing:
@@ -73,7 +76,7 @@ def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
         )
     held = hold_out(trialled.where, trialled.names, trialled.about, options.hold_out, trialled.bin_ms, trialled.values.shape[1])
     made = Made(
-        arrays=_arrays(trialled, held, options),
+        arrays=_arrays(trialled, held, options, problems),
         attributes={"bin_ms": trialled.bin_ms, **trialled.attributes},
         problems=tuple(problems),
     )
@@ -108,7 +111,12 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         per_trial["first_bin"] = windows.first_bin
         whole = {"segment_start_s": windows.segments[:, 0], "segment_bins": windows.segments[:, 1].astype(np.int64)}
     per_trial.update(series_in_bins(raw, windows, options, bin_ms / 1000, scale, partial(_say, problems)))
-    columns = {} if raw.trials is None else {key: column[windows.trial] for key, column in raw.trials.columns.items()}
+    columns: dict[str, np.ndarray] = {}
+    if raw.trials is not None:
+        columns = {key: column[windows.trial] for key, column in raw.trials.columns.items()}
+        rows, more = of_trials(raw.trials, windows, scale, options.window)
+        per_trial, whole = {**rows, **per_trial}, {**whole, **more}
+    whole.update(dimensions_of(raw.series, options.behaviour))
     attributes: dict[str, Any] = {"first_bin_ms": 0.0 - options.window.before_ms, "data_unit": "units of the source" if raw.signal else "events/bin"}
     if options.window.event is not None:
         attributes["aligned_to"] = options.window.event
@@ -117,6 +125,7 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         attributes["behavior_units"] = ", ".join(raw.series[name].unit or "unknown" for name in options.behaviour)
     if options.external:
         attributes["ext_input_names"] = ", ".join(options.external)
+    attributes.update({f"{safe_key(name)}_unit": series.unit for name, series in raw.series.items() if series.unit and safe_key(name) in per_trial})
     return _Trialled(
         where=raw.where,
         values=values,
@@ -227,12 +236,10 @@ def _of_channels(made: _Trialled, rows: Int[np.ndarray, " n"]) -> dict[str, np.n
 
 
 def _few(names: Sequence[str], chosen: np.ndarray) -> str:
-    found = [name for name, taken in zip(names, chosen.tolist(), strict=True) if taken]
-    shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
-    return f"{'channel' if len(found) == 1 else 'channels'} {shown}"
+    return few([name for name, taken in zip(names, chosen.tolist(), strict=True) if taken])
 
 
-def _arrays(made: _Trialled, held: Held, options: MakeOptions) -> dict[str, np.ndarray]:
+def _arrays(made: _Trialled, held: Held, options: MakeOptions, problems: list[Problem]) -> dict[str, np.ndarray]:
     condition = conditions(made.where, made.columns, options.condition)
     said = made.columns.get(options.split.column)
     if options.split.by == "column" and said is None:
@@ -240,8 +247,16 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions) -> dict[str, np.n
     splits = split_trials(made.where, len(made.values), options.split, None if condition is None else condition[0], said)
     width = options.smooth_ms / made.bin_ms
     per_trial = {**{safe_key(key): column for key, column in made.columns.items()}, **_of_channels(made, held.order)}
+    whole = dict(made.whole)
     if condition is not None:
-        per_trial["cond"] = condition[0]
+        per_trial["cond"], whole["cond_names"] = condition[0], np.array(condition[1], dtype=object)
+        if nameless := int(np.isin(condition[0], [k for k, name in enumerate(condition[1]) if name in ("nan", "")]).sum()):
+            _say(problems, "info", f"{nameless} of {len(made.values)} trials have no condition: they make one of their own.")
+    if options.decode_within is not None:
+        if (column := made.columns.get(options.decode_within)) is None:
+            raise DataError(unknown(made.where, "what trials are decoded within must be one of their columns", options.decode_within, list(made.columns)))
+        per_trial["decode_mask"], groups = decoding_groups(made.where, column, splits)
+        whole["decode_groups"] = np.array(groups, dtype=object)
     arrays: dict[str, np.ndarray] = {}
     for split, rows in splits.items():
         values = made.values[rows][:, :, held.order]
@@ -252,13 +267,11 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions) -> dict[str, np.n
         if options.smooth_ms:
             arrays[f"{split}_smoothed"] = smooth(values, width).astype(np.float32)
         arrays.update({f"{split}_{key}": _stored(array[rows]) for key, array in per_trial.items()})
-    arrays.update(made.whole)
+    arrays.update(whole)
     arrays["channel_names"] = np.array([made.names[i] for i in held.order], dtype=object)
     arrays.update({f"channel_{safe_key(key)}": _stored(values[held.order]) for key, values in made.about.items()})
     if held.anything:
         arrays["channel_order"] = held.order
-    if condition is not None:
-        arrays["cond_names"] = np.array(condition[1], dtype=object)
     return arrays
 
 

@@ -45,6 +45,8 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     """
     path, options = Path(path), options or SourceOptions()
     kind = path.suffix.lower()
+    if path.is_dir():
+        raise DataError(f"{path}: must be a file, got a folder. Name the files in it.")
     if kind not in KINDS:
         raise DataError(f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, got {kind!r}. Rename or convert it.")
     if not path.is_file():

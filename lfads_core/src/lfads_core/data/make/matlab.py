@@ -20,8 +20,11 @@ def read_matlab(path: Path) -> dict[str, Any]:
         DataError: the file is damaged, or scipy is missing for one of the older versions.
     """
     if h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
-            return _flattened({name: _v73(file, item) for name, item in file.items() if not name.startswith(_OWN)})
+        try:
+            with h5py.File(path, "r") as file:
+                return _flattened({name: _v73(file, item) for name, item in file.items() if not name.startswith(_OWN)})
+        except (OSError, RuntimeError) as err:
+            raise DataError(f"{path}: must be a whole Matlab file, but HDF5 says: {err}. Save it again.") from err
     try:
         from scipy.io import loadmat
     except ImportError as err:

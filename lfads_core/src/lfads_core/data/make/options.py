@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ class WindowOptions:
     """Which part of each trial is taken; with ``chop_ms`` windows of that length, whatever the trials are."""
 
     event: str | None = None  # column of the trials with the time to align to; None: the start
+    from_start: bool = False  # the event's times count from the start of each trial
     before_ms: float = 0.0
     after_ms: float | None = None  # None: as long as the shortest trial lasts
     beyond: Beyond = "keep"  # bins of a window that lie outside its trial: keep them, drop the trial, or make them NaN
@@ -73,6 +75,7 @@ class MakeOptions:
     reduce: Reduce = "sum"  # how bins of samples become wider ones
     smooth_ms: float = 0.0  # of a Gaussian; the result is carried along as ``smoothed``
     max_gap_ms: float = 100.0  # up to which bins between two samples of a series are interpolated
+    decode_within: str | None = None  # column of the trials: behaviour is decoded within the trials of each value, ``decode_mask``
 
 
 def check_options(options: MakeOptions) -> None:
@@ -86,6 +89,9 @@ def check_options(options: MakeOptions) -> None:
 
 
 def _faults(o: MakeOptions) -> Iterator[str]:
+    for name, value in _numbers(o):
+        if not math.isfinite(value):
+            yield f"{name}: must be a finite number, got {value!r}"
     if o.bin_ms is not None and not 0 < o.bin_ms < float("inf"):
         yield f"bin_ms: must be > 0, got {o.bin_ms!r}"
     if o.clock is not None and o.clock not in CLOCKS:
@@ -98,7 +104,17 @@ def _faults(o: MakeOptions) -> Iterator[str]:
     yield from _hold_out_faults(o.hold_out)
 
 
+def _numbers(o: MakeOptions) -> Iterator[tuple[str, float]]:
+    """Every number that a comparison would not refuse if it is none."""
+    w = o.window
+    yield from (("window.before_ms", w.before_ms), ("window.overlap_ms", w.overlap_ms), ("hold_out.forward_ms", o.hold_out.forward_ms))
+    yield from (("min_rate_hz", o.min_rate_hz), ("smooth_ms", o.smooth_ms), ("max_gap_ms", o.max_gap_ms))
+    yield from ((name, value) for name, value in (("window.after_ms", w.after_ms), ("window.chop_ms", w.chop_ms)) if value is not None)
+
+
 def _window_faults(w: WindowOptions) -> Iterator[str]:
+    if w.from_start and w.event is None:
+        yield "window.from_start: is about the times of an event, got no event. Say which column holds it."
     if w.chop_ms is None:
         if w.overlap_ms:
             yield "window.overlap_ms: is of chopped windows, got no chop_ms. Say how long they are."

@@ -47,7 +47,8 @@ def _series(where: str, name: str, signal: Any) -> Series:
         times, values = np.asarray(signal.index, dtype=np.float64), np.asarray(signal.values, dtype=np.float64)
     except (AttributeError, TypeError, ValueError) as err:
         raise DataError(f"{where}: '{name}' must be a Tsd or TsdFrame, got {type(signal).__name__}. Wrap it in one.") from err
-    return Series(times=times, values=_two_axes(values))
+    columns = getattr(signal, "columns", None)
+    return Series(times=times, values=_two_axes(values), names=() if columns is None else tuple(map(str, columns)))
 
 
 def _two_axes(values: Float[np.ndarray, "S ..."]) -> Float[np.ndarray, "S K"]:

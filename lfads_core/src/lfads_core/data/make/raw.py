@@ -18,6 +18,7 @@ class Series:
     times: Float[np.ndarray, " S"]  # rising
     values: Float[np.ndarray, "S K"]  # NaN: not known
     unit: str = ""  # such as m/s, where the source says
+    names: tuple[str, ...] = ()  # of the dimensions, where the source says
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +52,7 @@ class Raw:
     observed: Mapping[str, Float[np.ndarray, "_ 2"]] = field(default_factory=dict)  # by channel: from when to when it was recorded; absent: always
     about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)  # what is known of each channel, such as its electrode
     clock: str | None = None  # unit of the times where the format settles it, as NWB does ("s")
+    notes: tuple[str, ...] = ()  # what the reader has to say
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -68,10 +70,11 @@ class Cut:
     names: tuple[str, ...]
     per_trial: Mapping[str, Shaped[np.ndarray, "B ..."]] = field(default_factory=dict)
     about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what the reader has to say
 
 
-def tidy_times(where: str, what: str, times: Float[np.ndarray, " _"]) -> tuple[Float[np.ndarray, " _"], str | None]:
-    """Times in rising order, with a sentence when they were not.
+def tidy_times(where: str, what: str, times: Float[np.ndarray, " _"]) -> tuple[Float[np.ndarray, " _"], int]:
+    """Times in rising order, and how often they went back before.
 
     Raises:
         DataError: a time is NaN or infinite.
@@ -79,10 +82,8 @@ def tidy_times(where: str, what: str, times: Float[np.ndarray, " _"]) -> tuple[F
     bad = int((~np.isfinite(times)).sum())
     if bad:
         raise DataError(f"{where}: times of {what} must be finite, got NaN or infinite for {bad} of {times.size}. Leave these rows out.")
-    if times.size < 2 or (np.diff(times) >= 0).all():
-        return times, None
     back = int((np.diff(times) < 0).sum())
-    return np.sort(times), f"times of {what} go back {back} times; they were sorted."
+    return (np.sort(times) if back else times), back
 
 
 def check_series(where: str, name: str, series: Series) -> str | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from lfads_core.data.make.options import MakeOptions
-from lfads_core.data.make.raw import Raw, check_series
+from lfads_core.data.make.raw import Raw, Series, check_series
 from lfads_core.data.make.resample import resample
 from lfads_core.data.make.trialwise import safe_key
 from lfads_core.data.make.windows import Windows, unknown
@@ -18,6 +18,9 @@ from lfads_core.errors import DataError
 
 MEANT = ("truth", "behavior", "behaviour", "ext_input")
 """Signals that keep their meaning when a source has them under these names."""
+
+FEW_KNOWN = 0.05
+"""Share of bins in which behaviour must be known; less is another clock, or another unit of time."""
 
 
 def series_in_bins(
@@ -35,16 +38,32 @@ def series_in_bins(
             say("warning", text)
         in_seconds = replace(series, times=series.times * scale)
         found[name] = resample(in_seconds, windows.starts, windows.bins, width, options.max_gap_ms / 1000)
-        missing = int(np.isnan(found[name]).any(axis=-1).sum())
-        if missing == found[name][..., 0].size:
-            raise DataError(
-                f"{raw.where}: '{name}' must be known in some bin, got none: its samples run from {in_seconds.times[0]:g} to "
-                f"{in_seconds.times[-1]:g} s, the windows from {windows.starts.min():g} to {windows.starts.max() + windows.bins * width:g} s. "
-                "Are their clocks the same?"
-            )
+        missing, every = int(np.isnan(found[name]).any(axis=-1).sum()), found[name][..., 0].size
+        spans = (
+            f"its samples run from {in_seconds.times[0]:g} to {in_seconds.times[-1]:g} s, the windows from {windows.starts.min():g} to "
+            f"{windows.starts.max() + windows.bins * width:g} s. Are their clocks and units the same?"
+        )
+        if missing == every or (name in options.behaviour and every - missing < FEW_KNOWN * every):
+            much = "some bin, got none" if missing == every else f"at least {FEW_KNOWN:.0%} of the bins, got {every - missing} of {every}"
+            raise DataError(f"{raw.where}: '{name}' must be known in {much}: {spans}")
         if missing and name not in options.external:
-            say("info", f"'{name}' is not known in {missing} of {found[name][..., 0].size} bins: NaN there, and left out of decoding.")
+            odd = 2 * missing > every
+            text = f"'{name}' is not known in {missing} of {every} bins: NaN there, and left out of decoding"
+            say("warning" if odd else "info", f"{text}; {spans}" if odd else f"{text}.")
     return with_meanings(raw.where, found, options)
+
+
+def dimensions_of(series: Mapping[str, Series], behaviour: Sequence[str]) -> dict[str, Shaped[np.ndarray, " K"]]:
+    """Name and unit of each dimension of the behaviour, in the order of ``behavior``; nothing without behaviour."""
+    names, units = [], []
+    for name in behaviour:
+        width = series[name].values.shape[1]
+        own = series[name].names or tuple(map(str, range(width)))
+        names += [name] if width == 1 else [f"{name} {each}" for each in own]
+        units += [series[name].unit] * width
+    if not names:
+        return {}
+    return {"behavior_dimensions": np.array(names, dtype=object), "behavior_dimension_units": np.array(units, dtype=object)}
 
 
 def with_meanings(where: str, found: Mapping[str, np.ndarray], options: MakeOptions) -> dict[str, np.ndarray]:

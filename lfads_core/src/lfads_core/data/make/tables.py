@@ -23,7 +23,9 @@ Columns = Mapping[str, Shaped[np.ndarray, " R"]]
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Columns by name: numbers where every field is one or empty (NaN), text otherwise. Fields stand between commas, semicolons or tabs.
+    """Columns by name: numbers where every field is one or empty (NaN), text otherwise.
+
+    Fields stand between commas, semicolons or tabs, or, where the first line has none of these, between spaces.
 
     Raises:
         DataError: the file is missing, has no rows, or a row has too many or too few fields.
@@ -32,12 +34,19 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = file.readline()
             separator = max(",;\t", key=head.count)
-            names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
-            rows = [row for row in csv.reader(file, delimiter=separator) if row]
-    except (OSError, UnicodeDecodeError) as err:
+            if head.count(separator):
+                names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+                rows = [row for row in csv.reader(file, delimiter=separator) if row]
+            else:  # spaces, as many as one likes
+                names, rows = head.split(), [line.split() for line in file if line.strip()]
+    except FileNotFoundError as err:
+        raise DataError(f"{path}: must be a file, found nothing there. Check the path.") from err
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise DataError(f"{path}: must be a readable table of text, got {err}. Check the path.") from err
     if len(set(names)) < len(names) or not all(names):
         raise DataError(f"{path}: the first line must name every column once, got {names}. Name them.")
+    if names and all(map(_is_number, names)):
+        raise DataError(f"{path}: the first line must name the columns, got the numbers {', '.join(names[:5])}. Add a line such as unit,time.")
     if not rows:
         raise DataError(f"{path}: must have at least one row below the names of its columns, got none. Check the file.")
     for number, row in enumerate(rows, 2):
@@ -79,7 +88,9 @@ def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Float[np
     """
     if values.dtype.kind not in "biuf":
         wrong = next((i for i, value in enumerate(values.tolist()) if not _is_number(value)), 0)
-        raise DataError(f"{where}: '{name}' must hold numbers, got {values[wrong]!r} in row {wrong}. Mend it, or name another column with --key.")
+        point = " with a point as the decimal mark" if _is_number(str(values[wrong]).replace(",", ".", 1)) else ""
+        got = f"got {str(values[wrong])!r} in row {wrong}"
+        raise DataError(f"{where}: '{name}' must hold numbers{point}, {got}. Mend it, or name another column with --key.")
     return values.astype(np.float64)
 
 
@@ -133,10 +144,10 @@ def read_series(path: Path) -> Series:
     """A signal from a file: a column of times, and one for each dimension."""
     columns = read_table(path)
     key = pick(str(path), "times", columns, None, TIMES)
-    rest = [numbers(str(path), name, values) for name, values in columns.items() if name != key]
+    rest = {name: numbers(str(path), name, values) for name, values in columns.items() if name != key}
     if not rest:
         raise DataError(f"{path}: must have a column of values beside '{key}', got none. Add them.")
-    return Series(times=numbers(str(path), key, columns[key]), values=np.stack(rest, axis=1))
+    return Series(times=numbers(str(path), key, columns[key]), values=np.stack(list(rest.values()), axis=1), names=tuple(rest))
 
 
 def read_events(path: Path, keys: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -13,7 +13,10 @@ from lfads_core.data.make.windows import unknown
 from lfads_core.errors import DataError
 
 TAKEN = frozenset(
-    {"encod_data", "recon_data", "ext_input", "truth", "behavior", "cond", "inds", "start_s", "first_bin", "segment", "smoothed", "data"}
+    {
+        *("encod_data", "recon_data", "data", "ext_input", "truth", "smoothed", "behavior", "decode_mask", "cond", "inds"),
+        *("start_s", "trial_start_s", "trial_stop_s", "first_bin", "segment"),
+    }
 )
 """Keys that mean something of their own; a column of such a name gets another."""
 

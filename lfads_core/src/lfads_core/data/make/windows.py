@@ -46,7 +46,7 @@ def lay_windows(raw: Raw, options: WindowOptions, width: float, scale: float) ->
 
 def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, scale: float) -> Windows:
     start, stop = trials.start * scale, trials.stop * scale
-    event = start if options.event is None else _column(where, trials, options.event) * scale
+    event = start if options.event is None else _column(where, trials, options.event) * scale + (start if options.from_start else 0.0)
     notes: list[str] = []
     usable = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
     if not usable.all():
@@ -63,6 +63,7 @@ def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, s
     if bins < 1:
         raise DataError(f"{where}: windows must hold at least one bin of {width * 1000:g} ms, got {bins}. Give --after.")
     begin = event - before * width
+    _refuse_elsewhere(where, options.event, np.stack([event, begin, begin + bins * width, start, stop])[:, usable], np.flatnonzero(usable))
     inside = None
     if options.beyond != "keep":
         edges = begin[:, None] + np.arange(bins + 1) * width
@@ -87,6 +88,20 @@ def _after(where: str, options: WindowOptions, shortest: float, width: float, no
     after = int(np.floor(shortest / width + _EPSILON))
     notes.append(f"windows end {after * width * 1000:g} ms after the event, as the shortest trial does.")
     return after
+
+
+def _refuse_elsewhere(where: str, name: str | None, times: Float[np.ndarray, "5 b"], rows: Int[np.ndarray, " b"]) -> None:
+    """Windows that mostly lie farther from their own trials than these are long: the event counts from somewhere else, or in another unit."""
+    event, begin, end, start, stop = times
+    length = stop - start
+    away = np.flatnonzero((end < start - length) | (begin > stop + length))
+    if 2 * away.size > rows.size:
+        first = away[0]
+        raise DataError(
+            f"{where}: the event {name!r} must lie near its trial, got {away.size} of {rows.size} that are farther away than it is long, the first in row "
+            f"{rows[first]}: {event[first]:.6g} s in a trial from {start[first]:.6g} to {stop[first]:.6g} s. If it counts from the start of the trial, "
+            "use --event-from-start; otherwise bring it to the clock and unit of the trials."
+        )
 
 
 def _refuse_overlaps(where: str, begin: Float[np.ndarray, " b"], length: float, rows: Int[np.ndarray, " b"]) -> None:
@@ -158,10 +173,8 @@ def _segments(raw: Raw, width: float, scale: float) -> list[tuple[int, float, in
 def _whole_bins(seconds: float, width: float, name: str, where: str) -> int:
     bins = seconds / width
     if abs(bins - round(bins)) > 1e-6:
-        raise DataError(
-            f"{where}: --{name} must be whole bins of {width * 1000:g} ms, got {seconds * 1000:g} ms. "
-            f"Take {np.floor(bins) * width * 1000:g} or {np.ceil(bins) * width * 1000:g}."
-        )
+        near = " or ".join(f"{count * width * 1000:g}" for count in (np.floor(bins), np.ceil(bins)) if count)
+        raise DataError(f"{where}: --{name} must be whole bins of {width * 1000:g} ms, got {seconds * 1000:g} ms. Take {near}.")
     return round(bins)
 
 
@@ -172,7 +185,8 @@ def _column(where: str, trials: Trials, name: str) -> Float[np.ndarray, " B"]:
         raise DataError(unknown(where, "an event must be a column of the trials", name, ["start", "stop", *trials.columns]))
     values = trials.columns[name]
     if values.dtype.kind not in "iuf":
-        raise DataError(f"{where}: the event '{name}' must hold times, got {values.dtype.name} such as {values[0]!r}. Choose another column.")
+        what = "truth values" if values.dtype.kind == "b" else "text"
+        raise DataError(f"{where}: the event '{name}' must hold times, got {what} such as {str(values[0])!r}. Choose another column.")
     return values.astype(np.float64)
 
 
