@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from lfads_core.data.align import ALPHAS, Alignment, Averages, Shared, align_session, common_conditions, condition_averages, shared_components, smooth
+from lfads_core.data.condition_names import names_of
 from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError
@@ -150,7 +151,8 @@ def _labels(session: Session, key: str | None, where: str, alone: bool) -> list[
         raise DataError(
             f"{where}: every training trial must have a condition, got NaN for {int(np.isnan(values).sum())}. Number them, or drop those trials."
         )
-    return [str(value) for value in values.tolist()]
+    names = names_of(values, train.extras, session.arrays)
+    return [str(value) if names is None else names[value] for value in values.tolist()]
 
 
 def _check_bins(sessions: Sequence[Session]) -> None:

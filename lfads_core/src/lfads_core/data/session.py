@@ -6,6 +6,7 @@ looks at many of them together: starting values, metrics, checks of a reconstruc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,3 +85,9 @@ class Session:
         """Bin width in milliseconds, if the file says so."""
         value = self.attributes.get("bin_ms")
         return None if value is None else float(value)
+
+    @property
+    def first_bin_ms(self) -> float:
+        """When the first bin of a trial begins, in milliseconds from the event that trials are aligned to; 0 if the file says nothing."""
+        value = self.attributes.get("first_bin_ms", 0.0)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0

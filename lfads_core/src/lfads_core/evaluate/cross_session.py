@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from lfads_core.data.condition_names import names_of
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.behaviour import flatten_known
 from lfads_core.metrics.conditions import labels_of
@@ -62,7 +63,9 @@ def _conditions(a: Recorded, b: Recorded) -> float:
         labels = None if data is None else labels_of(data.extras)
         if data is None or labels is None:
             return float("nan")
-        sides.append({label: data.extras["factors"][labels == label].mean(axis=0) for label in np.unique(labels).tolist()})
+        names = names_of(labels, data.extras, one.session.arrays)
+        side = {label: data.extras["factors"][labels == label].mean(axis=0) for label in np.unique(labels).tolist()}
+        sides.append(side if names is None else {names[label]: mean for label, mean in side.items()})
     shared = sorted(set(sides[0]) & set(sides[1]), key=str)
     if len(shared) < 2:
         return float("nan")

@@ -87,7 +87,8 @@ def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) 
     bins = merged.arrays["output_params"].shape[1]
     common: dict[str, Any] = {"split": merged.split, "trial": merged.trial}
     if loaded.description.bin_ms is not None:
-        common["time_ms"] = np.arange(bins) * loaded.description.bin_ms
+        known = loaded.outputs(session).get("time_ms")
+        common["time_ms"] = np.arange(bins) * loaded.description.bin_ms if known is None or known.shape != (bins,) else known
     content = {"": common, "trials": dict(merged.arrays), "concatenated": concatenated(merged, bins)}
     key = condition_key(merged, conditions)
     if key is not None:

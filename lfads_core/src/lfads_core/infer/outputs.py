@@ -38,7 +38,7 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[
 
     Holds, per split, ``<split>_<field>`` for every field of :class:`~lfads_core.infer.posterior.Inferred`, the rates in
     events per second where bins have a width and means are counts, and all arrays of the input under their own names, bit by
-    bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin. When channels were held
+    bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin, from the event that trials are aligned to. When channels were held
     out, data, truth and outputs stand in the model's order of channels, held-in ones first: ``channel_order`` (N) gives each
     one's index in the recording.
 
@@ -58,7 +58,7 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[
                 if session.bin_ms is not None and inferred:
                     bins = next(iter(session.splits.values())).recon.shape[1]
                     times = _new(file, "time_ms", (bins,), np.dtype(np.float64), "start of each bin", "ms")
-                    times[...] = np.arange(bins) * session.bin_ms
+                    times[...] = session.first_bin_ms + np.arange(bins) * session.bin_ms
                 file.flush()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lfads_core.data.condition_names import texts
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.behaviour import flatten_known, lag_pair
 from lfads_core.metrics.ridge import fit_ridge_cv
@@ -13,7 +14,7 @@ from lfads_core.report.svg import Axes, Line, chart
 from lfads_core.report.words import grid, heading, none, para, shown_split, times_of
 
 KEYS = ("behavior", "behaviour")
-MOST_TRIALS, MOST_DIMENSIONS = 12, 3
+MOST_TRIALS, MOST_DIMENSIONS = 6, 3
 
 
 def decoding(facts: Facts) -> str:
@@ -34,8 +35,8 @@ def _decoding(facts: Facts, session: Recorded) -> str:
     rates, target = lag_pair(splits[split].extras["output_params"], wanted, lag)
     trials = spread_out(len(rates), MOST_TRIALS)
     guess = fit(np.asarray(rates[trials], dtype=np.float64).reshape(-1, rates.shape[2])).reshape(len(trials), rates.shape[1], -1)
-    time, _, axis = times_of(session)
-    step = time[1] - time[0] if len(time) > 1 else 1.0
+    unit, step = times_of(session).unit, session.session.bin_ms or 1.0
+    names, units = _dimensions(session, wanted.shape[2])
     figures = []
     for k in range(min(wanted.shape[2], MOST_DIMENSIONS)):
         x = np.concatenate([np.append(np.arange(rates.shape[1]), np.nan) + i * (rates.shape[1] + 6) for i in range(len(trials))]) * step
@@ -48,9 +49,9 @@ def _decoding(facts: Facts, session: Recorded) -> str:
         figures.append(
             chart(
                 Axes(
-                    title=f"Dimension {k}{shown}",
-                    x=f"{len(trials)} trials side by side ({'ms' if 'ms' in axis else 'bins'})",
-                    y="behaviour (unit of the file)",
+                    title=f"{names[k]}{shown}",
+                    x=f"{len(trials)} trials side by side ({unit})",
+                    y=f"{'behaviour' if names[k].startswith('Dimension') else names[k]} ({units[k]})",
                 ),
                 lines,
             )
@@ -60,6 +61,14 @@ def _decoding(facts: Facts, session: Recorded) -> str:
         "rates, a lag chosen on training trials."
     )
     return para(text) + grid(figures)
+
+
+def _dimensions(session: Recorded, many: int) -> tuple[list[str], list[str]]:
+    """Name and unit of each dimension, as `lfads data make` writes them, or its number."""
+    names, units = (texts(session.session.arrays.get(key, np.zeros(0))) for key in ("behavior_dimensions", "behavior_dimension_units"))
+    if len(names) != many:
+        names = [f"Dimension {k}" for k in range(many)]
+    return names, [unit or "unit of the file" for unit in units] if len(units) == many else ["unit of the file"] * many
 
 
 def _broken(values: np.ndarray) -> np.ndarray:

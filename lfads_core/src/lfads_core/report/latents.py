@@ -40,12 +40,12 @@ def _space(session: Recorded) -> str:
             drawn.append({"group": k, "average": True, "trial": -1, "points": paths[rows].mean(axis=0)[bins].round(3).tolist()})
         few = rows[spread_out(len(rows), max(1, MOST_PATHS // len(labels)))]
         drawn += [{"group": k, "average": False, "trial": int(row), "points": paths[row][bins].round(3).tolist()} for row in few]
-    time, _, axis = times_of(session)
+    time = times_of(session)
     data = {
         "groups": [{"label": label, "colour": colour(k, len(labels))} for k, label in enumerate(labels)],
         "paths": drawn,
-        "times": time[bins].round(1).tolist(),
-        "unit": "ms" if "ms" in axis else "bins",
+        "times": time.middles[bins].round(1).tolist(),
+        "unit": time.unit,
         "hint": "Drag or use the arrow keys to turn, + and - to zoom; point at a line to see what it is.",
     }
     text = (
@@ -125,27 +125,25 @@ def _inputs(session: Recorded) -> str:
     means = np.asarray(extras["co_means"], dtype=np.float64)
     grouped = groups_of(session, split)
     index, labels = (np.zeros(len(means), dtype=int), [""]) if grouped is None else grouped
-    time, end, axis = times_of(session)
+    time = times_of(session)
     figures = []
     for k in range(min(means.shape[2], 6)):
         lines = [
-            Line(x=time, y=means[index == c, :, k].mean(axis=0), colour=colour(c, len(labels)), label=label if k == 0 else "")
+            Line(x=time.middles, y=means[index == c, :, k].mean(axis=0), colour=colour(c, len(labels)), label=label if k == 0 else "")
             for c, label in enumerate(labels)
             if (index == c).any()
         ]
-        figures.append(chart(Axes(title=f"Input {k + 1}", x=axis, y="input (arbitrary unit)"), lines))
-    events = events_of(session, split, end)
+        figures.append(chart(Axes(title=f"Input {k + 1}", x=time.label, y="input (arbitrary unit)", upright=time.event), lines))
+    events = events_of(session, split, time.end - time.begin)
     for name, moments in events.items():
         lags, around = _around(np.abs(means).mean(axis=2), moments, session.session.bin_ms or 1.0)
         figures.append(
             chart(
-                Axes(
-                    title=f"Size of inputs around {name}", x=f"time from {name} ({'ms' if 'ms' in axis else 'bins'})", y="mean |input|", upright=0.0
-                ),
+                Axes(title=f"Size of inputs around {name}", x=f"time from {name} ({time.unit})", y="mean |input|", upright=0.0),
                 [Line(x=lags, y=around, width=2.2)],
             )
         )
-    said = "" if events else none("No events: the file has no per-trial times such as train_go_ms (trials).")
+    said = "" if events else none("No events: the file has no per-trial times within the trials, such as train_go_ms (trials).")
     return grid(figures) + said
 
 

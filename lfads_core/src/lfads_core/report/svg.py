@@ -12,6 +12,8 @@ import numpy as np
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 42
 """Size of a chart and of its margins, in its own units, which are near to pixels."""
+_DIGIT = 7.5
+"""Width of a digit, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,11 +90,11 @@ def chart(axes: Axes, parts: Sequence[Line | Dots]) -> str:
     return figure(axes.title, drawing(axes.title, axes.height, [frame(axes, (x_low, x_high), (y_low, y_high)), inside]), legend(labelled))
 
 
-def picture(axes: Axes, source: str, extent: tuple[float, float, float], *, kind: str = "heat", key: str = "") -> str:
-    """An image (data URI) with axes; ``extent`` is the end of x, which begins at 0, and the ends of y at the bottom and at the top."""
-    end, bottom, top = extent
+def picture(axes: Axes, source: str, extent: tuple[float, float, float, float], *, kind: str = "heat", key: str = "") -> str:
+    """An image (data URI) with axes; ``extent`` is both ends of x, then those of y at the bottom and at the top."""
+    begin, end, bottom, top = extent
     place = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{axes.height - TOP - BOTTOM}" preserveAspectRatio="none"'
-    ink = [f'<image class="{kind}" href="{source}" {place}/>', frame(axes, (0, end), (bottom, top), grid=False)]
+    ink = [f'<image class="{kind}" href="{source}" {place}/>', frame(axes, (begin, end), (bottom, top), grid=False)]
     return figure(axes.title, drawing(axes.title, axes.height, ink), key)
 
 
@@ -131,6 +133,7 @@ def frame(axes: Axes, x: tuple[float, float], y: tuple[float, float], *, grid: b
         ink.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{spoken(shown)}</text>')
     for value in ticks(*x, 6):
         at = LEFT + (value - x[0]) / (x[1] - x[0]) * (right - LEFT)
+        at = min(at, WIDTH - 1 - _DIGIT * len(spoken(value)) / 2)  # numbers stay within the drawing
         ink.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{spoken(value)}</text>')
     ink.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     ink.append(f'<text class="label" x="{(LEFT + right) / 2:.0f}" y="{axes.height - 6}" text-anchor="middle">{escape(axes.x)}</text>')

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfads_core.data.condition_names import texts
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.conditions import PSTH_MS
 from lfads_core.metrics.psth import make_psth
@@ -35,7 +36,7 @@ def _trials(session: Recorded, number: int) -> str:
     data = session.session.splits[split]
     rates = np.asarray(data.extras["output_params"], dtype=np.float64)
     factor, unit = rate_scale(session)
-    _, end, axis = times_of(session)
+    time = times_of(session)
     order = rates.mean(axis=0).argmax(axis=0).argsort(kind="stable")
     low, high = (0.0 if session.support != "real" else float(np.percentile(rates, 0.5))) * factor, float(np.percentile(rates, 99.5)) * factor
     observed = data.recon[np.isfinite(data.recon)]
@@ -45,18 +46,19 @@ def _trials(session: Recorded, number: int) -> str:
         else max(float(np.percentile(np.abs(observed), 99)), 1e-12)
     )
     chosen = spread_out(len(rates), MOST_TRIALS)
+    grouped = groups_of(session, split)
     panels = []
     for trial in chosen:
-        box = (end, float(len(order)), 0.0)
+        box = (time.begin, time.end, float(len(order)), 0.0)
         figures = [
             picture(
-                Axes(title=f"Recorded, {split} trial {trial}", x=axis, y="channel (sorted)"),
+                Axes(title=f"Recorded, {split} trial {trial}", x=time.label, y="channel (sorted)"),
                 raster(np.abs(data.recon[trial][:, order].T), top),
                 box,
                 kind="raster",
             ),
             picture(
-                Axes(title="Inferred", x=axis, y="channel (sorted)"),
+                Axes(title="Inferred", x=time.label, y="channel (sorted)"),
                 heat(rates[trial][:, order].T * factor, low, high),
                 box,
                 key=scale_key(spoken(low), spoken(high), unit),
@@ -64,7 +66,7 @@ def _trials(session: Recorded, number: int) -> str:
             _inputs(session, split, int(trial)),
         ]
         panels.append(f'<div data-panel="trial{number}" data-value="{trial}">{grid(figures)}</div>')
-    options = "".join(f'<option value="{trial}">{split} trial {trial}</option>' for trial in chosen)
+    options = "".join(f'<option value="{trial}">{split} trial {trial}{escape(_of_what(grouped, trial))}</option>' for trial in chosen)
     tools = (
         f'<div class="tools"><label>Trial <select data-show="trial{number}" aria-label="Trial of '
         f'{escape(session.name, quote=True)}">{options}</select></label></div>'
@@ -72,17 +74,22 @@ def _trials(session: Recorded, number: int) -> str:
     return tools + "".join(panels)
 
 
+def _of_what(grouped: tuple[np.ndarray, list[str]] | None, trial: int) -> str:
+    """A trial's condition, if it is known."""
+    return "" if grouped is None or grouped[0][trial] < 0 else f", {grouped[1][grouped[0][trial]]}"
+
+
 def _inputs(session: Recorded, split: str, trial: int) -> str:
     extras = session.session.splits[split].extras
     inputs, factors = extras["co_means"][trial], extras["factors"][trial]
-    time, _, axis = times_of(session)
+    time = times_of(session)
     if inputs.shape[1]:
-        lines = [Line(x=time, y=inputs[:, k], colour=colour(k, inputs.shape[1]), label=f"input {k + 1}") for k in range(inputs.shape[1])]
-        return chart(Axes(title="Inferred inputs", x=axis, y="input (arbitrary unit)"), lines)
+        lines = [Line(x=time.middles, y=inputs[:, k], colour=colour(k, inputs.shape[1]), label=f"input {k + 1}") for k in range(inputs.shape[1])]
+        return chart(Axes(title="Inferred inputs", x=time.label, y="input (arbitrary unit)", upright=time.event), lines)
     widest = np.argsort(factors.std(axis=0))[::-1][:4]
     return chart(
-        Axes(title="Factors (the model infers no inputs)", x=axis, y="factor (arbitrary unit)"),
-        [Line(x=time, y=factors[:, k], colour=colour(i, 4), label=f"factor {k + 1}") for i, k in enumerate(widest)],
+        Axes(title="Factors (the model infers no inputs)", x=time.label, y="factor (arbitrary unit)", upright=time.event),
+        [Line(x=time.middles, y=factors[:, k], colour=colour(i, 4), label=f"factor {k + 1}") for i, k in enumerate(widest)],
     )
 
 
@@ -105,17 +112,21 @@ def _averages(session: Recorded) -> str:
     width = 0.0 if session.session.bin_ms is None else PSTH_MS / session.session.bin_ms
     psth = make_psth(data.recon, rows, width) * factor
     model = np.stack([rates[of].mean(axis=0) if len(of) else np.full(rates.shape[1:], np.nan) for of in rows])
-    time, _, axis = times_of(session)
+    time = times_of(session)
     figures = []
     for channel in _telling(model).tolist():
         held = data.nested and channel >= data.encod.shape[2]
-        lines = [Line(x=time, y=psth[k, :, channel], colour=colour(k, len(labels)), dashed=True, width=1, opacity=0.75) for k in range(len(labels))]
-        lines += [Line(x=time, y=model[k, :, channel], colour=colour(k, len(labels)), width=2) for k in range(len(labels))]
-        figures.append(chart(Axes(title=f"Channel {_named(session, channel)}{', held out' if held else ''}", x=axis, y=unit), lines))
+        lines = [
+            Line(x=time.middles, y=psth[k, :, channel], colour=colour(k, len(labels)), dashed=True, width=1, opacity=0.75) for k in range(len(labels))
+        ]
+        lines += [Line(x=time.middles, y=model[k, :, channel], colour=colour(k, len(labels)), width=2) for k in range(len(labels))]
+        title = f"Channel {_named(session, channel)}{', held out' if held else ''}"
+        figures.append(chart(Axes(title=title, x=time.label, y=unit, upright=time.event), lines))
     smoothed = "" if session.session.bin_ms is None else f", smoothed by a Gaussian of {PSTH_MS:g} ms"
     text = (
         f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
         "the channels whose rates differ most between bins and conditions."
+        + (" Rates are not smoothed: what changes within less than that looks flatter in the data." if smoothed else "")
     )
     keys = "".join(f'<li><span class="key" style="--ink:{colour(k, len(labels))}"></span>{escape(label)}</li>' for k, label in enumerate(labels))
     return para(text) + f'<ul class="legend">{keys}</ul>' + grid(figures)
@@ -131,6 +142,6 @@ def _named(session: Recorded, channel: int) -> str:
     for key in ("channels", "channel_names"):
         names = session.session.attributes.get(key, session.session.arrays.get(key))
         if names is not None and np.ndim(names) == 1 and len(names) == session.session.splits[session.splits[0]].recon.shape[2]:
-            return str(names[channel])
+            return texts(np.asarray(names))[channel]
     order = session.session.arrays.get("channel_order")
     return str(channel if order is None else int(order[channel]))

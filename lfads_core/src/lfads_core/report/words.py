@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from jaxtyping import Float
 
+from lfads_core.data.condition_names import names_of
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.conditions import labels_of
 
@@ -69,20 +72,42 @@ def groups_of(session: Recorded, split: str) -> tuple[np.ndarray, list[str]] | N
     labels = labels_of(session.session.splits[split].extras)
     if labels is None or len(np.unique(labels)) > len(labels) / 1.5:
         return None
+    session_of, extras = session.session, session.session.splits[split].extras
+    names = names_of(labels, extras, session_of.arrays)
     every = np.unique(labels)
     kept = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_GROUPS)).round().astype(int))]
     index = np.full(len(labels), -1)
     for i, label in enumerate(kept):
         index[labels == label] = i
-    return index, [_spoken(label) for label in kept.tolist()]
+    what = str(session_of.attributes.get("condition_columns", "condition"))
+    prefix = "condition" if names is None or "," in what else what
+    return index, [f"{prefix} {_spoken(label) if names is None else names[label]}" for label in kept.tolist()]
 
 
-def times_of(session: Recorded) -> tuple[np.ndarray, float, str]:
-    """Middle of each bin, the end of the last one, and the axis' name."""
-    bins = next(iter(session.session.splits.values())).recon.shape[1]
-    width = session.session.bin_ms
-    edges = np.arange(bins + 1) * (width or 1.0)
-    return (edges[:-1] + edges[1:]) / 2, float(edges[-1]), "time in trial (bins)" if width is None else "time in trial (ms)"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TimeAxis:
+    """Time within a trial, as figures show it."""
+
+    middles: Float[np.ndarray, " T"]  # of the bins
+    begin: float
+    end: float
+    label: str
+    unit: str  # ms or bins
+    event: float | None  # where trials are aligned to, if that is within them
+
+
+def times_of(session: Recorded) -> TimeAxis:
+    """The bins' times, from the event that trials are aligned to if the file names it."""
+    of = session.session
+    bins, width = next(iter(of.splits.values())).recon.shape[1], of.bin_ms
+    edges = (0.0 if width is None else of.first_bin_ms) + np.arange(bins + 1) * (width or 1.0)
+    unit, begin, end = "bins" if width is None else "ms", float(edges[0]), float(edges[-1])
+    event = of.attributes.get("aligned_to")
+    since = f"from {event}" if event is not None and width is not None else "in trial" if begin == 0 else "from the start of the trial"
+    inside = width is not None and begin < 0 < end
+    return TimeAxis(
+        middles=(edges[:-1] + edges[1:]) / 2, begin=begin, end=end, label=f"time {since} ({unit})", unit=unit, event=0.0 if inside else None
+    )
 
 
 def rate_scale(session: Recorded) -> tuple[float, str]:
@@ -93,5 +118,4 @@ def rate_scale(session: Recorded) -> tuple[float, str]:
 
 
 def _spoken(label: object) -> str:
-    text = label.decode() if isinstance(label, bytes) else f"{label:g}" if isinstance(label, float) else str(label)
-    return f"condition {text}"
+    return label.decode() if isinstance(label, bytes) else f"{label:g}" if isinstance(label, float) else str(label)

@@ -149,7 +149,9 @@ def _with_times(series: Mapping[str, Series]) -> set[str]:
 
 def _unused(left: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
     """A note of the arrays that nothing was made of."""
-    names = [f"'{name}' {_shape(values)}" for name, values in left.items() if name not in used and not (isinstance(values, np.ndarray) and not values.size)]
+    names = [
+        f"'{name}' {_shape(values)}" for name, values in left.items() if name not in used and not (isinstance(values, np.ndarray) and not values.size)
+    ]
     if not names:
         return ()
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

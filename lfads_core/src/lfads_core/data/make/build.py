@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from lfads_core.data.make.options import MakeOptions, Reduce, check_options
 from lfads_core.data.make.raw import Cut, Raw
 from lfads_core.data.make.signals import dimensions_of, series_in_bins, with_meanings
 from lfads_core.data.make.split import split_trials
-from lfads_core.data.make.trialwise import conditions, safe_key
+from lfads_core.data.make.trialwise import condition_columns, conditions, safe_key
 from lfads_core.data.make.windows import Windows, lay_windows, unknown
 from lfads_core.errors import DataError
 
@@ -75,9 +75,12 @@ def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
             f"{missing} of {trialled.values.size} values are NaN, not observed: train with 'sbtt' (or the recipe 'zig').",
         )
     held = hold_out(trialled.where, trialled.names, trialled.about, options.hold_out, trialled.bin_ms, trialled.values.shape[1])
+    attributes = {"bin_ms": trialled.bin_ms, **trialled.attributes}
+    if names := condition_columns(trialled.columns, options.condition):
+        attributes["condition_columns"] = ", ".join(names)
     made = Made(
         arrays=_arrays(trialled, held, options, problems),
-        attributes={"bin_ms": trialled.bin_ms, **trialled.attributes},
+        attributes=attributes,
         problems=tuple(problems),
     )
     session_from_arrays(trialled.where, made.arrays, made.attributes)  # what is written can be read
@@ -117,15 +120,6 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         rows, more = of_trials(raw.trials, windows, scale, options.window)
         per_trial, whole = {**rows, **per_trial}, {**whole, **more}
     whole.update(dimensions_of(raw.series, options.behaviour))
-    attributes: dict[str, Any] = {"first_bin_ms": 0.0 - options.window.before_ms, "data_unit": "units of the source" if raw.signal else "events/bin"}
-    if options.window.event is not None:
-        attributes["aligned_to"] = options.window.event
-    if options.behaviour:
-        attributes["behavior_names"] = ", ".join(options.behaviour)
-        attributes["behavior_units"] = ", ".join(raw.series[name].unit or "unknown" for name in options.behaviour)
-    if options.external:
-        attributes["ext_input_names"] = ", ".join(options.external)
-    attributes.update({f"{safe_key(name)}_unit": series.unit for name, series in raw.series.items() if series.unit and safe_key(name) in per_trial})
     return _Trialled(
         where=raw.where,
         values=values,
@@ -135,8 +129,22 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         per_trial=per_trial,
         about=raw.about,
         whole=whole,
-        attributes=attributes,
+        attributes=_said(raw, options, per_trial),
     )
+
+
+def _said(raw: Raw, options: MakeOptions, carried: Collection[str]) -> dict[str, Any]:
+    """What the file says of itself: where trials are aligned, names and units of what rides along."""
+    attributes: dict[str, Any] = {"first_bin_ms": 0.0 - options.window.before_ms, "data_unit": "units of the source" if raw.signal else "events/bin"}
+    if options.window.event is not None:
+        attributes["aligned_to"] = options.window.event
+    if options.behaviour:
+        attributes["behavior_names"] = ", ".join(options.behaviour)
+        attributes["behavior_units"] = ", ".join(raw.series[name].unit or "unknown" for name in options.behaviour)
+    if options.external:
+        attributes["ext_input_names"] = ", ".join(options.external)
+    attributes.update({f"{safe_key(name)}_unit": series.unit for name, series in raw.series.items() if series.unit and safe_key(name) in carried})
+    return attributes
 
 
 def _only_observed(where: str, values: Float[np.ndarray, "B T N"], windows: Windows, problems: list[Problem]) -> tuple[np.ndarray, Windows]:
@@ -253,10 +261,7 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions, problems: list[Pr
         if nameless := int(np.isin(condition[0], [k for k, name in enumerate(condition[1]) if name in ("nan", "")]).sum()):
             _say(problems, "info", f"{nameless} of {len(made.values)} trials have no condition: they make one of their own.")
     if options.decode_within is not None:
-        if (column := made.columns.get(options.decode_within)) is None:
-            raise DataError(unknown(made.where, "what trials are decoded within must be one of their columns", options.decode_within, list(made.columns)))
-        per_trial["decode_mask"], groups = decoding_groups(made.where, column, splits)
-        whole["decode_groups"] = np.array(groups, dtype=object)
+        per_trial["decode_mask"], whole["decode_groups"] = decoding_groups(made.where, made.columns, options.decode_within, splits)
     arrays: dict[str, np.ndarray] = {}
     for split, rows in splits.items():
         values = made.values[rows][:, :, held.order]

@@ -52,9 +52,7 @@ def of_trials(trials: Trials, windows: Windows, scale: float, window: WindowOpti
     return rows, {"event_names": np.array([safe_key(name) for name in names], dtype=object)} if names else {}
 
 
-def decoding_groups(
-    where: str, column: np.ndarray, splits: Mapping[str, Int[np.ndarray, " _"]]
-) -> tuple[Bool[np.ndarray, "B G"], tuple[str, ...]]:
+def decoding_groups(where: str, column: np.ndarray, splits: Mapping[str, Int[np.ndarray, " _"]]) -> tuple[Bool[np.ndarray, "B G"], tuple[str, ...]]:
     """Trials that are decoded together, a column of ones for each value; trials without a value belong to no group.
 
     Raises:

@@ -21,6 +21,11 @@ TAKEN = frozenset(
 """Keys that mean something of their own; a column of such a name gets another."""
 
 
+def condition_columns(columns: Mapping[str, Shaped[np.ndarray, " B"]], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Columns whose combinations are conditions: those wanted, or the first of the usual names that is there."""
+    return tuple(wanted) or tuple(key for key in CONDITION_KEYS if key in columns)[:1]
+
+
 def conditions(
     where: str, columns: Mapping[str, Shaped[np.ndarray, " B"]], wanted: Sequence[str]
 ) -> tuple[Int[np.ndarray, " B"], tuple[str, ...]] | None:
@@ -31,7 +36,7 @@ def conditions(
     Raises:
         DataError: a column is not there.
     """
-    names = tuple(wanted) or tuple(key for key in CONDITION_KEYS if key in columns)[:1]
+    names = condition_columns(columns, wanted)
     if not names:
         return None
     for name in names:

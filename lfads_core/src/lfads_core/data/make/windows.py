@@ -98,9 +98,9 @@ def _refuse_elsewhere(where: str, name: str | None, times: Float[np.ndarray, "5 
     if 2 * away.size > rows.size:
         first = away[0]
         raise DataError(
-            f"{where}: the event {name!r} must lie near its trial, got {away.size} of {rows.size} that are farther away than it is long, the first in row "
-            f"{rows[first]}: {event[first]:.6g} s in a trial from {start[first]:.6g} to {stop[first]:.6g} s. If it counts from the start of the trial, "
-            "use --event-from-start; otherwise bring it to the clock and unit of the trials."
+            f"{where}: the event {name!r} must lie near its trial, got {away.size} of {rows.size} that are farther away than it is long, the first "
+            f"in row {rows[first]}: {event[first]:.6g} s, in a trial from {start[first]:.6g} to {stop[first]:.6g} s. If it counts from the start of "
+            "the trial, use --event-from-start; otherwise bring it to the clock and unit of the trials."
         )
 
 
