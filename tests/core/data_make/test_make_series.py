@@ -95,7 +95,7 @@ def test_a_series_on_another_clock_is_refused():
     times = 1000 + np.arange(0, 8, 0.01)
     text = (
         "mine: 'hand' must be known in some bin, got none: its samples run from 1000 to 1007.99 s, the windows from 0 to 9.5 s. "
-        "Are their clocks the same?"
+        "Are their clocks and units the same?"
     )
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         make(_raw({"hand": Series(times=times, values=times[:, None])}))

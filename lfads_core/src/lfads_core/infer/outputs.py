@@ -38,9 +38,9 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[
 
     Holds, per split, ``<split>_<field>`` for every field of :class:`~lfads_core.infer.posterior.Inferred`, the rates in
     events per second where bins have a width and means are counts, and all arrays of the input under their own names, bit by
-    bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin, from the event that trials are aligned to. When channels were held
-    out, data, truth and outputs stand in the model's order of channels, held-in ones first: ``channel_order`` (N) gives each
-    one's index in the recording.
+    bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin, counted from the event
+    that trials are aligned to if the file names one. When channels were held out, data, truth and outputs stand in the model's
+    order of channels, held-in ones first: ``channel_order`` (N) gives each one's index in the recording.
 
     Raises:
         RunError: the file cannot be written.

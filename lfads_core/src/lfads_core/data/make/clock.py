@@ -51,10 +51,12 @@ def odd_width(values: Float[np.ndarray, "B T N"], bin_ms: float) -> str | None:
 
 
 def _remedy(raw: Raw) -> str:
+    whole = all((t == np.rint(t)).all() for t in raw.units.values())
+    samples = " If they count samples, divide them by the sampling rate." if whole and any(t.size for t in raw.units.values()) else ""
     fitting = [name for name, scale in CLOCKS.items() if name != "s" and _odd(raw, scale) is None]
     if not fitting:
-        return "No unit of --time-unit fits; are they numbers of samples? Divide them by the sampling rate, or say --time-unit s if they are right."
-    return f"Say --time-unit {fitting[0]}, or --time-unit s if they are seconds all the same."
+        return f"No unit of --time-unit fits better; --time-unit s if they are seconds all the same.{samples}"
+    return f"Say --time-unit {fitting[0]}, or --time-unit s if they are seconds all the same.{samples}"
 
 
 def _odd(raw: Raw, scale: float) -> str | None:

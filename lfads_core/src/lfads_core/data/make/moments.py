@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from lfads_core.data.make.options import WindowOptions
 from lfads_core.data.make.raw import Trials
 from lfads_core.data.make.trialwise import safe_key
-from lfads_core.data.make.windows import Windows
+from lfads_core.data.make.windows import Windows, unknown
 from lfads_core.errors import DataError
 
 
@@ -52,12 +52,16 @@ def of_trials(trials: Trials, windows: Windows, scale: float, window: WindowOpti
     return rows, {"event_names": np.array([safe_key(name) for name in names], dtype=object)} if names else {}
 
 
-def decoding_groups(where: str, column: np.ndarray, splits: Mapping[str, Int[np.ndarray, " _"]]) -> tuple[Bool[np.ndarray, "B G"], tuple[str, ...]]:
+def decoding_groups(
+    where: str, columns: Mapping[str, Shaped[np.ndarray, " B"]], name: str, splits: Mapping[str, Int[np.ndarray, " _"]]
+) -> tuple[Bool[np.ndarray, "B G"], Shaped[np.ndarray, " G"]]:
     """Trials that are decoded together, a column of ones for each value; trials without a value belong to no group.
 
     Raises:
-        DataError: a group has no trial for training or for validation.
+        DataError: the column is not there, or a group has no trial for training or for validation.
     """
+    if (column := columns.get(name)) is None:
+        raise DataError(unknown(where, "what trials are decoded within must be one of their columns", name, list(columns)))
     text = np.array([_shown(value) for value in column.tolist()], dtype=object)
     names = tuple(sorted({name for name in text.tolist() if name}))
     if not names:
@@ -69,7 +73,7 @@ def decoding_groups(where: str, column: np.ndarray, splits: Mapping[str, Int[np.
                 f"{where}: each group that is decoded by itself must have trials in the split '{split}', got none for "
                 f"{names[int(np.flatnonzero(empty)[0])]!r}. Make it a --condition, which splits are stratified by, or choose another column."
             )
-    return mask, names
+    return mask, np.array(names, dtype=object)
 
 
 def _shown(value: object) -> str:
