@@ -81,6 +81,21 @@ def test_the_numbers_of_channels_and_the_order_of_trials_do_not_matter(sessions,
         np.testing.assert_allclose(again.sessions[name].weight, aligned.sessions[name].weight, atol=1e-9)
 
 
+def test_conditions_are_matched_by_their_names_where_their_numbers_differ(sessions, latents, mixing):
+    names = np.array([f"target {10 * k}" for k in range(K)], dtype=object)
+    renumbered = []
+    for seed, (name, mix) in enumerate(mixing.items()):
+        number = np.random.default_rng(seed).permutation(K)  # this session's number of each condition
+        arrays = recording(latents @ mix + 5, np.arange(K))
+        arrays |= {f"{split}_cond": number[arrays[f"{split}_cond"] // 10] for split in ("train", "valid")}
+        arrays["cond_names"] = names[np.argsort(number)]
+        renumbered.append(session_from_arrays(name, arrays, {"bin_ms": 20.0}, dtype=np.float64))
+    aligned, expected = align_recordings(renumbered, LEAST_SQUARES), align_recordings(sessions, LEAST_SQUARES)
+    assert aligned.shared.conditions == tuple(f"target {10 * k}" for k in range(K))
+    for name in CHANNELS:
+        np.testing.assert_allclose(aligned.sessions[name].projected, expected.sessions[name].projected, atol=1e-7)
+
+
 def test_the_components_are_those_of_the_covariance_of_all_channels_side_by_side(rng):
     averages = {name: {str(k): rng.normal(size=(T, n)) for k in range(K)} for name, n in CHANNELS.items()}
     conditions = [str(k) for k in range(K)]
