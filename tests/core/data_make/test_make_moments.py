@@ -71,6 +71,23 @@ def test_windows_after_the_end_of_their_trials_are_cut(recording):
     np.testing.assert_array_equal(made.arrays["train_encod_data"][0], expected)
 
 
+def test_windows_that_are_moved_at_random_line_up_again_by_their_jitter(recording):
+    raw = Raw(
+        where="mine", units={"a": recording.go + 0.0553}, trials=Trials(start=recording.start, stop=recording.stop, columns={"go": recording.go})
+    )
+    window = WindowOptions(event="go", before_ms=200, after_ms=400, jitter_ms=100)
+    made = make(raw, MakeOptions(window=window, split=IN_ORDER))
+    jitter = np.concatenate([made.arrays["train_jitter"], made.arrays["valid_jitter"]])
+    assert len(set(jitter.tolist())) > 4
+    assert np.abs(jitter).max() <= 10
+    trials, bins, _ = np.nonzero(np.concatenate([made.arrays["train_encod_data"], made.arrays["valid_encod_data"]]))
+    assert trials.tolist() == list(range(10))
+    np.testing.assert_array_equal(bins + jitter, 25)  # 55 ms after the cue, which is at 200 ms
+    np.testing.assert_allclose(made.arrays["train_go_ms"], 200 - 10 * jitter[:8])
+    again = make(raw, MakeOptions(window=window, split=SplitOptions(by="last", valid=0.5)))
+    np.testing.assert_array_equal(again.arrays["train_jitter"], jitter[:5])
+
+
 def test_trials_are_decoded_within_the_values_of_a_column(recording):
     kind = np.array(["active", "passive", "", "active", "passive"] * 2, dtype=object)
     made = make(raw_of(recording, kind=kind), MakeOptions(window=WindowOptions(after_ms=500), decode_within="kind", split=SplitOptions(by="every")))

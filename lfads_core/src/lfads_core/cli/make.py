@@ -52,7 +52,9 @@ _SPLIT: tuple[Decorator, ...] = (
     click.option("--every", type=click.IntRange(min=2), help="Every n-th trial is for validation."),
     click.option("--last", is_flag=True, help="The last trials are for validation, then testing."),
     click.option("--split-column", metavar="NAME", help="Column of the trials that says train, valid or test."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random split and of held-out channels."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random split, of held-out channels and of --jitter."
+    ),
     click.option("--no-stratify", is_flag=True, help="Split at random whatever the conditions."),
     click.option("--condition", multiple=True, metavar="NAME", help="Column that is the condition; several: their combinations."),
     click.option("--decode-within", metavar="NAME", help="Column whose values group the trials within which behaviour is decoded."),
@@ -81,6 +83,7 @@ def _with(*groups: tuple[Decorator, ...]) -> Decorator:
 @click.option("--event-from-start", "from_start", is_flag=True, help="Times of the event count from the start of each trial.")
 @click.option("--before", "before_ms", type=float, default=0.0, help="Begin so many ms before the event.")
 @click.option("--after", "after_ms", type=float, help="End so many ms after the event  [default: as the shortest trial]")
+@click.option("--jitter", "jitter_ms", type=_ANY, default=0.0, help="Move each window at random by up to so many ms, so that time tells nothing.")
 @click.option("--beyond", type=click.Choice(["keep", "drop", "nan"]), default="keep", show_default=True, help="Bins of a window beyond its trial.")
 @click.option("--overlaps", type=click.Choice(["refuse", "keep"]), default="refuse", show_default=True, help="Windows that share time.")
 @_with(_BINS, _SPLIT, _HOLD)
@@ -97,8 +100,8 @@ def make(*, sources: tuple[Path, ...], output: Path, **rest: Any) -> None:
     """
     from lfads_core.data.make import WindowOptions
 
-    names = ("event", "from_start", "before_ms", "after_ms", "beyond", "overlaps")
-    _write(sources, output, WindowOptions(**{name: rest[name] for name in names}), rest)
+    names = ("event", "from_start", "before_ms", "after_ms", "jitter_ms", "beyond", "overlaps")
+    _write(sources, output, WindowOptions(jitter_seed=rest["seed"], **{name: rest[name] for name in names}), rest)
 
 
 @click.command("chop")

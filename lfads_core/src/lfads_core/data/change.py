@@ -24,6 +24,7 @@ from lfads_core.data.merge import merge_session
 from lfads_core.data.session import Session, Split
 from lfads_core.data.summary import holds_counts, summarise
 from lfads_core.errors import DataError
+from lfads_core.metrics.conditions import JITTER_KEY
 
 SUMMED = ("truth", "smoothed")
 """What rides along in the units of the data, per bin."""
@@ -55,7 +56,15 @@ def _rebinned(split: Split, factor: int, how: Literal["sum", "mean"], where: str
             f"{where}: the {seen} bins read and the {bins} reconstructed must be whole new bins, got {factor} in each. Choose another width."
         )
 
+    jitter = split.extras.get(JITTER_KEY)
+    if jitter is not None and (jitter % factor).any():
+        raise DataError(
+            f"{where}: windows are moved by bins ('{JITTER_KEY}') that are no whole new ones, so bins cannot become wider. Make it again."
+        )
+
     def changed(key: str, values: np.ndarray) -> np.ndarray:
+        if key == JITTER_KEY:
+            return values // factor
         if values.ndim != 3 or values.shape[1] != bins or values.dtype.kind not in "biuf":
             return values
         return rebin(values.astype(np.float64), factor, how if key in SUMMED else "mean").astype(np.float32)

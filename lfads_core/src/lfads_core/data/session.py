@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -90,4 +91,4 @@ class Session:
     def first_bin_ms(self) -> float:
         """When the first bin of a trial begins, in milliseconds from the event that trials are aligned to; 0 if the file says nothing."""
         value = self.attributes.get("first_bin_ms", 0.0)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+        return float(value) if isinstance(value, Real) and math.isfinite(value) else 0.0

@@ -83,11 +83,12 @@ def export_mat(loaded: LoadedRun, path: Path, *, conditions: str | None) -> list
 
 def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> dict[str, dict[str, Any]]:
     """What there is of one session, by part; the part without a name belongs to all."""
-    merged = merge_splits(loaded.outputs(session))
+    outputs = loaded.outputs(session)
+    merged = merge_splits(outputs)
     bins = merged.arrays["output_params"].shape[1]
     common: dict[str, Any] = {"split": merged.split, "trial": merged.trial}
     if loaded.description.bin_ms is not None:
-        known = loaded.outputs(session).get("time_ms")
+        known = outputs.get("time_ms")
         common["time_ms"] = np.arange(bins) * loaded.description.bin_ms if known is None or known.shape != (bins,) else known
     content = {"": common, "trials": dict(merged.arrays), "concatenated": concatenated(merged, bins)}
     key = condition_key(merged, conditions)

@@ -54,7 +54,7 @@ def score_conditions(e: Evaluation) -> ConditionScores | None:
     if len(conditions) < 2 or sum(map(len, targets)) < 2 * len(conditions):
         return None
     width = 0.0 if e.bin_ms is None else PSTH_MS / e.bin_ms
-    jitters = [_jitter(part) for part in parts]
+    jitters = [jitter_of(part.extras, len(part.means)) for part in parts]
     known = [jitter for jitter in jitters if jitter is not None]
     psth = make_psth(np.concatenate([part.data for part in parts]), targets, width, np.concatenate(known) if len(known) == len(parts) else None)
     rows = rows_by_condition(own, conditions)
@@ -62,6 +62,7 @@ def score_conditions(e: Evaluation) -> ConditionScores | None:
     return ConditionScores(mean=eval_psth(*arguments), per_channel=psth_r2_per_channel(*arguments))
 
 
-def _jitter(e: Evaluation) -> Int[np.ndarray, " B"] | None:
-    found = e.extras.get(JITTER_KEY)
-    return None if found is None or found.shape != (len(e.means),) or found.dtype.kind not in "iu" else found
+def jitter_of(extras: Mapping[str, np.ndarray], trials: int) -> Int[np.ndarray, " B"] | None:
+    """By how many bins each trial must be moved later to line up with the others; None where nothing says so."""
+    found = extras.get(JITTER_KEY)
+    return None if found is None or found.shape != (trials,) or found.dtype.kind not in "iu" else found

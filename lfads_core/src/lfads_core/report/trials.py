@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from lfads_core.data.condition_names import texts
 from lfads_core.evaluate.recorded import Recorded
-from lfads_core.metrics.conditions import PSTH_MS
-from lfads_core.metrics.psth import make_psth
+from lfads_core.metrics.conditions import PSTH_MS, jitter_of
+from lfads_core.metrics.psth import make_psth, shift_trials
 from lfads_core.plots.units import spread_out
 from lfads_core.report.facts import Facts
 from lfads_core.report.png import heat, raster
@@ -110,7 +110,9 @@ def _averages(session: Recorded) -> str:
     rates = np.asarray(data.extras["output_params"], dtype=np.float64) * factor
     rows = [np.flatnonzero(index == k) for k in range(len(labels))]
     width = 0.0 if session.session.bin_ms is None else PSTH_MS / session.session.bin_ms
-    psth = make_psth(data.recon, rows, width) * factor
+    jitter = jitter_of(data.extras, len(rates))
+    psth = make_psth(data.recon, rows, width, jitter) * factor
+    rates = rates if jitter is None else shift_trials(rates, jitter)
     model = np.stack([rates[of].mean(axis=0) if len(of) else np.full(rates.shape[1:], np.nan) for of in rows])
     time = times_of(session)
     figures = []

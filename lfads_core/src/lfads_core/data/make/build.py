@@ -155,7 +155,8 @@ def _only_observed(where: str, values: Float[np.ndarray, "B T N"], windows: Wind
         raise DataError(f"{where}: every channel must be recorded in at least one window, got none. Use --unobserved nan, or leave channels out.")
     _say(problems, "info", f"{int((~seen).sum())} of {seen.size} windows hold bins in which a channel was not recorded: left out.")
     first = None if windows.first_bin is None else windows.first_bin[seen]
-    return values[seen], replace(windows, starts=windows.starts[seen], trial=windows.trial[seen], first_bin=first)
+    jitter = None if windows.jitter is None else windows.jitter[seen]
+    return values[seen], replace(windows, starts=windows.starts[seen], trial=windows.trial[seen], first_bin=first, jitter=jitter)
 
 
 def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trialled:

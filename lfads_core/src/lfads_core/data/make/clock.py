@@ -81,7 +81,7 @@ def _apart(raw: Raw) -> str | None:
     if raw.trials is None or not any(np.isfinite(t).any() for t in raw.units.values()):
         return None
     events = max(float(t[np.isfinite(t)].max()) for t in raw.units.values() if np.isfinite(t).any())
-    trials = float(np.nanmax(raw.trials.stop, initial=0.0))
+    trials = float(raw.trials.stop[np.isfinite(raw.trials.stop)].max(initial=0.0))
     if min(events, trials) <= 0 or 1 / MANY_TIMES < events / trials < MANY_TIMES:
         return None
     return (

@@ -46,6 +46,8 @@ def of_trials(trials: Trials, windows: Windows, scale: float, window: WindowOpti
     rows = {"trial_start_s": trials.start[windows.trial] * scale, "trial_stop_s": trials.stop[windows.trial] * scale}
     if windows.first_bin is not None:
         return rows, {}
+    if windows.jitter is not None:
+        rows["jitter"] = windows.jitter
     moments = moments_within(trials, windows, scale, window)
     names = sorted(moments, key=lambda name: name != window.event)
     rows |= {f"{safe_key(name)}_ms": moments[name] for name in names}

@@ -27,6 +27,8 @@ class WindowOptions:
     from_start: bool = False  # the event's times count from the start of each trial
     before_ms: float = 0.0
     after_ms: float | None = None  # None: as long as the shortest trial lasts
+    jitter_ms: float = 0.0  # by up to which each window is moved at random, in whole bins; ``jitter`` says by how many
+    jitter_seed: int = 0
     beyond: Beyond = "keep"  # bins of a window that lie outside its trial: keep them, drop the trial, or make them NaN
     overlaps: Overlaps = "refuse"  # windows of different trials that share time
     chop_ms: float | None = None  # length of each window
@@ -96,7 +98,12 @@ def _faults(o: MakeOptions) -> Iterator[str]:
         yield f"bin_ms: must be > 0, got {o.bin_ms!r}"
     if o.clock is not None and o.clock not in CLOCKS:
         yield f"clock: must be one of {', '.join(CLOCKS)}, got {o.clock!r}"
-    for name, value in (("hold_out.forward_ms", o.hold_out.forward_ms), ("min_rate_hz", o.min_rate_hz), ("smooth_ms", o.smooth_ms)):
+    for name, value in (
+        ("hold_out.forward_ms", o.hold_out.forward_ms),
+        ("min_rate_hz", o.min_rate_hz),
+        ("smooth_ms", o.smooth_ms),
+        ("window.jitter_ms", o.window.jitter_ms),
+    ):
         if value < 0:
             yield f"{name}: must be >= 0, got {value!r}"
     yield from _window_faults(o.window)
@@ -107,7 +114,12 @@ def _faults(o: MakeOptions) -> Iterator[str]:
 def _numbers(o: MakeOptions) -> Iterator[tuple[str, float]]:
     """Every number that a comparison would not refuse if it is none."""
     w = o.window
-    yield from (("window.before_ms", w.before_ms), ("window.overlap_ms", w.overlap_ms), ("hold_out.forward_ms", o.hold_out.forward_ms))
+    yield from (
+        ("window.before_ms", w.before_ms),
+        ("window.jitter_ms", w.jitter_ms),
+        ("window.overlap_ms", w.overlap_ms),
+        ("hold_out.forward_ms", o.hold_out.forward_ms),
+    )
     yield from (("min_rate_hz", o.min_rate_hz), ("smooth_ms", o.smooth_ms), ("max_gap_ms", o.max_gap_ms))
     yield from ((name, value) for name, value in (("window.after_ms", w.after_ms), ("window.chop_ms", w.chop_ms)) if value is not None)
 

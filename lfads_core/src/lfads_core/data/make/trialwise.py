@@ -14,7 +14,7 @@ from lfads_core.errors import DataError
 
 TAKEN = frozenset(
     {
-        *("encod_data", "recon_data", "data", "ext_input", "truth", "smoothed", "behavior", "decode_mask", "cond", "inds"),
+        *("encod_data", "recon_data", "data", "ext_input", "truth", "smoothed", "behavior", "decode_mask", "cond", "jitter", "inds"),
         *("start_s", "trial_start_s", "trial_stop_s", "first_bin", "segment"),
     }
 )

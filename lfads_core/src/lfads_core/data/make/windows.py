@@ -23,6 +23,7 @@ class Windows:
     starts: Float[np.ndarray, " B"]  # s
     bins: int
     trial: Int[np.ndarray, " B"]  # row of the table of trials; -1 without one
+    jitter: Int[np.ndarray, " B"] | None = None  # bins by which each begins later than it would without
     first_bin: Int[np.ndarray, " B"] | None = None  # within all segments put together, for chopped windows
     segments: Float[np.ndarray, "G 2"] | None = None  # start in s and number of bins of each segment that was chopped
     inside: Bool[np.ndarray, "B T"] | None = None  # bins that lie within the trial; None: all, or it does not matter
@@ -62,7 +63,8 @@ def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, s
     bins = before + after
     if bins < 1:
         raise DataError(f"{where}: windows must hold at least one bin of {width * 1000:g} ms, got {bins}. Give --after.")
-    begin = event - before * width
+    moved = _jitter(where, options, width, event.size)
+    begin = event + ((0 if moved is None else moved) - before) * width
     _refuse_elsewhere(where, options.event, np.stack([event, begin, begin + bins * width, start, stop])[:, usable], np.flatnonzero(usable))
     inside = None
     if options.beyond != "keep":
@@ -78,7 +80,14 @@ def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, s
         raise DataError(f"{where}: at least one trial must fill its window of {bins * width * 1000:g} ms, got none. Make it shorter.")
     if options.overlaps == "refuse":
         _refuse_overlaps(where, begin[rows], bins * width, rows)
-    return Windows(starts=begin[rows], bins=bins, trial=rows, inside=None if inside is None else inside[rows], notes=tuple(notes))
+    inside, moved = (None if values is None else values[rows] for values in (inside, moved))
+    return Windows(starts=begin[rows], bins=bins, trial=rows, jitter=moved, inside=inside, notes=tuple(notes))
+
+
+def _jitter(where: str, options: WindowOptions, width: float, trials: int) -> Int[np.ndarray, " B"] | None:
+    """Whole bins, evenly spread over both directions."""
+    most = _whole_bins(options.jitter_ms / 1000, width, "jitter", where)
+    return None if most == 0 else np.random.default_rng(options.jitter_seed).integers(-most, most + 1, trials)
 
 
 def _after(where: str, options: WindowOptions, shortest: float, width: float, notes: list[str]) -> int:
