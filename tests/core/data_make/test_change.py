@@ -149,12 +149,12 @@ def test_wider_bins_sum_counts_and_average_what_lies_beside_them(layout, tmp_pat
 def test_windows_moved_by_bins_are_moved_by_new_bins_or_refused(write_recording, counts, tmp_path):
     trials = {split: len(counts[f"{split}_encod_data"]) for split in ("train", "valid")}
     even = {f"{split}_jitter": 5 * (np.arange(count) - 3) for split, count in trials.items()}
-    lfads("data", "rebin", write_recording("a.h5", {**counts, **even}, bin_ms=2.0), "--bin", 10, "-o", tmp_path / "b.h5")
+    lfads("rebin", write_recording("a.h5", {**counts, **even}, bin_ms=2.0), "--bin", 10, "-o", tmp_path / "b.h5")
     with h5py.File(tmp_path / "b.h5") as file:
         np.testing.assert_array_equal(file["train_jitter"][()], np.arange(12) - 3)
     odd = write_recording("c.h5", {**counts, **even, "valid_jitter": np.arange(10)}, bin_ms=2.0)
     text = f"error: {odd}: windows are moved by bins ('jitter') that are no whole new ones, so bins cannot become wider. Make it again.\n"
-    assert lfads("data", "rebin", odd, "--bin", 10, "-o", tmp_path / "d.h5").output == text
+    assert lfads("rebin", odd, "--bin", 10, "-o", tmp_path / "d.h5").output == text
 
 
 def test_wider_bins_average_what_are_no_counts_unless_told_otherwise(write_recording, counts, tmp_path):

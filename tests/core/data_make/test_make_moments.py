@@ -89,7 +89,7 @@ def test_windows_that_are_moved_at_random_line_up_again_by_their_jitter(recordin
 
 
 def test_trials_are_decoded_within_the_values_of_a_column(recording):
-    kind = np.array(["active", "passive", "", "active", "passive"] * 2, dtype=object)
+    kind = np.array(["active", "passive", "", "active", "passive", "passive", "active", "", "passive", "active"], dtype=object)
     made = make(raw_of(recording, kind=kind), MakeOptions(window=WindowOptions(after_ms=500), decode_within="kind", split=SplitOptions(by="every")))
     assert made.arrays["decode_groups"].tolist() == ["active", "passive"]
     for split in ("train", "valid"):
