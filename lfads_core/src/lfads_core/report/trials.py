@@ -66,7 +66,7 @@ def _trials(session: Recorded, number: int) -> str:
             _inputs(session, split, int(trial)),
         ]
         panels.append(f'<div data-panel="trial{number}" data-value="{trial}">{grid(figures)}</div>')
-    options = "".join(f'<option value="{trial}">{split} trial {trial}{escape(_of_what(grouped, trial))}</option>' for trial in chosen)
+    options = "".join(f'<option value="{trial}">{split} trial {trial}{escape(_of_what(grouped, trial))}</option>' for trial in chosen.tolist())
     tools = (
         f'<div class="tools"><label>Trial <select data-show="trial{number}" aria-label="Trial of '
         f'{escape(session.name, quote=True)}">{options}</select></label></div>'
