@@ -139,7 +139,7 @@ def _inputs(session: Recorded) -> str:
         lags, around = _around(np.abs(means).mean(axis=2), moments, session.session.bin_ms or 1.0)
         figures.append(
             chart(
-                Axes(title=f"Size of inputs around {name}", x=f"time from {name} ({time.unit})", y="mean |input|", upright=0.0),
+                Axes(title=f"Size of inputs around {name}", x=f"time from {name} ({time.unit})", y="mean |input| (arbitrary unit)", upright=0.0),
                 [Line(x=lags, y=around, width=2.2)],
             )
         )

@@ -59,7 +59,7 @@ def chart(axes: Axes, parts: Sequence[Line | Dots]) -> str:
         ys = ys[ys > 0]
     if not xs.size or not ys.size:
         return figure(axes.title, '<p class="none">Nothing was measured.</p>', "")
-    x_low, x_high = _ends(xs)
+    x_low, x_high = _padded(*_ends(xs)) if any(isinstance(part, Dots) for part in parts) else _ends(xs)  # no dot on the edge
     y_low, y_high = axes.limits or _padded(*_ends(np.log10(ys) if axes.log else ys))
 
     def px(values: np.ndarray) -> np.ndarray:
