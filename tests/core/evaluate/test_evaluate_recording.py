@@ -18,9 +18,11 @@ def test_a_training_of_minutes_beats_every_baseline_on_units_and_velocity_it_nev
         pytest.skip("the recording is not there")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    # A third of the epochs after which the defaults stop by themselves, and a number of epochs, not of minutes: a busy machine gives the same numbers.
+    # A third of the epochs after which the defaults stop by themselves; epochs and not minutes, for a busy machine has the same numbers then.
     shorter = ("train.epochs=150", "track.mlflow=false")
-    trained = CliRunner().invoke(cli, ["run", str(recording), "--hold-out", "0.25", "--name", "maze", *(part for text in shorter for part in ("--set", text))])
+    trained = CliRunner().invoke(
+        cli, ["run", str(recording), "--hold-out", "0.25", "--name", "maze", *(part for text in shorter for part in ("--set", text))]
+    )
     assert trained.exit_code == 0, trained.output
     done = CliRunner().invoke(cli, ["eval", "runs/maze", "--few-shot", "20", "--json"])
     assert done.exit_code == 0, done.output
