@@ -40,6 +40,11 @@ def test_rows_are_written_as_they_come(path):
     assert path.read_text() == "epoch,train/total,lr\n0,1.5,0.004\n1,-2.0,0.30000000000000004\n"
 
 
+def test_whole_numbers_such_as_members_have_no_point_and_measured_ones_keep_theirs(path):
+    FitLog(path).append(3, {"member": 10, "hp/lr": 1.0, "skipped": True})
+    assert path.read_text() == "epoch,member,hp/lr,skipped\n3,10,1.0,1.0\n"
+
+
 def test_a_later_column_widens_the_table_and_what_was_not_measured_stays_empty(path):
     fitlog = FitLog(path)
     fitlog.append(0, {"a": 1.0})

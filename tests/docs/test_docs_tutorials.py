@@ -46,7 +46,7 @@ def test_a_tutorial_asserts_numbers_and_its_settings_are_accepted(page, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 @EACH
 def test_a_tutorial_runs_and_ends_with_the_numbers_it_says(page, tmp_path):
     name, text = settings(page)

@@ -140,19 +140,24 @@ def test_every_option_has_the_gradients_of_finite_differences(overrides, make_mo
         return objective(model, batch, model(batch, noise), noise, NOTHING, 0).total
 
     loss().backward()
-    step = 1e-6
+    parts: dict[str, list[torch.nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad and p.numel():
-            at = int(torch.randint(p.numel(), (), generator=stream(0, name)))
-            values = p.data.view(-1)
-            middle, ends = values[at].item(), []
-            for sign in (1, -1):
-                values[at] = middle + sign * step
-                with torch.no_grad():
-                    ends.append(loss().item())
-            values[at] = middle
-            slope = 0.0 if p.grad is None else p.grad.view(-1)[at].item()
-            assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-7), name
+            parts.setdefault(".".join(name.split(".")[:2]), []).append(p)
+    step = 1e-6
+    for part, several in parts.items():  # each part along a random way through all its entries
+        ways = [torch.randn(p.shape, generator=stream(number, part), dtype=p.dtype) for number, p in enumerate(several)]
+        ends = []
+        for places in (1, -2):  # to one side, and back past the middle to the other
+            with torch.no_grad():
+                for p, way in zip(several, ways, strict=True):
+                    p.add_(way, alpha=places * step)
+                ends.append(loss().item())
+        with torch.no_grad():
+            for p, way in zip(several, ways, strict=True):
+                p.add_(way, alpha=step)
+        slope = sum((p.grad * way).sum().item() for p, way in zip(several, ways, strict=True) if p.grad is not None)
+        assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-7), part
 
 
 @pytest.mark.parametrize("start", ["model.encoder.read_bins=3", "model.encoder.ic_bins=3"])

@@ -37,7 +37,7 @@ class FitLog:
         columns, self._columns = self._columns, None
         if new := [name for name in row if name not in columns and name != "epoch"]:
             columns = self._widen(columns, new)
-        values = [str(epoch), *(repr(float(row[name])) if name in row else "" for name in columns[1:])]
+        values = [str(epoch), *(_text(row[name]) if name in row else "" for name in columns[1:])]
         with self.path.open("a", newline="", encoding="utf-8") as file:
             file.write(_lines([values]))
         self._columns = columns
@@ -128,6 +128,11 @@ def _lines(table: Iterable[Sequence[str]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(table)
     return text.getvalue()
+
+
+def _text(value: float) -> str:
+    """What stands in the file: whole numbers, such as a member of a search, without a point; all others to the last digit."""
+    return str(value) if type(value) is int else repr(float(value))
 
 
 def _number(path: Path, text: str) -> float:
