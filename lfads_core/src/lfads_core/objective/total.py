@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components import AbstractReconstruction
 from lfads_core.config.schema import RegularisationConfig
 from lfads_core.data.batch import Batch
 from lfads_core.model.lfads import LFADS
@@ -71,7 +72,7 @@ class Objective:
             per_session[name] = reduce_reconstruction(per_value[name], scales.reduce)
         recon = torch.stack(list(per_session.values())).mean()
         ic_kl, input_kl = kl_terms(model, output, noise)
-        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(part.penalty() for part in model.reconstructions.values())
+        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
         kl_weight, l2_weight = self.weights(epoch)
         kl = scales.kl_ic * ic_kl + scales.kl_inputs * input_kl
         inferred = output.latents.inputs
@@ -91,6 +92,11 @@ class Objective:
             measures={what: torch.stack(numbers).mean() for what, numbers in measured.items()},
             correlation=correlation,
         )
+
+
+def penalties(model: LFADS) -> list[Float[Tensor, ""]]:
+    """Prices that reconstructions put on their parameters. Those that put none are not asked: their zero would come from the host."""
+    return [part.penalty() for part in model.reconstructions.values() if type(part).penalty is not AbstractReconstruction.penalty]
 
 
 def kl_terms(model: LFADS, output: ModelOutput, noise: Noise) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
