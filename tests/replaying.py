@@ -148,9 +148,11 @@ class StandIn:
     def capture(self, step: Callable[[], None]) -> None:
         """Record it; weights and moments are as before."""
         self.recorder = Recorder()
-        with self.recorder:
-            step()
-        self.recorder.put_back()
+        try:
+            with self.recorder:
+                step()
+        finally:
+            self.recorder.put_back()
 
     def replay(self) -> None:
         """Every operation again. Memory that it finds empty is full of NaN, as it might be."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from contextlib import nullcontext
+from functools import partial
 
 import attrs
+import numpy as np
 import pytest
 import torch
 
 from lfads_core.config.optional import PruneConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.recurrence import fused_controlled, fused_gru
 from lfads_core.recurrence.choose import BACKENDS
 from lfads_core.train import captured, health, step
-from lfads_core.train.captured import StepGraphs
+from lfads_core.train.captured import Graph, StepGraphs, graphs_for
 from lfads_core.train.checkpoint import load_checkpoint
+from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.population import train_members
 from replaying import StandIn
 
@@ -22,7 +28,6 @@ SETTINGS = {
     "no controller": ("model.controller=null",),
     "decay and clip": ("optim.weight_decay=0.3", "optim.clip_norm=0.5", "optim.schedule=exponential", "optim.warmup_epochs=2"),
     "student-t": ("components.ic_prior=student-t", "components.input_prior=student-t"),
-    "two sizes of batches": ("data.batch_size=5",),
 }
 
 
@@ -217,7 +222,7 @@ def test_what_cannot_be_captured_is_said_once_and_taken_as_it_is(make_trainer, c
     other.graphs = Graphs()
     asking = next(iter(other.model.reconstructions.values()))
     nll = type(asking).nll
-    monkeypatch.setattr(type(asking), "nll", lambda self, params, data: nll(self, params, data) if params.sum().item() else params)
+    monkeypatch.setattr(type(asking), "nll", lambda self, params, data: (params.sum().item(), nll(self, params, data))[1])
     with caplog.at_level(logging.WARNING):
         for one, two in zip(epochs(plain, 2), epochs(other, 2), strict=True):
             same(one, two)
@@ -238,14 +243,16 @@ def test_noise_that_carries_gradients_is_not_captured(make_trainer, caplog):
     assert "(ValueError: augmentations and draws of noise must not carry gradients, which would be lost)" in caplog.text
 
 
-def test_no_more_than_a_few_forms_of_a_step_are_captured(make_trainer, monkeypatch):
-    monkeypatch.setattr(captured, "MOST_FORMS", 1)
-    plain, other = (make_trainer(name, "train.recurrence=fused", "data.batch_size=5") for name in ("plain", "other"))
-    monkeypatch.setattr(other, "remaining", lambda: iter(list(type(other).remaining(other))))
+@pytest.mark.parametrize(("most", "captured_forms"), [(8, 2), (1, 1)])
+def test_each_number_of_trials_has_its_own_graph_up_to_a_few(most, captured_forms, make_trainer, write_tiny, monkeypatch):
+    """13 trials in batches of at most 5 are steps of 5, 4 and 4."""
+    monkeypatch.setattr(captured, "MOST_FORMS", most)
+    data = write_tiny("odd.h5", train_encod_data=np.random.default_rng(0).poisson(1.0, (13, 8, 5)).astype(np.float32))
+    plain, other = (make_trainer(name, "train.recurrence=fused", "data.batch_size=5", data=data) for name in ("plain", "other"))
     other.graphs = Graphs()
-    for one, two in zip(epochs(plain, 3), epochs(other, 3), strict=True):
+    for one, two in zip(epochs(plain, 5), epochs(other, 5), strict=True):
         same(one, two)
-    assert len(other.graphs._kept) == 1
+    assert len([one for one in other.graphs.made if one.replayed]) == captured_forms
 
 
 def test_without_a_cuda_device_steps_are_taken_as_ever_and_the_log_says_so_once(train_tiny, caplog):
@@ -256,3 +263,71 @@ def test_without_a_cuda_device_steps_are_taken_as_ever_and_the_log_says_so_once(
     assert said == ["train.cuda_graph: true cannot be used: steps are captured on CUDA devices alone, not on cpu. They are taken as without it."]
     one, other = (load_checkpoint(done.run.checkpoints, "last").tensors["model"] for done in (on, off))
     same(one, other)
+
+
+@pytest.fixture
+def cuda_calls(monkeypatch):
+    """What is asked of torch.cuda, in order, without a device; arguments must be those that torch takes."""
+    calls = []
+
+    class Stream:
+        device = torch.device("cuda")
+
+        def __init__(self, device=None):
+            calls.append(f"stream on {device}")
+
+        def wait_stream(self, other):
+            calls.append("wait")
+
+    class Kept:
+        def replay(self):
+            calls.append("replay")
+
+    real = inspect.signature(torch.cuda.graph.__init__)
+
+    class Capturing:
+        def __init__(self, *args, **kwargs):
+            given = real.bind(self, *args, **kwargs).arguments
+            calls.append(f"capture {given['capture_error_mode']} {given['pool']}")
+
+        def __enter__(self):
+            calls.append("begin")
+
+        def __exit__(self, kind, *_):
+            calls.append("end")
+            if kind is not None:
+                raise RuntimeError("the capture is broken")
+
+    for name, value in {"Stream": Stream, "CUDAGraph": Kept, "graph": Capturing}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    return calls
+
+
+def test_a_cuda_graph_is_rehearsed_captured_and_replayed_on_a_stream_of_its_own(cuda_calls):
+    graph = CUDAGraphs(torch.device("cuda"))()
+    assert isinstance(graph, Graph)
+    graph.rehearse(partial(cuda_calls.append, "step"))
+    graph.capture(partial(cuda_calls.append, "step"))
+    graph.replay()
+    rehearsed = ["stream on cuda", "stream on cuda", "wait", "step", "wait"]
+    assert cuda_calls == [*rehearsed, "capture thread_local pool", "begin", "step", "end", "replay"]
+
+
+@pytest.mark.usefixtures("cuda_calls")
+def test_a_capture_that_breaks_says_what_broke_it():
+    def step():
+        raise ValueError("it asked the host")
+
+    with pytest.raises(ValueError, match=r"^it asked the host$"):
+        CUDAGraphs(torch.device("cuda"))().capture(step)
+
+
+@pytest.mark.usefixtures("cuda_calls")
+def test_on_a_cuda_device_steps_are_captured_if_that_is_asked_for():
+    config = RunConfig()
+    assert graphs_for(config, torch.device("cuda")) is None
+    asked = attrs.evolve(config, train=attrs.evolve(config.train, cuda_graph=True))
+    assert isinstance(graphs_for(asked, torch.device("cuda")), StepGraphs)
