@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -31,3 +32,23 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
         return Trainer(run, config, model, describe(sessions), put_on("cpu", sessions), build_stacks(config, registry))
 
     return make
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave all looking to the end of the epoch, and do not ask whether a state was clipped."""
+    from lfads_core.recurrence import fused_controlled, fused_gru
+    from lfads_core.train import health, step
+
+    monkeypatch.setattr(health, "ASKED_AT_ONCE", ())
+    monkeypatch.setattr(step, "ASKED_AT_ONCE", ())
+    for module in (fused_gru, fused_controlled):
+        monkeypatch.setattr(module, "clip_masks", lambda after, clip: (after.abs() < clip).to(after.dtype).unbind(0))
+
+
+@pytest.fixture
+def short(write_tiny: Callable[..., Path]) -> Path:
+    """A recording of 12 + 6 trials of 3 bins, for operations that are many, or slow because they are recorded."""
+    rng = np.random.default_rng(0)
+    arrays = {f"{split}_encod_data": rng.poisson(1.0, (trials, 3, 5)).astype(np.float32) for split, trials in (("train", 12), ("valid", 6))}
+    return write_tiny("short.h5", **arrays)

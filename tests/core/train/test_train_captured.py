@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from contextlib import nullcontext
 from functools import partial
 
 import attrs
@@ -13,13 +11,10 @@ import pytest
 import torch
 
 from lfads_core.config.optional import PruneConfig
-from lfads_core.config.schema import RunConfig
-from lfads_core.recurrence import fused_controlled, fused_gru
 from lfads_core.recurrence.choose import BACKENDS
-from lfads_core.train import captured, health, step
-from lfads_core.train.captured import Graph, StepGraphs, graphs_for
+from lfads_core.train import captured
+from lfads_core.train.captured import StepGraphs
 from lfads_core.train.checkpoint import load_checkpoint
-from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.population import train_members
 from replaying import StandIn
 
@@ -29,15 +24,16 @@ SETTINGS = {
     "decay and clip": ("optim.weight_decay=0.3", "optim.clip_norm=0.5", "optim.schedule=exponential", "optim.warmup_epochs=2"),
     "student-t": ("components.ic_prior=student-t", "components.input_prior=student-t"),
 }
+SLOW = {"no controller", "student-t"}
 
 
-@pytest.fixture(autouse=True)
-def _as_on_a_gpu(monkeypatch):
-    """Leave all looking to the end of the epoch, and do not ask whether a state was clipped, as on a GPU."""
-    monkeypatch.setattr(health, "ASKED_AT_ONCE", ())
-    monkeypatch.setattr(step, "ASKED_AT_ONCE", ())
-    for module in (fused_gru, fused_controlled):
-        monkeypatch.setattr(module, "clip_masks", lambda after, clip: (after.abs() < clip).to(after.dtype).unbind(0))
+pytestmark = pytest.mark.usefixtures("as_on_a_gpu")
+
+
+@pytest.fixture
+def make_trainer(make_trainer, short):
+    """Trainers on few bins."""
+    return partial(make_trainer, data=short)
 
 
 class Graphs(StepGraphs):
@@ -78,7 +74,9 @@ def epochs(trainer, count):
     return seen
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize(
+    "settings", [pytest.param(value, id=name, marks=pytest.mark.slow if name in SLOW else ()) for name, value in SETTINGS.items()]
+)
 def test_replayed_steps_are_the_steps_bit_for_bit(settings, make_trainer):
     """Over epochs in which the ramps, and the learning rate where there is a schedule, change."""
     plain, other = (make_trainer(name, "train.recurrence=fused", *settings) for name in ("plain", "other"))
@@ -91,8 +89,8 @@ def test_replayed_steps_are_the_steps_bit_for_bit(settings, make_trainer):
 def test_numbers_that_stay_as_they_were_captured_would_be_noticed(make_trainer, monkeypatch):
     """The graph knows nothing of Python's numbers: a rate that is not written to the device is that of the first epoch."""
     plain, other = (make_trainer(name, "train.recurrence=fused", "optim.schedule=exponential") for name in ("plain", "other"))
-    other.graphs, write, written = Graphs(), captured.Live.set, []
-    monkeypatch.setattr(captured.Live, "set", lambda live, member, epoch: written or (written.append(epoch), write(live, member, epoch)))
+    other.graphs, write = Graphs(), captured.Live.set
+    monkeypatch.setattr(captured.Live, "set", lambda live, member, epoch: write(live, member, 0) if epoch == 0 else None)
     first, second = epochs(plain, 2), epochs(other, 2)
     same(first[0], second[0])
     with pytest.raises(AssertionError):
@@ -194,7 +192,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(make_trainer):
     assert min(parts.graphs.replayed, again.graphs.replayed) >= 2
 
 
-@pytest.mark.parametrize("change", ["frozen", "pruned", "loops", "moments", "clip"])
+@pytest.mark.parametrize("change", ["pruned", "moments", *(pytest.param(name, marks=pytest.mark.slow) for name in ("frozen", "loops", "clip"))])
 def test_a_step_is_captured_anew_when_what_it_took_for_granted_changes(change, make_trainer):
     def changed(trainer):
         epochs(trainer, 2)
@@ -243,11 +241,12 @@ def test_noise_that_carries_gradients_is_not_captured(make_trainer, caplog):
     assert "(ValueError: augmentations and draws of noise must not carry gradients, which would be lost)" in caplog.text
 
 
-@pytest.mark.parametrize(("most", "captured_forms"), [(8, 2), (1, 1)])
+@pytest.mark.parametrize(("most", "captured_forms"), [(8, 2), pytest.param(1, 1, marks=pytest.mark.slow)])
 def test_each_number_of_trials_has_its_own_graph_up_to_a_few(most, captured_forms, make_trainer, write_tiny, monkeypatch):
     """13 trials in batches of at most 5 are steps of 5, 4 and 4."""
     monkeypatch.setattr(captured, "MOST_FORMS", most)
-    data = write_tiny("odd.h5", train_encod_data=np.random.default_rng(0).poisson(1.0, (13, 8, 5)).astype(np.float32))
+    rng = np.random.default_rng(0)
+    data = write_tiny("odd.h5", **{f"{split}_encod_data": rng.poisson(1.0, (13, 3, 5)).astype(np.float32) for split in ("train", "valid")})
     plain, other = (make_trainer(name, "train.recurrence=fused", "data.batch_size=5", data=data) for name in ("plain", "other"))
     other.graphs = Graphs()
     for one, two in zip(epochs(plain, 5), epochs(other, 5), strict=True):
@@ -255,79 +254,11 @@ def test_each_number_of_trials_has_its_own_graph_up_to_a_few(most, captured_form
     assert len([one for one in other.graphs.made if one.replayed]) == captured_forms
 
 
-def test_without_a_cuda_device_steps_are_taken_as_ever_and_the_log_says_so_once(train_tiny, caplog):
+def test_without_a_cuda_device_steps_are_taken_as_ever_and_the_log_says_so_once(train_tiny, short, caplog):
     captured._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
-        on, off = (train_tiny("train.epochs=2", f"train.cuda_graph={value}", name=value) for value in ("true", "false"))
+        on, off = (train_tiny("train.epochs=2", f"train.cuda_graph={value}", name=value, data=short) for value in ("true", "false"))
     said = [record.getMessage() for record in caplog.records if "cuda_graph" in record.getMessage()]
     assert said == ["train.cuda_graph: true cannot be used: steps are captured on CUDA devices alone, not on cpu. They are taken as without it."]
     one, other = (load_checkpoint(done.run.checkpoints, "last").tensors["model"] for done in (on, off))
     same(one, other)
-
-
-@pytest.fixture
-def cuda_calls(monkeypatch):
-    """What is asked of torch.cuda, in order, without a device; arguments must be those that torch takes."""
-    calls = []
-
-    class Stream:
-        device = torch.device("cuda")
-
-        def __init__(self, device=None):
-            calls.append(f"stream on {device}")
-
-        def wait_stream(self, other):
-            calls.append("wait")
-
-    class Kept:
-        def replay(self):
-            calls.append("replay")
-
-    real = inspect.signature(torch.cuda.graph.__init__)
-
-    class Capturing:
-        def __init__(self, *args, **kwargs):
-            given = real.bind(self, *args, **kwargs).arguments
-            calls.append(f"capture {given['capture_error_mode']} {given['pool']}")
-
-        def __enter__(self):
-            calls.append("begin")
-
-        def __exit__(self, kind, *_):
-            calls.append("end")
-            if kind is not None:
-                raise RuntimeError("the capture is broken")
-
-    for name, value in {"Stream": Stream, "CUDAGraph": Kept, "graph": Capturing}.items():
-        monkeypatch.setattr(torch.cuda, name, value)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
-    return calls
-
-
-def test_a_cuda_graph_is_rehearsed_captured_and_replayed_on_a_stream_of_its_own(cuda_calls):
-    graph = CUDAGraphs(torch.device("cuda"))()
-    assert isinstance(graph, Graph)
-    graph.rehearse(partial(cuda_calls.append, "step"))
-    graph.capture(partial(cuda_calls.append, "step"))
-    graph.replay()
-    rehearsed = ["stream on cuda", "stream on cuda", "wait", "step", "wait"]
-    assert cuda_calls == [*rehearsed, "capture thread_local pool", "begin", "step", "end", "replay"]
-
-
-@pytest.mark.usefixtures("cuda_calls")
-def test_a_capture_that_breaks_says_what_broke_it():
-    def step():
-        raise ValueError("it asked the host")
-
-    with pytest.raises(ValueError, match=r"^it asked the host$"):
-        CUDAGraphs(torch.device("cuda"))().capture(step)
-
-
-@pytest.mark.usefixtures("cuda_calls")
-def test_on_a_cuda_device_steps_are_captured_if_that_is_asked_for():
-    config = RunConfig()
-    assert graphs_for(config, torch.device("cuda")) is None
-    asked = attrs.evolve(config, train=attrs.evolve(config.train, cuda_graph=True))
-    assert isinstance(graphs_for(asked, torch.device("cuda")), StepGraphs)
