@@ -25,6 +25,7 @@ SETTINGS = {
     "student-t": ("components.ic_prior=student-t", "components.input_prior=student-t"),
 }
 SLOW = {"no controller", "student-t"}
+CASES = [pytest.param(value, id=name, marks=pytest.mark.slow if name in SLOW else ()) for name, value in SETTINGS.items()]
 
 
 pytestmark = pytest.mark.usefixtures("as_on_a_gpu")
