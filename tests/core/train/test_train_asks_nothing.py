@@ -34,8 +34,8 @@ RECIPES = {
 }
 
 
-ALL = [pytest.param(recipe, id=name) for name, recipe in RECIPES.items()]
-FEW = [pytest.param(recipe, id=name, marks=() if name == "std default" else pytest.mark.slow) for name, recipe in RECIPES.items()]
+QUICK = {"std default"}
+FEW = [pytest.param(recipe, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, recipe in RECIPES.items()]
 
 
 class OnDevice(AsksNothing):
@@ -83,7 +83,7 @@ def host_draws(monkeypatch):
 
 
 @pytest.mark.usefixtures("host_draws")
-@pytest.mark.parametrize("recipe", ALL)
+@pytest.mark.parametrize("recipe", FEW)
 def test_a_step_of_one_makes_the_host_wait_for_nothing(recipe, make_trainer, short):
     """Batches, augmentations, noise, passes, loss, clip, update, guard and averages, as they are and as they are captured."""
     trainer = make_trainer("one", *recipe.get("overrides", ()), "train.recurrence=fused", data=short, plugins=recipe.get("plugins", ()))
