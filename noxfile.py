@@ -178,24 +178,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """Do the kernels compute on a CUDA device what they compute in the interpreter, and how fast?"""
+    """Do kernels and captured steps compute on a CUDA device what they compute without one, and how fast?"""
     if not Path("/dev/nvidiactl").exists():
         session.skip("there is no CUDA device")
     in_shared(session, "pytest", "-m", "gpu", *session.posargs)
+    shapes = [word for name in ("S1", "S2", "S3", "S4") for word in ("--config", name)]
     for name in ("reference", "fused", "triton", "triton-bf16"):
-        in_shared(
-            session,
-            "lfads_core.cli.main",
-            "bench",
-            "step",
-            "--recurrence",
-            name,
-            "--config",
-            "S1",
-            "--config",
-            "S2",
-            "--config",
-            "S3",
-            "--config",
-            "S4",
-        )
+        for captured in ([], ["--set", "train.cuda_graph=true"]):
+            in_shared(session, "lfads_core.cli.main", "bench", "step", "--recurrence", name, *captured, *shapes)

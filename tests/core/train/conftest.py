@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -13,7 +14,7 @@ import pytest
 def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: tuple[str, ...]) -> Callable[..., Any]:
     """``make_trainer("name", "optim.lr=0.1", data=[...], registry=...)``: a trainer in a new folder, with nothing trained yet."""
 
-    def make(name: str, *overrides: str, data: Any = None, registry: Any = None) -> Any:
+    def make(name: str, *overrides: str, data: Any = None, registry: Any = None, plugins: tuple[str, ...] = ()) -> Any:
         from lfads_core.config.load import resolve
         from lfads_core.model.build import build_stacks, prepare_model
         from lfads_core.model.description import describe
@@ -23,7 +24,7 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
         from lfads_core.train.trainer import Trainer
 
         registry = registry or load_registry()
-        config = resolve([], (), [*tiny_settings, *overrides], registry)
+        config = resolve([], plugins, [*tiny_settings, *overrides], registry)
         sessions = read_for(config, [data or write_tiny()] if not isinstance(data, list) else data, registry)
         run = Run(tmp_path / "runs" / name)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -31,3 +32,23 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
         return Trainer(run, config, model, describe(sessions), put_on("cpu", sessions), build_stacks(config, registry))
 
     return make
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave all looking to the end of the epoch, and do not ask whether a state was clipped."""
+    from lfads_core.recurrence import fused_controlled, fused_gru
+    from lfads_core.train import health, step
+
+    monkeypatch.setattr(health, "ASKED_AT_ONCE", ())
+    monkeypatch.setattr(step, "ASKED_AT_ONCE", ())
+    for module in (fused_gru, fused_controlled):
+        monkeypatch.setattr(module, "clip_masks", lambda after, clip: (after.abs() < clip).to(after.dtype).unbind(0))
+
+
+@pytest.fixture
+def short(write_tiny: Callable[..., Path]) -> Path:
+    """A recording of 12 + 6 trials of 3 bins, for operations that are many, or slow because they are recorded."""
+    rng = np.random.default_rng(0)
+    arrays = {f"{split}_encod_data": rng.poisson(1.0, (trials, 3, 5)).astype(np.float32) for split, trials in (("train", 12), ("valid", 6))}
+    return write_tiny("short.h5", **arrays)

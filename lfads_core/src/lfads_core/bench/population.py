@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import attrs
+import torch
 
 from lfads_core.bench.clock import in_turn, summary
-from lfads_core.bench.problem import Problem, first_batch, load_problem
+from lfads_core.bench.problem import WARM_UP, Problem, first_batch, load_problem
 from lfads_core.bench.result import Options, Result, against_reference
 from lfads_core.errors import RunError
 from lfads_core.model.build import build_stacks
@@ -20,6 +21,7 @@ from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.runs import Run
+from lfads_core.train.captured import graphs_for
 from lfads_core.train.data import put_on
 from lfads_core.train.parts import parts_of
 from lfads_core.train.population import MemberEnd, step_together
@@ -37,7 +39,7 @@ def bench_population(config: str, data: Sequence[Path], options: Options, regist
         team = min(options.threads, len(parts))
         with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(options.threads // team,)) as pool:
             steps = {path: step_in_parts(problem, trainers, path, parts, pool) for path in options.paths}
-            times = in_turn(steps, options.rounds, problem.device)
+            times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if problem.config.train.cuda_graph else 1)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
 
@@ -55,9 +57,10 @@ def step_in_parts(
 ) -> Callable[[], None]:
     """One step of every trainer on a path, its parts shared out among the pool's threads."""
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
+    graphs = {part[0]: graphs_for(problem.config, torch.device(problem.device)) for part in parts}
 
     def train(part: Sequence[int]) -> list[MemberEnd]:
-        return step_together({i: trainers[i] for i in part}, dict.fromkeys(part, (0, raw)))
+        return step_together({i: trainers[i] for i in part}, dict.fromkeys(part, (0, raw)), graphs[part[0]])
 
     def step() -> None:
         for trainer in trainers:

@@ -22,13 +22,17 @@ from lfads_core.objective.total import Objective
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
+from lfads_core.train.captured import REHEARSALS, graphs_for, taken
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
-from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.optim import AdamW, build_optimizer
+from lfads_core.train.passing import Prepared
+from lfads_core.train.step import StepResult, augmented, train_step
 
 NAIVE = "naive"
 """The path that is no backend: an eager model as one writes it first."""
+WARM_UP = REHEARSALS + 2
+"""Steps before the first that is measured: the first makes moments, and where steps are captured, some more are taken as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +67,16 @@ class Problem:
             factors=generator.factors,
             inputs=0 if control is None else control.inputs,
         )
+
+
+@dataclass(kw_only=True, eq=False)
+class Trained:
+    """What a step changes, and by which settings."""
+
+    config: RunConfig
+    model: LFADS
+    optimizer: AdamW
+    objective: Objective
 
 
 def load_problem(config: str, data: Sequence[Path], registry: Registry, overrides: Sequence[str] = (), *, batches: int = 1) -> Problem:
@@ -104,8 +118,12 @@ def make_steps(problem: Problem, paths: Sequence[str], model: LFADS, batches: Ma
 
 def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
     config = problem.config
-    stack, objective, optimizer = build_stacks(config, problem.registry)[0], Objective(config.regularisation), build_optimizer(model, config.optim)
-    loops = choose_recurrence(path, problem.device)
+    stack, loops, graphs = build_stacks(config, problem.registry)[0], choose_recurrence(path, problem.device), graphs_for(config, model.device)
+    one = Trained(config=config, model=model, optimizer=build_optimizer(model, config.optim), objective=Objective(config.regularisation))
+
+    def take(ready: Sequence[Prepared]) -> list[StepResult]:
+        (given,) = ready
+        return [train_step(model, one.objective, stack, one.optimizer, given.batches, given.noise, (0, config.optim.clip_norm))]
 
     def step() -> None:
         model.loops = loops
@@ -113,7 +131,7 @@ def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -
         batches = augmented(raw, stack, config.model.encoder.ic_bins, rng)
         trials = sum(batch.trials.shape[0] for batch in batches.values())
         noise = model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-        train_step(model, objective, stack, optimizer, batches, noise, (0, config.optim.clip_norm))
+        taken(graphs, [one], [Prepared(epoch=0, step=0, batches=batches, noise=noise)], take)
 
     return step
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lfads_core.bench.clock import in_turn, summary
 from lfads_core.bench.floor import products_floor
 from lfads_core.bench.peak import peak_memory
-from lfads_core.bench.problem import first_batch, load_problem, make_steps
+from lfads_core.bench.problem import WARM_UP, first_batch, load_problem, make_steps
 from lfads_core.bench.result import Options, Result, against_reference
 from lfads_core.plugins.registry import Registry
 from lfads_core.train.threads import use_cpu
@@ -21,7 +21,7 @@ def bench_step(config: str, data: Sequence[Path], options: Options, registry: Re
     problem = load_problem(config, data, registry, options.overrides)
     model = problem.model()
     steps = make_steps(problem, options.paths, model, first_batch(problem))
-    times = in_turn(steps, options.rounds, problem.device, warm_up=2)
+    times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP)
     floor = products_floor(problem.shape(model), problem.device)
     memory = {path: peak_memory(config, data, options.overrides, path, options.threads) if options.memory else {} for path in options.paths}
     paths = {name: {**summary(took), **memory[name], "over_products": round(statistics.median(took) / floor, 2)} for name, took in times.items()}

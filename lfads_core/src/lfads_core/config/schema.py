@@ -234,6 +234,7 @@ class TrainConfig:
         tune="sometimes",
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
+    cuda_graph: bool = setting(False, "on a CUDA device, capture a training step once and replay it, instead of launching its operations one by one")
     only: tuple[str, ...] = setting(
         (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
     )

@@ -128,7 +128,7 @@ class HostTrials:
             encod=encod,
             recon=encod if batch.recon is batch.encod else self._moved(batch.recon),
             external=self._moved(batch.external),
-            trials=batch.trials.to(self._device),
+            trials=self._moved(batch.trials),
             extras={key: self._moved(value) for key, value in batch.extras.items()},
         )
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components import AbstractReconstruction
 from lfads_core.config.schema import RegularisationConfig
 from lfads_core.data.batch import Batch
 from lfads_core.model.lfads import LFADS
@@ -53,6 +54,11 @@ class Objective:
         kl, l2 = self.config.kl_ramp, self.config.l2_ramp
         return Ramps(kl=ramp(epoch, kl.start_epoch, kl.increase_epochs), l2=ramp(epoch, l2.start_epoch, l2.increase_epochs))
 
+    def weights(self, epoch: int) -> tuple[float | Float[Tensor, ""], float | Float[Tensor, ""]]:
+        """The same, as the KL and the L2 terms are multiplied with them; a captured step has them on the device."""
+        ramps = self.ramps(epoch)
+        return ramps.kl, ramps.l2
+
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
         scales = self.config
@@ -66,26 +72,31 @@ class Objective:
             per_session[name] = reduce_reconstruction(per_value[name], scales.reduce)
         recon = torch.stack(list(per_session.values())).mean()
         ic_kl, input_kl = kl_terms(model, output, noise)
-        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(part.penalty() for part in model.reconstructions.values())
-        ramps = self.ramps(epoch)
+        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
+        kl_weight, l2_weight = self.weights(epoch)
         kl = scales.kl_ic * ic_kl + scales.kl_inputs * input_kl
         inferred = output.latents.inputs
         correlation = correlation_in_time(inferred.mean) if scales.input_correlation > 0 and inferred is not None else None
         if correlation is not None:
             kl = kl + scales.input_correlation * correlation
-        total = scales.loss_scale * (recon + ramps.l2 * l2 + ramps.kl * kl)
+        total = scales.loss_scale * (recon + l2_weight * l2 + kl_weight * kl)
         return Losses(
             total=total,
             recon=recon,
             ic_kl=ic_kl,
             input_kl=input_kl,
             l2=l2,
-            ramps=ramps,
+            ramps=self.ramps(epoch),
             per_session=per_session,
             per_value=per_value,
             measures={what: torch.stack(numbers).mean() for what, numbers in measured.items()},
             correlation=correlation,
         )
+
+
+def penalties(model: LFADS) -> list[Float[Tensor, ""]]:
+    """Prices that reconstructions put on their parameters. Those that put none are not asked: their zero would come from the host."""
+    return [part.penalty() for part in model.reconstructions.values() if type(part).penalty is not AbstractReconstruction.penalty]
 
 
 def kl_terms(model: LFADS, output: ModelOutput, noise: Noise) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

@@ -29,6 +29,14 @@ class Moments:
         return cls(step=torch.zeros((), device=p.device), exp_avg=torch.zeros_like(like), exp_avg_sq=torch.zeros_like(like))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DeviceRates:
+    """Learning rate and decay as numbers on the device, for a step that is captured once and replayed with others."""
+
+    lr: Float[Tensor, ""]  # float32 on a GPU, float64 on a CPU
+    kept: Float[Tensor, ""] | None  # 1 - lr λ; None without decay
+
+
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019) in torch's fused kernel: one pass over weights and moments.
 
@@ -46,6 +54,7 @@ class AdamW:
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self.moments: dict[int, Moments] = {}  # by position, from the first step on
         self.pruned: dict[int, Bool[Tensor, "..."]] = {}  # by position: values that are 0 after every step
+        self.on_device: DeviceRates | None = None  # what ``lr`` and ``weight_decay`` are read from, if anything
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -65,6 +74,7 @@ class AdamW:
             moments = [self.moments[i] for i, *_ in rows]
             steps = [of.step for of in moments]
             torch._foreach_add_(steps, 1)
+            lr, decay = self._rate_and_decay([p for _, p, _ in rows], skip)
             torch._fused_adamw_(
                 [p for _, p, _ in rows],
                 [grad for *_, grad in rows],
@@ -72,10 +82,10 @@ class AdamW:
                 [of.exp_avg_sq for of in moments],
                 [],
                 steps,
-                lr=self.lr,
+                lr=lr,
                 beta1=self.betas[0],
                 beta2=self.betas[1],
-                weight_decay=self.weight_decay,
+                weight_decay=decay,
                 eps=self.eps,
                 amsgrad=False,
                 maximize=False,
@@ -85,6 +95,15 @@ class AdamW:
                 torch._foreach_sub_(steps, [skip] * len(steps))
         for i, mask in self.pruned.items():
             self.params[i].masked_fill_(mask, 0.0)
+
+    def _rate_and_decay(self, params: list[Tensor], skip: Float[Tensor, ""] | None) -> tuple[float | Float[Tensor, ""], float]:
+        """What torch's kernel takes. It knows no decay that changes on the device, so that is done here then."""
+        live = self.on_device
+        if live is None:
+            return self.lr, self.weight_decay
+        if live.kept is not None:
+            torch._foreach_mul_(params, live.kept if skip is None else torch.where(skip > 0, 1.0, live.kept))
+        return live.lr, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts by position, laid out as torch's optimisers lay them out; a parameter never changed has none."""

@@ -21,6 +21,7 @@ from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses
+from lfads_core.train.captured import StepGraphs
 from lfads_core.train.evaluate import Tally
 from lfads_core.train.health import require_finite
 from lfads_core.train.passing import EndedEpoch, Prepared
@@ -55,13 +56,13 @@ def train_members(
         RunError: a checkpoint cannot be written.
     """
     going = dict(enumerate(trainers))
-    clock = _Clock(going, beside)
+    clock, graphs = _Clock(going, beside), graphs_of(trainers)
     for trainer in trainers:
         trainer.begin()
     while going:
         for i in [i for i, trainer in going.items() if trainer.why_stop(trainer.progress.seconds) is not None]:
             yield _saved(i, going.pop(i), "done")
-        ends, interrupted = _train_epoch(going, should_stop)
+        ends, interrupted = _train_epoch(going, should_stop, graphs)
         clock.lap()
         if not interrupted:
             out = {end.member for end in ends}
@@ -94,24 +95,38 @@ def _saved(member: int, trainer: Trainer, status: Literal["done", "interrupted"]
     return MemberEnd(member=member, status=status)
 
 
-def _train_epoch(going: Mapping[int, Trainer], should_stop: Callable[[], bool]) -> tuple[list[MemberEnd], bool]:
+def graphs_of(trainers: Sequence[Trainer]) -> StepGraphs | None:
+    """What captures steps of all these together, if each of them would have its own captured."""
+    return trainers[0].graphs if trainers and all(trainer.graphs is not None for trainer in trainers) else None
+
+
+def _train_epoch(going: Mapping[int, Trainer], should_stop: Callable[[], bool], graphs: StepGraphs | None) -> tuple[list[MemberEnd], bool]:
     """Train what is left of everybody's epoch: who could not go on, and whether it was interrupted."""
     ends: list[MemberEnd] = []
     left = {i: trainer.remaining() for i, trainer in going.items()}
     while raws := {i: raw for i, steps in left.items() if (raw := next(steps, None)) is not None}:
         if should_stop():
             return ends, True
-        failed = step_together(going, raws)
+        failed = step_together(going, raws, graphs)
         ends += failed
         out = {end.member for end in failed}
         left = {i: left[i] for i in raws if i not in out}
     return ends, False
 
 
-def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]]) -> list[MemberEnd]:
+def step_together(
+    going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]], graphs: StepGraphs | None = None
+) -> list[MemberEnd]:
     """One step of each member that has one left: who could not do it."""
     ends: list[MemberEnd] = []
     ready = _each({i: partial(going[i].prepare, *raw) for i, raw in raws.items()}, ends)
+    if graphs is not None and ready:
+        members = [going[i] for i in ready]
+        results = graphs.step(members, list(ready.values()), partial(_take_all, members))
+        if results is not None:
+            for i, result in zip(ready, results, strict=True):
+                going[i].absorb(ready[i], result)
+            return ends
     outputs = _forward({i: going[i].model for i in ready}, {i: (one.batches, one.noise) for i, one in ready.items()}, ends)
     losses = _each({i: partial(_price, going[i], ready[i], output) for i, output in outputs.items()}, ends)
     if losses:
@@ -119,6 +134,14 @@ def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Ma
     for i, result in _each({i: partial(_update, going[i], ready[i], one) for i, one in losses.items()}, ends).items():
         going[i].absorb(ready[i], result)
     return ends
+
+
+def _take_all(trainers: Sequence[Trainer], ready: Sequence[Prepared]) -> list[StepResult]:
+    """The same of members of whom none may fail: what is captured is one for all."""
+    outputs = forward_population([trainer.model for trainer in trainers], [one.batches for one in ready], [one.noise for one in ready])
+    losses = list(map(_price, trainers, ready, outputs))
+    torch.autograd.backward([one.total for one in losses])
+    return list(map(_update, trainers, ready, losses))
 
 
 def _price(trainer: Trainer, ready: Prepared, output: ModelOutput) -> Losses:

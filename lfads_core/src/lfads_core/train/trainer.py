@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
+from lfads_core.train.captured import graphs_for, taken
 from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
@@ -72,6 +73,7 @@ class Trainer:
             masked=config.validation.hidden,
         )
         self.optimizer = build_optimizer(model, config.optim)
+        self.graphs = graphs_for(config, model.device)
         self.sums, self.watch = WeightedMeans(), Watch()
         self.unsaved_best: Checkpoint | None = None
         self.trace: StepTrace | None = None
@@ -124,12 +126,17 @@ class Trainer:
                 self.watch.require()
                 return False
             ready = self.prepare(step, raw)
-            given = ready.batches, ready.noise, (ready.epoch, self.config.optim.clip_norm)
-            self.absorb(ready, train_step(self.model, self.objective, self.train_stack, self.optimizer, *given))
+            self.absorb(ready, taken(self.graphs, [self], [ready], self._take)[0])
             if self.trace is not None:
                 self.trace.step()
         self.watch.require()
         return True
+
+    def _take(self, ready: Sequence[Prepared]) -> list[StepResult]:
+        """One step's pass and update."""
+        (one,) = ready
+        given = one.batches, one.noise, (one.epoch, self.config.optim.clip_norm)
+        return [train_step(self.model, self.objective, self.train_stack, self.optimizer, *given)]
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
         """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
