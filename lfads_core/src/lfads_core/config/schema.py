@@ -235,6 +235,9 @@ class TrainConfig:
         tune="sometimes",
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
+    precision: Literal["float32", "bf16"] = setting(
+        "float32", "precision of products outside the loops in training passes; all else is float32", rule=one_of("float32", "bf16")
+    )
     only: tuple[str, ...] = setting(
         (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
     )

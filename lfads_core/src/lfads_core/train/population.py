@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
@@ -21,6 +22,7 @@ from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses
+from lfads_core.recurrence.precision import mixed
 from lfads_core.train.evaluate import Tally
 from lfads_core.train.health import require_finite
 from lfads_core.train.passing import EndedEpoch, Prepared
@@ -112,13 +114,20 @@ def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Ma
     """One step of each member that has one left: who could not do it."""
     ends: list[MemberEnd] = []
     ready = _each({i: partial(going[i].prepare, *raw) for i, raw in raws.items()}, ends)
-    outputs = _forward({i: going[i].model for i in ready}, {i: (one.batches, one.noise) for i, one in ready.items()}, ends)
+    models = {i: going[i].model for i in ready}
+    with _precision_of(list(models.values())):
+        outputs = _forward(models, {i: (one.batches, one.noise) for i, one in ready.items()}, ends)
     losses = _each({i: partial(_price, going[i], ready[i], output) for i, output in outputs.items()}, ends)
     if losses:
         torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
     for i, result in _each({i: partial(_update, going[i], ready[i], one) for i, one in losses.items()}, ends).items():
         going[i].absorb(ready[i], result)
     return ends
+
+
+def _precision_of(models: Sequence[LFADS]) -> AbstractContextManager[object]:
+    """How the members' training passes compute their products; members of one shape agree."""
+    return mixed(models[0].precision, models[0].device) if models else nullcontext()
 
 
 def _price(trainer: Trainer, ready: Prepared, output: ModelOutput) -> Losses:
