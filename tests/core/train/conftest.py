@@ -11,9 +11,9 @@ import pytest
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: tuple[str, ...]) -> Callable[..., Any]:
-    """``make_trainer("name", "optim.lr=0.1", data=[...], registry=...)``: a trainer in a new folder, with nothing trained yet."""
+    """``make_trainer("name", "optim.lr=0.1", data=[...], registry=..., plugins=("zig",))``: a trainer in a new folder, with nothing trained yet."""
 
-    def make(name: str, *overrides: str, data: Any = None, registry: Any = None) -> Any:
+    def make(name: str, *overrides: str, data: Any = None, registry: Any = None, plugins: tuple[str, ...] = ()) -> Any:
         from lfads_core.config.load import resolve
         from lfads_core.model.build import build_stacks, prepare_model
         from lfads_core.model.description import describe
@@ -23,7 +23,7 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
         from lfads_core.train.trainer import Trainer
 
         registry = registry or load_registry()
-        config = resolve([], (), [*tiny_settings, *overrides], registry)
+        config = resolve([], plugins, [*tiny_settings, *overrides], registry)
         sessions = read_for(config, [data or write_tiny()] if not isinstance(data, list) else data, registry)
         run = Run(tmp_path / "runs" / name)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
