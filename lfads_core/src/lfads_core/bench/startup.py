@@ -43,7 +43,7 @@ def bench_startup(config: str, data: Sequence[Path], options: Options, registry:
         given = [*files, *([] if config in {*SHAPES, LORENZ} else [str(Path(config).resolve())])]
         overrides = [text for pair in [*chosen, *options.overrides, f"train.threads={options.threads}"] for text in ("--set", pair)]
         run = [sys.executable, "-c", _FIRST_STEP, "run", *given, *overrides]
-        bare = [sys.executable, "-c", "import torch"]
+        bare = [sys.executable, "-c", "import os, torch; os._exit(0)"]
         times: dict[str, list[float]] = {"first_step": [], "import_torch": []}
         for number in range(options.rounds + 1):  # the first round fills the disk's cache
             for name, command, code in (("first_step", [*run, "--runs", f"{folder}/runs{number}"], 77), ("import_torch", bare, 0)):
