@@ -176,7 +176,7 @@ def test_sections_may_stand_together_under_their_names(read):
 @pytest.mark.parametrize(("theirs", "ours"), [("32", "float32"), ("32-true", "float32"), ("bf16", "bf16"), ("bf16-mixed", "bf16")])
 def test_the_precision_of_a_trainer_comes_along(read, theirs, ours):
     imported = read(f"model: {{fac_dim: 11}}\ntrainer: {{precision: {theirs}}}\n")
-    assert (imported.config.train.precision, imported.left) == (ours, [])
+    assert (imported.config.train.precision, imported.left) == (ours, ())
 
 
 def test_a_precision_without_counterpart_is_told(read):

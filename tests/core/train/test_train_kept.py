@@ -19,7 +19,7 @@ from lfads_core.train.checkpoint import checkpoint_named, epoch_name, load_check
 from lfads_core.train.kept import BestEpochs
 from lfads_core.train.parts import train_in_parts
 
-SETTINGS = ("train.keep_best=3", "train.epochs=9", "data.batch_size=12", "optim.lr=0.03", "train.smoothing=0.3")
+SETTINGS = ("train.keep_best=3", "train.epochs=9", "data.batch_size=6", "optim.lr=0.1", "train.smoothing=0.3")
 
 
 def best_by_the_log(run, most, ramps=2):
