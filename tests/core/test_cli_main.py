@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from types import ModuleType
@@ -111,3 +112,13 @@ def test_the_module_runs_as_a_script(arguments):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith(("Usage: lfads", "error: no plugin named 'no-such-thing'."))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what GNU's OpenMP says of itself")
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_of_torch_sleep_between_operations_unless_the_environment_says_otherwise(given, found, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "true"} | given
+    code = "from lfads_core.cli.main import cli; cli(['plugins', 'list'], standalone_mode=False); import torch"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    said = [line.split("=")[1].strip(" '") for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    assert set(said) == {found}, done.stderr

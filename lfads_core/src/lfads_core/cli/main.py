@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from lfads_core import __version__
@@ -46,6 +48,8 @@ COMMANDS = {
 @click.version_option(__version__, prog_name="lfads")
 def cli(*, debug: bool) -> None:
     """Infer latent dynamics and firing rates from population recordings (LFADS)."""
+    # torch's threads, once it is loaded, shall sleep between operations: while they spin, they hold the cores that the loops need
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def main() -> None:
