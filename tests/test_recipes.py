@@ -58,9 +58,10 @@ def make_session(kind, trials=8):
 RECIPES = {"spikes": "counts", "zig": "events with gaps", "radical": "events with gaps", "emg": "positive"}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize(("recipe", "kind"), RECIPES.items(), ids=RECIPES)
-def test_a_recipe_by_name_takes_gradient_steps_on_its_kind_of_data(registry, recipe, kind):
-    config, session = resolve([], [recipe], SMALL, registry), make_session(kind)
+def test_a_recipe_by_name_takes_gradient_steps_on_its_kind_of_data(registry, recipe, kind, precision):
+    config, session = resolve([], [recipe], [*SMALL, f"train.precision={precision}"], registry), make_session(kind)
     check_for(config, [session], registry)
     model = prepare_model(config, [session], registry, "cpu")
     stack, _ = build_stacks(config, registry)

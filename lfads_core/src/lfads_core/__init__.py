@@ -6,7 +6,7 @@ Importing this package loads no torch; :func:`load` does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lfads_core.errors import ConfigError, DataError, LfadsError, NumericsError, PluginError, RunError
 
@@ -17,10 +17,11 @@ __all__ = ["ConfigError", "DataError", "LfadsError", "NumericsError", "PluginErr
 __version__ = "0.1.0"
 
 
-def load(path: str | Path, checkpoint: Literal["best", "last"] | None = None, *, device: str = "cpu") -> LoadedRun:
+def load(path: str | Path, checkpoint: str | None = None, *, device: str = "cpu") -> LoadedRun:
     """Load a run's trained model, settings, outputs and log from its folder.
 
-    ``checkpoint`` None takes the one the run's settings name. See :class:`lfads_core.infer.loading.LoadedRun`.
+    ``checkpoint`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes the one the run's settings
+    name. See :class:`lfads_core.infer.loading.LoadedRun`.
 
     Raises:
         RunError: the folder is no run, or its checkpoint is missing or damaged.

@@ -173,6 +173,18 @@ def test_sections_may_stand_together_under_their_names(read):
     assert [item.key for item in imported.left] == ["datamodule.datafile_pattern"]
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("32", "float32"), ("32-true", "float32"), ("bf16", "bf16"), ("bf16-mixed", "bf16")])
+def test_the_precision_of_a_trainer_comes_along(read, theirs, ours):
+    imported = read(f"model: {{fac_dim: 11}}\ntrainer: {{precision: {theirs}}}\n")
+    assert (imported.config.train.precision, imported.left) == (ours, ())
+
+
+def test_a_precision_without_counterpart_is_told(read):
+    imported = read("model: {fac_dim: 11}\ntrainer: {precision: 16-mixed}\n")
+    assert imported.config.train.precision == "float32"
+    assert [item.why for item in imported.left] == ["numbers are float32; train.precision=bf16 has products in bfloat16"]
+
+
 def test_every_setting_of_an_autolfads_tf2_file_finds_its_place(read):
     imported = read(TF2)
     config = imported.config
@@ -207,8 +219,9 @@ def test_options_of_tf1_that_few_use_come_along(read):
     imported = read(
         '{"factors_dim": 4, "co_dim": 1, "con_dim": 2, "ci_enc_dim": 3, "do_feed_factors_to_controller": false, "inject_ext_input_to_gen": false,'
         ' "in_factors_dim": 5, "num_steps_for_gen_ic": 10, "ic_prior_var_min": 0.01, "ic_prior_var_scale": 0.1, "ic_prior_var_max": 0.5,'
-        ' "keep_ratio": 0.7, "cd_grad_passthru_prob": 0.1, "temporal_spike_jitter_width": 2}'
+        ' "keep_ratio": 0.7, "cd_grad_passthru_prob": 0.1, "temporal_spike_jitter_width": 2, "max_ckpt_to_keep_lve": 5}'
     )
+    assert imported.config.train.keep_best == 5
     config = imported.config
     assert (config.model.controller.feedback, config.model.external_inputs, config.model.encoder.read_bins) == ("none", "encoders", 10)
     assert (config.components.readin.name, config.components.readin.settings.size) == ("linear", 5)

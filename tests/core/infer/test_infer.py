@@ -65,7 +65,13 @@ def test_the_output_file_has_every_field_with_units_beside_the_input_as_it_was(t
         assert np.allclose(file["valid_rates_hz"][()], file["valid_output_params"][()] * 100)
         assert np.array_equal(file["time_ms"][()], np.arange(8) * 10.0)
         assert file["time_ms"].attrs["unit"] == "ms"
-        assert dict(file.attrs) == {"animal": "rat 7", "bin_ms": 10.0, "lfads_session": "tiny", "lfads_posterior_samples": 3}
+        assert dict(file.attrs) == {
+            "animal": "rat 7",
+            "bin_ms": 10.0,
+            "lfads_session": "tiny",
+            "lfads_checkpoint": "best",
+            "lfads_posterior_samples": 3,
+        }
 
 
 def source_of(loaded):

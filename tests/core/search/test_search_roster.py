@@ -182,6 +182,7 @@ def test_members_that_cannot_be_one_batch_are_grouped(base, tasks, write_tiny):
         ("model.controller=null", "model.controller"),
         ("components.readin=linear", "components.readin"),
         ("train.recurrence=reference", "train.recurrence"),
+        ("train.precision=bf16", "train.precision"),
     ],
 )
 def test_what_a_batch_shares_is_named(override, path, base):

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings: tuple[str, ...]) -> Callable[..., Any]:
-    """``make_trainer("name", "optim.lr=0.1", data=[...], registry=...)``: a trainer in a new folder, with nothing trained yet."""
+    """``make_trainer("name", "optim.lr=0.1", data=[...], registry=..., plugins=("zig",))``: a trainer in a new folder, with nothing trained yet."""
 
     def make(name: str, *overrides: str, data: Any = None, registry: Any = None, plugins: tuple[str, ...] = ()) -> Any:
         from lfads_core.config.load import resolve

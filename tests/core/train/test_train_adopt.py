@@ -100,6 +100,6 @@ def test_what_does_not_fit_is_refused(make_trainer):
     text = re.escape(f"{parent.run.checkpoints / 'last'}.json: must fit the run's config.yaml and data, got something else (RuntimeError: ")
     with pytest.raises(RunError, match=f"^{text}"):
         other.adopt(parent.run.checkpoints)
-    text = re.escape(f"{other.run.path / 'start' / 'last.json'}: there is no such checkpoint. Train first, or ask for the other one (best, last).")
+    text = re.escape(f"{other.run.path / 'start' / 'last.json'}: there is no such checkpoint. Train first, or ask for one that is there (none).")
     with pytest.raises(RunError, match=f"^{text}$"):
         other.adopt(other.run.path / "start")

@@ -80,7 +80,7 @@ def test_the_same_content_gives_the_same_file(folder):
 
 
 def test_a_missing_checkpoint_is_a_sentence(tmp_path):
-    assert refusal(tmp_path) == f"{tmp_path}/last.json: there is no such checkpoint. Train first, or ask for the other one (best, last)."
+    assert refusal(tmp_path) == f"{tmp_path}/last.json: there is no such checkpoint. Train first, or ask for one that is there (none)."
 
 
 def test_changed_tensors_are_refused(folder):

@@ -20,6 +20,7 @@ FILES = {
     r"search\.json": "the search: spaces, every decision, each model's hyperparameters and scores",
     r"config\.yaml": "all settings of the best model; a settings file for `lfads run`",
     r"run\.json": "how training ended, versions of the software, final scores",
+    r"checkpoints/kept\.json": "the best epochs that were kept, with their costs",
     r"checkpoints/.+\.json": "what weights these are, in plain text, and the hash of their file",
     r"checkpoints/.+\.pt": "the weights (PyTorch, loadable without executing anything)",
     r"plots/search/.+": "figure of the search",

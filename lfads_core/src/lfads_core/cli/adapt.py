@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, checkpoint_option
 from lfads_core.cli.run import checked_name, default_name
 
 
@@ -16,7 +15,7 @@ from lfads_core.cli.run import checked_name, default_name
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of RUN's settings; may be repeated.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), help="Which of RUN's weights  [default: as its settings say]")
+@checkpoint_option
 @click.option("--name", help="Name of the new run's folder  [default: from RUN and the data]")
 @click.option("--runs", "folder", type=PATH, help="Folder of all runs  [default: the one RUN is in]")
 def command(
@@ -46,7 +45,7 @@ def command(
         overrides = (*overrides, f"train.minutes={minutes!r}")
     display = make_display()
     finished = adapt_run(
-        load(parent, cast("Literal['best', 'last'] | None", checkpoint)),
+        load(parent, checkpoint),
         data,
         overrides,
         display,

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, inferred_option
 
 
 @click.command("eval")
 @click.argument("run", type=PATH)
 @click.option("--session", "sessions", multiple=True, metavar="NAME", help="Only this session; may be repeated  [default: all]")
 @click.option("--few-shot", "shots", type=click.IntRange(min=1), metavar="K", help="Read held-out channels anew from K training trials.")
+@inferred_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def command(run: Path, sessions: tuple[str, ...], shots: int | None, *, as_json: bool) -> None:
+def command(run: Path, sessions: tuple[str, ...], shots: int | None, checkpoint: str | None, *, as_json: bool) -> None:
     """Score a RUN beside baselines on the same trials, and look for copying of the input.
 
     Works on what was inferred, the recordings need not be there. Everything is written to evaluation.json in the run's folder too, and to
@@ -30,7 +31,7 @@ def command(run: Path, sessions: tuple[str, ...], shots: int | None, *, as_json:
     from lfads_core.cli.display import send_logs_to
     from lfads_core.cli.eval_table import print_report
     from lfads_core.evaluate.run import FILE, evaluate_run, save_report
-    from lfads_core.infer.loading import load
+    from lfads_core.infer.made_with import load_inferred
     from lfads_core.runs import run_or_best
     from lfads_core.track.afterwards import record_afterwards
     from lfads_core.train.threads import set_threads
@@ -40,7 +41,7 @@ def command(run: Path, sessions: tuple[str, ...], shots: int | None, *, as_json:
 
     send_logs_to(say)
     logging.getLogger("lfads_core").setLevel(logging.WARNING)
-    loaded = load(run_or_best(run))
+    loaded = load_inferred(run_or_best(run), checkpoint)
     set_threads(loaded.config.train)
     found = evaluate_run(loaded, sessions, shots=shots, say=(lambda _: None) if as_json else say)
     path = loaded.run.path / FILE

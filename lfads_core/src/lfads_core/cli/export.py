@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, inferred_option
 from lfads_core.errors import ConfigError
 
 
@@ -18,7 +18,7 @@ from lfads_core.errors import ConfigError
 @click.option(
     "--conditions", metavar="KEY", help="Array of the recording that tells trials' conditions  [default: cond, condition or condition_labels]"
 )
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), help="Which weights  [default: as the run's settings say]")
+@inferred_option
 def command(run: Path, h5: Path | None, mat: Path | None, parameters: Path | None, conditions: str | None, checkpoint: str | None) -> None:
     """Write a RUN's outputs and parameters in other forms.
 
@@ -28,12 +28,10 @@ def command(run: Path, h5: Path | None, mat: Path | None, parameters: Path | Non
     """
     if h5 is None and mat is None and parameters is None:
         raise ConfigError("export: at least one of --h5, --mat and --parameters must be given, got none. See `lfads export --help`.")
-    from typing import Literal, cast
-
     from lfads_core.export.write import export_h5, export_mat, export_parameters
-    from lfads_core.infer.loading import load
+    from lfads_core.infer.made_with import load_inferred
 
-    loaded = load(run, cast("Literal['best', 'last'] | None", checkpoint))
+    loaded = load_inferred(run, checkpoint)
     written = [] if h5 is None else [export_h5(loaded, h5, conditions=conditions)]
     written += [] if mat is None else export_mat(loaded, mat, conditions=conditions)
     written += [] if parameters is None else [export_parameters(loaded, parameters)]

@@ -19,6 +19,18 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A recipe or component to use; may be repeated.")(function)
 
 
+def checkpoint_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--checkpoint``."""
+    text = "Which weights: best, last, or an epoch that was kept (train.keep_best)  [default: as the run's settings say]"
+    return click.option("--checkpoint", metavar="NAME", help=text)(function)
+
+
+def inferred_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--checkpoint`` of commands that read what was inferred: it says which weights that must have been done with."""
+    text = "Which weights; outputs must be of them, as `lfads infer RUN --checkpoint NAME` makes them  [default: those of the outputs]"
+    return click.option("--checkpoint", metavar="NAME", help=text)(function)
+
+
 def samples_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--samples`` and ``--means``."""
     function = click.option("--means", is_flag=True, help="Push the posterior means through instead of averaging samples.")(function)

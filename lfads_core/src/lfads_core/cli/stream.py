@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, checkpoint_option
 
 
 @click.command("stream")
@@ -20,8 +20,9 @@ from lfads_core.cli.options import PATH
     show_default=True,
     help="Initial condition: read from the trial's first bins, or the mean of the training trials'.",
 )
+@checkpoint_option
 @click.option("-o", "--output", type=PATH, help="File to write (a folder for several sessions)  [default: in the run's folder]")
-def command(run: Path, data: tuple[str, ...], split: str, start: str, output: Path | None) -> None:
+def command(run: Path, data: tuple[str, ...], split: str, start: str, checkpoint: str | None, output: Path | None) -> None:
     """Feed trials to a causal RUN bin by bin, as if they were being recorded, and report the time from a bin to its rates.
 
     The model must have been trained with model.controller.causal (or without a controller).
@@ -36,7 +37,8 @@ def command(run: Path, data: tuple[str, ...], split: str, start: str, output: Pa
     from lfads_core.stream.run import Start, stream_files, use_one_thread
 
     use_one_thread()
-    for session, (path, latency) in stream_files(load(run), list(data) or None, split=split, start=cast("Start", start), output=output).items():
+    loaded = load(run, checkpoint)
+    for session, (path, latency) in stream_files(loaded, list(data) or None, split=split, start=cast("Start", start), output=output).items():
         click.echo(
             f"{session}: {latency.bins} bins, median {latency.median_ms:.3f} ms, 99 of 100 within {latency.p99_ms:.3f} ms, "
             f"longest {latency.max_ms:.3f} ms; {path}"

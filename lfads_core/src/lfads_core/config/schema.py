@@ -226,6 +226,7 @@ class TrainConfig:
     early_stopping: int | None = setting(
         100, "epochs without a better smoothed validation cost, after the ramps (null: never)", rule=at_least(1), unit="epochs"
     )
+    keep_best: int = setting(1, "best epochs kept as checkpoints; with more than 1 each also as epoch-N, listed in kept.json", rule=at_least(1))
     smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
     device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"))
@@ -235,6 +236,9 @@ class TrainConfig:
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops")
     cuda_graph: bool = setting(False, "on a CUDA device, capture a training step once and replay it, instead of launching its operations one by one")
+    precision: Literal["float32", "bf16"] = setting(
+        "float32", "precision of products outside the loops in training passes; all else is float32", rule=one_of("float32", "bf16")
+    )
     only: tuple[str, ...] = setting(
         (), "names of parameters that are trained, with * for anything: ['readouts.*', 'readins.*'] (empty: all that can be)", tune="rarely"
     )

@@ -10,6 +10,7 @@ from lfads_core.data.memory import room_for_data
 from lfads_core.data.session import Session
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
+from lfads_core.infer.made_with import require_same_weights
 from lfads_core.metrics.evaluation import Evaluation
 
 SPLITS = ("train", "valid", "test")
@@ -70,6 +71,7 @@ def _read(loaded: LoadedRun, name: str) -> Recorded:
     path = loaded.run.output(name)
     if not path.is_file():
         raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {loaded.run.path}`.")
+    require_same_weights(loaded, name)
     memory = loaded.config.data.memory_gb
     room = room_for_data() if memory is None else int(memory * 1e9)
     session = read_hdf5(path, name=name, required=(), keep_on_disk=size_in_memory(path) > room)

@@ -15,6 +15,7 @@ from lfads_core.export.matlab import matlab_name, write_mat
 from lfads_core.export.trials import average_conditions, concatenated, condition_key, merge_splits
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
+from lfads_core.infer.made_with import require_same_weights
 from lfads_core.infer.outputs import MEANINGS, unit_of
 
 
@@ -83,6 +84,7 @@ def export_mat(loaded: LoadedRun, path: Path, *, conditions: str | None) -> list
 
 def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> dict[str, dict[str, Any]]:
     """What there is of one session, by part; the part without a name belongs to all."""
+    require_same_weights(loaded, session)
     outputs = loaded.outputs(session)
     merged = merge_splits(outputs)
     bins = merged.arrays["output_params"].shape[1]

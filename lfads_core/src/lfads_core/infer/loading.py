@@ -20,7 +20,7 @@ from lfads_core.plugins import Registry, load_registry
 from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.checkpoint import Checkpoint, Which, fitting, has_checkpoint, load_checkpoint
+from lfads_core.train.checkpoint import Checkpoint, Which, checkpoint_named, fitting, has_checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,10 +70,11 @@ class LoadedRun:
         return {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
 
 
-def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", registry: Registry | None = None) -> LoadedRun:
+def load(path: str | Path, which: str | None = None, *, device: str = "cpu", registry: Registry | None = None) -> LoadedRun:
     """Load a run's model from its checkpoint.
 
-    ``which`` None takes what the run's settings name; the last one stands in while there is no best.
+    ``which`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes what the run's settings name, and the last one
+    stands in while there is no best.
 
     Raises:
         RunError: the folder is no run, or its checkpoint is missing or damaged.
@@ -83,7 +84,7 @@ def load(path: str | Path, which: Which | None = None, *, device: str = "cpu", r
     run = Run.open(Path(path))
     registry = registry or load_registry()
     config = resolve([run.config_path], (), (), registry)
-    wanted = which or config.infer.checkpoint
+    wanted = checkpoint_named(which or config.infer.checkpoint)
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
         wanted = "last"
     checkpoint = load_checkpoint(run.checkpoints, wanted, device)

@@ -16,6 +16,9 @@ from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.carry import carry_stored
 from lfads_core.infer.posterior import Inferred
 
+CHECKPOINT = "lfads_checkpoint"
+"""Attribute of an output file: the weights that it was made with."""
+
 MEANINGS = {
     "output_params": "expected value of each channel in each bin",
     "factors": "latent factors",
@@ -31,7 +34,9 @@ MEANINGS = {
 }
 
 
-def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[Inferred]], *, samples: int | None, is_rate: bool) -> None:
+def write_outputs(
+    path: Path, session: Session, inferred: Mapping[str, Iterable[Inferred]], *, samples: int | None, is_rate: bool, checkpoint: str = ""
+) -> None:
     """Write one session's outputs as a new HDF5 file that replaces ``path`` at once.
 
     What was inferred comes in parts of a split's trials, in their order, and is written part by part.
@@ -40,7 +45,7 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[
     events per second where bins have a width and means are counts, and all arrays of the input under their own names, bit by
     bit as they are stored there. Trials are in the input's order; ``time_ms`` is the start of each bin, counted from the event
     that trials are aligned to if the file names one. When channels were held out, data, truth and outputs stand in the model's
-    order of channels, held-in ones first: ``channel_order`` (N) gives each one's index in the recording.
+    order of channels, held-in ones first: ``channel_order`` (N) gives each one's index in the recording. ``checkpoint`` names the weights.
 
     Raises:
         RunError: the file cannot be written.
@@ -51,6 +56,7 @@ def write_outputs(path: Path, session: Session, inferred: Mapping[str, Iterable[
             with spoken_failure(path):
                 _carry(file, session, source)
                 file.attrs["lfads_session"] = session.name
+                file.attrs[CHECKPOINT] = checkpoint
                 file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
             for name, parts in inferred.items():
                 _put_split(file, path, name, parts, session, is_rate=is_rate)

@@ -60,7 +60,8 @@ def infer_to_file(loaded: LoadedRun, session: Session, path: Path, *, samples: i
             yield part
 
     parts = {split: kept_parts(split) for split in session.splits}
-    write_outputs(path, session, parts, samples=samples, is_rate=loaded.model.reconstructions[session.name].is_rate)
+    is_rate = loaded.model.reconstructions[session.name].is_rate
+    write_outputs(path, session, parts, samples=samples, is_rate=is_rate, checkpoint=loaded.checkpoint)
     return {split: np.concatenate(several) for split, several in kept.items()}
 
 

@@ -22,6 +22,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import recurrence_for
+from lfads_core.recurrence.precision import check_precision
 from lfads_core.rng import stream
 
 _NO_PRICE = Component("null")
@@ -75,8 +76,18 @@ def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Regi
     start_near_data(network, sessions)
     freeze(network, config.train)
     prunable(network, config.train)  # raises if a name fits nothing
-    network.loops = recurrence_for(config, device)
+    set_up(network, config, device)
     return network.to(device)
+
+
+def set_up(network: LFADS, config: RunConfig, device: str) -> None:
+    """Choose how a training on this device computes: the backend of the loops, and the precision of the products outside them.
+
+    Raises:
+        ConfigError: the device cannot.
+    """
+    check_precision(config.train.precision, device)
+    network.loops, network.precision = recurrence_for(config, device), config.train.precision
 
 
 def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:

@@ -10,12 +10,11 @@ from torch import Tensor
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.model.build import build_model, start_near_data
+from lfads_core.model.build import build_model, set_up, start_near_data
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.plugins.registry import Registry
-from lfads_core.recurrence.choose import recurrence_for
 
 
 def extend_model(
@@ -42,7 +41,7 @@ def extend_model(
     freeze_all_but(network, new)
     freeze(network, config.train)
     prunable(network, config.train)  # raises if a name fits nothing
-    network.loops = recurrence_for(config, device)
+    set_up(network, config, device)
     return network.to(device), description
 
 

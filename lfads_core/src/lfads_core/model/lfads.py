@@ -19,6 +19,7 @@ from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
+from lfads_core.recurrence.precision import Precision, in_full
 from lfads_core.rng import bernoulli
 
 
@@ -42,6 +43,7 @@ class LFADS(nn.Module):
         super().__init__()
         self.config, self.sizes = config, sizes
         self.loops: Recurrence = REFERENCE
+        self.precision: Precision = "float32"  # of the products of training passes outside the loops
         control = config.controller
         scale = config.weight_scale
         self.encoder = InitialConditionEncoder(sizes.encoder_width, config.generator.ic_size, config.encoder, rng, scale)
@@ -75,11 +77,11 @@ class LFADS(nn.Module):
         if session not in self.readins:
             return batch.encod
         read: Tensor = self.readins[session](batch.encod)
-        return read
+        return read.to(batch.encod.dtype)
 
     def read_out(self, session: str, factors: Tensor) -> Tensor:
         """A session's reconstruction parameters (B, T, N, P): P blocks of N channels, stacked last."""
-        flat: Tensor = self.readouts[session](factors)
+        flat: Tensor = self.readouts[session](factors).to(factors.dtype)
         blocks = self.reconstructions[session].n_params
         stacked: Tensor = flat.unflatten(-1, (blocks, -1)).movedim(-2, -1)
         return stacked
@@ -105,11 +107,12 @@ class LFADS(nn.Module):
 
     def standardise(self, noise: Noise) -> StandardNoise:
         """Have the priors turn their draws into standard noise of the posteriors."""
-        return StandardNoise(
-            ic=None if noise.ic is None else self.ic_prior.standardise(noise.ic),
-            inputs=None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs),
-            dropout=noise.dropout,
-        )
+        with in_full(self.decoder.to_generator.weight):
+            return StandardNoise(
+                ic=None if noise.ic is None else self.ic_prior.standardise(noise.ic),
+                inputs=None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs),
+                dropout=noise.dropout,
+            )
 
     def unroll(self, encoded: Encoded, external: Tensor, noise: StandardNoise) -> Latents:
         """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""

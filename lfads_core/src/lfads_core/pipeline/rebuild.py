@@ -16,7 +16,7 @@ from lfads_core.model.extend import extend_model
 from lfads_core.model.lfads import LFADS
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
-from lfads_core.train.checkpoint import Which, fitting, has_checkpoint, load_checkpoint
+from lfads_core.train.checkpoint import Which, checkpoint_named, fitting, has_checkpoint, load_checkpoint
 
 
 def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> tuple[LFADS, ModelDescription]:
@@ -37,6 +37,6 @@ def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], regi
 
 
 def _parent(run: Run, named: Any) -> tuple[Path, Which]:
-    if not isinstance(named, Mapping) or not isinstance(named.get("run"), str) or named.get("checkpoint") not in {"best", "last"}:
+    if not isinstance(named, Mapping) or not isinstance(named.get("run"), str) or not isinstance(named.get("checkpoint"), str):
         raise RunError(f"{run.state_path}: 'adapted_from' must name the parent's run and checkpoint, got {named!r}. Restore it, or adapt again.")
-    return Run(Path(named["run"])).checkpoints, named["checkpoint"]
+    return Run(Path(named["run"])).checkpoints, checkpoint_named(named["checkpoint"])

@@ -13,12 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.recurrence.fused_gru import GRUCoefficients, add_product, clip_masks, time_first_affine, weight_gradient
+from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
 def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
     """Run controller and generator in closed loop; see the reference for the mathematics."""
-    out = ClosedLoop.apply(clip, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
+    given = hoisted(start, drive, weights)
+    with in_full(start.generator):
+        out = ClosedLoop.apply(clip, *given)  # type: ignore[no-untyped-call]
     states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.reference import affine
 from lfads_core.recurrence.weights import GRUWeights
 
@@ -21,17 +22,18 @@ def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeigh
     """Run a GRU over time; see the reference for the mathematics."""
     x = x.flip(-2) if reverse else x
     drive = time_first_affine(x, weights.input, weights.bias)
-    states: Tensor = GRULoop.apply(drive, h0, weights.recurrent, clip)  # type: ignore[no-untyped-call]
+    with in_full(h0):
+        states: Tensor = GRULoop.apply(drive, h0, weights.recurrent, clip)  # type: ignore[no-untyped-call]
     states = states.movedim(0, -2)
     return states.flip(-2) if reverse else states
 
 
 def time_first_affine(x: Float[Tensor, "*B T I"], weight: Float[Tensor, "*M O I"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "T *B O"]:
-    """``x W' + b`` with time moved to the front, contiguous."""
+    """``x W' + b`` with time moved to the front, contiguous, in the type of ``x``."""
     moved = x.movedim(-2, 0)
     if weight.dim() == 2:
         return affine(moved, weight, bias)
-    return moved @ weight.mT + bias.unsqueeze(-2)
+    return (moved @ weight.mT).to(x.dtype) + bias.unsqueeze(-2)
 
 
 def add_product(weight: Tensor) -> Any:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.reference import affine, gru_step
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
@@ -31,16 +32,17 @@ def controlled_by_rates(
     con, gen = weights.controller, weights.generator
     c, g, f = start.controller, start.generator, start.factors
     seen: list[tuple[Tensor, ...]] = []
-    for t in range(drive.ci.shape[-2]):
-        heard = torch.cat([drive.ci[..., t, :], rates(f)], dim=-1)
-        if drive.con_mask is not None:
-            heard = heard * drive.con_mask[..., t, :]
-        c = gru_step(affine(heard, con.input, con.bias), c, con.recurrent, clip)
-        mean, log_var = affine(c, weights.posterior, weights.posterior_bias).chunk(2, dim=-1)
-        std = torch.exp(log_var / 2)
-        u = mean if drive.noise is None else mean + std * drive.noise[..., t, :]
-        g = gru_step(affine(torch.cat([u, drive.external[..., t, :]], dim=-1), gen.input, gen.bias), g, gen.recurrent, clip)
-        f = affine(g if drive.state_mask is None else g * drive.state_mask[..., t, :], weights.factors)
-        seen.append((g, f, c, mean, std, u))
+    with in_full(g):
+        for t in range(drive.ci.shape[-2]):
+            heard = torch.cat([drive.ci[..., t, :], rates(f)], dim=-1)
+            if drive.con_mask is not None:
+                heard = heard * drive.con_mask[..., t, :]
+            c = gru_step(affine(heard, con.input, con.bias), c, con.recurrent, clip)
+            mean, log_var = affine(c, weights.posterior, weights.posterior_bias).chunk(2, dim=-1)
+            std = torch.exp(log_var / 2)
+            u = mean if drive.noise is None else mean + std * drive.noise[..., t, :]
+            g = gru_step(affine(torch.cat([u, drive.external[..., t, :]], dim=-1), gen.input, gen.bias), g, gen.recurrent, clip)
+            f = affine(g if drive.state_mask is None else g * drive.state_mask[..., t, :], weights.factors)
+            seen.append((g, f, c, mean, std, u))
     states, factors, con_states, means, stds, drawn = (torch.stack(column, dim=-2) for column in zip(*seen, strict=True))
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)

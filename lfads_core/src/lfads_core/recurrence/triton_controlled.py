@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.recurrence import fused_controlled
 from lfads_core.recurrence.fused_controlled import hoisted
 from lfads_core.recurrence.fused_gru import weight_gradient
+from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.triton_launch import LAUNCHES, processors
 from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
@@ -37,7 +38,9 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     )
     if not trials or not drive.ci.shape[-2] or not LAUNCHES.ready(call, device, dtype, functools.partial(call.attempt, start, drive, weights)):
         return fused_controlled.controlled(start, drive, weights, clip=clip)
-    out = LoopSequence.apply(call, *hoisted(start, drive, weights))  # type: ignore[no-untyped-call]
+    given = hoisted(start, drive, weights)
+    with in_full(start.generator):
+        out = LoopSequence.apply(call, *given)  # type: ignore[no-untyped-call]
     states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 

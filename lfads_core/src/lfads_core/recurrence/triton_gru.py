@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from lfads_core.recurrence import fused_gru
 from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
+from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.triton_launch import LAUNCHES, processors
 from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack
 from lfads_core.recurrence.weights import GRUWeights
@@ -38,7 +39,8 @@ def gru(
     if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
     drive = time_first_affine(x, weights.input, weights.bias)
-    states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
+    with in_full(h0):
+        states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
     return states.movedim(0, -2)
 
 

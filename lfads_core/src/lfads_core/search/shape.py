@@ -19,9 +19,10 @@ class Shape:
     data: DataConfig
     readin: Component | None
     recurrence: str
+    precision: str
 
 
-_PATHS = {"model": "model", "data": "data", "readin": "components.readin", "recurrence": "train.recurrence"}
+_PATHS = {"model": "model", "data": "data", "readin": "components.readin", "recurrence": "train.recurrence", "precision": "train.precision"}
 
 
 def shape_of(config: RunConfig) -> Shape:
@@ -31,6 +32,7 @@ def shape_of(config: RunConfig) -> Shape:
         data=config.data,
         readin=config.components.readin,
         recurrence=config.train.recurrence,
+        precision=config.train.precision,
     )
 
 

@@ -207,7 +207,7 @@ def _world(member: Member) -> Hashable:
     tensors = [*model.parameters(), *model.buffers(), *moments, *optimizer.pruned.values()]
     return (
         id(member),
-        model.loops.name,
+        (model.loops.name, model.precision),
         (member.config.optim.clip_norm, optimizer.betas, optimizer.eps, optimizer.weight_decay > 0),
         tuple(p.requires_grad for p in model.parameters()),
         (tuple(optimizer.moments), tuple(optimizer.pruned)),

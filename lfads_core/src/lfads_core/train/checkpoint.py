@@ -2,7 +2,8 @@
 
 ``last.json`` and ``best.json`` name a file of tensors and its SHA-256; renaming the manifest is the moment a checkpoint
 comes into being. Killed before, the old one stands; killed after, the new one does. The file of tensors is named after its
-content, so that writing a checkpoint again never touches one that a manifest names.
+content, so that writing a checkpoint again never touches one that a manifest names. Further good epochs may be kept as
+``epoch-000012.json`` (:mod:`lfads_core.train.kept`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +28,8 @@ from lfads_core.files import remove_leftovers, write_bytes, write_json
 SCHEMA = 1
 """Version of the layout; a checkpoint of another one is refused."""
 
-Which = Literal["best", "last"]
+Which = str
+"""Name of a checkpoint: ``best``, ``last``, or what :func:`epoch_name` gives."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +49,8 @@ def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
     content = io.BytesIO()  # torch.save into a file turns a full disk into noise of its own
     torch.save(checkpoint.tensors, content)
     digest = hashlib.sha256(content.getbuffer()).hexdigest()
-    label = f"{which}-{checkpoint.state['epoch']:06d}-{checkpoint.state['step']:06d}-{digest[:8]}.pt"
+    moment = "" if which.startswith("epoch-") else f"-{checkpoint.state['epoch']:06d}-{checkpoint.state['step']:06d}"
+    label = f"{which}{moment}-{digest[:8]}.pt"
     write_bytes(folder / label, content.getbuffer())
     write_json(
         folder / f"{which}.json",
@@ -110,7 +114,8 @@ def fitting(folder: Path, which: Which) -> Iterator[None]:
 def tidy(folder: Path) -> None:
     """Remove tensors that no manifest names, and halves of files: what a killed process leaves."""
     remove_leftovers(folder)
-    for which in ("best", "last"):
+    epochs = {path.name[: len(epoch_name(0))] for path in folder.glob("epoch-*.pt")}
+    for which in ("best", "last", *sorted(epochs)):
         try:
             named = _read_manifest(folder / f"{which}.json")["tensors"] if has_checkpoint(folder, which) else None
         except RunError:
@@ -118,6 +123,29 @@ def tidy(folder: Path) -> None:
         for file in folder.glob(f"{which}-*.pt"):
             if file.name != named:
                 file.unlink(missing_ok=True)
+
+
+def epoch_name(epoch: int) -> Which:
+    """Name of the checkpoint of one epoch, counted from 0 as in ``fitlog.csv``: ``epoch-000012``."""
+    return f"epoch-{epoch:06d}"
+
+
+def checkpoint_named(text: str) -> Which:
+    """The checkpoint that somebody asks for: ``best``, ``last``, or ``epoch-12`` with or without leading zeros.
+
+    Raises:
+        RunError: it is none of these.
+    """
+    if text in {"best", "last"}:
+        return text
+    if (found := re.fullmatch(r"epoch-([0-9]+)", text)) is None:
+        raise RunError(f"checkpoint: must be best, last or epoch-N with N as in fitlog.csv, got {text!r}. See train.keep_best.")
+    return epoch_name(int(found[1]))
+
+
+def kept_checkpoints(folder: Path) -> list[Which]:
+    """Names of the single epochs that are kept, in their order."""
+    return sorted(path.stem for path in folder.glob("epoch-*.json"))
 
 
 def has_checkpoint(folder: Path, which: Which) -> bool:
@@ -140,7 +168,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{path}: there is no such checkpoint. Train first, or ask for the other one (best, last).") from None
+        there = [which for which in ("best", "last") if has_checkpoint(path.parent, which)] + kept_checkpoints(path.parent)
+        raise RunError(f"{path}: there is no such checkpoint. Train first, or ask for one that is there ({', '.join(there) or 'none'}).") from None
     except (OSError, ValueError) as err:
         raise RunError(f"{path}: must be a JSON manifest written by lfads, got: {err}. Restore the file, or train again.") from err
     if not isinstance(manifest, dict) or manifest.get("format") != "lfads-checkpoint":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
@@ -21,6 +22,7 @@ from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses
+from lfads_core.recurrence.precision import mixed
 from lfads_core.train.captured import StepGraphs
 from lfads_core.train.evaluate import Tally
 from lfads_core.train.health import require_finite
@@ -127,7 +129,9 @@ def step_together(
             for i, result in zip(ready, results, strict=True):
                 going[i].absorb(ready[i], result)
             return ends
-    outputs = _forward({i: going[i].model for i in ready}, {i: (one.batches, one.noise) for i, one in ready.items()}, ends)
+    models = {i: going[i].model for i in ready}
+    with _precision_of(list(models.values())):
+        outputs = _forward(models, {i: (one.batches, one.noise) for i, one in ready.items()}, ends)
     losses = _each({i: partial(_price, going[i], ready[i], output) for i, output in outputs.items()}, ends)
     if losses:
         torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
@@ -138,10 +142,17 @@ def step_together(
 
 def _take_all(trainers: Sequence[Trainer], ready: Sequence[Prepared]) -> list[StepResult]:
     """The same of members of whom none may fail: what is captured is one for all."""
-    outputs = forward_population([trainer.model for trainer in trainers], [one.batches for one in ready], [one.noise for one in ready])
+    models = [trainer.model for trainer in trainers]
+    with _precision_of(models):
+        outputs = forward_population(models, [one.batches for one in ready], [one.noise for one in ready])
     losses = list(map(_price, trainers, ready, outputs))
     torch.autograd.backward([one.total for one in losses])
     return list(map(_update, trainers, ready, losses))
+
+
+def _precision_of(models: Sequence[LFADS]) -> AbstractContextManager[object]:
+    """How the members' training passes compute their products; members of one shape agree."""
+    return mixed(models[0].precision, models[0].device) if models else nullcontext()
 
 
 def _price(trainer: Trainer, ready: Prepared, output: ModelOutput) -> Losses:

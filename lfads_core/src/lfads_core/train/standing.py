@@ -14,6 +14,7 @@ from lfads_core.metrics.smoothing import SmoothedMetric
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.train.checkpoint import Checkpoint, to_cpu
+from lfads_core.train.kept import BestEpochs
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import AdamW
 from lfads_core.train.plateau import BestSoFar, Plateau
@@ -28,6 +29,7 @@ class Progress:
     plateau: Plateau
     best: BestSoFar
     smoothed: SmoothedMetric
+    kept: BestEpochs
     epoch: int = 0  # the next to be trained, or being trained
     step: int = 0  # the next within it
     rollbacks: int = 0
@@ -45,6 +47,7 @@ class Progress:
             "best": self.best.state(),
             "smoothed": self.smoothed.to_dict(),
             **({} if self.pruned is None else {"pruned": dict(self.pruned)}),
+            **({"kept": self.kept.state()} if self.kept.costs else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -54,6 +57,7 @@ class Progress:
         self.best.restore(state["best"])
         self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
         self.pruned = state.get("pruned")
+        self.kept.restore(state.get("kept", ()))
 
 
 def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:

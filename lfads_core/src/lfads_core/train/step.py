@@ -14,7 +14,9 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.data.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Losses, Objective
+from lfads_core.recurrence.precision import mixed
 from lfads_core.train.health import ASKED_AT_ONCE, Health, health_of, require_finite
 from lfads_core.train.optim import AdamW, clip_gradients
 
@@ -51,7 +53,7 @@ def train_step(
     epoch = progress[0]
     optimizer.zero_grad()
     with record_function("lfads: forward"):
-        output = model(batches, noise)
+        output = training_pass(model, batches, noise)
     with record_function("lfads: loss"):
         losses = objective(model, batches, output, noise, stack, epoch)
         require_finite(losses, epoch)
@@ -59,6 +61,13 @@ def train_step(
         losses.total.backward()
     with record_function("lfads: update"):
         return update(model, optimizer, losses, progress)
+
+
+def training_pass(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
+    """The forward pass in the precision that the model trains in; everything else, validation included, is called as it is."""
+    with mixed(model.precision, model.device):
+        output: ModelOutput = model(batches, noise)
+    return output
 
 
 def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:

@@ -31,6 +31,7 @@ from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, loa
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
 from lfads_core.train.health import Watch
+from lfads_core.train.kept import BestEpochs, Keeper
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
 from lfads_core.train.passing import EndedEpoch, Prepared
@@ -76,11 +77,13 @@ class Trainer:
         self.graphs = graphs_for(config, model.device)
         self.sums, self.watch = WeightedMeans(), Watch()
         self.unsaved_best: Checkpoint | None = None
+        self.keeper = Keeper(run.checkpoints)
         self.trace: StepTrace | None = None
         self.progress = Progress(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(first_judged(config, None)),
             smoothed=SmoothedMetric(coef=config.train.smoothing),
+            kept=BestEpochs(config.train.keep_best),
         )
 
     def fit(self, on_epoch: Callable[[int, dict[str, float], Validation], None], should_stop: Callable[[], bool]) -> Outcome:
@@ -118,6 +121,8 @@ class Trainer:
         """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
         if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
+        self.keeper.save()
+        self.keeper.settle(self.progress.kept, self.config.validation.judge)
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
         """Train what is left of the current epoch; False if it was interrupted."""
@@ -154,6 +159,7 @@ class Trainer:
         if not prune(self.model, self.optimizer, self.progress, self.config):
             return False
         self.progress.best, self.unsaved_best = BestSoFar(first_judged(self.config, self.progress.pruned)), None
+        self.keeper.forget(self.progress.kept)
         remove_checkpoint(self.run.checkpoints, "best")
         return True
 
@@ -204,9 +210,12 @@ class Trainer:
         row = self._row(validation, smooth)
         progress.plateau.update(smooth)
         is_best = progress.best.update(epoch, smooth)
+        is_kept = epoch >= progress.best.first_epoch and progress.kept.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
-        if is_best:
-            self.unsaved_best = snapshot(self.model, None, self.description, progress, self.sums)
+        if is_best or is_kept:
+            good = snapshot(self.model, None, self.description, progress, self.sums)
+            self.unsaved_best = good if is_best else self.unsaved_best
+            self.keeper.add(epoch, good, progress.kept)
         return EndedEpoch(epoch=epoch, row=row, validation=validation)
 
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
@@ -259,7 +268,8 @@ class Trainer:
         self.save_last()
 
     def save_best(self) -> None:
-        """Put a best model that is not on disk yet there."""
+        """Put a best model that is not on disk yet there, and others that are kept."""
+        self.keeper.save()
         if self.unsaved_best is not None:
             save_checkpoint(self.run.checkpoints, "best", self.unsaved_best)
             self.unsaved_best = None
@@ -267,6 +277,7 @@ class Trainer:
     def save_last(self) -> None:
         """Put the whole state on disk."""
         save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums))
+        self.keeper.settle(self.progress.kept, self.config.validation.judge)
 
     def restore(self) -> None:
         """Go on exactly where the last checkpoint stands.
@@ -279,7 +290,7 @@ class Trainer:
     def adopt(self, folder: Path) -> None:
         """Go on from the checkpoints in ``folder``, another training's perhaps, under this training's own settings; on disk at once.
 
-        Weights, moments and progress are taken over, and a ``best`` beside ``last`` with them. The learning rate starts anew at
+        Weights, moments and progress are taken over, and a ``best`` beside ``last`` and kept epochs with them. The learning rate starts anew at
         ``optim.lr`` if ``last`` was trained under another setting of it, and otherwise goes on where it was.
 
         Raises:
@@ -294,6 +305,7 @@ class Trainer:
             self.unsaved_best = load_checkpoint(folder, "best")
         else:
             self.progress.best = BestSoFar(first_judged(self.config, self.progress.pruned))
+            self.keeper.forget(self.progress.kept)
             remove_checkpoint(self.run.checkpoints, "best")
         self.save_best()
         self.save_last()
@@ -304,6 +316,7 @@ class Trainer:
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
             self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
+            self.keeper.take_up(folder, self.progress.kept, self.progress.best)
         set_moments(self.optimizer, self.config.optim)
         return checkpoint
 

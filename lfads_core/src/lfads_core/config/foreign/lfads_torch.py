@@ -143,6 +143,15 @@ def _segment(reading: Reading, key: str, where: Path, value: Any) -> None:
     segment(reading, key, value)
 
 
+def _precision(reading: Reading, key: str, where: Path, value: Any) -> None:
+    """The trainer's words for float32 and for bfloat16 products; other types have no counterpart."""
+    known = {"32": "float32", "32-true": "float32", "bf16": "bf16", "bf16-mixed": "bf16"}
+    if (word := str(value)) in known:
+        reading.put(key, "train.precision", known[word])
+    else:
+        reading.leave(key, "numbers are float32; train.precision=bf16 has products in bfloat16")
+
+
 MODEL: dict[str, Rule] = {
     "ic_enc_dim": size("model.encoder.hidden"),
     "ic_enc_seq_len": _segment,
@@ -199,7 +208,7 @@ DATA: dict[str, Rule] = {
 TRAINER: dict[str, Rule] = {
     "max_epochs": size("train.epochs"),
     "gradient_clip_val": number("optim.clip_norm"),
-    "precision": left("float32; see train.recurrence for faster products"),
+    "precision": _precision,
     **{name: left("train.device chooses by itself") for name in ("accelerator", "devices", "gpus")},
     **dict.fromkeys(
         ("callbacks", "logger", "enable_progress_bar", "num_sanity_val_steps", "_target_"),

@@ -9,7 +9,7 @@ from lfads_core.config.faults import Path, shown
 from lfads_core.config.foreign.reading import PLACE, SIZE, Reading, Rule, apply, controller, keep, left, number, size, switch
 
 _STEPS = "counted in steps there and in epochs here; an epoch has trials / batch size steps: set regularisation.{}"
-_KEPT = "the best and the last checkpoint are kept"
+_KEPT = "the last checkpoint is kept, and the best ones by train.keep_best"
 _INFER = "say it when inferring: lfads infer --samples, lfads generate -n"
 _TRAINED = "say it when going on: lfads run --resume RUN --set train.only=..."
 
@@ -80,7 +80,7 @@ TABLE: dict[str, Rule] = {
     "do_train_readin": left("set train.frozen to ['readins.*'], or components.readin.trainable, if it was false"),
     "ps_nexamples_to_process": left(_INFER),
     "max_ckpt_to_keep": left(_KEPT),
-    "max_ckpt_to_keep_lve": left(_KEPT),
+    "max_ckpt_to_keep_lve": number("train.keep_best", lambda kept: max(1, kept), whole=True),
     **{name: left(PLACE) for name in ("checkpoint_name", "csv_log")},
     "device": left("train.device chooses by itself"),
     "allow_gpu_growth": left("has no counterpart in torch"),

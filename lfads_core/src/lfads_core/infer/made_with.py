@@ -1,0 +1,50 @@
+"""Which weights an output file was made with, so that outputs and weights of a run are never taken for one another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lfads_core.errors import RunError
+from lfads_core.infer.loading import LoadedRun, load
+from lfads_core.infer.outputs import CHECKPOINT
+
+
+def load_inferred(path: Path, checkpoint: str | None = None) -> LoadedRun:
+    """Load a run with the weights its outputs were made with, or with those named.
+
+    Raises:
+        RunError: the folder is no run, or its checkpoint is missing or damaged.
+    """
+    loaded = load(path, checkpoint)
+    if checkpoint is None:
+        files = [loaded.run.output(info.name) for info in loaded.description.sessions]
+        used = next((name for name in map(made_with, files) if name), loaded.checkpoint)
+        if used != loaded.checkpoint:
+            return load(path, used)
+    return loaded
+
+
+def made_with(path: Path) -> str:
+    """Name of the checkpoint that an output file was made with; empty if there is no such file or it does not say."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs.get(CHECKPOINT, ""))
+    except OSError:  # whoever reads the file says what is wrong with it
+        return ""
+
+
+def require_same_weights(loaded: LoadedRun, session: str) -> None:
+    """Make sure that a session's output file was made with the weights that are loaded; older files do not say.
+
+    Raises:
+        RunError: it was made with others.
+    """
+    path = loaded.run.output(session)
+    used = made_with(path)
+    if used and used != loaded.checkpoint:
+        raise RunError(
+            f"{path}: must be of the checkpoint {loaded.checkpoint}, got outputs of {used}. "
+            f"Make them with `lfads infer {loaded.run.path} --checkpoint {loaded.checkpoint}`."
+        )
