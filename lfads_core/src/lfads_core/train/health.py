@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +74,17 @@ def require_finite(losses: Losses, epoch: int) -> None:
     for name, value in _terms(losses).items():
         if not torch.isfinite(value):
             raise NumericsError(_term_text(epoch, name, value.item()))
+
+
+def require_finite_costs(costs: Mapping[str, float], judge: str, epoch: int) -> None:
+    """Name the first term of a validation that is not finite; of several sessions' terms first, for they say more.
+
+    Raises:
+        NumericsError: there is one.
+    """
+    for name in (*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge):
+        if not math.isfinite(costs[name]):
+            raise NumericsError(f"epoch {epoch}: the validation term '{name}' must be finite, got {costs[name]}.")
 
 
 class Watch:
