@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -97,6 +98,11 @@ class Watch:
         kept, self.kept = self.kept, {}
         for health in kept.values():
             health.require()
+
+
+def judged_terms(costs: Mapping[str, float], judge: str) -> list[str]:
+    """Names of the terms of a validation that must be finite; of several sessions' terms first, for they say more."""
+    return [*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge]
 
 
 def _terms(losses: Losses) -> dict[str, Tensor]:

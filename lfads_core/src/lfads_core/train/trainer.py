@@ -30,7 +30,7 @@ from lfads_core.train.captured import graphs_for, taken
 from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import Validation, Validator
-from lfads_core.train.health import Watch
+from lfads_core.train.health import Watch, judged_terms
 from lfads_core.train.kept import BestEpochs, Keeper
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
@@ -121,7 +121,6 @@ class Trainer:
         """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
         if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
-        self.keeper.save()
         self.keeper.settle(self.progress.kept, self.config.validation.judge)
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
@@ -203,7 +202,7 @@ class Trainer:
         """
         progress, judge = self.progress, self.config.validation.judge
         epoch = progress.epoch
-        if bad := [name for name in _judged(validation.costs, judge) if not math.isfinite(validation.costs[name])]:
+        if bad := [name for name in judged_terms(validation.costs, judge) if not math.isfinite(validation.costs[name])]:
             raise NumericsError(f"epoch {epoch}: the validation term '{bad[0]}' must be finite, got {validation.costs[bad[0]]}.")
         progress.smoothed = progress.smoothed.update([validation.costs[judge]], [1])
         smooth = float(progress.smoothed.value or 0.0)
@@ -319,8 +318,3 @@ class Trainer:
             self.keeper.take_up(folder, self.progress.kept, self.progress.best)
         set_moments(self.optimizer, self.config.optim)
         return checkpoint
-
-
-def _judged(costs: Mapping[str, float], judge: str) -> list[str]:
-    """Names of the terms that must be finite; of several sessions' terms first, for they say more."""
-    return [*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge]
