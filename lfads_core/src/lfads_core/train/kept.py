@@ -82,11 +82,12 @@ class Keeper:
         self.unsaved, best.costs = {}, {}
 
     def settle(self, best: BestEpochs, judge: str) -> None:
-        """Write the index, then remove checkpoints of epochs that are not among the best; ``last`` must know of it already.
+        """Save what is not yet, write the index, remove checkpoints of epochs that are not among the best; ``last`` must know of these already.
 
         Raises:
-            RunError: the index cannot be written.
+            RunError: something cannot be written.
         """
+        self.save()
         names = {epoch_name(epoch): (epoch, cost) for epoch, cost in best.costs.items()}
         if names and self._listed != best.state():
             rows: list[dict[str, Any]] = [{"checkpoint": name, "epoch": epoch, "cost": cost} for name, (epoch, cost) in names.items()]

@@ -120,7 +120,6 @@ class Trainer:
         """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
         if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
-        self.keeper.save()
         self.keeper.settle(self.progress.kept, self.config.validation.judge)
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
