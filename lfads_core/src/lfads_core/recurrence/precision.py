@@ -17,6 +17,8 @@ from torch import Tensor
 from lfads_core.errors import ConfigError
 
 Precision = Literal["float32", "bf16"]
+DEVICES = ("cpu", "cuda")
+"""Kinds of device that bf16 is for; torch does not know others' state (``meta``)."""
 
 
 def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -28,7 +30,7 @@ def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[
 
 def in_full(like: Tensor) -> AbstractContextManager[object]:
     """Products in the type of their tensors again, on the device of ``like``."""
-    if torch.is_autocast_enabled(like.device.type):
+    if like.device.type in DEVICES and torch.is_autocast_enabled(like.device.type):
         return torch.autocast(like.device.type, enabled=False)
     return nullcontext()
 
@@ -46,5 +48,5 @@ def check_precision(precision: Precision, device: str) -> None:
         raise ConfigError(
             f"train.precision: {precision} must have a GPU of compute capability 8.0 or more, got {torch.cuda.get_device_name(device)}. Use float32."
         )
-    if kind not in {"cpu", "cuda"}:
+    if kind not in DEVICES:
         raise ConfigError(f"train.precision: {precision} must have a CPU or a CUDA device, got {device}. Use float32.")
