@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from lfads_core.bench.naive import naive_pass
 from lfads_core.bench.peak import peak_memory
 from lfads_core.bench.problem import first_batch, load_problem
+from lfads_core.bench.result import Options
 from lfads_core.bench.shapes import SHAPES, Shape
+from lfads_core.bench.startup import bench_startup
 from lfads_core.cli.main import cli
 from lfads_core.errors import ConfigError
 from lfads_core.model.noise import Noise
@@ -92,7 +94,15 @@ def test_the_start_is_measured_beside_a_bare_import_of_torch():
     found = json.loads(bench("startup", "--rounds", "1", "--json").output)
     (result,) = found["results"]
     assert set(result["paths"]) == {"first_step", "import_torch"}
-    assert result["beyond_torch_s"] > 0
+    first, bare = (result["paths"][name]["median_s"] for name in ("first_step", "import_torch"))
+    assert first > 0
+    assert bare > 0
+    assert result["beyond_torch_s"] == pytest.approx(first - bare, abs=2e-3)  # not its sign: one round on a busy machine may say anything
+
+
+def test_a_run_that_ends_before_its_first_step_is_no_start_to_be_timed():
+    with pytest.raises(RuntimeError, match=r"^first_step must end with exit code 77, got 2: .*optim\.lr"):
+        bench_startup("lorenz", [], Options(paths=[], rounds=1, threads=1, overrides=["optim.lr=-1"]), load_registry())
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-free"])
