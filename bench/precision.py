@@ -29,6 +29,9 @@ from lfads_core.train.optim import gradient_norm, named_gradients
 from lfads_core.train.step import augmented, training_pass
 from lfads_core.train.trainer import Trainer
 
+RAMP = 10
+"""Epochs in which the prices of KL and L2 rise."""
+
 
 def main() -> None:
     """Print both comparisons for each seed."""
@@ -37,11 +40,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recurrence", nargs="+", default=["fused", "compiled"], help="backends to compare a step with; the last one trains")
     options = parser.parse_args()
+    if options.epochs <= RAMP:
+        parser.error(f"--epochs must be above {RAMP}, for nothing is judged while the ramps rise, got {options.epochs}.")
     torch.set_num_threads(1)
     for seed in options.seeds:
         settings = (
             *(f"train.recurrence={options.recurrence[-1]}", f"train.seed={seed}", f"train.epochs={options.epochs}", "train.early_stopping=null"),
-            *(f"regularisation.{ramp}.increase_epochs=10" for ramp in ("kl_ramp", "l2_ramp")),
+            *(f"regularisation.{ramp}.increase_epochs={RAMP}" for ramp in ("kl_ramp", "l2_ramp")),
         )
         problems = [load_problem("lorenz", [], load_registry(), (*settings, f"train.precision={kind}")) for kind in ("float32", "bf16")]
         fresh = problems[0].model()
