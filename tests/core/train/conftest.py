@@ -52,3 +52,21 @@ def short(write_tiny: Callable[..., Path]) -> Path:
     rng = np.random.default_rng(0)
     arrays = {f"{split}_encod_data": rng.poisson(1.0, (trials, 3, 5)).astype(np.float32) for split, trials in (("train", 12), ("valid", 6))}
     return write_tiny("short.h5", **arrays)
+
+
+@pytest.fixture
+def spoiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, int], None]:
+    """``spoiled(trainer, 2)``: the noise of the second step of the second epoch is NaN, so many times."""
+
+    def spoil(trainer: Any, times: int) -> None:
+        prepare, left = trainer.prepare, iter(range(times))
+
+        def prepared(number: int, raw: Any) -> Any:
+            ready = prepare(number, raw)
+            if (ready.epoch, number) == (1, 1) and next(left, None) is not None:
+                ready.noise.ic["normal"][0, 0] = float("nan")
+            return ready
+
+        monkeypatch.setattr(trainer, "prepare", prepared)
+
+    return spoil

@@ -98,26 +98,13 @@ def test_numbers_that_stay_as_they_were_captured_would_be_noticed(make_trainer, 
         same(first[1], second[1])
 
 
-def spoiled(trainer, monkeypatch, times):
-    """Have the noise of the second step of the second epoch be NaN, so many times."""
-    prepare, left = trainer.prepare, iter(range(times))
-
-    def spoil(number, raw):
-        ready = prepare(number, raw)
-        if (ready.epoch, number) == (1, 1) and next(left, None) is not None:
-            ready.noise.ic["normal"][0, 0] = torch.nan
-        return ready
-
-    monkeypatch.setattr(trainer, "prepare", spoil)
-
-
-def test_a_step_that_is_not_finite_is_skipped_on_the_device_and_gone_back_from(make_trainer, monkeypatch, caplog):
+def test_a_step_that_is_not_finite_is_skipped_on_the_device_and_gone_back_from(make_trainer, spoiled, caplog):
     """The return to the last checkpoint puts moments elsewhere, so that the step is captured anew."""
     plain, other = (make_trainer(name, "train.recurrence=fused", "train.epochs=4", "optim.weight_decay=0.1") for name in ("plain", "other"))
     other.graphs = Graphs()
     rows = {}
     for trainer in (plain, other):
-        spoiled(trainer, monkeypatch, 1)
+        spoiled(trainer, 1)
         caplog.clear()
         rows[trainer] = []
         with caplog.at_level(logging.WARNING):
@@ -128,7 +115,7 @@ def test_a_step_that_is_not_finite_is_skipped_on_the_device_and_gone_back_from(m
     assert len([one for one in other.graphs.made if one.replayed]) == 2
 
 
-def test_a_skipped_step_leaves_weights_and_moments_as_they_were(make_trainer, monkeypatch):
+def test_a_skipped_step_leaves_weights_and_moments_as_they_were(make_trainer):
     trainer = make_trainer("one", "train.recurrence=fused", "optim.weight_decay=0.1")
     trainer.graphs = Graphs()
     epochs(trainer, 1)
@@ -167,11 +154,11 @@ def test_a_population_of_different_settings_is_captured_as_one(make_trainer):
     assert torch.isfinite(other[1].model.encoder.gru.h0).all()
 
 
-def test_a_member_whose_numbers_are_not_finite_stops_nobody_else(make_trainer, monkeypatch):
+def test_a_member_whose_numbers_are_not_finite_stops_nobody_else(make_trainer, spoiled):
     trainers = [make_trainer(str(i), "train.recurrence=fused", *own) for i, own in enumerate(OWN)]
     for trainer in trainers:
         trainer.graphs = trainers[0].graphs or Graphs()
-    spoiled(trainers[0], monkeypatch, 1)
+    spoiled(trainers[0], 1)
     ends = {end.member: (end.status, end.error) for end in train_members(trainers, lambda *_: None, lambda: False)}
     assert ends == {0: ("diverged", "epoch 1: the loss term 'recon' must be finite, got nan."), 1: ("done", None), 2: ("done", None)}
     assert trainers[0].graphs.replayed > 5

@@ -106,17 +106,9 @@ def test_a_step_that_asks_the_host_is_not_captured_and_training_goes_on(trainer_
     assert_close(plain, other)
 
 
-def test_a_skipped_step_changes_nothing_and_is_gone_back_from(trainer_of, monkeypatch, caplog):
+def test_a_skipped_step_changes_nothing_and_is_gone_back_from(trainer_of, spoiled, caplog):
     trainer = trainer_of("one", "fused", "train.cuda_graph=true")
-    prepare, left = trainer.prepare, iter(range(1))
-
-    def spoil(number, raw):
-        ready = prepare(number, raw)
-        if (ready.epoch, number) == (1, 1) and next(left, None) is not None:
-            ready.noise.ic["normal"][0, 0] = torch.nan
-        return ready
-
-    monkeypatch.setattr(trainer, "prepare", spoil)
+    spoiled(trainer, 1)
     with caplog.at_level(logging.WARNING):
         assert len(rows_of(trainer)) == 3
     assert "Back to epoch 2 with learning rate" in caplog.text

@@ -69,17 +69,18 @@ def shown_split(session: Recorded) -> str:
 
 def groups_of(session: Recorded, split: str) -> tuple[np.ndarray, list[str]] | None:
     """Each trial's condition as an index (-1: not shown), and the labels of those shown; None without conditions."""
-    labels = labels_of(session.session.splits[split].extras)
+    of = session.session
+    extras = of.splits[split].extras
+    labels = labels_of(extras)
     if labels is None or len(np.unique(labels)) > len(labels) / 1.5:
         return None
-    session_of, extras = session.session, session.session.splits[split].extras
-    names = names_of(labels, extras, session_of.arrays)
+    names = names_of(labels, extras, of.arrays)
     every = np.unique(labels)
     kept = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_GROUPS)).round().astype(int))]
     index = np.full(len(labels), -1)
     for i, label in enumerate(kept):
         index[labels == label] = i
-    what = str(session_of.attributes.get("condition_columns", "condition"))
+    what = str(of.attributes.get("condition_columns", "condition"))
     prefix = "condition" if names is None or "," in what else what
     return index, [f"{prefix} {_spoken(label) if names is None else names[label]}" for label in kept.tolist()]
 
