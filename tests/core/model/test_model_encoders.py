@@ -17,7 +17,7 @@ def echo(x, h0, weights, *, clip, reverse=False):
     return x
 
 
-ECHO = Recurrence(name="echo", gru=echo, controlled=reference.controlled)
+ECHO = Recurrence.of("echo", echo, reference.controlled)
 
 
 def ci_of(lag, *, before=0, bins=5, values=(1.0, 2.0, 3.0, 4.0, 5.0)):
