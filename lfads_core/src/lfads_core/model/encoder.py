@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.config.schema import ControllerConfig, EncoderConfig
-from lfads_core.model.layers import Affine, GRUParameters, drop, pad_bins
+from lfads_core.model.lagged import lagged
+from lfads_core.model.layers import Affine, GRUParameters, drop
 from lfads_core.model.outputs import Posterior
 from lfads_core.recurrence.choose import Recurrence
 from lfads_core.recurrence.weights import GRUWeights
@@ -98,11 +99,7 @@ class ControllerEncoder(nn.Module):
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
         at bin t has not seen bin t itself; zeros enter where nothing is known. A causal encoder has the forward ones only.
         """
-        ahead, *backwards = self.gru(x, loops, clip).unbind(0)
-        seen, after = x.shape[-2], bins - before - x.shape[-2]
-        told = max(seen - self.lag, 0)  # states that come within the window
-        ahead = pad_bins(ahead[..., :told, :], before + seen - told, after)
-        return torch.cat([ahead, *(pad_bins(back[..., :told, :].flip(-2), before, after + seen - told) for back in backwards)], dim=-1)
+        return lagged(self.gru(x, loops, clip), self.lag, before, bins)
 
 
 def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:

@@ -16,8 +16,8 @@ from lfads_core.recurrence.selfcheck import TOLERANCE, difference
 
 def loops_of(library: Library) -> Recurrence:
     """The backend whose C code is this library."""
-    gru, controlled, last, driven = (functools.partial(loop, library) for loop in (gru_by, controlled_by, last_by, driven_by))
-    return Recurrence.of("compiled", gru, controlled, last, driven)
+    own = functools.partial
+    return Recurrence.of("compiled", own(gru_by, library), own(controlled_by, library), own(last_by, library), own(driven_by, library))
 
 
 def main() -> None:

@@ -43,9 +43,7 @@ def driven_by(
         DecoderStart(generator=h0, factors=h0.new_zeros(*trials, width), controller=h0.new_zeros(*trials, 0)),
         DecoderDrive(ci=x[..., :0], external=x, noise=None, state_mask=mask),
         DecoderWeights(
-            controller=GRUWeights(
-                input=h0.new_zeros(*members, 0, width), recurrent=h0.new_zeros(*members, 0, 0), bias=h0.new_zeros(*members, 0)
-            ),
+            controller=GRUWeights(input=h0.new_zeros(*members, 0, width), recurrent=h0.new_zeros(*members, 0, 0), bias=h0.new_zeros(*members, 0)),
             posterior=h0.new_zeros(*members, 0, 0),
             posterior_bias=h0.new_zeros(*members, 0),
             generator=weights,

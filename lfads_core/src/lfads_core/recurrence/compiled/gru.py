@@ -40,9 +40,7 @@ def last(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeig
     return last_by(load(), x, h0, weights, clip=clip)
 
 
-def last_by(
-    library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float
-) -> Float[Tensor, "*B H"]:
+def last_by(library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float) -> Float[Tensor, "*B H"]:
     """The same with a library given."""
     given = x, h0, weights.input, weights.recurrent, weights.bias
     if not covers(*given):
