@@ -109,7 +109,7 @@ def tests_min(session: nox.Session) -> None:
     session.install("-c", str(constraints), *pins, "torch", *TEST_TOOLS, *(arg for dist in DISTS for arg in ("-e", f"./{dist}")))
     # Without the shape checks: they evaluate annotations that older attrs and jaxtyping cannot, and that no user ever evaluates.
     # Old matplotlib calls names of pyparsing that the newest deprecates; of neither are we the author.
-    quiet = ("-W", "ignore:'parseString' deprecated:DeprecationWarning")
+    quiet = ("-W", "ignore::pyparsing.warnings.PyparsingDeprecationWarning")
     session.run("python", "-m", "pytest", "-m", "not slow", *quiet, *session.posargs, env=ONE_THREAD | {"LFADS_SHAPE_CHECKS": "0"})
 
 
