@@ -16,6 +16,7 @@ from lfads_core.pipeline.run import versions
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.search.address import member_config
+from lfads_core.search.company import settled_parts
 from lfads_core.search.executor import Outcome, Report, Task
 from lfads_core.search.member import Member
 from lfads_core.search.shape import Shape, same_shape, shape_of
@@ -24,7 +25,7 @@ from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import score
 from lfads_core.train.lock import only_one
-from lfads_core.train.parts import train_in_parts
+from lfads_core.train.parts import parts_of, train_in_parts
 from lfads_core.train.passing import EndedEpoch
 from lfads_core.train.population import MemberEnd
 from lfads_core.train.threads import use_cpu
@@ -89,9 +90,11 @@ class Roster:
             same_shape([self.settings(task) for task in tasks])
         with ExitStack() as locks:
             members: list[Member] = []
+            opened: list[Task] = []
             for task in tasks:
                 try:
                     members.append(self._open(task, locks))
+                    opened.append(task)
                 except (LfadsError, OSError) as err:
                     self._held.pop(task.member, None)
                     yield Outcome(member=task.member, status="failed", score=None, epochs=0, seconds=0.0, error=str(err))
@@ -102,7 +105,8 @@ class Roster:
                 member.take(ended.epoch, row)
                 report(member.number, ended.epoch, row)
 
-            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads, most=most):
+            parts = settled_parts(opened, parts_of([member.trainer for member in members], self.threads, most), most)
+            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads, parts=parts):
                 yield self._ended(members[end.member], end)
 
     def forget(self) -> None:

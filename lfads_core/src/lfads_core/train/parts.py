@@ -39,17 +39,17 @@ def train_in_parts(
     should_stop: Callable[[], bool],
     *,
     threads: int,
-    most: int | None = None,
+    parts: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[MemberEnd]:
     """Do what :func:`~lfads_core.train.population.train_members` does, on so many CPU threads: each trains one part after another.
 
-    Numbers depend neither on ``threads`` nor on the parts, to rounding. ``on_epoch`` is called by one thread at a time. On a GPU,
-    which holds everybody's step at once, there is one part, or as many as it takes for none to have more than ``most`` members.
+    Numbers depend neither on ``threads`` nor on the ``parts`` (None: :func:`parts_of`), to rounding; to the bit they are those of
+    the same parts. ``on_epoch`` is called by one thread at a time.
 
     Raises:
         RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
     """
-    parts = parts_of(trainers, threads, most)
+    parts = parts_of(trainers, threads) if parts is None else parts
     if len(parts) < 2:
         yield from train_members(trainers, on_epoch, should_stop)
         return
@@ -85,6 +85,8 @@ def train_in_parts(
 
 def parts_of(trainers: Sequence[Trainer], threads: int, most: int | None = None) -> list[list[int]]:
     """Positions of those that are trained together, never more than ``most``: on a CPU as many as the threads' shares of its cache hold, or one.
+
+    A GPU holds everybody's step at once: there is one part, or as many as it takes for none to have more than ``most`` members.
 
     What a step keeps for its way back is written once and read once. In the cache that is free; in memory it is what threads wait for,
     and a larger batch cannot make up for it, for members of a population share no weights.
