@@ -48,7 +48,7 @@ class AbstractReconstruction(nn.Module, abc.ABC):
         """Suit own trainable parameters to training data (NaN: not observed), and return parameters to start the read-out bias at.
 
         Called before training only, with the same data whenever a run goes on. By default ``params_from_mean`` of each channel's mean
-        over what was observed; None starts the bias at zero.
+        over what was observed; None leaves the start to that, too.
         """
         means = observed_means(data.detach().cpu().numpy())
         return self.params_from_mean(torch.as_tensor(means, dtype=torch.get_default_dtype()))

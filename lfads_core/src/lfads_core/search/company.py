@@ -37,7 +37,7 @@ def settled_parts(tasks: Sequence[Task], parts: Sequence[Sequence[int]], most: i
 def _company(task: Task) -> tuple[int, ...] | None:
     """Numbers of the members that this one was put together with in this generation; None if it was not yet."""
     try:
-        noted = Run(task.path).read_state().get(KEY)
+        noted = Run(task.path).read_state()[KEY]
         return tuple(int(number) for number in noted["members"]) if noted["generation"] == task.generation else None
     except (RunError, KeyError, TypeError, ValueError):
         return None
