@@ -133,7 +133,10 @@ def test_a_very_long_reason_is_cut(install):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[lfads]\nno equals sign\n", "entry_points.txt cannot be read (TypeError: Pair.__new__() missing 1 required positional argument: 'value')"),
+        (
+            "[lfads]\nno equals sign\n",
+            r"entry_points.txt cannot be read (ParsingError: Source contains parsing errors: 'entry_points.txt' [line 2]: 'no equals sign\n')",
+        ),
         ("[lfads]\nmalformed = two words\n", None),
     ],
 )
@@ -147,6 +150,12 @@ def test_a_malformed_entry_point_is_a_fault_of_its_distribution_alone(install, m
     assert (fault.provider.distribution, fault.provider.version) == ("malformed", "1.0")
     if reason:
         assert fault == Fault(Provider("malformed", "1.0", "?"), reason)
+
+
+def test_a_group_that_is_commented_out_is_none(install, monkeypatch):
+    install("silent", "", entry_points="# [lfads]\n[console_scripts]\nsilent = silent:main\n")
+    monkeypatch.setenv("LFADS_PLUGINS", "")
+    assert Registry.from_installed().faults == ()
 
 
 def test_a_malformed_file_of_an_unrelated_distribution_is_none_of_our_business(install, monkeypatch):

@@ -157,6 +157,47 @@ def test_a_gru_in_reverse_is_the_gru_of_reversed_time_in_the_order_of_the_input(
     assert_close([backend.gru(x, h0, weights, clip=LOOSE, reverse=True)], [backend.gru(x.flip(1), h0, weights, clip=LOOSE).flip(1)])
 
 
+@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
+@pytest.mark.parametrize("shape", GRU_SHAPES)
+def test_the_last_state_is_that_of_a_plain_loop(backend, shape, clip):
+    B, T, inputs, H = shape
+    rng = rng_of(*shape)
+    x, h0, weights = draw(rng, B, T, inputs), draw(rng, B, H), gru_weights(rng, inputs, H)
+    wanted = np.stack([numpy_gru(x[b].numpy(), h0[b].numpy(), weights, clip)[-1] for b in range(B)])
+    assert np.allclose(backend.last(x, h0, weights, clip=clip).numpy(), wanted, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
+@pytest.mark.parametrize("shape", GRU_SHAPES)
+def test_a_driven_generator_is_what_a_plain_loop_says(backend, shape, clip, masks):
+    B, T, inputs, H = shape
+    rng = rng_of(*shape, masks)
+    x, h0, weights, factors = draw(rng, B, T, inputs), draw(rng, B, H), gru_weights(rng, inputs, H), draw(rng, 3, H)
+    mask = (draw(rng, B, T, H) > 0).to(F64) / 0.7 if masks else None
+    states, read = backend.driven(x, h0, weights, factors, clip=clip, mask=mask)
+    for b in range(B):
+        wanted = numpy_gru(x[b].numpy(), h0[b].numpy(), weights, clip)
+        assert np.allclose(states[b].numpy(), wanted, rtol=0, atol=1e-13)
+        kept = wanted if mask is None else wanted * mask[b].numpy()
+        assert np.allclose(read[b].numpy(), kept @ factors.numpy().T, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("members", [(), (2,)])
+def test_the_gradients_of_the_last_state_and_of_a_driven_generator_are_those_of_finite_differences(backend, members, masks):
+    rng = rng_of(8, len(members), masks)
+    sizes = ((2, 4, 2), (2, 3), (9, 2), (9, 3), (9,), (2, 3))
+    arguments = [leaf(draw(rng, *members, *size)) for size in sizes]
+    mask = (draw(rng, *members, 2, 4, 3) > -0.5).to(F64) / 0.7 if masks else None
+
+    def paths(x, h0, wi, wh, b, factors):
+        weights = GRUWeights(input=wi, recurrent=wh, bias=b)
+        return *backend.driven(x, h0, weights, factors, clip=TIGHT, mask=mask), backend.last(x, h0, weights, clip=TIGHT)
+
+    assert torch.autograd.gradcheck(paths, arguments)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("clip", [LOOSE, TIGHT])
 def test_the_gradients_of_a_gru_are_those_of_finite_differences(backend, reverse, clip):

@@ -17,8 +17,7 @@ import torch
 
 from lfads_core.recurrence.choose import BACKENDS, REFERENCE
 from lfads_core.recurrence.compiled import build, cache
-from lfads_core.recurrence.compiled.controlled import controlled_by
-from lfads_core.recurrence.compiled.gru import gru_by
+from lfads_core.recurrence.compiled.check import loops_of
 from lfads_core.recurrence.compiled.library import load, opened
 from lfads_core.recurrence.selfcheck import TOLERANCE as TRIAL_TOLERANCE
 from lfads_core.recurrence.selfcheck import difference
@@ -83,11 +82,26 @@ def loop_arguments(rng, trials, bins, hidden, *, members=(), dtype=F64, external
     return start, drive, weights
 
 
+def driven_arguments(rng, trials, bins, hidden, *, members=(), dtype=F64, inputs=2, masks=True):
+    """A generator under given inputs: positional arguments, then the mask on its states."""
+    x, h0, weights = gru_arguments(rng, trials, bins, inputs, hidden, members, dtype)
+    factors = normal(rng, *members, 1 + hidden // 2, hidden, dtype=dtype, scale=hidden**-0.5)
+    kept = (torch.rand(*members, trials, bins, hidden, generator=rng) > 0.3).to(dtype) / 0.7 if masks else None
+    return (x, h0, weights, factors), kept
+
+
+def masked(loop, mask):
+    """A driven loop with its mask given."""
+    return functools.partial(loop, mask=mask)
+
+
 def tensors(*values):
     found = []
     for value in values:
         if isinstance(value, torch.Tensor):
             found.append(value)
+        elif isinstance(value, tuple):
+            found += tensors(*value)
         elif value is not None:
             found += tensors(*vars(value).values())
     return found
@@ -99,10 +113,13 @@ def changed(change, value):
     return replace(value, **{name: changed(change, inner) for name, inner in vars(value).items()})
 
 
-def results(loop, arguments, *, clip=1.0, wanted=None, **options):
-    """Outputs, then the gradients of a weighted sum of them with respect to all that can be differentiated, or to ``wanted``."""
+def results(loop, arguments, *, clip=1.0, wanted=None, axes=3, **options):
+    """Outputs, then the gradients of a weighted sum of them with respect to all that can be differentiated, or to ``wanted``.
+
+    Weights differ along the last ``axes``, and are the same for all members before these.
+    """
     outputs = tensors(loop(*arguments, clip=clip, **options))
-    total = sum((value * torch.linspace(-1, 1, value.shape[-3:].numel(), dtype=value.dtype).view(value.shape[-3:])).sum() for value in outputs)
+    total = sum((value * torch.linspace(-1, 1, value.shape[-axes:].numel(), dtype=value.dtype).view(value.shape[-axes:])).sum() for value in outputs)
     leaves = [value for value in tensors(*arguments) if value.requires_grad] if wanted is None else wanted
     return [*(value.detach() for value in outputs), *torch.autograd.grad(total, leaves)]
 
@@ -130,6 +147,7 @@ def test_a_gru_of_any_size_and_all_its_gradients_equal_the_reference(compiled, t
     arguments = gru_arguments(stream(0, "gru", trials, bins, hidden), trials, bins, hidden % 6, hidden, dtype=dtype)
     for reverse in (False, True):
         assert_close(results(compiled.gru, arguments, reverse=reverse), results(REFERENCE.gru, in_double(arguments), reverse=reverse))
+    assert_close(results(compiled.last, arguments), results(REFERENCE.last, in_double(arguments)))
 
 
 @pytest.mark.parametrize("dtype", [F64, F32])
@@ -137,6 +155,26 @@ def test_a_gru_of_any_size_and_all_its_gradients_equal_the_reference(compiled, t
 def test_a_closed_loop_of_any_size_and_all_its_gradients_equal_the_reference(compiled, trials, bins, hidden, dtype):
     arguments = loop_arguments(stream(0, "loop", trials, bins, hidden), trials, bins, hidden, dtype=dtype, external=hidden % 2)
     assert_close(results(compiled.controlled, arguments), results(REFERENCE.controlled, in_double(arguments)))
+
+
+@pytest.mark.parametrize("dtype", [F64, F32])
+@pytest.mark.parametrize(("trials", "bins", "hidden"), SIZES)
+def test_a_driven_generator_of_any_size_and_all_its_gradients_equal_the_reference(compiled, trials, bins, hidden, dtype):
+    arguments, mask = driven_arguments(stream(0, "driven", trials, bins, hidden), trials, bins, hidden, dtype=dtype, inputs=hidden % 3)
+    wanted = results(masked(REFERENCE.driven, mask.double()), in_double(arguments))
+    assert_close(results(masked(compiled.driven, mask), arguments), wanted)
+
+
+@pytest.mark.parametrize("dtype", [F64, F32])
+@pytest.mark.parametrize("clip", [5.0, 0.3])
+@pytest.mark.parametrize("members", [(), (1,), (3,)])
+@pytest.mark.parametrize("inputs", [0, 2])
+@pytest.mark.parametrize("masks", [False, True])
+def test_every_combination_of_the_driven_generator_equals_the_reference(compiled, masks, inputs, members, clip, dtype):
+    rng = stream(0, "driven combination", masks, inputs, len(members))
+    arguments, mask = driven_arguments(rng, 19, 7, 9, members=members, dtype=dtype, inputs=inputs, masks=masks)
+    wanted = results(masked(REFERENCE.driven, None if mask is None else mask.double()), in_double(arguments), clip=clip)
+    assert_close(results(masked(compiled.driven, mask), arguments, clip=clip), wanted)
 
 
 @pytest.mark.parametrize("dtype", [F64, F32])
@@ -153,17 +191,22 @@ def test_every_combination_of_the_closed_loop_equals_the_reference(compiled, noi
 def test_a_member_of_a_population_computes_bit_by_bit_what_it_computes_alone(compiled):
     for loop, arguments in (
         (compiled.gru, gru_arguments(stream(0, "member"), 37, 9, 5, 11, (3,), F32)),
+        (compiled.last, gru_arguments(stream(0, "member"), 37, 9, 5, 11, (3,), F32)),
+        (compiled.driven, driven_arguments(stream(0, "member"), 37, 9, 11, members=(3,), dtype=F32)[0]),
         (compiled.controlled, loop_arguments(stream(0, "members"), 37, 9, 11, members=(3,), dtype=F32, external=1)),
     ):
-        together = results(loop, arguments)
+        axes = 2 if loop is compiled.last else 3
+        together = results(loop, arguments, axes=axes)
         for m in range(3):
             alone = [changed(lambda value, m=m: value.detach()[m].requires_grad_(value.requires_grad), value) for value in arguments]
-            assert_identical([value[m] for value in together], results(loop, alone))
+            assert_identical([value[m] for value in together], results(loop, alone, axes=axes))
 
 
 def test_results_do_not_depend_on_the_number_of_threads(compiled):
     for loop, arguments in (
         (compiled.gru, gru_arguments(stream(0, "threads"), 130, 9, 5, 11, (), F32)),
+        (compiled.last, gru_arguments(stream(0, "threads"), 130, 9, 5, 11, (), F32)),
+        (compiled.driven, driven_arguments(stream(0, "threads"), 130, 9, 11, dtype=F32)[0]),
         (compiled.controlled, loop_arguments(stream(0, "threads"), 130, 9, 11, dtype=F32)),
     ):
         given = []
@@ -178,9 +221,16 @@ def test_inference_without_gradients_gives_the_same_states(compiled):
     arguments = gru_arguments(stream(0, "inference"), 5, 6, 4, 7)
     loop = loop_arguments(stream(0, "inference"), 5, 6, 7)
     with torch.no_grad():
-        quick = [compiled.gru(*arguments, clip=1.0), *tensors(compiled.controlled(*loop, clip=1.0))]
+        quick = everything(compiled, arguments, loop)
     assert not any(value.requires_grad for value in quick)
-    assert_identical(quick, [compiled.gru(*arguments, clip=1.0), *tensors(compiled.controlled(*loop, clip=1.0))])
+    assert_identical(quick, everything(compiled, arguments, loop))
+
+
+def everything(loops, arguments, loop):
+    """What all loops make of the arguments of a GRU and those of a closed loop."""
+    factors = arguments[1][:3].detach()
+    plain = [loops.gru(*arguments, clip=1.0), loops.last(*arguments, clip=1.0), *loops.driven(*arguments, factors, clip=1.0)]
+    return [*plain, *tensors(loops.controlled(*loop, clip=1.0))]
 
 
 def test_arguments_may_lie_in_memory_as_they_like(compiled):
@@ -196,8 +246,11 @@ def test_arguments_may_lie_in_memory_as_they_like(compiled):
         return value.detach()[:1].expand_as(value).requires_grad_(value.requires_grad)
 
     gru, loop = gru_arguments(stream(0, "strides"), 5, 6, 4, 7), loop_arguments(stream(0, "strides"), 5, 6, 7, external=2)
+    driven = driven_arguments(stream(0, "strides"), 5, 6, 7)[0]
     for change in (scattered, spread):
-        for mine, theirs, arguments in ((compiled.gru, REFERENCE.gru, gru), (compiled.controlled, REFERENCE.controlled, loop)):
+        pairs = ((name, gru) for name in ("gru", "last")), (("driven", driven), ("controlled", loop))
+        for name, arguments in itertools.chain(*pairs):
+            mine, theirs = getattr(compiled, name), getattr(REFERENCE, name)
             odd = [changed(change, value) for value in arguments]
             plain = [changed(lambda value: value.detach().clone().requires_grad_(value.requires_grad), value) for value in odd]
             assert_close(results(mine, odd), results(theirs, plain))
@@ -220,14 +273,15 @@ def test_upstream_gradients_may_be_expanded_or_absent(compiled):
 
 def test_each_argument_may_be_the_only_one_with_a_gradient(compiled):
     gru, loop = gru_arguments(stream(0, "subsets"), 5, 6, 4, 7), loop_arguments(stream(0, "subsets"), 5, 6, 7, external=2)
-    for mine, arguments in ((compiled.gru, gru), (compiled.controlled, loop)):
-        everything = results(mine, arguments)
+    driven = driven_arguments(stream(0, "subsets"), 5, 6, 7)[0]
+    for mine, arguments in ((compiled.gru, gru), (compiled.last, gru), (compiled.driven, driven), (compiled.controlled, loop)):
+        of_all = results(mine, arguments)
         leaves = [value for value in tensors(*arguments) if value.requires_grad]
-        outputs = len(everything) - len(leaves)
+        outputs = len(of_all) - len(leaves)
         for i in range(len(leaves)):
             count = itertools.count()
             alone = [changed(lambda value, i=i, count=count: _only(value, i, count), value) for value in arguments]
-            assert_identical(results(mine, alone)[outputs:], [everything[outputs + i]])
+            assert_identical(results(mine, alone)[outputs:], [of_all[outputs + i]])
 
 
 def _only(value, i, count):
@@ -342,14 +396,15 @@ def test_nothing_is_read_that_was_not_written_before(compiled, tmp_path, monkeyp
     poisoned = tmp_path / "loops.so"
     flags = [flag for flag in build.FLAGS if flag != "-O3"]
     subprocess.run([*compiler.command, *flags, "-DPOISON", "loops.c", "-o", poisoned, "-lm"], cwd=cache.SOURCES, check=True)
-    library = opened(poisoned)
+    loops = loops_of(opened(poisoned))
     monkeypatch.setattr(torch, "empty_like", lambda value, **_: torch.full(value.shape, torch.nan, dtype=value.dtype))
     monkeypatch.setattr(torch.Tensor, "new_empty", lambda value, *shape: torch.full(shape, torch.nan, dtype=value.dtype))
     for trials, hidden in ((1, 5), (21, 7)):
         gru = gru_arguments(stream(0, "poison"), trials, 30, 3, hidden, dtype=F32)
         loop = loop_arguments(stream(0, "poison"), trials, 30, hidden, external=1, dtype=F32)
-        assert_close(results(lambda *a, **k: gru_by(library, *a, **k), gru), results(REFERENCE.gru, in_double(gru)))
-        assert_close(results(lambda *a, **k: controlled_by(library, *a, **k), loop), results(REFERENCE.controlled, in_double(loop)))
+        driven = driven_arguments(stream(0, "poison"), trials, 30, hidden, dtype=F32)[0]
+        for name, arguments in (("gru", gru), ("last", gru), ("driven", driven), ("controlled", loop)):
+            assert_close(results(getattr(loops, name), arguments), results(getattr(REFERENCE, name), in_double(arguments)))
 
 
 def test_the_library_is_opened_once(compiled):
@@ -372,4 +427,4 @@ def test_a_library_that_computes_something_else_does_not_pass_its_trial(compiled
 
 
 def of_library(library, dtype):
-    return difference(functools.partial(gru_by, library), functools.partial(controlled_by, library), dtype)
+    return difference(loops_of(library), dtype)

@@ -193,7 +193,11 @@ def test_settings_that_a_config_file_cannot_hold_are_found():
     class Odd:
         scale: float = setting(-1.0, "must be positive, is not", rule=above(0))
 
-    spec = PriorSpec(name="mine", summary="Mine", config=attrs.make_class("Named", {"name": attrs.field(default="x", type=str)}), build=print)
+    @attrs.frozen
+    class Named:
+        name: str = "x"
+
+    spec = PriorSpec(name="mine", summary="Mine", config=Named, build=print)
     assert "no setting may be called 'name'" in broken(check_prior, spec)["settings go round a config file"]
     spec = PriorSpec(name="mine", summary="Mine", config=Odd, build=print)
     assert "must be > 0, got -1.0" in broken(check_prior, spec)["settings go round a config file"]

@@ -7,6 +7,7 @@ import torch
 
 from lfads_core.config.schema import ControllerConfig, EncoderConfig
 from lfads_core.model.encoder import BidirectionalGRU, ControllerEncoder, InitialConditionEncoder
+from lfads_core.model.lagged import lagged
 from lfads_core.recurrence import reference
 from lfads_core.recurrence.choose import BACKENDS, REFERENCE, Recurrence
 from lfads_core.rng import stream
@@ -17,7 +18,7 @@ def echo(x, h0, weights, *, clip, reverse=False):
     return x
 
 
-ECHO = Recurrence(name="echo", gru=echo, controlled=reference.controlled)
+ECHO = Recurrence.of("echo", echo, reference.controlled)
 
 
 def ci_of(lag, *, before=0, bins=5, values=(1.0, 2.0, 3.0, 4.0, 5.0)):
@@ -112,3 +113,20 @@ def test_external_input_reaches_its_own_bin_with_and_without_a_segment(make_mode
             assert (slope[:, : t + 1] != 0).any(dim=(0, 2)).all()
             assert (slope[:, t + 1 :] == 0).all()
         torch.testing.assert_close(latents.gen_inputs[..., 2:], batch.external)
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 7])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_states_laid_late_and_early_have_the_gradients_of_finite_differences(directions, lag):
+    states = torch.empty(directions, 2, 4, 3, dtype=torch.float64).normal_(generator=stream(0, "lagged")).requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: lagged(s, lag, 2, 8), states)
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 7])
+def test_states_are_laid_bin_by_bin_where_the_controller_may_hear_them(lag):
+    states = torch.arange(1.0, 2 * 3 * 4 * 5 + 1).view(2, 3, 4, 5)
+    laid = lagged(states, lag, 2, 9)
+    for bin_ in range(9):
+        ahead, back = bin_ - 2 - lag, bin_ - 2 + lag  # the bins whose states are heard
+        assert torch.equal(laid[:, bin_, :5], states[0, :, ahead] if 0 <= ahead < 4 and bin_ - 2 < 4 else torch.zeros(3, 5))
+        assert torch.equal(laid[:, bin_, 5:], states[1, :, 3 - back] if 0 <= back < 4 and bin_ >= 2 else torch.zeros(3, 5))

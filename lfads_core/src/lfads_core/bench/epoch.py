@@ -31,10 +31,10 @@ def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: R
     problem = load_problem(config, data, registry, options.overrides, batches=BATCHES)
     times: dict[str, list[float]] = {path: [] for path in options.paths}
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {path: _trainer(problem, path, Path(folder)) for path in options.paths}
+        trainers = {path: trainer_of(problem, path, Path(folder)) for path in options.paths}
         for number in range(options.rounds + 1):
             for path, trainer in trainers.items():
-                took = _one_epoch(trainer, problem.device)
+                took = one_epoch(trainer, problem.device)
                 if number > 0:
                     times[path].append(took)
     trials = sum(s.splits["train"].trials for s in problem.sessions)
@@ -42,7 +42,8 @@ def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: R
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"trials": trials})
 
 
-def _trainer(problem: Problem, path: str, folder: Path) -> Trainer:
+def trainer_of(problem: Problem, path: str, folder: Path) -> Trainer:
+    """A trainer of fresh weights, whose loops are those of a backend."""
     model = problem.model()
     model.loops = choose_recurrence(path, problem.device)
     run = Run.create(folder / path)
@@ -50,12 +51,12 @@ def _trainer(problem: Problem, path: str, folder: Path) -> Trainer:
     return Trainer(run, problem.config, model, describe(problem.sessions), data, build_stacks(problem.config, problem.registry))
 
 
-def _one_epoch(trainer: Trainer, device: str) -> float:
-    """Seconds of the trainer's next epoch."""
+def one_epoch(trainer: Trainer, device: str, rows: list[dict[str, float]] | None = None) -> float:
+    """Seconds of the trainer's next epoch, whose numbers are added to ``rows``."""
     config = trainer.config
     trainer.config = attrs.evolve(config, train=attrs.evolve(config.train, epochs=trainer.progress.epoch + 1))
     wait_for(device)
     began = time.perf_counter()
-    trainer.fit(lambda *_: None, lambda: False)
+    trainer.fit(lambda _epoch, row, _validation: None if rows is None else rows.append(row), lambda: False)
     wait_for(device)
     return time.perf_counter() - began

@@ -127,8 +127,7 @@ class Decoder(nn.Module):
 
     def _run(self, inputs: Tensor, gen_init: Tensor, loops: Recurrence, state_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """States and factors of the generator under given inputs."""
-        states = loops.gru(inputs, gen_init, self.generator.weights(), clip=self.clip)
-        return states, affine(states if state_mask is None else states * state_mask, self.factors.rows())
+        return loops.driven(inputs, gen_init, self.generator.weights(), self.factors.rows(), clip=self.clip, mask=state_mask)
 
     def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """External input after dropout, the first generator state, the factors before the first bin, the state mask."""

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.config.schema import ControllerConfig, EncoderConfig
-from lfads_core.model.layers import Affine, GRUParameters, drop, pad_bins
+from lfads_core.model.lagged import lagged
+from lfads_core.model.layers import Affine, GRUParameters, drop
 from lfads_core.model.outputs import Posterior
 from lfads_core.recurrence.choose import Recurrence
 from lfads_core.recurrence.weights import GRUWeights
@@ -27,6 +28,14 @@ class BidirectionalGRU(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> Float[Tensor, "2 *B T C"]:
         """States of the forward and the backward GRU, each in the order in which it reads; both run in one loop, as two members."""
+        return loops.gru(*self._both(x), clip=clip).view(2, *x.shape[:-1], -1)
+
+    def last(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float) -> Float[Tensor, "2 *B C"]:
+        """State of either GRU after the last bin that it reads."""
+        return loops.last(*self._both(x), clip=clip).view(2, *x.shape[:-2], -1)
+
+    def _both(self, x: Float[Tensor, "*B T D"]) -> tuple[Tensor, Tensor, GRUWeights]:
+        """Input, first states and weights of both GRUs as members of a population."""
         one, other = self.forward_gru.weights(), self.backward_gru.weights()
         weights = GRUWeights(
             input=_as_members(one.input, other.input, axes=2),
@@ -34,7 +43,7 @@ class BidirectionalGRU(nn.Module):
             bias=_as_members(one.bias, other.bias, axes=1),
         )
         h0 = self.h0.movedim(-2, 0).unsqueeze(-2).expand(2, *x.shape[:-2], -1).flatten(0, -3)
-        return loops.gru(_as_members(x, x.flip(-2), axes=3), h0, weights, clip=clip).view(2, *x.shape[:-1], -1)
+        return _as_members(x, x.flip(-2), axes=3), h0, weights
 
     def kernels(self) -> list[Tensor]:
         """Recurrent matrices that the L2 term counts."""
@@ -70,7 +79,7 @@ class InitialConditionEncoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B T D"], loops: Recurrence, clip: float, mask: Tensor | None) -> Posterior:
         """Posterior with variance ``exp(logvar) + min_variance``; ``mask`` drops final states."""
-        ahead, back = self.gru(x, loops, clip)[..., -1, :].unbind(0)
+        ahead, back = self.gru.last(x, loops, clip).unbind(0)
         final = drop(torch.cat([ahead, back], dim=-1), mask)
         mean, log_var = self.posterior(final).chunk(2, dim=-1)
         return Posterior(mean=mean, std=torch.sqrt(torch.exp(log_var) + self.min_variance))
@@ -90,11 +99,7 @@ class ControllerEncoder(nn.Module):
         Forward states come ``lag`` bins late and backward states ``lag`` bins early, so that the controller
         at bin t has not seen bin t itself; zeros enter where nothing is known. A causal encoder has the forward ones only.
         """
-        ahead, *backwards = self.gru(x, loops, clip).unbind(0)
-        seen, after = x.shape[-2], bins - before - x.shape[-2]
-        told = max(seen - self.lag, 0)  # states that come within the window
-        ahead = pad_bins(ahead[..., :told, :], before + seen - told, after)
-        return torch.cat([ahead, *(pad_bins(back[..., :told, :].flip(-2), before, after + seen - told) for back in backwards)], dim=-1)
+        return lagged(self.gru(x, loops, clip), self.lag, before, bins)
 
 
 def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:

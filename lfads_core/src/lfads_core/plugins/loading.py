@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
 import difflib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pluggy
-from attrs import frozen
+from attrs import field, frozen
 
 from lfads_core.errors import PluginError
 from lfads_core.plugins import hookspecs
@@ -24,23 +25,20 @@ _LONGEST_REASON = 300
 _HOOKS = (*(door.hook for door in KINDS.values()), *NOTIFICATIONS)
 
 
-@runtime_checkable
-class EntryPoint(Protocol):
-    """An entry point of ``importlib.metadata``, or of its backport, which takes the search over once somebody imports it."""
+@frozen
+class EntryPoint:
+    """A line of a distribution's ``entry_points.txt``, read by the standard library whoever found the distribution.
 
-    @property
-    def name(self) -> str:
-        """Name within its group."""
-        ...
+    The backport of ``importlib.metadata`` takes the search over once somebody imports it, and its versions part over malformed lines.
+    """
 
-    @property
-    def dist(self) -> Any:
-        """The distribution it is of, if that is known."""
-        ...
+    name: str
+    value: str
+    dist: Any = field(eq=False, repr=False)
 
-    def load(self) -> Any:
+    def load(self) -> object:
         """Import what it names."""
-        ...
+        return importlib.metadata.EntryPoint(self.name, self.value, PROJECT).load()
 
 
 @frozen
@@ -152,10 +150,22 @@ def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
             continue
         found[key] = []
         try:
-            found[key] = [(Provider(name, version, e.name), e) for e in dist.entry_points if e.group == PROJECT]
-        except Exception as err:  # noqa: BLE001 - the parser's own mishaps, whatever they are
+            found[key] = [(Provider(name, version, entry.name), entry) for entry in _declared(dist)]
+        except configparser.Error as err:
             faults.append(Fault(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
     return [pair for _, pairs in sorted(found.items()) for pair in sorted(pairs, key=lambda p: p[0].entry_point)], faults
+
+
+def _declared(dist: Any) -> list[EntryPoint]:
+    """Our group of a distribution's entry points.
+
+    Raises:
+        configparser.Error: its file is malformed.
+    """
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False, default_section="")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(dist.read_text("entry_points.txt"), source="entry_points.txt")
+    return [EntryPoint(name, value, dist) for name, value in parser.items(PROJECT)] if parser.has_section(PROJECT) else []
 
 
 def _name_and_version(dist: Any) -> tuple[str, str]:
@@ -184,7 +194,7 @@ def _allowed(installed: Iterable[str]) -> frozenset[str] | None:
 
 
 def _load(entry_point: EntryPoint) -> object:
-    if entry_point.dist is not None and (refusal := incompatibility(entry_point.dist)):
+    if refusal := incompatibility(entry_point.dist):
         raise PluginError(refusal)
     try:
         return entry_point.load()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
+from lfads_core.recurrence import composed
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,48 @@ class ControlledLoop(Protocol):
         ...
 
 
+@runtime_checkable
+class LastState(Protocol):
+    """Signature of :func:`lfads_core.recurrence.composed.last` without its first argument."""
+
+    def __call__(self, x: Tensor, h0: Tensor, weights: GRUWeights, *, clip: float) -> Tensor:
+        """Run a GRU over time for its last state."""
+        ...
+
+
+@runtime_checkable
+class DrivenLoop(Protocol):
+    """Signature of :func:`lfads_core.recurrence.composed.driven` without its first argument."""
+
+    def __call__(
+        self, x: Tensor, h0: Tensor, weights: GRUWeights, factors: Tensor, *, clip: float, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run a generator under given inputs."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recurrence:
-    """The two loops of one backend."""
+    """The loops of one backend. What it does not bring is put together from its GRU."""
 
     name: str
     gru: SequenceLoop
     controlled: ControlledLoop
+    last: LastState
+    driven: DrivenLoop
+
+    @classmethod
+    def of(
+        cls, name: str, gru: SequenceLoop, controlled: ControlledLoop, last: LastState | None = None, driven: DrivenLoop | None = None
+    ) -> Recurrence:
+        """A backend of two loops or of all."""
+        return cls(
+            name=name,
+            gru=gru,
+            controlled=controlled,
+            last=functools.partial(composed.last, gru) if last is None else last,
+            driven=functools.partial(composed.driven, gru) if driven is None else driven,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +93,8 @@ class Offer:
     controlled: str
     reason: str
     obstacle: str | None = None
+    last: str | None = None
+    driven: str | None = None
 
 
 HERE = "lfads_core.recurrence"
@@ -66,6 +104,8 @@ OFFERS = {
     "compiled": Offer(
         gru=f"{HERE}.compiled.gru:gru",
         controlled=f"{HERE}.compiled.controlled:controlled",
+        last=f"{HERE}.compiled.gru:last",
+        driven=f"{HERE}.compiled.driven:driven",
         reason="compiled for this processor",
         obstacle=f"{HERE}.compiled.obstacle:obstacle",
     ),
@@ -91,7 +131,8 @@ def _imported(path: str) -> Any:
 @functools.cache
 def _loaded(name: str) -> Recurrence:
     offer = OFFERS[name]
-    return Recurrence(name=name, gru=_imported(offer.gru), controlled=_imported(offer.controlled))
+    last, driven = (None if path is None else _imported(path) for path in (offer.last, offer.driven))
+    return Recurrence.of(name, _imported(offer.gru), _imported(offer.controlled), last, driven)
 
 
 class _Backends(Mapping[str, Recurrence]):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lfads_core.recurrence import reference
+from lfads_core.recurrence.choose import REFERENCE, Recurrence
 from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
 from lfads_core.rng import stream
 
@@ -18,7 +18,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-11}
 """Differences up to here are rounding."""
 
 
-def difference(gru: Callable[..., Any], controlled: Callable[..., Any], dtype: torch.dtype, device: str = "cpu") -> float:
+def difference(loops: Recurrence, dtype: torch.dtype, device: str = "cpu") -> float:
     """The largest difference from the reference in outputs and gradients, of a tensor's largest entry or 1, over sizes with tiles of every kind."""
     worst = 0.0
     for trials, hidden in ((1, 3), (19, 21), (33, 40)):
@@ -37,8 +37,14 @@ def difference(gru: Callable[..., Any], controlled: Callable[..., Any], dtype: t
             generator=GRUWeights(input=draw(3 * hidden, 3), recurrent=draw(3 * hidden, hidden), bias=draw(3 * hidden)),
             factors=draw(4, hidden),
         )
-        given: tuple[Any, ...]
-        for ours, theirs, given in ((gru, reference.gru, plain), (controlled, reference.controlled, (start, drive, weights))):
+        calls: dict[str, tuple[Any, ...]] = {
+            "gru": plain,
+            "last": plain,
+            "driven": (*plain, weights.factors),
+            "controlled": (start, drive, weights),
+        }
+        for name, given in calls.items():
+            ours, theirs = getattr(loops, name), getattr(REFERENCE, name)
             for got, wanted in zip(_results(ours, given), _results(theirs, given), strict=True):
                 worst = max(worst, float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1)))
     return worst
@@ -60,6 +66,8 @@ def _tensors(*values: Any) -> list[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
             found.append(value)
+        elif isinstance(value, tuple):
+            found += _tensors(*value)
         elif value is not None:
             found += _tensors(*(getattr(value, field.name) for field in fields(value)))
     return found

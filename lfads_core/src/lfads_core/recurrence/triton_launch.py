@@ -38,11 +38,10 @@ def obstacle(device: str, *, asked: bool) -> str | None:
 @functools.cache
 def _disagreement(device: str) -> str | None:
     """What speaks against the kernels' numbers on this device, found once per process: no GPU is taken on trust."""
+    from lfads_core.recurrence.choose import BACKENDS
     from lfads_core.recurrence.selfcheck import TOLERANCE, difference
-    from lfads_core.recurrence.triton_controlled import controlled
-    from lfads_core.recurrence.triton_gru import gru
 
-    worst, most = difference(gru, controlled, torch.float32, device), TOLERANCE[torch.float32]
+    worst, most = difference(BACKENDS["triton"], torch.float32, device), TOLERANCE[torch.float32]
     return None if worst <= most else f"its numbers differ from the reference's by {worst:.1e} on this GPU, where {most:.0e} would be rounding"
 
 

@@ -6,17 +6,25 @@ import functools
 import sys
 from pathlib import Path
 
+from lfads_core.recurrence.choose import Recurrence
 from lfads_core.recurrence.compiled.controlled import controlled_by
-from lfads_core.recurrence.compiled.gru import gru_by
-from lfads_core.recurrence.compiled.library import opened
+from lfads_core.recurrence.compiled.driven import driven_by
+from lfads_core.recurrence.compiled.gru import gru_by, last_by
+from lfads_core.recurrence.compiled.library import Library, opened
 from lfads_core.recurrence.selfcheck import TOLERANCE, difference
+
+
+def loops_of(library: Library) -> Recurrence:
+    """The backend whose C code is this library."""
+    own = functools.partial
+    return Recurrence.of("compiled", own(gru_by, library), own(controlled_by, library), own(last_by, library), own(driven_by, library))
 
 
 def main() -> None:
     """Compare in both types; a difference is told in one line."""
     library = opened(Path(sys.argv[1]))
     for dtype, tolerance in TOLERANCE.items():
-        worst = difference(functools.partial(gru_by, library), functools.partial(controlled_by, library), dtype)
+        worst = difference(loops_of(library), dtype)
         if not worst <= tolerance:
             sys.exit(f"{dtype}: differs from the reference by {worst:.1e}, at most {tolerance:.0e} is rounding")
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lfads_core.recurrence import fused_gru
+from lfads_core.recurrence import composed, fused_gru
 from lfads_core.recurrence.compiled.library import Library, covers, load
 from lfads_core.recurrence.compiled.records import GRUJob, grouped, pointer, readable, view
 from lfads_core.recurrence.weights import GRUWeights
@@ -32,14 +32,33 @@ def gru_by(
     given = x, h0, weights.input, weights.recurrent, weights.bias
     if not covers(*given):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
-    members = weights.input.shape[:-2]
+    return _computed(library, given, clip, reverse=reverse).view(*x.shape[:-1], h0.shape[-1])
+
+
+def last(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float) -> Float[Tensor, "*B H"]:
+    """The state after the last bin, whose gradient is not written out for all bins."""
+    return last_by(load(), x, h0, weights, clip=clip)
+
+
+def last_by(library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float) -> Float[Tensor, "*B H"]:
+    """The same with a library given."""
+    given = x, h0, weights.input, weights.recurrent, weights.bias
+    if not covers(*given):
+        return composed.last(fused_gru.gru, x, h0, weights, clip=clip)
+    return _computed(library, given, clip, only_last=True).view(h0.shape)
+
+
+def _computed(library: Library, given: tuple[Tensor, ...], clip: float, *, reverse: bool = False, only_last: bool = False) -> Tensor:
+    """States (M, B, T, H), or the last alone (M, B, H)."""
+    x, h0, *learned = given
+    members = learned[0].shape[:-2]
     count = members[0] if members else 1
-    arguments = [grouped(x, count, 2), grouped(h0, count, 1), *(value if members else value.unsqueeze(0) for value in given[2:])]
+    arguments = [grouped(x, count, 2), grouped(h0, count, 1), *(value if members else value.unsqueeze(0) for value in learned)]
     if torch.is_grad_enabled() and any(value.requires_grad for value in given):
-        states: Tensor = CompiledGRU.apply(library, clip, reverse, *arguments)  # type: ignore[no-untyped-call]
-    else:
-        states, _ = run_forward(library, clip, reverse, arguments, keep=False)
-    return states.view(*x.shape[:-1], h0.shape[-1])
+        found: Tensor = CompiledGRU.apply(library, clip, reverse, only_last, *arguments)  # type: ignore[no-untyped-call]
+        return found
+    states, _ = run_forward(library, clip, reverse, arguments, keep=False)
+    return states[:, :, -1] if only_last else states
 
 
 def laid_out(arguments: Sequence[Tensor]) -> list[Tensor]:
@@ -69,16 +88,16 @@ def run_forward(library: Library, clip: float, reverse: bool, arguments: Sequenc
 
 
 class CompiledGRU(torch.autograd.Function):
-    """x (M, B, T, I), h0 (M, B, H), weights (M, 3H, ·) -> states (M, B, T, H)."""
+    """x (M, B, T, I), h0 (M, B, H), weights (M, 3H, ·) -> states (M, B, T, H), or the last of them (M, B, H)."""
 
     @staticmethod
-    def forward(ctx: Any, library: Library, clip: float, reverse: bool, *arguments: Tensor) -> Tensor:
+    def forward(ctx: Any, library: Library, clip: float, reverse: bool, only_last: bool, *arguments: Tensor) -> Tensor:
         """One call."""
         states, gates = run_forward(library, clip, reverse, arguments, keep=True)
         ctx.save_for_backward(*arguments, states, gates)
-        ctx.library, ctx.clip, ctx.reverse = library, clip, reverse
+        ctx.library, ctx.clip, ctx.reverse, ctx.only_last = library, clip, reverse, only_last
         ctx.set_materialize_grads(False)
-        return states
+        return states[:, :, -1].clone() if only_last else states
 
     @staticmethod
     @once_differentiable
@@ -86,13 +105,13 @@ class CompiledGRU(torch.autograd.Function):
         """One call."""
         *arguments, states, gates = ctx.saved_tensors
         if grad is None:
-            return (None,) * (3 + len(arguments))
+            return (None,) * (4 + len(arguments))
         given, grad = laid_out(arguments), readable(grad)
         job = job_of(given, states, gates, ctx.clip, ctx.reverse)
-        job.grad = view(grad)
+        setattr(job, "d_last" if ctx.only_last else "d_states", view(grad))
         grads = [torch.empty_like(value, memory_format=torch.contiguous_format) if needed else None
-                 for value, needed in zip(arguments, ctx.needs_input_grad[3:], strict=True)]  # fmt: skip
+                 for value, needed in zip(arguments, ctx.needs_input_grad[4:], strict=True)]  # fmt: skip
         for name, value in zip(("d_x", "d_h0", "d_input", "d_recurrent", "d_bias"), grads, strict=True):
             setattr(job, name, pointer(value))
         ctx.library.call("gru_backward", grad.dtype, job)
-        return None, None, None, *grads
+        return None, None, None, None, *grads

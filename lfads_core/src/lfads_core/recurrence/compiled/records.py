@@ -33,7 +33,7 @@ class GRUJob(ctypes.Structure):
     _fields_: ClassVar = _record(
         numbers="members trials bins inputs hidden threads reverse",
         clip="clip",
-        views="x h0 grad",
+        views="x h0 d_states d_last",
         pointers="input recurrent bias states gates d_x d_h0 d_input d_recurrent d_bias",
         views_back="",
         pointers_back="",

@@ -64,12 +64,13 @@ static void F(gru_chunk_backward)(void *given, int64_t task, void *scratch) {
     REAL *sums = call->sums ? call->sums + task * F(cell_sums_size)(&c) : NULL;
     const REAL *saved = F(gates_at)(job->gates, wide, m, job->trials, first, T), *states = (const REAL *)job->states + (m * job->trials + first) * T * H;
     memset(g, 0, sizeof(REAL) * rows * wide);
+    if (job->d_last.at) F(copy_rows)(rows, H, F(at)(&job->d_last, m, first, 0), job->d_last.trial, g, wide);
     memset(h, 0, sizeof(REAL) * most * rows * wide);
     if (sums) memset(sums, 0, sizeof(REAL) * F(cell_sums_size)(&c));
     for (int64_t step = T - 1; step >= 0; step--) {
         int64_t t = job->reverse ? T - 1 - step : step, before = job->reverse ? t + 1 : t - 1, at = filled * rows;
         waiting here = {x + at * I, h + at * wide, rh + at * wide, gates + at * 3 * wide};
-        if (job->grad.at) F(add_rows)(rows, H, F(at)(&job->grad, m, first, t), job->grad.trial, g, wide);
+        if (job->d_states.at) F(add_rows)(rows, H, F(at)(&job->d_states, m, first, t), job->d_states.trial, g, wide);
         if (step) F(copy_rows)(rows, H, states + before * H, T * H, here.h, wide);
         else F(copy_rows)(rows, H, F(at)(&job->h0, m, first, 0), job->h0.trial, here.h, wide);
         F(cell_backward)(&c, rows, saved + step * rows * 3 * wide, g, &here, job->d_x ? dx : NULL, (REAL)job->clip);

@@ -47,7 +47,7 @@ typedef struct {
 typedef struct {
     int64_t members, trials, bins, inputs, hidden, threads, reverse;
     double clip;
-    view x, h0, grad;                                /* grad: of states, or null */
+    view x, h0, d_states, d_last;                    /* gradients of all states, and of the last one computed; may be null */
     const void *input, *recurrent, *bias;            /* (M, 3H, I), (M, 3H, H), (M, 3H) */
     void *states, *gates;                            /* (M, B, T, H); z, r, n of all bins for the way back, or null */
     void *d_x, *d_h0, *d_input, *d_recurrent, *d_bias; /* null: not wanted */
