@@ -30,7 +30,7 @@
 #define PANEL 2
 #endif
 #define ROWS 6         /* trials per register tile */
-#define CHUNK 16       /* most trials of a task */
+#define CHUNK 12       /* most trials of a task: two tiles, and tasks enough for cores of unequal speed */
 #define WINDOW 128     /* rows of gradients that wait for one product with what the gates had read */
 #define INLINE static inline __attribute__((always_inline))
 #define API __attribute__((visibility("default")))
