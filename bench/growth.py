@@ -14,10 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 GROWTH = {
     "bins": [100, 200, 500, 1000, 2000],
@@ -29,11 +26,10 @@ GROWTH = {
 def measure(name: str, value: int, threads: int, rounds: int) -> dict[str, float]:
     """One point, within this process."""
     from lfads_core.bench.peak import resident_peak
-    from lfads_core.bench.population import lone_trainer, step_in_parts
+    from lfads_core.bench.population import steps_in_parts
     from lfads_core.bench.problem import load_problem
     from lfads_core.bench.shapes import SHAPES
     from lfads_core.plugins import load_registry
-    from lfads_core.train.parts import parts_of
     from lfads_core.train.threads import use_cpu
 
     use_cpu(threads)
@@ -41,19 +37,15 @@ def measure(name: str, value: int, threads: int, rounds: int) -> dict[str, float
     SHAPES["S1"] = dataclasses.replace(SHAPES["S1"], **changes)
     problem = load_problem("S1", [], load_registry())
     members = value if name == "members" else 1
-    with tempfile.TemporaryDirectory() as folder:
-        trainers = [lone_trainer(problem, seed, Path(folder)) for seed in range(members)]
-        parts = parts_of(trainers, threads)
-        team = min(threads, len(parts))
-        with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(threads // team,)) as pool:
-            step = step_in_parts(problem, trainers, "auto", parts, pool)
-            before = resident_peak()
+    with steps_in_parts(problem, members, ["auto"], threads) as steps:
+        step = steps["auto"]
+        before = resident_peak()
+        step()
+        times = []
+        for _ in range(rounds):
+            began = time.perf_counter()
             step()
-            times = []
-            for _ in range(rounds):
-                began = time.perf_counter()
-                step()
-                times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - began)
     data = problem.sessions[0].splits["train"].recon.nbytes / 2**20
     seconds, kept = statistics.median(times), resident_peak() - before
     return {"seconds": seconds, "data_mb": data, "kept_mb": kept, f"ms_per_{name[:-1]}": 1e3 * seconds / value, f"mb_per_{name[:-1]}": kept / value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from lfads_core.bench import population
 from lfads_core.bench.naive import naive_pass
 from lfads_core.bench.peak import peak_memory
 from lfads_core.bench.problem import first_batch, load_problem
@@ -136,3 +138,25 @@ def test_configurations_that_are_none_are_refused(arguments, text):
     with pytest.raises(ConfigError) as caught:
         load_problem(*arguments, load_registry())
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(("name", "value", "members", "trials"), [("members", 3, 3, 3), ("trials", 5, 1, 5)])
+def test_growth_takes_the_steps_of_a_population_that_its_parts_take_in_a_training(name, value, members, trials, root, tiny, monkeypatch):
+    spec = importlib.util.spec_from_file_location("growth", root / "bench" / "growth.py")
+    growth = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(growth)
+    taken, pools = [], []
+    step_together, pool = population.step_together, population.ThreadPoolExecutor
+
+    def step(trainers, raws, graphs):
+        taken.append((sorted(trainers), {len(one.trials) for _, batch in raws.values() for one in batch.values()}))
+        return step_together(trainers, raws, graphs)
+
+    monkeypatch.setitem(SHAPES, "S1", TINY_SHAPE)
+    monkeypatch.setattr(population, "step_together", step)
+    monkeypatch.setattr(population, "ThreadPoolExecutor", lambda team, **more: pools.append((team, more["initargs"])) or pool(team, **more))
+    found = growth.measure(name, value, 2, 1)
+    parts = [[0, 2], [1]] if members == 3 else [[0]]
+    assert sorted(taken) == sorted([(part, {trials}) for part in parts] * 2)  # one step warms up, one is measured
+    assert pools == [(len(parts), (2 // len(parts),))]
+    assert found[f"ms_per_{name[:-1]}"] == pytest.approx(1000 * found["seconds"] / value)

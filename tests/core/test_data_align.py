@@ -287,6 +287,23 @@ def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == [f"alignment_{name}.png" for name in sorted(CHANNELS)]
 
 
+def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("LFADS_PLUGINS", "")
+    for path in files:
+        with h5py.File(path, "a") as file:
+            file.attrs.update({"first_bin_ms": -60.0, "aligned_to": "go"})
+    drawn = []
+    monkeypatch.setattr("lfads_core.plots.save", lambda figure, path: drawn.append(figure) or path)
+    result = CliRunner().invoke(cli, ["data", "align", *map(str, files), "-o", str(tmp_path / "out"), "--components", "3"])
+    assert result.exit_code == 0, result.output
+    assert len(drawn) == len(CHANNELS)
+    for figure in drawn:
+        assert {ax.get_xlabel() for ax in figure.axes} == {"", "time from go (ms)"}
+        for line in figure.axes[0].get_lines()[:2]:  # the third marks the event
+            np.testing.assert_array_equal(line.get_xdata(), -50 + 20.0 * np.arange(T))
+
+
 def test_the_command_tells_faults_in_one_line(files, tmp_path, monkeypatch):
     monkeypatch.setenv("LFADS_PLUGINS", "")
     result = CliRunner().invoke(cli, ["data", "align", str(files[0]), "-o", str(tmp_path / "out"), "--components", "9"])

@@ -12,10 +12,10 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from lfads_core.errors import LfadsError
-from lfads_core.plots import draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
+from lfads_core.plots import draw_alignment, draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
 from lfads_core.plots.curves import MOST_PANELS
 from lfads_core.plots.factors import MOST_CONDITIONS, MOST_TRIALS, principal_components
-from lfads_core.plots.units import centres, rate_unit, spread_out, time_axis
+from lfads_core.plots.units import rate_unit, spread_out, time_axis
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_trials_show_recording_rates_and_truth_in_one_order_and_unit(rng):
         np.testing.assert_allclose(inferred, rates[trial][:, order].T * 100)
         np.testing.assert_allclose(true, rates[trial][:, order].T * 200)
     assert figure.axes[0].images[0].get_extent() == [0, 200, 5, 0]
-    assert figure.axes[6].get_xlabel() == "time (ms)"
+    assert figure.axes[6].get_xlabel() == "time in trial (ms)"
     assert figure.axes[-1].get_ylabel() == "rate (spikes/s)"
 
 
@@ -135,7 +135,7 @@ def test_factors_are_drawn_in_space_and_over_time(rng):
     np.testing.assert_allclose(panels[1].get_lines()[0].get_ydata(), scores[0, :, 1])
     np.testing.assert_array_equal(panels[0].get_lines()[0].get_xdata(), np.arange(12) * 20 + 10.0)
     assert panels[0].get_title(loc="left") == f"component 1: {shares[0]:.0%} of the variance"
-    assert panels[2].get_xlabel() == "time (ms)"
+    assert panels[2].get_xlabel() == "time in trial (ms)"
 
 
 def test_conditions_get_a_colour_each_and_an_average(rng):
@@ -159,7 +159,7 @@ def test_inputs_show_spread_over_trials_and_posterior_width(rng):
     np.testing.assert_allclose(single.get_lines()[1].get_ydata(), means[4, :, 1])
     assert single.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(means[0, :, 1].max() + 0.5)
     assert average.get_ylabel() == "input 1"
-    assert average.get_xlabel() == "time (ms)"
+    assert average.get_xlabel() == "time in trial (ms)"
     assert "posterior" not in draw_inputs(means).axes[1].get_title(loc="left")
 
 
@@ -183,6 +183,26 @@ def test_truth_and_rates_are_drawn_together_with_their_r2(rng):
         low, high = ax.get_ylim()
         assert low == 0
         assert all(line.get_ydata().max() <= high for line in ax.get_lines())
+
+
+def test_time_counts_from_the_event_and_the_lines_have_a_mark_where_it_is(rng):
+    values = rng.gamma(2.0, 0.1, (4, 5, 3))
+    time = time_axis(5, 20.0, -40.0, "go")
+    trials, truth = draw_trials(values, values, 20.0, time=time), draw_truth(values, values * 2, 20.0, time=time)
+    factors, inputs = draw_factors(values, 20.0, time=time), draw_inputs(values, None, 20.0, time=time)
+    aligned = draw_alignment(values, values, time, "monday")
+    assert all(ax.images[0].get_extent() == [-40, 60, 3, 0] for ax in trials.axes[:-1])
+    assert {ax.get_xlabel() for ax in trials.axes[:-1]} == {"", "time from go (ms)"}
+    for axes in (truth.axes[:-1], factors.axes[1:], inputs.axes, aligned.axes):
+        assert {ax.get_xlabel() for ax in axes} == {"", "time from go (ms)"}
+        for ax in axes:
+            lines = [line for line in ax.get_lines() if len(line.get_xdata()) == 5]
+            assert lines
+            assert all(list(line.get_xdata()) == [-30, -10, 10, 30, 50] for line in lines)
+            assert [0, 0] in [list(line.get_xdata()) for line in ax.get_lines()]
+    late = draw_inputs(values, None, 20.0, time=time_axis(5, 20.0, 100.0, None))
+    assert late.axes[-1].get_xlabel() == "time from the start of the trial (ms)"
+    assert [0, 0] not in [list(line.get_xdata()) for ax in late.axes for line in ax.get_lines()]
 
 
 @pytest.mark.parametrize("bin_ms", [None, 5.0])
@@ -219,9 +239,11 @@ def test_a_drawing_that_fails_leaves_no_file(tmp_path):
 
 
 def test_units_follow_the_bin_width():
-    np.testing.assert_array_equal(time_axis(3, 20.0)[0], [0, 20, 40, 60])
-    np.testing.assert_array_equal(centres(time_axis(3, 20.0)[0]), [10, 30, 50])
-    assert time_axis(3, None)[1] == "bins"
+    np.testing.assert_array_equal(time_axis(3, 20.0).edges, [0, 20, 40, 60])
+    np.testing.assert_array_equal(time_axis(3, 20.0).middles, [10, 30, 50])
+    assert time_axis(3, 20.0).label == "time in trial (ms)"
+    assert time_axis(3, None, -40.0, "go").label == "time in trial (bins)"
+    np.testing.assert_array_equal(time_axis(3, None, -40.0, "go").edges, [0, 1, 2, 3])
     assert rate_unit(20.0, True) == (50.0, "rate (spikes/s)")
     assert rate_unit(None, True) == (1.0, "rate (spikes/bin)")
     assert list(spread_out(10, 3)) == [0, 4, 9]

@@ -86,6 +86,11 @@ class Run:
         """Inferred outputs of one session."""
         return self.path / f"lfads_output_{session}.h5"
 
+    @property
+    def outputs(self) -> list[Path]:
+        """Inferred outputs of every session that has any, by name."""
+        return sorted(self.path.glob("lfads_output_*.h5"))
+
     def read_state(self) -> dict[str, Any]:
         """Contents of ``run.json``.
 

@@ -64,11 +64,12 @@ def wait_for(process, condition, seconds=120):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_random_moments_a_search_ends_as_one_that_was_left_alone(lfads, arguments, outcome, tmp_path):
-    whole = lfads(*arguments("pbt", "--members", 3, "--executor", "serial", name="whole"))
+@pytest.mark.parametrize("executor", ["serial", "batched"])
+def test_killed_at_random_moments_a_search_ends_as_one_that_was_left_alone(executor, lfads, arguments, outcome, tmp_path):
+    whole = lfads(*arguments("pbt", "--members", 3, "--executor", executor, name="whole"))
     assert whole.wait() == 0, whole.stdout.read()
     rng, folder = random.Random(0), tmp_path / "runs/killed"
-    process = lfads(*arguments("pbt", "--members", 3, "--executor", "serial", name="killed"))
+    process = lfads(*arguments("pbt", "--members", 3, "--executor", executor, name="killed"))
     for _ in range(3):
         _wait_for_changes(process, folder, rng.randrange(1, 8))
         time.sleep(rng.uniform(0, 0.05))

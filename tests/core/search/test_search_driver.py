@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -108,6 +109,32 @@ def test_killed_at_any_change_of_the_disk_it_goes_on_with_the_same_decisions_and
         resumed = search(f"killed-{moment}", -moment, tries)
         resumed.run(never)
         assert ending(resumed) == expected, moment
+
+
+class InPairs(Toy):
+    """Hands back two at a time, as batches end."""
+
+    def generation(self, tasks, report, should_stop):
+        for number, outcome in enumerate(super().generation(tasks, report, should_stop)):
+            yield replace(outcome, more=number % 2 == 0)
+
+
+def test_of_a_batch_the_journal_never_has_some_ended_and_others_not(toy_search, ending, monkeypatch):
+    whole = toy_search("whole", Toy())
+    whole.run(never)
+    written, write = [], driver_module.write_state
+
+    def kept(folder, state):
+        written.append([member.status for member in state.members])
+        write(folder, state)
+
+    monkeypatch.setattr(driver_module, "write_state", kept)
+    paired = toy_search("paired", InPairs())
+    paired.run(never)
+    assert ending(paired) == ending(whole)
+    done = [statuses.count("done") for statuses in written]
+    assert {2, 4, 6} <= set(done) <= {0, 2, 4, 6}
+    assert all(statuses[:2].count("done") != 1 and statuses[2:4].count("done") != 1 for statuses in written)
 
 
 def test_an_interrupted_generation_is_continued_where_each_member_was(toy_search, ending):

@@ -11,15 +11,18 @@ import torch
 
 import lfads_plugins_std.plugin
 from lfads_core.config.load import resolve
-from lfads_core.errors import ConfigError
+from lfads_core.errors import ConfigError, RunError
 from lfads_core.infer.loading import load
 from lfads_core.pipeline.run import resume_run
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl, load_registry
-from lfads_core.search.executor import Task
+from lfads_core.runs import Run
+from lfads_core.search.company import by_batch, settled_parts
+from lfads_core.search.executor import Outcome, Task
 from lfads_core.search.executors import ExecutorOptions, make_executor
 from lfads_core.search.roster import Roster
 from lfads_core.search.shape import same_shape
 from lfads_core.track.fitlog import read_fitlog
+from lfads_core.train import population
 from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
@@ -225,3 +228,58 @@ def test_a_diverged_member_is_forgotten_and_can_be_replaced(base, tasks, write_t
     outcomes, rows = carry_out(at_work, again)
     assert {one.status for one in outcomes.values()} == {"done"}
     assert sorted(rows) == [(0, 1), (1, 1)]
+
+
+THREE = (*RATES, {"optim.lr": 2e-3, "train.seed": 3})
+
+
+@pytest.mark.parametrize("left", [(0, 2), (1,), (0, 1, 2)], ids=str)
+def test_what_is_left_of_a_generation_is_trained_in_the_batches_it_began_in(left, base, tasks, write_tiny, tmp_path, monkeypatch):
+    data, used = write_tiny(), []
+    everybody = tasks("members", epochs=3, rates=THREE, restart=True)
+    carry_out(executor("batched", base(), data, workers=2), everybody)
+    first = [weights(task.path) for task in everybody]
+    assert [Run(task.path).read_state()["trained_with"] for task in everybody] == [
+        {"generation": 0, "members": members, "threads": 1} for members in ([0, 2], [1], [0, 2])
+    ]
+    step = population.step_together
+    monkeypatch.setattr(population, "step_together", lambda *given: used.append(torch.get_num_threads()) or step(*given))
+    rest = [everybody[i] for i in left]
+    carry_out(executor("batched", base(), data, workers=2), rest)  # as after a kill, when the others had ended
+    for task in rest:
+        again = weights(task.path)
+        assert all(torch.equal(value, again[name]) for name, value in first[task.member].items())
+    assert set(used) == {1}
+
+
+def test_batches_are_those_of_the_generation_and_never_larger_than_wished(tasks):
+    everybody = tasks("members", epochs=1, rates=[{}] * 5)
+    for task in everybody:
+        task.path.mkdir(parents=True)
+    assert settled_parts(everybody, [[0, 2, 4], [1, 3]], 2, None) == ([[0, 2, 4], [1, 3]], 2)
+    assert settled_parts(everybody, [[0, 1, 2, 3, 4]], 4, None) == ([[0, 2, 4], [1, 3]], 2)
+    assert settled_parts([everybody[i] for i in (1, 2, 4)], [[0, 1, 2]], 4, None) == ([[0], [1, 2]], 2)
+    assert settled_parts(everybody, [[0, 1], [2, 3], [4]], 1, 2) == ([[0, 2], [4], [1, 3]], 2)
+    Run(everybody[3].path).update_state(trained_with=None)  # cut off while they were noted: nobody had begun
+    assert settled_parts(everybody[2:], [[0, 1, 2]], 4, None) == ([[0, 1, 2]], 4)
+    following = tasks("members", epochs=2, rates=[{}] * 5, generation=1)
+    assert settled_parts(following, [[0, 1], [2, 3, 4]], 1, None) == ([[0, 1], [2, 3, 4]], 1)
+    assert Run(following[0].path).read_state()["trained_with"] == {"generation": 1, "members": [0, 1], "threads": 1}
+    assert settled_parts([], [], 2, None) == ([], 2)
+
+
+def test_outcomes_of_a_batch_come_together_and_those_known_before_an_error():
+    def ended(member):
+        return member, Outcome(member=member, status="done", score=0.0, epochs=1, seconds=0.0)
+
+    def come(*members, error=None):
+        yield from map(ended, members)
+        if error is not None:
+            raise error
+
+    found = list(by_batch([[0, 2], [1], [3, 4]], come(0, 3, 1, 4, 2)))
+    assert [(one.member, one.more) for one in found] == [(1, False), (3, True), (4, False), (0, True), (2, False)]
+    cut, got = by_batch([[0, 2, 3], [1]], come(0, 2, error=RunError("no room"))), []
+    with pytest.raises(RunError, match=r"^no room$"):
+        got.extend((one.member, one.more) for one in cut)
+    assert got == [(0, True), (2, False)]

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
 from lfads_core.errors import RunError
+from lfads_core.infer import loading
 from lfads_core.infer.loading import load
+from lfads_core.infer.made_with import load_inferred
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.checkpoint import checkpoint_named, epoch_name, load_checkpoint
 from lfads_core.train.kept import BestEpochs
@@ -239,6 +241,21 @@ def test_every_command_takes_a_kept_epoch(kept_run, tmp_path):
         assert run_cli(command, run.path, *more, "--checkpoint", f"epoch-{third}").exit_code == 0, command
     with h5py.File(tmp_path / "w.h5") as file:
         assert torch.equal(torch.from_numpy(file["decoder/generator/recurrent"][()]), on_disk(run.path)[third]["decoder.generator.recurrent"])
+
+
+def test_a_run_whose_outputs_are_of_other_weights_than_its_settings_name_is_loaded_once(kept_run, monkeypatch):
+    run, (_, second, third) = kept_run
+    loaded = []
+    monkeypatch.setattr(loading, "load_checkpoint", lambda folder, which, device: loaded.append(which) or load_checkpoint(folder, which, device))
+    assert (load_inferred(run.path).checkpoint, loaded) == ("best", ["best"])
+    assert run_cli("infer", run.path, "--checkpoint", f"epoch-{second}", "--means").exit_code == 0
+    loaded.clear()
+    name = f"epoch-{second:06d}"
+    assert (load_inferred(run.path).checkpoint, loaded) == (name, [name])
+    assert (load_inferred(run.path, f"epoch-{third}").checkpoint, loaded[1:]) == (f"epoch-{third:06d}", [f"epoch-{third:06d}"])
+    with h5py.File(run.output("tiny"), "a") as file:
+        del file.attrs["lfads_checkpoint"]  # as older versions wrote them
+    assert load_inferred(run.path).checkpoint == "best"
 
 
 def test_outputs_of_other_weights_are_not_taken_for_those_asked_for(kept_run, tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,15 +34,21 @@ def bench_population(config: str, data: Sequence[Path], options: Options, regist
     """One step of as many members, each with a seed of its own, in the parts and threads of a training, on every path in turn."""
     use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
-    with tempfile.TemporaryDirectory() as folder:
-        trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
-        parts = parts_of(trainers, options.threads)
-        team = min(options.threads, len(parts))
-        with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(options.threads // team,)) as pool:
-            steps = {path: step_in_parts(problem, trainers, path, parts, pool) for path in options.paths}
-            times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if problem.config.train.cuda_graph else 1)
+    with steps_in_parts(problem, members, options.paths, options.threads) as steps:
+        times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if problem.config.train.cuda_graph else 1)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
+
+
+@contextmanager
+def steps_in_parts(problem: Problem, members: int, paths: Sequence[str], threads: int) -> Iterator[dict[str, Callable[[], None]]]:
+    """One step of as many members on each path, in the parts and threads of a training; the threads end with the context."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
+        parts = parts_of(trainers, threads)
+        team = min(threads, len(parts))
+        with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(threads // team,)) as pool:
+            yield {path: step_in_parts(problem, trainers, path, parts, pool) for path in paths}
 
 
 def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:

@@ -50,14 +50,16 @@ def command(
     from lfads_core.data.align_files import AlignOptions, align_files
     from lfads_core.errors import LfadsError
     from lfads_core.plots import draw_alignment, save
+    from lfads_core.plots.units import time_axis
     from lfads_core.plugins import load_registry
 
     options = AlignOptions(conditions=conditions, smooth_ms=smooth_ms, components=components, variance=variance, ridge=ridge, common=common)
     aligned = align_files(files, output, options, load_registry(), reference=reference, overwrite=force)
     _show(aligned, ridge=ridge)
+    time = time_axis(aligned.shared.components.shape[1], aligned.bin_ms, aligned.first_bin_ms, aligned.aligned_to)
     try:
         for name, found in aligned.sessions.items():
-            save(draw_alignment(aligned.shared.components, found.projected, aligned.bin_ms, name), output / f"alignment_{name}.png")
+            save(draw_alignment(aligned.shared.components, found.projected, time, name), output / f"alignment_{name}.png")
     except LfadsError as err:  # nothing but figures is missing
         click.echo(str(err))
     size = aligned.shared.components.shape[2]

@@ -33,12 +33,15 @@ def command(runs: tuple[Path, ...], output: Path | None, *, as_json: bool, as_cs
 
     from lfads_core.collection.look import as_csv as csv_of
     from lfads_core.collection.look import write_csv
-    from lfads_core.evaluate.compare import compare_runs, find_runs
+    from lfads_core.evaluate.compare import compare_runs, find_runs, unlike_sessions
     from lfads_core.plugins import load_registry
 
     if as_json and as_csv:
         raise ConfigError("--json, --csv: exclude each other, got both. Give one of them.")
-    columns, rows = compare_runs(find_runs(runs), load_registry())
+    found = find_runs(runs)
+    columns, rows = compare_runs(found, load_registry())
+    if (note := unlike_sessions(found)) is not None:
+        click.secho(f"warning: {note}", err=True, fg="yellow")
     if output is not None:
         write_csv(output, columns, rows)
         click.echo(f"wrote {output}")

@@ -57,7 +57,7 @@ def _show(finished: Finished) -> None:
     from lfads_core.metrics.baselines import compare_costs
 
     run = finished.run
-    output = next(iter(sorted(run.path.glob("lfads_output_*.h5"))))
+    output = next(iter(run.outputs))
     with h5py.File(output) as file:
         costs = compare_costs(file["valid_output_params"][()], file["valid_recon_data"][()], file["valid_truth"][()])
     table = Table(title="held-out trials", title_justify="left")

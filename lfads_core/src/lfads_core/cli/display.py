@@ -61,7 +61,7 @@ def show_outputs(run: Run, scores: Mapping[str, float], say: Callable[[str], Non
     for name, value in scores.items():
         if name.startswith("valid/") and name.count("/") == 1:
             say(f"  {name:<28} {value:.4f}")
-    for path in sorted(run.path.glob("lfads_output_*.h5")):
+    for path in run.outputs:
         say(f"rates and factors: {path}")
     if any(run.plots.glob("*")):
         say(f"figures:           {run.plots}")

@@ -28,6 +28,8 @@ def print_report(report: RunReport) -> None:
         _print_session(console, session)
     if report.cross is not None:
         _print_cross(console, report.cross)
+    for note in report.notes:
+        click.secho(f"warning: {note}", fg="yellow")
 
 
 def _print_session(console: Console, session: SessionReport) -> None:

@@ -42,6 +42,8 @@ class Aligned:
     sessions: Mapping[str, Alignment]
     trials: Mapping[str, int]
     bin_ms: float | None
+    first_bin_ms: float
+    aligned_to: str | None
 
 
 def align_recordings(sessions: Sequence[Session], options: AlignOptions, *, reference: Sequence[Session] = ()) -> Aligned:
@@ -61,6 +63,8 @@ def align_recordings(sessions: Sequence[Session], options: AlignOptions, *, refe
         sessions={name: align_session(of, shared, alphas) for name, of in averages.items()},
         trials={s.name: s.splits["train"].trials for s in sessions},
         bin_ms=sessions[0].bin_ms,
+        first_bin_ms=sessions[0].first_bin_ms,
+        aligned_to=sessions[0].aligned_to,
     )
 
 

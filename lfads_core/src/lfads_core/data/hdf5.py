@@ -8,7 +8,7 @@ back as ``str``, arrays of text as object arrays of ``str``, which h5py writes a
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 from lfads_core.data.layout import Agreement, agreement, build_session, same_values
 from lfads_core.data.legacy import SPLITS, new_names
 from lfads_core.data.memory import SAMPLE_BYTES, evenly
-from lfads_core.data.rows import AbstractRows, open_rows
+from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session, StoredSplit
 from lfads_core.errors import DataError
 
@@ -136,7 +136,15 @@ class _Stored:
 
     def read(self, dtype: DTypeLike | None) -> np.ndarray:
         """Return the values; HDF5 converts chunk by chunk, so no second copy is made."""
-        wanted = () if self._rows is None else self._rows
+        return self._read(dtype, () if self._rows is None else self._rows)
+
+    def blocks(self, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
+        """Return the values some rows at a time: whole chunks, for HDF5 decodes no less."""
+        chunk = self._dataset.chunks[0] if self._dataset.chunks and self._rows is None else 1
+        for rows in row_blocks(self.shape, np.dtype(dtype).itemsize, chunk):
+            yield rows.start, self._read(dtype, rows if self._rows is None else self._rows[rows])
+
+    def _read(self, dtype: DTypeLike | None, wanted: tuple[()] | slice | Int[np.ndarray, " S"]) -> np.ndarray:
         try:
             if dtype is not None:
                 return np.asarray(self._dataset.astype(dtype)[wanted])

@@ -67,12 +67,14 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
 
 
 def _reordered(split: Split, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> Split:
-    """``take`` keeps rows contiguous, which fancy indexing of the last axis does not."""
+    """``take`` keeps rows contiguous, which fancy indexing of the last axis does not; held-in channels come first and need no copy of their own."""
     extras = dict(split.extras)
     truth = extras.get("truth")
     if truth is not None and truth.ndim == 3 and truth.shape[2] == order.size:
         extras["truth"] = np.take(truth, order, axis=2)
-    return dataclasses.replace(split, encod=np.take(split.encod, held_in, axis=2), recon=np.take(split.recon, order, axis=2), extras=extras)
+    recon = np.take(split.recon, order, axis=2)
+    encod = recon[..., : held_in.size] if split.encod is split.recon else np.take(split.encod, held_in, axis=2)
+    return dataclasses.replace(split, encod=encod, recon=recon, extras=extras)
 
 
 def _renamed(values: Mapping[str, Any], order: Int[np.ndarray, " N"]) -> dict[str, Any]:

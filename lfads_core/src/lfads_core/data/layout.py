@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lfads_core.data.legacy import SPLITS, new_names, rates_per_bin
+from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
 
@@ -34,6 +35,10 @@ class Source(Protocol):
         """Return the values, converted where a type is given."""
         ...
 
+    def blocks(self, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
+        """Return the values some rows at a time, each time with the number of the first."""
+        ...
+
 
 class _InMemory:
     """A NumPy array as a source."""
@@ -46,6 +51,11 @@ class _InMemory:
     def read(self, dtype: DTypeLike | None) -> np.ndarray:
         """Return the values themselves, or a converted copy."""
         return self._values if dtype is None else self._values.astype(dtype, copy=False)
+
+    def blocks(self, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
+        """Return the values some rows at a time."""
+        for rows in row_blocks(self.shape, np.dtype(dtype).itemsize):
+            yield rows.start, self._values[rows].astype(dtype, copy=False)
 
 
 def session_from_arrays(
@@ -139,10 +149,9 @@ def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLik
                 f"{where}: '{encod_key}' must not have more bins than '{recon_key}', got {encod_bins} and {bins}. "
                 "Cut the input, or reconstruct all bins that are read."
             )
-        recon = recon_source.read(dtype)
-        if same_values(encod, recon):
-            recon = encod  # most files store the same values twice; keep them once
-        nested = recon is encod or agreement(encod, recon).nested
+        if not _all_same(encod, recon_source, dtype):  # most files store the same values twice; keep them once
+            recon = recon_source.read(dtype)
+            nested = agreement(encod, recon).nested
     external = np.zeros((trials, recon.shape[1], 0), dtype=dtype)
     if (external_source := left.pop(external_key, None)) is not None:
         _must_be_trials(external_key, external_source, where, may_be_narrow=True)
@@ -160,8 +169,17 @@ def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLik
 
 
 def same_values(encod: np.ndarray, recon: np.ndarray) -> bool:
-    """Whether two arrays, or the same trials of two, hold the same values."""
-    return recon.shape == encod.shape and bool(np.array_equal(recon, encod, equal_nan=True))
+    """Whether two arrays, or the same trials of two, hold the same values; compared block by block, for masks take memory too."""
+    if recon.shape != encod.shape:
+        return False
+    return all(np.array_equal(recon[rows], encod[rows], equal_nan=True) for rows in row_blocks(recon.shape, recon.dtype.itemsize))
+
+
+def _all_same(encod: np.ndarray, recon: Source, dtype: DTypeLike) -> bool:
+    """Whether a target that may still be on disk holds the input's values; a block at a time, for two of them may not fit into memory."""
+    if recon.shape != encod.shape:
+        return False
+    return all(same_values(encod[first : first + len(block)], block) for first, block in recon.blocks(dtype))
 
 
 def agreement(encod: np.ndarray, recon: np.ndarray) -> Agreement:
@@ -169,9 +187,12 @@ def agreement(encod: np.ndarray, recon: np.ndarray) -> Agreement:
     bins, channels = encod.shape[1:]
     if channels > recon.shape[2]:
         return Agreement(telling=1, agreeing=0)
-    block = recon[:, :bins, :channels]
-    telling = ((block != 0) | (encod != 0)) & ~np.isnan(block) & ~np.isnan(encod)
-    return Agreement(telling=int(telling.sum()), agreeing=int((block == encod)[telling].sum()))
+    found = Agreement(telling=0, agreeing=0)
+    for rows in row_blocks(recon.shape, recon.dtype.itemsize):
+        target, seen = recon[rows, :bins, :channels], encod[rows]
+        telling = ((target != 0) | (seen != 0)) & ~np.isnan(target) & ~np.isnan(seen)
+        found += Agreement(telling=int(telling.sum()), agreeing=int((target == seen)[telling].sum()))
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

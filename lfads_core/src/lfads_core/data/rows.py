@@ -27,6 +27,14 @@ BLOCK_BYTES = 1 << 25
 """About how much is read at a time where all trials are visited."""
 
 
+def row_blocks(shape: tuple[int, ...], itemsize: int, multiple_of: int = 1) -> Iterator[slice]:
+    """Rows of an array in order, about :data:`BLOCK_BYTES` at a time; but for the last, as many as a multiple of a number."""
+    size = max(1, int(np.prod(shape[1:])) * itemsize * multiple_of)
+    step = max(1, BLOCK_BYTES // size) * multiple_of
+    for first in range(0, shape[0], step):
+        yield slice(first, min(first + step, shape[0]))
+
+
 class AbstractRows(abc.ABC):
     """An array whose first axis is trials."""
 
@@ -43,10 +51,8 @@ class AbstractRows(abc.ABC):
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All rows in order, some at a time, each with the number of its first."""
-        size = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
-        step = max(1, BLOCK_BYTES // size)
-        for first in range(0, self.shape[0], step):
-            yield first, self.take(np.arange(first, min(first + step, self.shape[0])))
+        for rows in row_blocks(self.shape, self.dtype.itemsize):
+            yield rows.start, self.take(np.arange(rows.start, rows.stop))
 
 
 class BlockRows(AbstractRows):

@@ -92,3 +92,9 @@ class Session:
         """When the first bin of a trial begins, in milliseconds from the event that trials are aligned to; 0 if the file says nothing."""
         value = self.attributes.get("first_bin_ms", 0.0)
         return float(value) if isinstance(value, Real) and math.isfinite(value) else 0.0
+
+    @property
+    def aligned_to(self) -> str | None:
+        """Name of the event that trials are aligned to, if the file says so."""
+        value = self.attributes.get("aligned_to")
+        return None if value is None else str(value)

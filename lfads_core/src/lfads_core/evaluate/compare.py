@@ -18,6 +18,8 @@ from lfads_core.runs import Run, run_or_best
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.track.names import flatten
 
+_FEW = 3
+
 DEFAULT = "default"
 """Stands for a setting that another run changed and this one did not."""
 
@@ -62,6 +64,33 @@ def compare_runs(runs: Sequence[Run], registry: Registry) -> tuple[list[str], li
     return [*fixed, *varied, "epochs", "seconds", "best_epoch", "best_cost", *scored], rows
 
 
+def unlike_sessions(runs: Sequence[Run]) -> str | None:
+    """A sentence if the runs' scores are means over sessions of different names; None if they are of the same, in whatever order."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name, run in zip(_names(runs), runs, strict=True):
+        if sessions := _sessions(run):
+            groups.setdefault(frozenset(sessions), []).append(name)
+    if len(groups) < 2 or max(map(len, groups)) < 2:
+        return None
+    parts = [f"{_few(of)} of {', '.join(sorted(sessions))}" for sessions, of in groups.items()]
+    return (
+        f"scores are means over a run's sessions, and these are not the same: {'; '.join(parts[:_FEW])}{'; ...' if len(parts) > _FEW else ''}. "
+        "Compare single sessions with `lfads eval`."
+    )
+
+
+def _sessions(run: Run) -> set[str]:
+    """Names of the sessions that a run's scores are of; empty while there are none."""
+    scores = run.read_state().get("scores")
+    if isinstance(scores, dict) and (named := {key.split("/", 2)[2] for key in scores if key.count("/") > 1}):
+        return named
+    return set(_evaluation(run)) or {path.stem.removeprefix("lfads_output_") for path in run.outputs}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+
+
 def _names(runs: Sequence[Run]) -> list[str]:
     """Folder names; where two are the same, or it is the best of a search, with the folder above."""
     short = [run.name for run in runs]
@@ -95,11 +124,8 @@ def _scores(run: Run, state: Mapping[str, Any]) -> dict[str, float]:
 
 def _evaluated(run: Run) -> dict[str, float]:
     """Means over sessions of what ``lfads eval`` found."""
-    path = run.path / FILE
-    if not path.is_file():
-        return {}
+    sessions = _evaluation(run).values()
     try:
-        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"].values()
         values: dict[str, list[float]] = {}
         for session in sessions:
             for split in ("valid", "test"):
@@ -109,6 +135,21 @@ def _evaluated(run: Run) -> dict[str, float]:
                     values.setdefault(f"{split}/nll", []).append(session["costs"][split]["all"])
             if session["verdict"]["hidden_share"] is not None:
                 values.setdefault("hidden_share", []).append(session["verdict"]["hidden_share"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise RunError(f"{path}: must be what `lfads eval` writes, got something else ({type(err).__name__}: {err}). Make it anew.") from err
+    except (KeyError, TypeError, AttributeError) as err:
+        raise _not_ours(run.path / FILE, err) from err
     return {name: float(np.mean(of)) for name, of in values.items() if None not in of}
+
+
+def _evaluation(run: Run) -> dict[str, Any]:
+    """What ``lfads eval`` wrote of each session; empty if it has not been."""
+    path = run.path / FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["sessions"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise _not_ours(path, err) from err
+
+
+def _not_ours(path: Path, err: Exception) -> RunError:
+    return RunError(f"{path}: must be what `lfads eval` writes, got something else ({type(err).__name__}: {err}). Make it anew.")

@@ -10,7 +10,7 @@ from lfads_core.data.memory import room_for_data
 from lfads_core.data.session import Session
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.made_with import require_same_weights
+from lfads_core.infer.made_with import require_same_session, require_same_weights
 from lfads_core.metrics.evaluation import Evaluation
 
 SPLITS = ("train", "valid", "test")
@@ -56,7 +56,7 @@ def recorded_sessions(loaded: LoadedRun, names: Sequence[str] = ()) -> list[Reco
     """The sessions of a run, or those named.
 
     Raises:
-        RunError: a session is unknown, or has not been inferred yet.
+        RunError: a session is unknown, has not been inferred yet, or its file holds another one.
         DataError: an output file is damaged.
     """
     known = [info.name for info in loaded.description.sessions]
@@ -67,10 +67,18 @@ def recorded_sessions(loaded: LoadedRun, names: Sequence[str] = ()) -> list[Reco
     return [_read(loaded, name) for name in wanted]
 
 
+def left_out(loaded: LoadedRun, recorded: Sequence[Recorded]) -> list[str]:
+    """A sentence for each session of the model that is not among these, for it has no outputs."""
+    there = {one.name for one in recorded}
+    missing = [info.name for info in loaded.description.sessions if info.name not in there]
+    return [f"{loaded.run.path}: the session '{name}' is left out, for there is no {loaded.run.output(name).name}." for name in missing]
+
+
 def _read(loaded: LoadedRun, name: str) -> Recorded:
     path = loaded.run.output(name)
     if not path.is_file():
         raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {loaded.run.path}`.")
+    require_same_session(path, name)
     require_same_weights(loaded, name)
     memory = loaded.config.data.memory_gb
     room = room_for_data() if memory is None else int(memory * 1e9)

@@ -15,7 +15,7 @@ from lfads_core.evaluate.cross_session import CrossSession, cross_sessions
 from lfads_core.evaluate.few_shot import FewShot, few_shot
 from lfads_core.evaluate.lacking import lacking
 from lfads_core.evaluate.overfit import Verdict, judge_fit
-from lfads_core.evaluate.recorded import Recorded, recorded_sessions
+from lfads_core.evaluate.recorded import Recorded, left_out, recorded_sessions
 from lfads_core.files import write_json
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.metrics.conditions import score_conditions
@@ -50,7 +50,7 @@ class RunReport:
     checkpoint: str
     sessions: Sequence[SessionReport]
     cross: CrossSession | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = field(default_factory=tuple)  # sentences about all of it
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it: NaN and infinity become null."""
@@ -60,6 +60,7 @@ class RunReport:
                 "checkpoint": self.checkpoint,
                 "sessions": {s.name: {key: value for key, value in _fields(s).items() if key != "name"} for s in self.sessions},
                 "cross_session": None if self.cross is None else _fields(self.cross),
+                "notes": list(self.notes),
             }
         )
         if not isinstance(found, dict):
@@ -91,7 +92,8 @@ def evaluate_run(loaded: LoadedRun, names: Sequence[str] = (), *, shots: int | N
     for one in recorded:
         say(f"evaluating {one.name}")
         reports.append(_session(loaded, one, shots))
-    return RunReport(run=loaded.run.name, checkpoint=loaded.checkpoint, sessions=reports, cross=cross_sessions(recorded))
+    notes = [] if names else left_out(loaded, recorded)
+    return RunReport(run=loaded.run.name, checkpoint=loaded.checkpoint, sessions=reports, cross=cross_sessions(recorded), notes=notes)
 
 
 def save_report(loaded: LoadedRun, report: RunReport) -> None:

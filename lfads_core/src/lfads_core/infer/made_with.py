@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun, load
-from lfads_core.infer.outputs import CHECKPOINT
+from lfads_core.infer.outputs import CHECKPOINT, SESSION
+from lfads_core.runs import Run
 
 
 def load_inferred(path: Path, checkpoint: str | None = None) -> LoadedRun:
@@ -15,24 +16,25 @@ def load_inferred(path: Path, checkpoint: str | None = None) -> LoadedRun:
     Raises:
         RunError: the folder is no run, or its checkpoint is missing or damaged.
     """
-    loaded = load(path, checkpoint)
     if checkpoint is None:
-        files = [loaded.run.output(info.name) for info in loaded.description.sessions]
-        used = next((name for name in map(made_with, files) if name), loaded.checkpoint)
-        if used != loaded.checkpoint:
-            return load(path, used)
-    return loaded
+        checkpoint = next((name for name in map(made_with, Run(path).outputs) if name), None)
+    return load(path, checkpoint)
 
 
 def made_with(path: Path) -> str:
     """Name of the checkpoint that an output file was made with; empty if there is no such file or it does not say."""
-    import h5py
+    return _said_by(path, CHECKPOINT)
 
-    try:
-        with h5py.File(path) as file:
-            return str(file.attrs.get(CHECKPOINT, ""))
-    except OSError:  # whoever reads the file says what is wrong with it
-        return ""
+
+def require_same_session(path: Path, session: str) -> None:
+    """Make sure that an output file holds the session whose name it bears; other programs' files do not say.
+
+    Raises:
+        RunError: it holds another one.
+    """
+    held = _said_by(path, SESSION)
+    if held and held != session:
+        raise RunError(f"{path}: must hold the session '{session}', got outputs of '{held}'. Give files back the names that `lfads infer` gave them.")
 
 
 def require_same_weights(loaded: LoadedRun, session: str) -> None:
@@ -48,3 +50,14 @@ def require_same_weights(loaded: LoadedRun, session: str) -> None:
             f"{path}: must be of the checkpoint {loaded.checkpoint}, got outputs of {used}. "
             f"Make them with `lfads infer {loaded.run.path} --checkpoint {loaded.checkpoint}`."
         )
+
+
+def _said_by(path: Path, attribute: str) -> str:
+    """An attribute of an output file; empty if there is no such file or it does not say."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs.get(attribute, ""))
+    except OSError:  # whoever reads the file says what is wrong with it
+        return ""

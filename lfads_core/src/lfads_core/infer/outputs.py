@@ -11,10 +11,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.carry import carry_stored
 from lfads_core.infer.posterior import Inferred
+
+SESSION = "lfads_session"
+"""Attribute of an output file: the name that the model knows its session by."""
 
 CHECKPOINT = "lfads_checkpoint"
 """Attribute of an output file: the weights that it was made with."""
@@ -55,7 +59,7 @@ def write_outputs(
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             with spoken_failure(path):
                 _carry(file, session, source)
-                file.attrs["lfads_session"] = session.name
+                file.attrs[SESSION] = session.name
                 file.attrs[CHECKPOINT] = checkpoint
                 file.attrs["lfads_posterior_samples"] = 0 if samples is None else samples
             for name, parts in inferred.items():
@@ -102,12 +106,17 @@ def _carry(file: h5py.File, session: Session, source: h5py.File | None) -> None:
 def _carry_array(file: h5py.File, key: str, array: np.ndarray, source: h5py.File | None) -> None:
     """Copy the dataset with its type and attributes, unless the session holds something else than it does."""
     stored = None if source is None or array.dtype.kind == "O" else source.get(key)
-    if isinstance(stored, h5py.Dataset) and stored.shape == array.shape and stored.dtype.kind in "biuf":
-        values = stored.astype(array.dtype)[()]
-        if np.array_equal(values, array, equal_nan=array.dtype.kind == "f"):
-            file.copy(stored, key)
-            return
-    file.create_dataset(key, data=array)
+    if isinstance(stored, h5py.Dataset) and stored.shape == array.shape and stored.dtype.kind in "biuf" and _same(stored, array):
+        file.copy(stored, key)
+    else:
+        file.create_dataset(key, data=array)
+
+
+def _same(stored: h5py.Dataset, array: np.ndarray) -> bool:
+    """Whether a dataset holds an array's values, looked at some rows at a time."""
+    blocks = row_blocks(array.shape, array.dtype.itemsize, stored.chunks[0] if stored.chunks else 1) if array.ndim else [()]
+    nan = array.dtype.kind == "f"
+    return all(np.array_equal(stored.astype(array.dtype)[rows], array[rows], equal_nan=nan) for rows in blocks)
 
 
 def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:

@@ -196,7 +196,7 @@ def _reason(outcome: Outcome, config: RunConfig) -> str:
 
 
 def _artifacts(run: Run) -> list[Path]:
-    return [run.config_path, run.fitlog, run.plots, run.checkpoints, *sorted(run.path.glob("lfads_output_*.h5"))]
+    return [run.config_path, run.fitlog, run.plots, run.checkpoints, *run.outputs]
 
 
 def versions(registry: Registry) -> dict[str, str]:

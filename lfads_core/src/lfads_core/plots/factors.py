@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from lfads_core.plots.figure import COLOURS, INK, SOFT, dress, legend, new_figure, shades
-from lfads_core.plots.units import centres, spread_out, time_axis
+from lfads_core.plots.figure import COLOURS, INK, SOFT, dress, legend, mark_event, new_figure, shades
+from lfads_core.plots.units import TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,30 +37,37 @@ def principal_components(factors: Real[np.ndarray, "B T F"], count: int = 3) -> 
     return scores.reshape(*factors.shape[:2], count), shares
 
 
-def draw_factors(factors: Real[np.ndarray, "B T F"], bin_ms: float | None = None, conditions: Real[np.ndarray, " B"] | None = None) -> Figure:
+def draw_factors(
+    factors: Real[np.ndarray, "B T F"],
+    bin_ms: float | None = None,
+    conditions: Real[np.ndarray, " B"] | None = None,
+    *,
+    time: TimeAxis | None = None,
+) -> Figure:
     """Draw trials in three components, in space and over time; a dot marks the start.
 
     With ``conditions``: up to eight of them in a colour each, thin lines for trials, thick ones for their average.
     Without: up to eighty trials, coloured by where their first component starts.
+    ``time`` says when the bins are, if not from the start of the trial.
     """
     scores, shares = principal_components(factors)
-    edges, unit = time_axis(factors.shape[1], bin_ms)
-    time = centres(edges)
+    time = time or time_axis(factors.shape[1], bin_ms)
     figure = new_figure(8.6, 4.4, "Factors")
     space, panels = _axes(figure)
     groups = _by_start(scores) if conditions is None else _by_condition(scores, conditions)
     for group in groups:
         for trial in group.trials:
-            _draw_path(space, panels, time, scores[trial], color=group.colour, lw=0.6, alpha=0.5)
+            _draw_path(space, panels, time.middles, scores[trial], color=group.colour, lw=0.6, alpha=0.5)
         if group.label is None:
             start = scores[group.trials[0], 0]
         else:
             average = scores[group.trials].mean(axis=0)
-            _draw_path(space, panels, time, average, color=group.colour, lw=1.8, label=group.label)
+            _draw_path(space, panels, time.middles, average, color=group.colour, lw=1.8, label=group.label)
             start = average[0]
         space.scatter(*start[:, None], color=[group.colour], s=10, depthshade=False)
     for k, ax in enumerate(panels):
-        dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", unit if k == 2 else "", "")
+        dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", "")
+        mark_event(ax, time.event)
         if k < 2:
             ax.tick_params(labelbottom=False)
     if conditions is not None:

@@ -61,6 +61,12 @@ def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
         ax.spines[side].set_linewidth(0.6)
 
 
+def mark_event(ax: Axes, time: float | None) -> None:
+    """A thin upright line where the event of trials is, if it is within them."""
+    if time is not None:
+        ax.axvline(time, color=SOFT, lw=0.6, zorder=0)
+
+
 def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
     """Name the lines, without a frame; ``above`` puts the names beside the title, clear of the lines."""
     if above:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int, Real
 
 from lfads_core.plots.figure import HEAT, colour_bar, colour_map, dress, new_figure
-from lfads_core.plots.units import rate_unit, spread_out, time_axis
+from lfads_core.plots.units import TimeAxis, rate_unit, spread_out, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,12 +22,13 @@ def draw_trials(
     is_rate: bool = True,
     truth: Real[np.ndarray, "B T N"] | None = None,
     most: int = 3,
+    time: TimeAxis | None = None,
 ) -> Figure:
     """Draw a few trials, one per row: the recording, the inferred rates, the true rates where known.
 
     Channels are sorted by the time of their highest average rate, the same in all panels; values per bin come in, spikes/s
     go out where the bin width is known. Data that were not observed (NaN) have a colour of their own.
-    Rates share one colour scale that ends at their 99.5th percentile.
+    Rates share one colour scale that ends at their 99.5th percentile. ``time`` says when the bins are, if not from the start of the trial.
     """
     trials = spread_out(len(data), most)
     order = _by_peak(rates)
@@ -36,8 +37,8 @@ def draw_trials(
     figure = new_figure(2.9 * len(columns) + 0.7, 2.1 * max(1, len(trials)) + 0.5, "Trials")
     axes = figure.subplots(max(1, len(trials)), len(columns), squeeze=False, sharex=True, sharey=True)
     scales = [_limits(data[trials], is_rate), *[_limits(rates[trials] * factor, False)] * (len(columns) - 1)]
-    edges, time = time_axis(data.shape[1], bin_ms)
-    extent = (edges[0], edges[-1], data.shape[2], 0)
+    time = time or time_axis(data.shape[1], bin_ms)
+    extent = (time.begin, time.end, data.shape[2], 0)
     image = None
     for row, trial in enumerate(trials):
         for column, (name, values, scale) in enumerate(columns):
@@ -57,7 +58,7 @@ def draw_trials(
             )
             image = image if raster else shown
             last = row == len(trials) - 1
-            dress(ax, f"{name}, trial {trial}" if raster else name, time if last else "", "channel (sorted)" if raster else "")
+            dress(ax, f"{name}, trial {trial}" if raster else name, time.label if last else "", "channel (sorted)" if raster else "")
     if image is not None:
         colour_bar(figure, image, axes[:, 1:], unit)
     return figure

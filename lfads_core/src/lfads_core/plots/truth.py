@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int, Real
 
 from lfads_core.metrics.r2 import r2_per_channel, r2_score, r2_variance_weighted
-from lfads_core.plots.figure import BLUE, HEAT, INK, SOFT, dress, new_figure, note
-from lfads_core.plots.units import centres, rate_unit, spread_out, time_axis
+from lfads_core.plots.figure import BLUE, HEAT, INK, SOFT, dress, mark_event, new_figure, note
+from lfads_core.plots.units import TimeAxis, rate_unit, spread_out, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,24 +19,33 @@ MOST_CHANNELS = 4
 MOST_TRIALS = 3
 
 
-def draw_truth(rates: Real[np.ndarray, "B T N"], truth: Real[np.ndarray, "B T N"], bin_ms: float | None = None, *, is_rate: bool = True) -> Figure:
+def draw_truth(
+    rates: Real[np.ndarray, "B T N"],
+    truth: Real[np.ndarray, "B T N"],
+    bin_ms: float | None = None,
+    *,
+    is_rate: bool = True,
+    time: TimeAxis | None = None,
+) -> Figure:
     """Draw traces of some channels in some trials, and all values against the truth with their R2.
 
     Values per bin come in, spikes/s go out where the bin width is known. The channels shown run evenly from the best to the worst R2.
+    ``time`` says when the bins are, if not from the start of the trial.
     """
     factor, unit = rate_unit(bin_ms, is_rate)
     channels, trials = _spread_by_fit(rates, truth), spread_out(len(rates), MOST_TRIALS)
     figure = new_figure(9.6, 1.25 * max(1, len(channels)) + 1.0, "Rates against the truth (black: true, blue: inferred)")
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.75, 1)))
     axes = left.subplots(max(1, len(channels)), max(1, len(trials)), squeeze=False, sharex=True, sharey="row")
-    edges, time = time_axis(rates.shape[1], bin_ms)
+    time = time or time_axis(rates.shape[1], bin_ms)
     for row, n in enumerate(channels):
         for column, trial in enumerate(trials):
             ax = axes[row, column]
-            ax.plot(centres(edges), truth[trial, :, n] * factor, color=INK, lw=1.0)
-            ax.plot(centres(edges), rates[trial, :, n] * factor, color=BLUE, lw=1.4)
+            ax.plot(time.middles, truth[trial, :, n] * factor, color=INK, lw=1.0)
+            ax.plot(time.middles, rates[trial, :, n] * factor, color=BLUE, lw=1.4)
+            mark_event(ax, time.event)
             last = row == len(channels) - 1
-            dress(ax, f"trial {trial}" if row == 0 else "", time if last else "", f"channel {n}\n{unit}" if column == 0 else "")
+            dress(ax, f"trial {trial}" if row == 0 else "", time.label if last else "", f"channel {n}\n{unit}" if column == 0 else "")
         if is_rate:
             axes[row, 0].set_ylim(bottom=0)  # after all lines are drawn: it ends the automatic choice
     _draw_density(right.subplots(), rates * factor, truth * factor, unit)

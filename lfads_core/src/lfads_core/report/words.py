@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from jaxtyping import Float
 
 from lfads_core.data.condition_names import names_of
 from lfads_core.evaluate.recorded import Recorded
 from lfads_core.metrics.conditions import labels_of
+from lfads_core.plots.units import TimeAxis, time_of
 
 COLOURS = 8
 """Colours of the page's palette, told apart by colour-blind readers; further conditions get steps round the colour wheel."""
@@ -85,30 +84,9 @@ def groups_of(session: Recorded, split: str) -> tuple[np.ndarray, list[str]] | N
     return index, [f"{prefix} {_spoken(label) if names is None else names[label]}" for label in kept.tolist()]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TimeAxis:
-    """Time within a trial, as figures show it."""
-
-    middles: Float[np.ndarray, " T"]  # of the bins
-    begin: float
-    end: float
-    label: str
-    unit: str  # ms or bins
-    event: float | None  # where trials are aligned to, if that is within them
-
-
 def times_of(session: Recorded) -> TimeAxis:
     """The bins' times, from the event that trials are aligned to if the file names it."""
-    of = session.session
-    bins, width = next(iter(of.splits.values())).recon.shape[1], of.bin_ms
-    edges = (0.0 if width is None else of.first_bin_ms) + np.arange(bins + 1) * (width or 1.0)
-    unit, begin, end = "bins" if width is None else "ms", float(edges[0]), float(edges[-1])
-    event = of.attributes.get("aligned_to")
-    since = f"from {event}" if event is not None and width is not None else "in trial" if begin == 0 else "from the start of the trial"
-    inside = width is not None and begin < 0 < end
-    return TimeAxis(
-        middles=(edges[:-1] + edges[1:]) / 2, begin=begin, end=end, label=f"time {since} ({unit})", unit=unit, event=0.0 if inside else None
-    )
+    return time_of(session.session, next(iter(session.session.splits.values())).recon.shape[1])
 
 
 def rate_scale(session: Recorded) -> tuple[float, str]:

@@ -120,7 +120,7 @@ class Driver:
             self.log.drop(self.state.generation, {outcome.member})
         elif status == "diverged":
             log.warning("member %d diverged: %s", outcome.member, error)
-        self._save(self.state.with_member(changed))
+        self._save(self.state.with_member(changed), journal=not outcome.more)
 
     def _decide(self) -> None:
         """Record the generation that is over and set out the next one."""
@@ -142,8 +142,9 @@ class Driver:
         since, self._since = self._since, now
         return now - since
 
-    def _save(self, state: State) -> None:
-        write_state(self.folder, state)
+    def _save(self, state: State, *, journal: bool = True) -> None:
+        if journal:
+            write_state(self.folder, state)
         self.state = state
         self.display.update(state)
 

@@ -31,6 +31,7 @@ class Outcome:
     epochs: int
     seconds: float
     error: str | None = None  # one sentence when diverged or failed; of an interrupted one, that nothing was saved
+    more: bool = False  # others that were trained in the same batch follow at once: they are journaled together
 
 
 @runtime_checkable

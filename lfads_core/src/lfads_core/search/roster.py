@@ -16,6 +16,7 @@ from lfads_core.pipeline.run import versions
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.search.address import member_config
+from lfads_core.search.company import by_batch, settled_parts
 from lfads_core.search.executor import Outcome, Report, Task
 from lfads_core.search.member import Member
 from lfads_core.search.shape import Shape, same_shape, shape_of
@@ -24,7 +25,7 @@ from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import score
 from lfads_core.train.lock import only_one
-from lfads_core.train.parts import train_in_parts
+from lfads_core.train.parts import parts_of, threads_of, train_in_parts
 from lfads_core.train.passing import EndedEpoch
 from lfads_core.train.population import MemberEnd
 from lfads_core.train.threads import use_cpu
@@ -80,7 +81,7 @@ class Roster:
         return [group for _, group in groups]
 
     def train(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool], most: int | None = None) -> Iterator[Outcome]:
-        """Train members of one shape together, at most ``most`` as one batch; an outcome for each, as soon as it is known.
+        """Train members of one shape together, at most ``most`` as one batch; an outcome for each, as soon as its batch has ended.
 
         Raises:
             ConfigError: they are not of one shape.
@@ -89,9 +90,11 @@ class Roster:
             same_shape([self.settings(task) for task in tasks])
         with ExitStack() as locks:
             members: list[Member] = []
+            opened: list[Task] = []
             for task in tasks:
                 try:
                     members.append(self._open(task, locks))
+                    opened.append(task)
                 except (LfadsError, OSError) as err:
                     self._held.pop(task.member, None)
                     yield Outcome(member=task.member, status="failed", score=None, epochs=0, seconds=0.0, error=str(err))
@@ -102,8 +105,11 @@ class Roster:
                 member.take(ended.epoch, row)
                 report(member.number, ended.epoch, row)
 
-            for end in train_in_parts([member.trainer for member in members], on_epoch, should_stop, threads=self.threads, most=most):
-                yield self._ended(members[end.member], end)
+            trainers = [member.trainer for member in members]
+            fresh = parts_of(trainers, self.threads, most)
+            parts, each = settled_parts(opened, fresh, threads_of(trainers, fresh, self.threads), most)
+            ends = train_in_parts(trainers, on_epoch, should_stop, threads=self.threads, parts=parts, each=each)
+            yield from by_batch(parts, ((end.member, self._ended(members[end.member], end)) for end in ends))
 
     def forget(self) -> None:
         """Let go of the members' memory; their folders hold all that is needed to go on."""

@@ -36,7 +36,7 @@ class Watching:
         if best is None or run is None:
             return
         self.trackers.best(best.member, best.scores)
-        outputs = sorted(run.path.glob("lfads_output_*.h5"))
+        outputs = run.outputs
         self.trackers.artifacts([run.config_path, run.fitlog, run.plots, run.checkpoints, *outputs], member=best.member)
 
 

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from lfads_core.train.passing import EndedEpoch
 from lfads_core.train.population import MemberEnd, train_members
 from lfads_core.train.threads import use_cpu
@@ -39,22 +41,29 @@ def train_in_parts(
     should_stop: Callable[[], bool],
     *,
     threads: int,
-    most: int | None = None,
+    parts: Sequence[Sequence[int]] | None = None,
+    each: int | None = None,
 ) -> Iterator[MemberEnd]:
     """Do what :func:`~lfads_core.train.population.train_members` does, on so many CPU threads: each trains one part after another.
 
-    Numbers depend neither on ``threads`` nor on the parts, to rounding. ``on_epoch`` is called by one thread at a time. On a GPU,
-    which holds everybody's step at once, there is one part, or as many as it takes for none to have more than ``most`` members.
+    Numbers depend neither on ``threads`` nor on the ``parts`` (None: :func:`parts_of`), to rounding; to the bit they are those of
+    the same parts, each trained with the same number of threads (``each``; None: what there is for one). ``on_epoch`` is called by
+    one thread at a time.
 
     Raises:
         RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
     """
-    parts = parts_of(trainers, threads, most)
+    parts = parts_of(trainers, threads) if parts is None else parts
+    each = threads_of(trainers, parts, threads) if each is None else min(each, threads)
     if len(parts) < 2:
-        yield from train_members(trainers, on_epoch, should_stop)
+        torch.set_num_threads(each)
+        try:
+            yield from train_members(trainers, on_epoch, should_stop)
+        finally:
+            torch.set_num_threads(threads)
         return
     on_cpu = trainers[0].model.device.type == "cpu"
-    team, enough, one_at_a_time = min(threads, len(parts)) if on_cpu else 1, threading.Event(), threading.Lock()
+    team, enough, one_at_a_time = min(threads // each, len(parts)) if on_cpu else 1, threading.Event(), threading.Lock()
     waiting, said = Waiting(parts), Said()
 
     def report(member: int, epoch: EndedEpoch) -> None:
@@ -71,7 +80,7 @@ def train_in_parts(
         for end in train_members(mine, lambda i, epoch: report(part[i], epoch), stop, beside=team):
             said.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
 
-    workers = [threading.Thread(target=_work, args=(train, waiting, said, threads // team), name=f"members {number}") for number in range(team)]
+    workers = [threading.Thread(target=_work, args=(train, waiting, said, each), name=f"members {number}") for number in range(team)]
     try:
         for worker in workers:
             worker.start()
@@ -86,6 +95,8 @@ def train_in_parts(
 def parts_of(trainers: Sequence[Trainer], threads: int, most: int | None = None) -> list[list[int]]:
     """Positions of those that are trained together, never more than ``most``: on a CPU as many as the threads' shares of its cache hold, or one.
 
+    A GPU holds everybody's step at once: there is one part, or as many as it takes for none to have more than ``most`` members.
+
     What a step keeps for its way back is written once and read once. In the cache that is free; in memory it is what threads wait for,
     and a larger batch cannot make up for it, for members of a population share no weights.
     """
@@ -95,6 +106,12 @@ def parts_of(trainers: Sequence[Trainer], threads: int, most: int | None = None)
         parts = min(threads, count)
     parts = max(parts, -(-count // max(size, 1)))
     return [list(range(first, count, parts)) for first in range(parts)]
+
+
+def threads_of(trainers: Sequence[Trainer], parts: Sequence[Sequence[int]], threads: int) -> int:
+    """Threads that each part has, of so many for all: on a CPU parts are trained side by side, on a GPU one after another."""
+    on_cpu = bool(trainers) and trainers[0].model.device.type == "cpu"
+    return threads // min(threads, max(len(parts), 1)) if on_cpu else threads
 
 
 def bytes_kept(trainer: Trainer) -> int:
