@@ -1,6 +1,6 @@
 """How much sooner the network of `lfads demo` is as good on its Lorenz data with one way of computing the loops than with another.
 
-    python bench/time_to_quality.py [--epochs 60] [--ways compiled:2 reference:1]
+    OMP_WAIT_POLICY=passive python bench/time_to_quality.py [--epochs 60] [--ways compiled:2 reference:1]
 
 A way is a backend and a number of CPU threads. All train from the same seed, an epoch each in turn, validation and checkpoints included, so that
 a busy moment of the machine meets all of them. Quality is the smoothed reconstruction cost of the validation trials; a target is a

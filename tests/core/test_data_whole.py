@@ -10,7 +10,6 @@ import sys
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from lfads_core.data import rows
 from lfads_core.data.hdf5 import read_hdf5
@@ -18,7 +17,6 @@ from lfads_core.data.layout import Agreement, agreement, same_values, session_fr
 from lfads_core.data.means import observed_means
 from lfads_core.data.rows import row_blocks
 from lfads_core.infer.outputs import write_outputs
-from lfads_plugins_std.poisson import Poisson
 
 MB = 2**20
 
@@ -104,11 +102,6 @@ def test_means_found_block_by_block_have_the_bits_of_means_of_whole_arrays(shape
 def test_a_channel_never_observed_has_the_mean_0():
     values = np.array([[[1.0, np.nan], [4.0, np.nan]]])
     assert observed_means(values).tolist() == [2.5, 0.0]
-
-
-def test_a_reconstruction_starts_at_the_means_of_its_channels_unless_it_says_otherwise():
-    data = torch.tensor([[[1.0, 0.5], [3.0, torch.nan]]])
-    torch.testing.assert_close(Poisson().start_from(data), Poisson().params_from_mean(torch.tensor([2.0, 0.5])), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("count", "multiple", "starts"), [(10, 1, [0, 4, 8]), (10, 3, [0, 3, 6, 9]), (10, 7, [0, 7]), (0, 1, []), (4, 1, [0])])

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lfads_core.data.means import observed_means
-
 Support = Literal["counts", "real", "nonnegative", "positive"]
 """Values the data may take: 0, 1, 2...; any; >= 0; > 0. The data checks use it before training."""
 
@@ -47,11 +45,9 @@ class AbstractReconstruction(nn.Module, abc.ABC):
     def start_from(self, data: Float[Tensor, "B T N"]) -> Float[Tensor, "N P"] | None:
         """Suit own trainable parameters to training data (NaN: not observed), and return parameters to start the read-out bias at.
 
-        Called before training only, with the same data whenever a run goes on. By default ``params_from_mean`` of each channel's mean
-        over what was observed; None leaves the start to that, too.
+        Called before training only, with the same data whenever a run goes on. None leaves the start to ``params_from_mean``.
         """
-        means = observed_means(data.detach().cpu().numpy())
-        return self.params_from_mean(torch.as_tensor(means, dtype=torch.get_default_dtype()))
+        return None
 
     def penalty(self) -> Float[Tensor, ""]:
         """Price of the trainable parameters; added to the L2 term."""

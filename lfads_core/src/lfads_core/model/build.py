@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch import Tensor
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction, SessionInfo
 from lfads_core.config.schema import Component, RunConfig
+from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.description import ModelDescription, describe
@@ -94,9 +94,10 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
     """Let these sessions' reconstructions and read-outs start near their training data where they can."""
     for session in sessions:
         part = network.reconstructions[session.name]
-        start = part.start_from(torch.as_tensor(session.splits["train"].recon))
+        data = session.splits["train"].recon
+        start = part.start_from(torch.as_tensor(data))
         if start is None:
-            start = part.params_from_mean(channel_means(session))
+            start = part.params_from_mean(torch.as_tensor(observed_means(data), dtype=torch.get_default_dtype()))
         if start is not None:
             network.readouts[session.name].start_near(start, slopes_at(part, start))
 
@@ -127,14 +128,6 @@ def build_component(registry: Registry, kind: Any, component: Component, *contex
     """Have a chosen component made by its plugin, with its settings or the defaults of these."""
     spec = registry.get(kind, component.name)
     return spec.build(spec.config() if component.settings is None else component.settings, *context)
-
-
-def channel_means(session: Session) -> torch.Tensor:
-    """Mean of each reconstructed channel over the observed training values (N); never-observed channels give 0."""
-    recon = session.splits["train"].recon
-    seen = ~np.isnan(recon)
-    total = np.where(seen, recon, 0.0).sum(axis=(0, 1), dtype=np.float64)
-    return torch.as_tensor(total / np.maximum(seen.sum(axis=(0, 1)), 1), dtype=torch.get_default_dtype())
 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:
