@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from lfads_core.recurrence.choose import Recurrence
-from lfads_core.recurrence.compiled.controlled import controlled_by
-from lfads_core.recurrence.compiled.driven import driven_by
-from lfads_core.recurrence.compiled.gru import gru_by, last_by
+from lfads_core.recurrence.compiled.controlled import controlled
+from lfads_core.recurrence.compiled.driven import driven
+from lfads_core.recurrence.compiled.gru import gru, last
 from lfads_core.recurrence.compiled.library import Library, opened
 from lfads_core.recurrence.selfcheck import TOLERANCE, difference
 
@@ -17,7 +17,9 @@ from lfads_core.recurrence.selfcheck import TOLERANCE, difference
 def loops_of(library: Library) -> Recurrence:
     """The backend whose C code is this library."""
     own = functools.partial
-    return Recurrence.of("compiled", own(gru_by, library), own(controlled_by, library), own(last_by, library), own(driven_by, library))
+    return Recurrence.of(
+        "compiled", own(gru, library=library), own(controlled, library=library), own(last, library=library), own(driven, library=library)
+    )
 
 
 def main() -> None:

@@ -20,13 +20,8 @@ WITHOUT_GRADIENT = ("con_mask", "state_mask")
 GRADIENTS = tuple(f"d_{name.removesuffix('_at')}" for name in (*VIEWS, *WEIGHTS) if name not in WITHOUT_GRADIENT)
 
 
-def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
-    """Run controller and generator in closed loop with the library of this machine; see the reference for the mathematics."""
-    return controlled_by(load(), start, drive, weights, clip=clip)
-
-
-def controlled_by(library: Library, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float) -> DecoderPath:
-    """The same with a library given."""
+def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights, *, clip: float, library: Library | None = None) -> DecoderPath:
+    """Run controller and generator in closed loop with a library (None: that of this machine); see the reference for the mathematics."""
     con, gen = weights.controller, weights.generator
     reads = (start.controller, start.generator, start.factors, drive.ci, drive.external, drive.noise, drive.con_mask, drive.state_mask)
     learned = (
@@ -35,6 +30,7 @@ def controlled_by(library: Library, start: DecoderStart, drive: DecoderDrive, we
     )
     if not covers(*reads, *learned) or any(mask is not None and mask.requires_grad for mask in reads[6:]):
         return fused_controlled.controlled(start, drive, weights, clip=clip)
+    library = library or load()
     members = con.input.shape[:-2]
     count = members[0] if members else 1
     arguments = (

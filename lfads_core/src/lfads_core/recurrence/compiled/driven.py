@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.recurrence import composed, fused_gru
-from lfads_core.recurrence.compiled.controlled import controlled_by
-from lfads_core.recurrence.compiled.library import Library, covers, load
+from lfads_core.recurrence.compiled.controlled import controlled
+from lfads_core.recurrence.compiled.library import Library, covers
 from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
 
 
@@ -19,27 +19,13 @@ def driven(
     *,
     clip: float,
     mask: Float[Tensor, "*B T G"] | None = None,
+    library: Library | None = None,
 ) -> tuple[Float[Tensor, "*B T G"], Float[Tensor, "*B T F"]]:
-    """States and factors of a generator with the library of this machine; see :func:`lfads_core.recurrence.composed.driven`."""
-    return driven_by(load(), x, h0, weights, factors, clip=clip, mask=mask)
-
-
-def driven_by(
-    library: Library,
-    x: Float[Tensor, "*B T I"],
-    h0: Float[Tensor, "*B G"],
-    weights: GRUWeights,
-    factors: Float[Tensor, "*M F G"],
-    *,
-    clip: float,
-    mask: Float[Tensor, "*B T G"] | None = None,
-) -> tuple[Float[Tensor, "*B T G"], Float[Tensor, "*B T F"]]:
-    """The same with a library given."""
+    """States and factors of a generator with a library (None: that of this machine); see :func:`lfads_core.recurrence.composed.driven`."""
     if not covers(x, h0, weights.input, weights.recurrent, weights.bias, factors, mask) or (mask is not None and mask.requires_grad):
         return composed.driven(fused_gru.gru, x, h0, weights, factors, clip=clip, mask=mask)
     members, trials, width = factors.shape[:-2], h0.shape[:-1], factors.shape[-2]
-    path = controlled_by(
-        library,
+    path = controlled(
         DecoderStart(generator=h0, factors=h0.new_zeros(*trials, width), controller=h0.new_zeros(*trials, 0)),
         DecoderDrive(ci=x[..., :0], external=x, noise=None, state_mask=mask),
         DecoderWeights(
@@ -50,5 +36,6 @@ def driven_by(
             factors=factors,
         ),
         clip=clip,
+        library=library,
     )
     return path.states, path.factors

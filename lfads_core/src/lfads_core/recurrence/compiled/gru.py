@@ -20,32 +20,30 @@ from lfads_core.recurrence.compiled.records import GRUJob, grouped, pointer, rea
 from lfads_core.recurrence.weights import GRUWeights
 
 
-def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False) -> Float[Tensor, "*B T H"]:
-    """Run a GRU over time with the library of this machine; see the reference for the mathematics."""
-    return gru_by(load(), x, h0, weights, clip=clip, reverse=reverse)
-
-
-def gru_by(
-    library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, reverse: bool = False
+def gru(
+    x: Float[Tensor, "*B T I"],
+    h0: Float[Tensor, "*B H"],
+    weights: GRUWeights,
+    *,
+    clip: float,
+    reverse: bool = False,
+    library: Library | None = None,
 ) -> Float[Tensor, "*B T H"]:
-    """The same with a library given."""
+    """Run a GRU over time with a library (None: that of this machine); see the reference for the mathematics."""
     given = x, h0, weights.input, weights.recurrent, weights.bias
     if not covers(*given):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
-    return _computed(library, given, clip, reverse=reverse).view(*x.shape[:-1], h0.shape[-1])
+    return _computed(library or load(), given, clip, reverse=reverse).view(*x.shape[:-1], h0.shape[-1])
 
 
-def last(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float) -> Float[Tensor, "*B H"]:
+def last(
+    x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float, library: Library | None = None
+) -> Float[Tensor, "*B H"]:
     """The state after the last bin, whose gradient is not written out for all bins."""
-    return last_by(load(), x, h0, weights, clip=clip)
-
-
-def last_by(library: Library, x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeights, *, clip: float) -> Float[Tensor, "*B H"]:
-    """The same with a library given."""
     given = x, h0, weights.input, weights.recurrent, weights.bias
     if not covers(*given):
         return composed.last(fused_gru.gru, x, h0, weights, clip=clip)
-    return _computed(library, given, clip, only_last=True).view(h0.shape)
+    return _computed(library or load(), given, clip, only_last=True).view(h0.shape)
 
 
 def _computed(library: Library, given: tuple[Tensor, ...], clip: float, *, reverse: bool = False, only_last: bool = False) -> Tensor:
