@@ -16,15 +16,12 @@ import torch
 
 from lfads_core.bench.problem import Problem, first_batch, load_problem
 from lfads_core.model.build import build_stacks
-from lfads_core.model.description import describe
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
-from lfads_core.runs import Run
-from lfads_core.train.data import put_on
 from lfads_core.train.optim import gradient_norm, named_gradients
 from lfads_core.train.step import augmented, training_pass
 from lfads_core.train.trainer import Trainer
@@ -105,10 +102,7 @@ def tensors(output: ModelOutput) -> dict[str, torch.Tensor]:
 
 def trained(problem: Problem, folder: Path) -> Trainer:
     """A whole training in a folder of its own."""
-    data = put_on(problem.device, problem.sessions)
-    trainer = Trainer(
-        Run.create(folder), problem.config, problem.model(), describe(problem.sessions), data, build_stacks(problem.config, problem.registry)
-    )
+    trainer = problem.trainer(folder)
     trainer.fit(lambda *_: None, lambda: False)
     return trainer
 

@@ -12,12 +12,8 @@ import attrs
 from lfads_core.bench.clock import summary, wait_for
 from lfads_core.bench.problem import Problem, load_problem
 from lfads_core.bench.result import Options, Result, against_reference
-from lfads_core.model.build import build_stacks
-from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
-from lfads_core.runs import Run
-from lfads_core.train.data import put_on
 from lfads_core.train.threads import use_cpu
 from lfads_core.train.trainer import Trainer
 
@@ -44,11 +40,9 @@ def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: R
 
 def trainer_of(problem: Problem, path: str, folder: Path) -> Trainer:
     """A trainer of fresh weights, whose loops are those of a backend."""
-    model = problem.model()
-    model.loops = choose_recurrence(path, problem.device)
-    run = Run.create(folder / path)
-    data = put_on(problem.device, problem.sessions)
-    return Trainer(run, problem.config, model, describe(problem.sessions), data, build_stacks(problem.config, problem.registry))
+    trainer = problem.trainer(folder / path)
+    trainer.model.loops = choose_recurrence(path, problem.device)
+    return trainer
 
 
 def one_epoch(trainer: Trainer, device: str, rows: list[dict[str, float]] | None = None) -> float:

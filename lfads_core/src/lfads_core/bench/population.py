@@ -17,14 +17,10 @@ from lfads_core.bench.clock import in_turn, summary
 from lfads_core.bench.problem import WARM_UP, Problem, first_batch, load_problem
 from lfads_core.bench.result import Options, Result, against_reference
 from lfads_core.errors import RunError
-from lfads_core.model.build import build_stacks
-from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
-from lfads_core.runs import Run
 from lfads_core.train.captured import graphs_for
-from lfads_core.train.data import put_on
-from lfads_core.train.parts import parts_of
+from lfads_core.train.parts import parts_of, threads_of
 from lfads_core.train.population import MemberEnd, step_together
 from lfads_core.train.threads import use_cpu
 from lfads_core.train.trainer import Trainer
@@ -46,17 +42,15 @@ def steps_in_parts(problem: Problem, members: int, paths: Sequence[str], threads
     with tempfile.TemporaryDirectory() as folder:
         trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
         parts = parts_of(trainers, threads)
-        team = min(threads, len(parts))
-        with ThreadPoolExecutor(team, initializer=use_cpu, initargs=(threads // team,)) as pool:
+        each = threads_of(trainers, parts, threads)
+        with ThreadPoolExecutor(min(threads // each, len(parts)), initializer=use_cpu, initargs=(each,)) as pool:
             yield {path: step_in_parts(problem, trainers, path, parts, pool) for path in paths}
 
 
 def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
     """A training of its own in a folder of its own."""
     config = attrs.evolve(problem.config, train=attrs.evolve(problem.config.train, seed=seed))
-    one = replace(problem, config=config)
-    data = put_on(problem.device, problem.sessions)
-    return Trainer(Run.create(folder / str(seed)), config, one.model(), describe(problem.sessions), data, build_stacks(config, problem.registry))
+    return replace(problem, config=config).trainer(folder / str(seed))
 
 
 def step_in_parts(

@@ -17,17 +17,20 @@ from lfads_core.data.loader import epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError
 from lfads_core.model.build import build_stacks, prepare_model
+from lfads_core.model.description import describe
 from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
+from lfads_core.runs import Run
 from lfads_core.train.captured import REHEARSALS, graphs_for, taken
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.optim import AdamW, build_optimizer
 from lfads_core.train.passing import Prepared
 from lfads_core.train.step import StepResult, augmented, train_step
+from lfads_core.train.trainer import Trainer
 
 NAIVE = "naive"
 """The path that is no backend: an eager model as one writes it first."""
@@ -48,6 +51,11 @@ class Problem:
     def model(self) -> LFADS:
         """A fresh model."""
         return prepare_model(self.config, self.sessions, self.registry, self.device)
+
+    def trainer(self, folder: Path) -> Trainer:
+        """A training of a fresh model in a folder of its own."""
+        data, stacks = put_on(self.device, self.sessions), build_stacks(self.config, self.registry)
+        return Trainer(Run.create(folder), self.config, self.model(), describe(self.sessions), data, stacks)
 
     def shape(self, model: LFADS) -> Shape:
         """Sizes of one step; of several sessions' channels the mean."""
