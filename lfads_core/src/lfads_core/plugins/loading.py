@@ -142,7 +142,8 @@ def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
     found: dict[str, list[tuple[Provider, EntryPoint]]] = {}
     faults: list[Fault] = []
     for dist in importlib.metadata.distributions():
-        if f"[{PROJECT}]" not in (dist.read_text("entry_points.txt") or ""):
+        text = dist.read_text("entry_points.txt") or ""
+        if f"[{PROJECT}]" not in text:
             continue
         name, version = _name_and_version(dist)
         key = name.lower().replace("_", "-")
@@ -150,21 +151,21 @@ def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
             continue
         found[key] = []
         try:
-            found[key] = [(Provider(name, version, entry.name), entry) for entry in _declared(dist)]
+            found[key] = [(Provider(name, version, entry.name), entry) for entry in _declared(dist, text)]
         except configparser.Error as err:
             faults.append(Fault(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
     return [pair for _, pairs in sorted(found.items()) for pair in sorted(pairs, key=lambda p: p[0].entry_point)], faults
 
 
-def _declared(dist: Any) -> list[EntryPoint]:
-    """Our group of a distribution's entry points.
+def _declared(dist: Any, text: str) -> list[EntryPoint]:
+    """Our group of a distribution's entry points, from the text of its file.
 
     Raises:
         configparser.Error: its file is malformed.
     """
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False, default_section="")
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(dist.read_text("entry_points.txt"), source="entry_points.txt")
+    parser.read_string(text, source="entry_points.txt")
     return [EntryPoint(name, value, dist) for name, value in parser.items(PROJECT)] if parser.has_section(PROJECT) else []
 
 
