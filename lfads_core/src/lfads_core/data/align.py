@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from lfads_core.errors import DataError
+from lfads_core.listing import first_few
 from lfads_core.metrics.ridge import fit_ridge, fit_ridge_path
 
 ALPHAS: tuple[float, ...] = (0.0, *(float(a) for a in np.logspace(-4, 2, 13)))
@@ -105,9 +106,8 @@ def common_conditions(sessions: Mapping[str, Averages], *, drop: bool) -> list[s
     for name, averages in sessions.items():
         lacking = sorted(set().union(*sessions.values()) - set(averages))
         if lacking and not drop:
-            shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
             raise DataError(
-                f"{name}: must have training trials of every condition that the other sessions have, got none of {shown}. "
+                f"{name}: must have training trials of every condition that the other sessions have, got none of {first_few(lacking, 5)}. "
                 "Use --common to align by the conditions that all sessions share."
             )
     if not everywhere:

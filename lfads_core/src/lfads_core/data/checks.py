@@ -10,6 +10,7 @@ from lfads_core.data.legacy import SPLITS
 from lfads_core.data.session import Session
 from lfads_core.data.summary import ArraySummary, SessionSummary, SplitSummary, summarise
 from lfads_core.errors import DataError
+from lfads_core.listing import first_few
 
 Severity = Literal["error", "warning", "info"]
 
@@ -209,7 +210,7 @@ def _copies(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
     """One note for all sessions: nearly every recording begins like this."""
     alike = [s for s in sessions if "train" in s.splits and s.splits["train"].same]
     if alike:
-        where = alike[0].where if len(alike) == 1 else f"sessions {_few([s.name for s in alike])}"
+        where = alike[0].where if len(alike) == 1 else f"sessions {first_few([s.name for s in alike], 3)}"
         yield _info(
             f"{where}: the encoders see every value they reconstruct, so a model can fit by copying. Keep 'coordinated-dropout' on, "
             "or hold channels out (data.hold_out), and judge by co-bps."
@@ -221,7 +222,7 @@ def _other_modality(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
     other = [s for s in sessions if any(not split.nested for split in s.splits.values())]
     if other:
         yield _info(
-            f"{_few([s.name for s in other])}: the encoders read other values than are reconstructed, so another modality is predicted: "
+            f"{first_few([s.name for s in other], 3)}: the encoders read other values than are reconstructed, so another modality is predicted: "
             "masks of the input do not concern the loss, and all channels count as held out."
         )
 
@@ -241,7 +242,7 @@ def _mismatches(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
             if value is not None:
                 groups.setdefault(round(value, 6), []).append(name)
         if len(groups) > 1:
-            got = "; ".join(f"{value:g} in {_few(names)}" for value, names in groups.items())
+            got = "; ".join(f"{value:g} in {first_few(names, 3)}" for value, names in groups.items())
             yield _error(f"all sessions: must have the same {what}, got {got}. Rebin or cut them alike, or train them apart.")
 
 
@@ -253,7 +254,3 @@ def _batches(sessions: Sequence[SessionSummary], batch_size: int) -> Iterator[Pr
             f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. "
             f"Add --set data.batch_size={trials}, or less."
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

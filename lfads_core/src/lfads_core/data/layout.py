@@ -15,6 +15,7 @@ from lfads_core.data.legacy import SPLITS, new_names, rates_per_bin
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
+from lfads_core.listing import first_few
 
 
 @runtime_checkable
@@ -126,9 +127,8 @@ def _missing(split: str, keys: Collection[str], *, recon_only: bool) -> str:
     taken = {f"{other}_{what}" for other in SPLITS for what in ("encod_data", "recon_data")}  # right where they are
     near = difflib.get_close_matches(wanted, set(keys) - taken, n=2, cutoff=0.75)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    shown = sorted(keys)[:20]
-    more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
-    holds = f"It holds {', '.join(map(repr, shown))}{more}." if shown else "It holds no array at all."
+    shown = first_few([*map(repr, sorted(keys))], 20)
+    holds = f"It holds {shown}." if shown else "It holds no array at all."
     return f"'{wanted}' (trials, bins, channels) must be there, found none.{hint} {holds} Rename the array to '{wanted}' or '{split}_data'."
 
 

@@ -14,6 +14,7 @@ from lfads_core.data.hdf5 import SUFFIXES, read_hdf5, size_in_memory
 from lfads_core.data.layout import rebuild_session
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError
+from lfads_core.listing import first_few
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
 
@@ -138,8 +139,7 @@ def _reader_for(path: Path, readers: Iterable[DataReaderSpec]) -> DataReaderSpec
 
 def _listing(folder: Path) -> str:
     names = sorted(p.name for p in folder.iterdir())
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more if names else "an empty folder"
+    return first_few(names, 5) or "an empty folder"
 
 
 def _near_misses(path: Path) -> str:

@@ -13,6 +13,7 @@ from lfads_core.config.differences import differences
 from lfads_core.config.load import resolve
 from lfads_core.errors import RunError
 from lfads_core.evaluate.run import FILE, MODEL
+from lfads_core.listing import first_few
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run, run_or_best
 from lfads_core.track.fitlog import read_fitlog
@@ -72,7 +73,7 @@ def unlike_sessions(runs: Sequence[Run]) -> str | None:
             groups.setdefault(frozenset(sessions), []).append(name)
     if len(groups) < 2 or max(map(len, groups)) < 2:
         return None
-    parts = [f"{_few(of)} of {', '.join(sorted(sessions))}" for sessions, of in groups.items()]
+    parts = [f"{first_few(of, _FEW)} of {', '.join(sorted(sessions))}" for sessions, of in groups.items()]
     return (
         f"scores are means over a run's sessions, and these are not the same: {'; '.join(parts[:_FEW])}{'; ...' if len(parts) > _FEW else ''}. "
         "Compare single sessions with `lfads eval`."
@@ -85,10 +86,6 @@ def _sessions(run: Run) -> set[str]:
     if isinstance(scores, dict) and (named := {key.split("/", 2)[2] for key in scores if key.count("/") > 1}):
         return named
     return set(_evaluation(run)) or {path.stem.removeprefix("lfads_output_") for path in run.outputs}
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from lfads_core.data.make.raw import Cut, Raw, Series, Signal, Trials
 from lfads_core.data.make.tables import STARTS, TIMES, UNITS, numbers, pick, trials_of, units_of
 from lfads_core.errors import ConfigError, DataError
+from lfads_core.listing import first_few
 
 ROLES = {
     "times": "times of events: flat beside 'units', or a list with one array for each channel",
@@ -154,7 +155,7 @@ def _unused(left: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
     ]
     if not names:
         return ()
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    shown = first_few(names, 10)
     return (f"not taken along: {shown}. They fit neither the trials nor the channels, and no array says when they were sampled (NAME_times).",)
 
 

@@ -13,6 +13,7 @@ from lfads_core.data.make.options import Reduce
 from lfads_core.data.make.raw import Raw, Signal, tidy_times
 from lfads_core.data.make.windows import Windows
 from lfads_core.errors import DataError
+from lfads_core.listing import first_few
 
 
 def cut_values(
@@ -52,8 +53,7 @@ def cut_values(
 
 def few(names: Sequence[str], most: int = 10) -> str:
     """Channels by name, the first ones where there are many."""
-    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return f"{'channel' if len(names) == 1 else 'channels'} {shown}"
+    return f"{'channel' if len(names) == 1 else 'channels'} {first_few(names, most)}"
 
 
 def _nothing(raw: Raw, windows: Windows, scale: float, total: int) -> str:

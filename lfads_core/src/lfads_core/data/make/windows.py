@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from lfads_core.data.make.options import WindowOptions
 from lfads_core.data.make.raw import Raw, Trials
 from lfads_core.errors import DataError
+from lfads_core.listing import first_few
 
 _EPSILON = 1e-6  # of a bin: what counts as the same time
 
@@ -203,5 +204,4 @@ def unknown(where: str, must: str, name: str, known: Sequence[str]) -> str:
     """A sentence about a name that is not there, with what comes near it."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(map(repr, list(known)[:20])) + (f" and {len(known) - 20} more" if len(known) > 20 else "") if known else "nothing"
-    return f"{where}: {must}, got {name!r}.{hint} There is {shown}."
+    return f"{where}: {must}, got {name!r}.{hint} There is {first_few([*map(repr, known)], 20) or 'nothing'}."
