@@ -25,13 +25,13 @@ import lfads_core
 from lfads_core.config.load import resolve
 from lfads_core.data.session import Session
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.metrics.behaviour import decode, decode_within
 from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import load_registry
 from lfads_core.train.data import read_for
 from lfads_core.train.progress import Display
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_calcium.zig import ZeroInflatedGamma
+from lfads_plugins_std.metrics.behaviour import decode, decode_within
 
 WIDTHS = (2, 4, 6, 8, 12, 16)  # bins, standard deviation
 PENALTIES = (1e-3, 1e-2, 1e-1)  # on the squared weights, summed over cells

@@ -23,12 +23,12 @@ from scipy.ndimage import gaussian_filter1d
 
 import lfads_core
 from lfads_core.config.load import resolve
-from lfads_core.metrics.r2 import r2_score
 from lfads_core.pipeline.run import start_run
-from lfads_core.plugins import load_registry
+from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.synth.settings import synthetic_settings
 from lfads_core.synth.write import write_synthetic
 from lfads_core.train.progress import Display
+from lfads_plugins_std.metrics.r2 import r2_score
 
 LAGS = range(-3, 7)  # fine bins
 WIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0)  # frames
@@ -47,7 +47,7 @@ def main() -> None:
     for grid, recipe in (("fine", "radical"), ("frames", "zig")):
         path = args.folder / f"{grid}.h5"
         if not path.exists():
-            spec = registry.get("synthetic", "calcium")
+            spec = registry.get(SyntheticSpec, "calcium")
             write_synthetic(spec, synthetic_settings(spec, [*args.data, f"grid={grid}"], registry), args.seed, path)
         if not (args.folder / grid / "run.json").exists():
             overrides = [f"train.minutes={args.minutes}", "track.mlflow=false", *args.overrides]

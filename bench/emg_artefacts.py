@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lfads_core.metrics.r2 import r2_score
+from lfads_plugins_std.metrics.r2 import r2_score
 
 COUNTS = 10.0  # a Poisson count for each tenth of a channel's mean activation
 BOTH = ("temporal-shift", "coordinated-dropout")

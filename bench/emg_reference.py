@@ -24,8 +24,8 @@ from scipy import ndimage, optimize, special
 
 from lfads_core.data.hdf5 import read_hdf5
 from lfads_core.data.hold_out import hold_out_channels
-from lfads_core.metrics.r2 import r2_score
-from lfads_core.metrics.ridge import fit_ridge
+from lfads_plugins_std.metrics.r2 import r2_score
+from lfads_plugins_std.metrics.ridge import fit_ridge
 
 WIDTHS_MS = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 PENALTIES = (1.0, 100.0, 1e4)

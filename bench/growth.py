@@ -25,12 +25,12 @@ GROWTH = {
 
 def measure(name: str, value: int, threads: int, rounds: int) -> dict[str, float]:
     """One point, within this process."""
-    from lfads_core.bench.peak import resident_peak
-    from lfads_core.bench.population import steps_in_parts
-    from lfads_core.bench.problem import load_problem
-    from lfads_core.bench.shapes import SHAPES
     from lfads_core.plugins import load_registry
     from lfads_core.train.threads import use_cpu
+    from lfads_plugins_lab.bench.peak import resident_peak
+    from lfads_plugins_lab.bench.population import steps_in_parts
+    from lfads_plugins_lab.bench.problem import load_problem
+    from lfads_plugins_lab.bench.shapes import SHAPES
 
     use_cpu(threads)
     changes = {"bins": {"bins": value, "encoded_bins": value}, "trials": {"trials": value}, "members": {}}[name]

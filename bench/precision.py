@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from lfads_core.bench.problem import Problem, first_batch, load_problem
 from lfads_core.model.build import build_stacks
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.outputs import ModelOutput
@@ -25,6 +24,7 @@ from lfads_core.rng import stream
 from lfads_core.train.optim import gradient_norm, named_gradients
 from lfads_core.train.step import augmented, training_pass
 from lfads_core.train.trainer import Trainer
+from lfads_plugins_lab.bench.problem import Problem, first_batch, load_problem
 
 RAMP = 10
 """Epochs in which the prices of KL and L2 rise."""

@@ -21,7 +21,7 @@ from lfads_core.config.load import resolve
 from lfads_core.infer.loading import load
 from lfads_core.pipeline.adapt import adapt_run
 from lfads_core.pipeline.run import start_run
-from lfads_core.plugins import load_registry
+from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.runs import Run
 from lfads_core.synth.settings import synthetic_settings
 from lfads_core.synth.write import write_synthetic
@@ -65,7 +65,7 @@ def one_seed(folder: Path, seed: int, minutes: float, overrides: Sequence[str] =
     registry = load_registry()
     data = folder / "data"
     if not data.is_dir():
-        spec = registry.get("synthetic", "lorenz")
+        spec = registry.get(SyntheticSpec, "lorenz")
         write_synthetic(spec, synthetic_settings(spec, DATA, registry), seed, data)
     files = sorted(data.glob("*.h5"))
     settings = (*SETTINGS, f"train.minutes={minutes}", f"train.seed={seed}", *overrides)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from lfads_core.bench.epoch import one_epoch, trainer_of
-from lfads_core.bench.problem import load_problem
 from lfads_core.plugins import load_registry
 from lfads_core.train.threads import use_cpu
+from lfads_plugins_lab.bench.epoch import one_epoch, trainer_of
+from lfads_plugins_lab.bench.problem import load_problem
 
 TARGETS = (0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 COST = "valid/recon_smooth"

@@ -15,7 +15,7 @@ from lfads_core.config.explain import Entry, explain
 from lfads_core.config.places import places
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
-from lfads_core.search.quantities import text_of
+from lfads_plugins_tune.search.spaces_of import text_of
 
 KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout")
 HEADINGS = {

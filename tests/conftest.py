@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+PACKAGES = ["lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium", "emg", "tune", "lab"))]
+
 # One thread, here and in the processes that tests start: step-sized products gain nothing from more, and a busy
 # second core makes two threads many times slower. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,7 +28,7 @@ if not Path("/dev/nvidiactl").exists():
 # `nox -s tests_min` goes without: old attrs and jaxtyping cannot evaluate all our annotations, and no user ever does.
 if os.environ.get("LFADS_SHAPE_CHECKS") != "0":
     install_import_hook(
-        ["lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg"],
+        PACKAGES,
         "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
     )
 
@@ -50,11 +52,12 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """Undo what a command run within a test did to the package's logger: messages then go to its display."""
-    logger = logging.getLogger("lfads_core")
-    before = list(logger.handlers), logger.level, logger.propagate
+    """Undo what a command run within a test did to the packages' loggers: messages then go to its display."""
+    loggers = [logging.getLogger(name) for name in ("lfads", *PACKAGES)]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     yield
-    logger.handlers, logger.level, logger.propagate = before
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 @pytest.fixture(scope="session")

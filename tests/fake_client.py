@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lfads_core.track.client import Client, Known, Point
-from lfads_core.track.job import Job, Place
-from lfads_core.track.process import WriterProcess
-from lfads_core.track.recorder import Recorder
-from lfads_core.track.view import View
-from lfads_core.track.writer import serve
+from lfads_plugins_tune.mlflow.client import Client, Known, Point
+from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.process import WriterProcess
+from lfads_plugins_tune.mlflow.recorder import Recorder
+from lfads_plugins_tune.mlflow.view import View
+from lfads_plugins_tune.mlflow.writer import serve
 
 
 @dataclass

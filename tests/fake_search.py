@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lfads_core.search.history import Generation, MemberRecord, generation_to_json
 from lfads_core.track.fitlog import FitLog
+from lfads_plugins_tune.search.history import Generation, MemberRecord, generation_to_json
 
 MASKING = "components.train_augmentations.coordinated-dropout.rate"
 SPACES = {

@@ -11,7 +11,7 @@ import torch
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractAugmentation
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_calcium import plugin as calcium
 from lfads_plugins_emg import plugin as emg

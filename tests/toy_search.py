@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lfads_core.config.spaces import SpaceConfig, log, uniform
-from lfads_core.search.executor import AbstractExecutor, Outcome, Report, Task
+from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
 
 SPACES: Mapping[str, SpaceConfig] = {
     "optim.lr": log(1e-4, 1e-2, init=1e-3),

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_calcium.sbtt import SelectiveBackprop
 from lfads_plugins_calcium.settings import ZIGConfig

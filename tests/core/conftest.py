@@ -125,7 +125,7 @@ def write_tiny(tmp_path: Path) -> Callable[..., Path]:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave figures out, which take ten times as long as everything else in a tiny run."""
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    monkeypatch.setattr("lfads_core.plots.search.draw_search", lambda _: [])
+    monkeypatch.setattr("lfads_plugins_tune.figures.draw_search", lambda _: [])
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_a_plugin_may_bring_whole_entries_and_keys_mixed(install):
             yield PriorSpec(name="tent", summary="A tent", config=NoSettings, build=print, cites=("wei2020", {ENTRY!r}, "nobody1999"))
         """,
     )
-    text = bibtex(Cited(cite, "prior tent") for cite in Registry.from_installed().get("prior", "tent").cites)
+    text = bibtex(Cited(cite, "prior tent") for cite in Registry.from_installed().get(PriorSpec, "tent").cites)
     assert keys(text) == ["wei2020", "doe2025"]
     assert f"% prior tent\n{ENTRY}" in text
     assert "% nobody1999: there is no BibTeX entry of this key" in text

@@ -30,7 +30,7 @@ import json, sys
 from pathlib import Path
 import lfads_core.data.rows as rows
 rows.BLOCK_BYTES = 1 << 22
-from lfads_core.bench.peak import resident_peak
+from lfads_plugins_lab.bench.peak import resident_peak
 from lfads_core.config.load import resolve
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.plugins import load_registry

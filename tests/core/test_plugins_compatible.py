@@ -9,6 +9,7 @@ from lfads_core import __version__
 from lfads_core.cli.main import cli
 from lfads_core.errors import PluginError
 from lfads_core.plugins import Registry
+from lfads_core.plugins.specs import PriorSpec
 
 RAISES = "raise RuntimeError('must not be imported')"
 FINE = """
@@ -51,7 +52,7 @@ def test_a_plugin_for_this_core_is_loaded(install, requires):
     install("tents", FINE, requires=requires)
     registry = Registry.from_installed()
     assert registry.faults == ()
-    assert [spec.name for spec in registry.all("prior")] == ["tent"]
+    assert [spec.name for spec in registry.all(PriorSpec)] == ["tent"]
 
 
 def test_a_requirement_that_cannot_be_read_is_a_fault(install):
@@ -64,7 +65,7 @@ def test_others_work_beside_it_and_the_list_and_a_miss_tell_of_it(install):
     install("new", FINE)
     install("old", RAISES, requires=("lfads-core<0.1",))
     registry = Registry.from_installed()
-    assert [spec.name for spec in registry.all("prior")] == ["tent"]
+    assert [spec.name for spec in registry.all(PriorSpec)] == ["tent"]
     with pytest.raises(PluginError, match=r"no prior named 'yurt'.*Not loaded: old 1.0 \(entry point 'old'\): needs lfads-core<0.1, got"):
-        registry.get("prior", "yurt")
+        registry.get(PriorSpec, "yurt")
     assert "broken, left out: old 1.0 (entry point 'old'): needs lfads-core<0.1" in CliRunner().invoke(cli, ["plugins", "list"]).stdout

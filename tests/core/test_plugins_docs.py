@@ -18,9 +18,9 @@ from scipy import integrate, stats
 
 import lfads_core.plugins
 from lfads_core.components import SessionInfo
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
+from lfads_core.components.evaluation import Evaluation
 from lfads_core.data.session import Session
-from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.plugins import NOTIFICATIONS, NoSettings, Registry, hookspecs
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.runs import Run

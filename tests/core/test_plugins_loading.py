@@ -9,6 +9,7 @@ import pytest
 
 from lfads_core.errors import PluginError
 from lfads_core.plugins import Fault, Provider, Registry
+from lfads_core.plugins.specs import PriorSpec
 
 GOOD = """
     from lfads_core.plugins import NoSettings, PriorSpec, hookimpl
@@ -37,9 +38,9 @@ def prior(name: str) -> str:
 def test_what_a_distribution_on_disk_offers_is_found_with_its_origin(install):
     install("good", GOOD, version="1.2")
     registry = Registry.from_installed()
-    assert [spec.name for spec in registry.all("prior")] == ["box", "tent"]
-    assert registry.get("prior", "tent").summary == "A tent"
-    assert registry.owner("prior", "tent") == Provider("good", "1.2", "good")
+    assert [spec.name for spec in registry.all(PriorSpec)] == ["box", "tent"]
+    assert registry.get(PriorSpec, "tent").summary == "A tent"
+    assert registry.owner(PriorSpec, "tent") == Provider("good", "1.2", "good")
     assert registry.providers == (Provider("good", "1.2", "good"),)
     assert registry.faults == ()
 
@@ -87,7 +88,7 @@ def test_a_broken_plugin_is_left_out_with_one_line_and_the_others_work(install, 
     install("good", GOOD)
     registry = Registry.from_installed()
     assert registry.faults == (Fault(Provider(name, "0.3", name), reason),)
-    assert [spec.name for spec in registry.all("prior")] == ["box", "tent"]
+    assert [spec.name for spec in registry.all(PriorSpec)] == ["box", "tent"]
 
 
 def test_a_syntax_error_is_a_fault_with_file_and_line(install):
@@ -120,7 +121,7 @@ def test_a_hook_of_a_later_version_may_be_marked_optional(install):
 def test_one_broken_hook_leaves_the_whole_plugin_out(install):
     install("half", GOOD + hook("raise ValueError('no')", "lfads_metrics"))
     registry = Registry.from_installed()
-    assert registry.all("prior") == []
+    assert registry.all(PriorSpec) == []
     assert registry.providers == ()
 
 
@@ -145,7 +146,7 @@ def test_a_malformed_entry_point_is_a_fault_of_its_distribution_alone(install, m
     install("good", GOOD)
     monkeypatch.setenv("LFADS_PLUGINS", "good" if reason else "good,malformed")
     registry = Registry.from_installed()
-    assert [spec.name for spec in registry.all("prior")] == ["box", "tent"]
+    assert [spec.name for spec in registry.all(PriorSpec)] == ["box", "tent"]
     (fault,) = registry.faults
     assert (fault.provider.distribution, fault.provider.version) == ("malformed", "1.0")
     if reason:
@@ -168,7 +169,7 @@ def test_a_malformed_file_of_an_unrelated_distribution_is_none_of_our_business(i
 def test_a_distribution_without_name_or_version_still_works(install, site):
     install("bare", GOOD)
     (site / "bare-1.0.dist-info" / "METADATA").unlink()
-    assert Registry.from_installed().owner("prior", "tent") == Provider("(unnamed)", "(no version)", "bare")
+    assert Registry.from_installed().owner(PriorSpec, "tent") == Provider("(unnamed)", "(no version)", "bare")
 
 
 def test_only_the_first_of_two_copies_of_a_distribution_is_loaded(install):

@@ -61,14 +61,14 @@ def test_every_kind_finds_what_its_hook_offers():
 def test_a_miss_names_what_comes_near_and_what_is_installed():
     registry = Registry.from_plugins({"a": reconstructions("zig"), "b": reconstructions("poisson")})
     with pytest.raises(PluginError) as caught:
-        registry.get("reconstruction", "zigg")
+        registry.get(ReconstructionSpec, "zigg")
     assert str(caught.value) == "no reconstruction named 'zigg'. Did you mean 'zig'? Installed: poisson, zig."
 
 
 def test_a_miss_with_two_near_names_asks_for_both():
     registry = Registry.from_plugins({"a": reconstructions("tent-one", "tent-two", "box")})
     with pytest.raises(PluginError) as caught:
-        registry.get("reconstruction", "tent")
+        registry.get(ReconstructionSpec, "tent")
     assert str(caught.value) == "no reconstruction named 'tent'. Did you mean 'tent-two' or 'tent-one'? Installed: box, tent-one, tent-two."
 
 
@@ -81,13 +81,13 @@ def test_a_miss_says_which_of_our_distributions_offers_it():
 
 def test_a_miss_with_nothing_installed_says_who_offers_it():
     with pytest.raises(PluginError) as caught:
-        Registry.from_plugins({}).get("reconstruction", "poisson")
+        Registry.from_plugins({}).get(ReconstructionSpec, "poisson")
     assert str(caught.value) == "no reconstruction named 'poisson'. Installed: none. lfads-plugins-std offers it: pip install lfads-plugins-std"
 
 
 def test_a_misspelt_name_that_is_not_installed_is_guessed_too():
     with pytest.raises(PluginError) as caught:
-        Registry.from_plugins({}).get("reconstruction", "possion")
+        Registry.from_plugins({}).get(ReconstructionSpec, "possion")
     assert str(caught.value) == (
         "no reconstruction named 'possion'. Did you mean 'poisson'? Installed: none. lfads-plugins-std offers it: pip install lfads-plugins-std"
     )
@@ -105,14 +105,14 @@ def test_a_misspelt_name_that_is_not_installed_is_guessed_too():
 )
 def test_a_miss_says_why_an_installed_distribution_does_not_help(installed, ending):
     with pytest.raises(PluginError) as caught:
-        Registry(installed).get("reconstruction", "poisson")
+        Registry(installed).get(ReconstructionSpec, "poisson")
     assert str(caught.value) == f"no reconstruction named 'poisson'. Installed: none. {ending}"
 
 
 def test_a_miss_of_an_old_version_asks_for_an_upgrade():
     registry = Registry.from_plugins({"lfads-plugins-std": reconstructions("gaussian")})
     with pytest.raises(PluginError) as caught:
-        registry.get("reconstruction", "mse")
+        registry.get(ReconstructionSpec, "mse")
     assert str(caught.value) == (
         "no reconstruction named 'mse'. Installed: gaussian. Another version of lfads-plugins-std offers it: pip install --upgrade lfads-plugins-std"
     )
@@ -121,7 +121,7 @@ def test_a_miss_of_an_old_version_asks_for_an_upgrade():
 def test_a_miss_tells_of_broken_plugins_that_may_have_offered_it():
     registry = Registry.from_plugins({"bad": offering("lfads_priors", 3)})
     with pytest.raises(PluginError) as caught:
-        registry.get("prior", "tent")
+        registry.get(PriorSpec, "tent")
     assert str(caught.value) == (
         "no prior named 'tent'. Installed: none. "
         "Not loaded: bad 0 (entry point 'bad'): lfads_priors: must yield or return a list of PriorSpec, got 3 in it."
@@ -158,8 +158,8 @@ def test_a_clash_names_both_distributions_with_versions_and_the_ways_out(install
     registry = Registry.from_installed()
     for refused in (
         registry.check,
-        lambda: registry.get("prior", "laplace"),
-        lambda: registry.owner("prior", "laplace"),
+        lambda: registry.get(PriorSpec, "laplace"),
+        lambda: registry.owner(PriorSpec, "laplace"),
         lambda: registry.find("laplace"),
     ):
         with pytest.raises(PluginError) as caught:
@@ -185,7 +185,7 @@ def test_leaving_one_out_resolves_a_clash(install, monkeypatch):
     monkeypatch.setenv("LFADS_PLUGINS", "beta")
     registry = Registry.from_installed()
     registry.check()
-    assert registry.owner("prior", "laplace").distribution == "beta"
+    assert registry.owner(PriorSpec, "laplace").distribution == "beta"
 
 
 def test_plugins_in_memory_clash_at_once():
@@ -238,9 +238,9 @@ def test_ctrl_c_during_a_notification_is_not_swallowed():
 def test_a_failing_metric_gives_none_and_one_warning(caplog):
     registry = Registry.from_plugins({"a": reconstructions("x")})
     with caplog.at_level(logging.WARNING, logger="lfads"):
-        assert registry.shield("reconstruction", "x", lambda: 3) == 3
-        assert registry.shield("reconstruction", "x", lambda: 1 // 0) is None
-        assert registry.shield("reconstruction", "x", lambda: 1 // 0) is None
+        assert registry.shield(ReconstructionSpec, "x", lambda: 3) == 3
+        assert registry.shield(ReconstructionSpec, "x", lambda: 1 // 0) is None
+        assert registry.shield(ReconstructionSpec, "x", lambda: 1 // 0) is None
     assert caplog.messages == [
         "a 0 (entry point 'a'): the reconstruction 'x' failed and the run goes on (ZeroDivisionError: integer division or modulo by zero)"
     ]
@@ -248,8 +248,8 @@ def test_a_failing_metric_gives_none_and_one_warning(caplog):
 
 def test_a_plugin_cannot_change_what_the_registry_holds():
     registry = Registry.from_plugins({"a": reconstructions("x")})
-    registry.all("reconstruction").clear()
-    assert [spec.name for spec in registry.all("reconstruction")] == ["x"]
+    registry.all(ReconstructionSpec).clear()
+    assert [spec.name for spec in registry.all(ReconstructionSpec)] == ["x"]
 
 
 def test_the_public_names_are_importable():

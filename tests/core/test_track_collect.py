@@ -102,7 +102,7 @@ def test_opening_cuts_the_table_back_to_the_epochs_that_count(run):
 
 
 def test_settings_that_want_no_mlflow_start_none(run, monkeypatch):
-    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setattr("lfads_plugins_tune.mlflow.tracker.MlflowTracker.start", lambda *_, **__: pytest.fail("started"))
     assert open_trackers(run, CSV_ONLY, first_epoch=0).others == {}
     assert "mlflow_key" not in run.read_state()
 
@@ -110,7 +110,9 @@ def test_settings_that_want_no_mlflow_start_none(run, monkeypatch):
 def test_a_run_keeps_the_key_by_which_mlflow_finds_it_again(run, monkeypatch):
     pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
     started, recorder = [], Recorder()
-    monkeypatch.setattr("lfads_core.track.mlflow.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or recorder)
+    monkeypatch.setattr(
+        "lfads_plugins_tune.mlflow.tracker.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or recorder
+    )
     run.update_state(versions={"torch": "2.13.0"})
     config = attrs.evolve(RunConfig(), track=TrackConfig(experiment="mine"))
     open_trackers(run, config, first_epoch=0)

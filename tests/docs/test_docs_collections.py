@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from lfads_core.collection.folder import Collection, Entry
-from lfads_core.collection.prepare import prepare
-from lfads_core.collection.spec import CollectionSpec, VariantSpec
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.load import resolve
 from lfads_core.plugins import load_registry
+from lfads_plugins_tune.collection.folder import Collection, Entry
+from lfads_plugins_tune.collection.prepare import prepare
+from lfads_plugins_tune.collection.spec import CollectionSpec, VariantSpec
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "collections.md").read_text(encoding="utf-8")
 

@@ -11,8 +11,8 @@ import click
 import pytest
 import yaml
 
-from lfads_core.bundle.readme import FILES
 from lfads_core.cli.main import cli
+from lfads_plugins_tune.bundle.readme import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH, BUNDLE = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("launch", "bundle"))

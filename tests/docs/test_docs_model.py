@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from lfads_core.objective.ramps import ramp
 from lfads_core.objective.reconstruction import reduce_reconstruction
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import PriorSpec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MODEL = (DOCS / "model.md").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def rng() -> torch.Generator:
 
 
 def divergence(name: str, mean: torch.Tensor, std: torch.Tensor, draw: dict[str, torch.Tensor] | None = None, **settings: object) -> torch.Tensor:
-    spec = REGISTRY.get("prior", name)
+    spec = REGISTRY.get(PriorSpec, name)
     prior = spec.build(spec.config(**settings), mean.shape[-1]).to(mean.dtype)
     return prior.kl(mean, std, prior.draw(mean, rng()) if draw is None else draw)
 

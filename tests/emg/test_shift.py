@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_emg.settings import TemporalShiftConfig
 from lfads_plugins_emg.shift import TemporalShift, shift_in_time, whole_shift

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from lfads_core.plugins import load_registry
+from lfads_core.plugins.specs import SyntheticSpec
 from lfads_core.synth.write import write_synthetic
 from lfads_plugins_emg.synthetic import activations, artefacts, generate_emg, synergies
 from lfads_plugins_emg.synthetic_settings import EMGConfig
@@ -68,7 +69,7 @@ def test_the_seed_makes_the_data():
 
 
 def test_the_generator_is_found_by_name(tmp_path):
-    spec = load_registry().get("synthetic", "emg")
+    spec = load_registry().get(SyntheticSpec, "emg")
     path = write_synthetic(spec, EMGConfig(trials=5, bins=6), 0, tmp_path / "a.h5")
     assert path.is_file()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_calcium.sbtt import SelectiveBackprop
 from lfads_plugins_std.masking import CoordinatedDropout, SampleValidation

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lfads_core.metrics.behaviour import speed_tp_correlation, velocity_decoding
-from lfads_core.metrics.psth import eval_psth
-from lfads_core.metrics.r2 import r2_score
-from lfads_core.metrics.smoothing import SmoothedMetric, epoch_mean
-from lfads_core.metrics.spikes import bits_per_spike, bits_per_spike_from_log_rates, regional_bits_per_spike_from_log_rates
+from lfads_core.train.smoothing import SmoothedMetric, epoch_mean
+from lfads_plugins_std.metrics.behaviour import speed_tp_correlation, velocity_decoding
+from lfads_plugins_std.metrics.psth import eval_psth
+from lfads_plugins_std.metrics.r2 import r2_score
+from lfads_plugins_std.metrics.spikes import bits_per_spike, bits_per_spike_from_log_rates, regional_bits_per_spike_from_log_rates
 from parity.fixture import Fixture
 from parity.report import Report
 

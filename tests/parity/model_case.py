@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lfads_core.components import SessionInfo
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Losses, Objective
+from lfads_core.plugins.specs import ReadinSpec, ReadoutSpec
 from lfads_plugins_std import settings as std
 from parity.fixture import Fixture, tensor
 from parity.report import Report
@@ -182,8 +183,8 @@ def _compare_read_layers(fixture: Fixture, report: Report) -> None:
             factors=arrays["readin_weight"].shape[1],
             arrays=arrays,
         )
-        readin = registry().get("readin", "pcr").build(std.PCRReadinConfig(), info)
-        readout = registry().get("readout", "pcr").build(std.PCRReadoutConfig(), info)
+        readin = registry().get(ReadinSpec, "pcr").build(std.PCRReadinConfig(), info)
+        readout = registry().get(ReadoutSpec, "pcr").build(std.PCRReadoutConfig(), info)
         ours = {f"{kind}_{leaf}": value for kind, layer in (("readin", readin), ("readout", readout)) for leaf, value in layer.named_parameters()}
         for leaf, value in expected.items():
             report.compare(f"pcr_init/{name}/{leaf}", value, ours.get(leaf))

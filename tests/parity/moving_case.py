@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_emg.settings import TemporalShiftConfig
 from lfads_plugins_emg.shift import TemporalShift, whole_shift

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lfads_core.config.spaces import SpaceConfig
-from lfads_core.search.decide import Improvement, tournament
-from lfads_core.search.spaces import explore, sample
+from lfads_plugins_tune.search.decide import Improvement, tournament
+from lfads_plugins_tune.search.spaces import explore, sample
 from parity.report import Report
 
 _KINDS = {"loguniform": "log", "uniform": "uniform", "randint": "int"}

@@ -12,14 +12,14 @@ import torch
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import SessionInfo
+from lfads_core.components.batch import Batch
 from lfads_core.config import schema as s
-from lfads_core.data.batch import Batch
 from lfads_core.model.build import build_model
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import NoSettings
+from lfads_core.plugins.specs import AugmentationSpec, NoSettings
 from lfads_core.recurrence.choose import BACKENDS
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_std import settings as std
@@ -253,11 +253,11 @@ def stack_of(fixture: Fixture) -> AugmentationStack:
     """The augmentations that the fixture went through, in its orders."""
     made: dict[str, Any] = {}
     if any(np.isnan(given["recon_data"]).any() for given in session_inputs(fixture).values()):
-        made["sbtt"] = registry().get("augmentation", "sbtt").build(NoSettings())
+        made["sbtt"] = registry().get(AugmentationSpec, "sbtt").build(NoSettings())
     rate = float(fixture.attributes.get("cd_rate", 0.0))
     if rate > 0:
         settings = std.CoordinatedDropoutConfig(rate=rate, pass_rate=float(fixture.attributes.get("cd_pass_rate", 0.0)))
-        made["cd"] = registry().get("augmentation", "coordinated-dropout").build(settings)
+        made["cd"] = registry().get(AugmentationSpec, "coordinated-dropout").build(settings)
     batch_order = fixture.attributes.get("batch_order", list(made))
     loss_order = fixture.attributes.get("loss_order", batch_order)
     return AugmentationStack([made[name] for name in batch_order], [made[name] for name in loss_order])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.errors import DataError
 from lfads_core.rng import stream
 from lfads_plugins_std.jitter import SpikeJitter, jitter_spikes, reflect

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import stream
 from lfads_plugins_std.masking import CoordinatedDropout, SampleValidation, lay_on_loss
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score as sklearn_r2
 
-from lfads_core.metrics.evaluation import Evaluation
-from lfads_core.metrics.spikes import bits_per_spike
+from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_std import plugin
+from lfads_plugins_std.metrics.spikes import bits_per_spike
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_speed_of_rates_is_held_against_a_duration(metrics, evaluation):
 
 
 def test_velocity_is_decoded_as_the_benchmark_does_within_groups_of_trials(metrics, evaluation):
-    from lfads_core.metrics.behaviour import velocity_decoding
+    from lfads_plugins_std.metrics.behaviour import velocity_decoding
 
     rng = np.random.default_rng(5)
     behaviour, masks = rng.normal(size=(12, 10, 2)), np.column_stack([np.arange(12) < 5, np.arange(12) >= 5]).astype(float)

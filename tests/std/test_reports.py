@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lfads_core.data.hdf5 import read_hdf5
-from lfads_core.evaluate.recorded import Recorded
-from lfads_core.report.words import times_of
 from lfads_core.runs import Run
+from lfads_plugins_lab.evaluate.recorded import Recorded
+from lfads_plugins_lab.report.words import times_of
 from lfads_plugins_std import reports
 
 BINS = 6

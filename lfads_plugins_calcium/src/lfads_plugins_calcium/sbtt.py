@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 
 _STAND_IN = 10.0  # any value that every reconstruction accepts; its loss is thrown away
 

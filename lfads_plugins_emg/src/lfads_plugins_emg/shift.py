@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_plugins_emg.settings import TemporalShiftConfig
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.components import AbstractReconstruction, Support
+from lfads_core.plugins.specs import NoSettings
 
 _LEAST_VARIANCE = 1e-6
 _LARGEST_LOG_VARIANCE = 120.0  # of what is drawn: its root e^60 stays finite in float32
@@ -71,3 +72,13 @@ class MSE(AbstractReconstruction):
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"]:
         """The mean itself."""
         return mean.unsqueeze(-1)
+
+
+def build_gaussian(_settings: NoSettings, _channels: int) -> Gaussian:
+    """Gaussian, for ``lfads_reconstructions``."""
+    return Gaussian()
+
+
+def build_mse(_settings: NoSettings, _channels: int) -> MSE:
+    """Squared error, for ``lfads_reconstructions``."""
+    return MSE()

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.rng import bernoulli
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from lfads_core.data.align_files import AlignOptions, align_recordings
 from lfads_core.data.layout import session_from_arrays
 from lfads_core.errors import DataError
+from lfads_plugins_std.alignment.align_files import AlignOptions, align_recordings
 from lfads_plugins_std.bound_settings import BIN_MS, TAU_MS, TIME_TO_BOUND_S, BoundConfig
 from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
 from lfads_plugins_std.rate_network import Network, random_network, run_network
@@ -174,7 +174,7 @@ def record(whole: Underlying, settings: ChaoticConfig | BoundConfig, rng: np.ran
 
 
 def aligned(sessions: Mapping[str, Arrays], components: int) -> dict[str, Arrays]:
-    """Sessions with the read-ins that :mod:`lfads_core.data.align` finds for them."""
+    """Sessions with the read-ins that :mod:`lfads_plugins_std.alignment.align` finds for them."""
     read = [
         session_from_arrays(name, {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}, {"bin_ms": arrays["bin_ms"]})
         for name, arrays in sessions.items()

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, Draw
+from lfads_core.plugins.specs import NoSettings
 from lfads_plugins_std.settings import NormalConfig
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -85,3 +86,8 @@ class NullPrior(AbstractPrior):
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Zeros: nothing is known about where such a model's latents lie."""
         return torch.zeros_like(like)
+
+
+def build_null(_settings: NoSettings, _dimensions: int) -> NullPrior:
+    """The null prior, for ``lfads_priors``."""
+    return NullPrior()

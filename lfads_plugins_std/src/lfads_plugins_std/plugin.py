@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import (
     AugmentationSpec,
+    CommandSpec,
+    DoctorCheckSpec,
     MetricSpec,
     NoSettings,
     PriorSpec,
@@ -16,6 +16,7 @@ from lfads_core.plugins.specs import (
     ReadoutSpec,
     RecipeSpec,
     ReconstructionSpec,
+    RecurrenceSpec,
     ReportSpec,
     SyntheticSpec,
 )
@@ -24,36 +25,39 @@ from lfads_plugins_std.bound_settings import BoundConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
 from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, SessionInfo
-    from lfads_core.metrics.evaluation import Evaluation
-    from lfads_core.runs import Run
+_STD = "lfads_plugins_std"
 
 
 @hookimpl
 def lfads_priors() -> Iterator[PriorSpec]:
     """Normal, autoregressive, Student-t and null."""
-    yield PriorSpec(name="normal", summary="Independent normal values", config=s.NormalConfig, build=_normal, cites=("pandarinath2018",))
+    yield PriorSpec(
+        name="normal", summary="Independent normal values", config=s.NormalConfig, build=f"{_STD}.normal:NormalPrior", cites=("pandarinath2018",)
+    )
     yield PriorSpec(
         name="autoregressive",
         summary="Inputs that are correlated in time, AR(1)",
         config=s.AutoregressiveConfig,
-        build=_autoregressive,
+        build=f"{_STD}.autoregressive:AutoregressivePrior",
         cites=("pandarinath2018",),
     )
-    yield PriorSpec(name="student-t", summary="Heavy tails: rare, large inputs", config=s.StudentTConfig, build=_student_t)
-    yield PriorSpec(name="null", summary="No price on leaving any prior", config=NoSettings, build=_null)
+    yield PriorSpec(name="student-t", summary="Heavy tails: rare, large inputs", config=s.StudentTConfig, build=f"{_STD}.student_t:StudentTPrior")
+    yield PriorSpec(name="null", summary="No price on leaving any prior", config=NoSettings, build=f"{_STD}.normal:build_null")
 
 
 @hookimpl
 def lfads_reconstructions() -> Iterator[ReconstructionSpec]:
     """Poisson (in nats, in bits per spike), Gaussian, squared error."""
-    yield ReconstructionSpec(name="poisson", summary="Spike counts", config=NoSettings, build=_poisson, cites=("pandarinath2018",))
-    yield ReconstructionSpec(name="poisson-bps", summary="Spike counts, loss in bits per spike", config=NoSettings, build=_poisson_bps)
-    yield ReconstructionSpec(name="gaussian", summary="Real values with a variance per channel and bin", config=NoSettings, build=_gaussian)
-    yield ReconstructionSpec(name="mse", summary="Real values, squared error", config=NoSettings, build=_mse)
+    yield ReconstructionSpec(
+        name="poisson", summary="Spike counts", config=NoSettings, build=f"{_STD}.poisson:build_poisson", cites=("pandarinath2018",)
+    )
+    yield ReconstructionSpec(
+        name="poisson-bps", summary="Spike counts, loss in bits per spike", config=NoSettings, build=f"{_STD}.poisson:build_poisson_bps"
+    )
+    yield ReconstructionSpec(
+        name="gaussian", summary="Real values with a variance per channel and bin", config=NoSettings, build=f"{_STD}.gaussian:build_gaussian"
+    )
+    yield ReconstructionSpec(name="mse", summary="Real values, squared error", config=NoSettings, build=f"{_STD}.gaussian:build_mse")
 
 
 @hookimpl
@@ -63,15 +67,17 @@ def lfads_augmentations() -> Iterator[AugmentationSpec]:
         name="coordinated-dropout",
         summary="Hide inputs and learn only from those, against copying",
         config=s.CoordinatedDropoutConfig,
-        build=_coordinated_dropout,
+        build=f"{_STD}.masking:CoordinatedDropout",
         cites=("keshtkaran2019",),
     )
-    yield AugmentationSpec(name="spike-jitter", summary="Move every spike by a few bins", config=s.SpikeJitterConfig, build=_spike_jitter)
+    yield AugmentationSpec(
+        name="spike-jitter", summary="Move every spike by a few bins", config=s.SpikeJitterConfig, build=f"{_STD}.jitter:SpikeJitter"
+    )
     yield AugmentationSpec(
         name="sample-validation",
         summary="Hide input values and report the loss on them",
         config=s.SampleValidationConfig,
-        build=_sample_validation,
+        build=f"{_STD}.masking:SampleValidation",
         cites=("keshtkaran2019",),
     )
 
@@ -79,15 +85,23 @@ def lfads_augmentations() -> Iterator[AugmentationSpec]:
 @hookimpl
 def lfads_readins() -> Iterator[ReadinSpec]:
     """Linear, free or computed beforehand."""
-    yield ReadinSpec(name="linear", summary="Trainable affine map per session", config=s.LinearReadinConfig, build=_linear_readin)
-    yield ReadinSpec(name="pcr", summary="Affine map per session from the file's alignment", config=s.PCRReadinConfig, build=_pcr_readin)
+    yield ReadinSpec(
+        name="linear", summary="Trainable affine map per session", config=s.LinearReadinConfig, build=f"{_STD}.linear:build_linear_readin"
+    )
+    yield ReadinSpec(
+        name="pcr", summary="Affine map per session from the file's alignment", config=s.PCRReadinConfig, build=f"{_STD}.linear:build_pcr_readin"
+    )
 
 
 @hookimpl
 def lfads_readouts() -> Iterator[ReadoutSpec]:
     """Linear, free or starting at the inverse of the read-in."""
-    yield ReadoutSpec(name="linear", summary="Trainable affine map per session", config=s.LinearReadoutConfig, build=_linear_readout)
-    yield ReadoutSpec(name="pcr", summary="Affine map that undoes the file's alignment", config=s.PCRReadoutConfig, build=_pcr_readout)
+    yield ReadoutSpec(
+        name="linear", summary="Trainable affine map per session", config=s.LinearReadoutConfig, build=f"{_STD}.linear:build_linear_readout"
+    )
+    yield ReadoutSpec(
+        name="pcr", summary="Affine map that undoes the file's alignment", config=s.PCRReadoutConfig, build=f"{_STD}.linear:build_pcr_readout"
+    )
 
 
 @hookimpl
@@ -112,27 +126,31 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
 def lfads_synthetics() -> Iterator[SyntheticSpec]:
     """The Lorenz system, and networks whose activity is known."""
     yield SyntheticSpec(
-        name="lorenz", summary="Spikes driven by the Lorenz system", config=LorenzConfig, generate=_lorenz, cites=("sussillo2016", "lorenz1963")
+        name="lorenz",
+        summary="Spikes driven by the Lorenz system",
+        config=LorenzConfig,
+        generate=f"{_STD}.lorenz:generate_lorenz",
+        cites=("sussillo2016", "lorenz1963"),
     )
     yield SyntheticSpec(
         name="chaotic-rnn",
         summary="Units of a chaotic network, with pulses if wished",
         config=ChaoticConfig,
-        generate=_network("generate_chaotic"),
+        generate=f"{_STD}.network_data:generate_chaotic",
         cites=("sussillo2016",),
     )
     yield SyntheticSpec(
         name="labelled-rnns",
         summary="Several chaotic networks; a label, as external input, says which",
         config=LabelledConfig,
-        generate=_network("generate_labelled"),
+        generate=f"{_STD}.network_data:generate_labelled",
         cites=("sussillo2016",),
     )
     yield SyntheticSpec(
         name="integration-to-bound",
         summary="A network trained to add up evidence until it reaches a bound",
         config=BoundConfig,
-        generate=_network("generate_bound"),
+        generate=f"{_STD}.network_data:generate_bound",
         cites=("sussillo2016",),
     )
 
@@ -141,150 +159,65 @@ def lfads_synthetics() -> Iterator[SyntheticSpec]:
 def lfads_metrics() -> Iterator[MetricSpec]:
     """Bits per spike, R2 to true rates, to data and to condition averages, decoding of behaviour."""
     yield MetricSpec(
-        name="bits-per-spike", summary="Gain over mean rates: seen, held-out, later", compute=_metric("spike_metrics"), cites=("pei2021",)
+        name="bits-per-spike",
+        summary="Gain over mean rates: seen, held-out, later",
+        compute=f"{_STD}.metrics.offered:spike_metrics",
+        cites=("pei2021",),
     )
-    yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=_metric("truth_metrics"))
-    yield MetricSpec(name="r2-data", summary="R2 to the data themselves, where they are no counts", compute=_metric("data_metrics"))
+    yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=f"{_STD}.metrics.offered:truth_metrics")
+    yield MetricSpec(name="r2-data", summary="R2 to the data themselves, where they are no counts", compute=f"{_STD}.metrics.offered:data_metrics")
     yield MetricSpec(
-        name="psth", summary="R2 of condition averages, where the file has conditions", compute=_metric("condition_metrics"), cites=("pei2021",)
+        name="psth",
+        summary="R2 of condition averages, where the file has conditions",
+        compute=f"{_STD}.metrics.offered:condition_metrics",
+        cites=("pei2021",),
     )
-    yield MetricSpec(name="tp-corr", summary="Speed of rates against the time produced", compute=_metric("duration_metrics"), cites=("pei2021",))
     yield MetricSpec(
-        name="velocity", summary="R2 of behaviour decoded by ridge regression, where the file has it", compute=_metric("behaviour_metrics")
+        name="tp-corr", summary="Speed of rates against the time produced", compute=f"{_STD}.metrics.offered:duration_metrics", cites=("pei2021",)
+    )
+    yield MetricSpec(
+        name="velocity",
+        summary="R2 of behaviour decoded by ridge regression, where the file has it",
+        compute=f"{_STD}.metrics.offered:behaviour_metrics",
     )
 
 
 @hookimpl
 def lfads_reports() -> Iterator[ReportSpec]:
     """Figures of the validation trials and of the training."""
-    yield ReportSpec(name="training-curves", summary="Costs, metrics and learning rate over epochs", render=_report("render_curves"))
-    yield ReportSpec(name="trials", summary="Rasters beside rates, trial by trial", render=_report("render_trials"))
-    yield ReportSpec(name="factors", summary="Factors in three principal components", render=_report("render_factors"))
-    yield ReportSpec(name="inputs", summary="Inferred inputs over time", render=_report("render_inputs"))
-    yield ReportSpec(name="truth", summary="Rates against true rates, where known", render=_report("render_truth"))
+    yield ReportSpec(name="training-curves", summary="Costs, metrics and learning rate over epochs", render=f"{_STD}.reports:render_curves")
+    yield ReportSpec(name="trials", summary="Rasters beside rates, trial by trial", render=f"{_STD}.reports:render_trials")
+    yield ReportSpec(name="factors", summary="Factors in three principal components", render=f"{_STD}.reports:render_factors")
+    yield ReportSpec(name="inputs", summary="Inferred inputs over time", render=f"{_STD}.reports:render_inputs")
+    yield ReportSpec(name="truth", summary="Rates against true rates, where known", render=f"{_STD}.reports:render_truth")
 
 
-def _report(function: str) -> Callable[[Run, Path], Iterable[Path]]:
-    def render(run: Run, folder: Path) -> Iterable[Path]:
-        from lfads_plugins_std import reports
-
-        written: Iterable[Path] = getattr(reports, function)(run, folder)
-        return written
-
-    return render
-
-
-def _normal(settings: s.NormalConfig, dimensions: int) -> AbstractPrior:
-    from lfads_plugins_std.normal import NormalPrior
-
-    return NormalPrior(settings, dimensions)
-
-
-def _null(_settings: NoSettings, _dimensions: int) -> AbstractPrior:
-    from lfads_plugins_std.normal import NullPrior
-
-    return NullPrior()
+@hookimpl
+def lfads_recurrences() -> Iterator[RecurrenceSpec]:
+    """Loops in C, compiled on this machine."""
+    yield RecurrenceSpec(
+        name="compiled",
+        summary="compiled for this processor",
+        gru=f"{_STD}.compiled.gru:gru",
+        controlled=f"{_STD}.compiled.controlled:controlled",
+        last=f"{_STD}.compiled.gru:last",
+        driven=f"{_STD}.compiled.driven:driven",
+        obstacle=f"{_STD}.compiled.obstacle:obstacle",
+        fastest_on=("cpu",),
+    )
 
 
-def _autoregressive(settings: s.AutoregressiveConfig, dimensions: int) -> AbstractPrior:
-    from lfads_plugins_std.autoregressive import AutoregressivePrior
-
-    return AutoregressivePrior(settings, dimensions)
-
-
-def _student_t(settings: s.StudentTConfig, dimensions: int) -> AbstractPrior:
-    from lfads_plugins_std.student_t import StudentTPrior
-
-    return StudentTPrior(settings, dimensions)
+@hookimpl
+def lfads_commands() -> Iterator[CommandSpec]:
+    """The whole journey on data of known rates, and loops in C."""
+    yield CommandSpec(name="demo", summary="Make data, train, infer and plot: the whole journey in one go.", command=f"{_STD}.demo:command")
+    yield CommandSpec(
+        name="compile", summary="Make training on a CPU faster: compile the recurrent loops, once.", command=f"{_STD}.compiled.command:command"
+    )
 
 
-def _poisson(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
-    from lfads_plugins_std.poisson import Poisson
-
-    return Poisson()
-
-
-def _poisson_bps(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
-    from lfads_plugins_std.poisson import PoissonBPS
-
-    return PoissonBPS()
-
-
-def _gaussian(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
-    from lfads_plugins_std.gaussian import Gaussian
-
-    return Gaussian()
-
-
-def _mse(_settings: NoSettings, _channels: int) -> AbstractReconstruction:
-    from lfads_plugins_std.gaussian import MSE
-
-    return MSE()
-
-
-def _coordinated_dropout(settings: s.CoordinatedDropoutConfig) -> AbstractAugmentation:
-    from lfads_plugins_std.masking import CoordinatedDropout
-
-    return CoordinatedDropout(settings)
-
-
-def _sample_validation(settings: s.SampleValidationConfig) -> AbstractAugmentation:
-    from lfads_plugins_std.masking import SampleValidation
-
-    return SampleValidation(settings)
-
-
-def _spike_jitter(settings: s.SpikeJitterConfig) -> AbstractAugmentation:
-    from lfads_plugins_std.jitter import SpikeJitter
-
-    return SpikeJitter(settings)
-
-
-def _linear_readin(settings: s.LinearReadinConfig, session: SessionInfo) -> AbstractReadin:
-    from lfads_plugins_std.linear import build_linear_readin
-
-    return build_linear_readin(settings, session)
-
-
-def _pcr_readin(settings: s.PCRReadinConfig, session: SessionInfo) -> AbstractReadin:
-    from lfads_plugins_std.linear import build_pcr_readin
-
-    return build_pcr_readin(settings, session)
-
-
-def _linear_readout(settings: s.LinearReadoutConfig, session: SessionInfo) -> AbstractReadout:
-    from lfads_plugins_std.linear import build_linear_readout
-
-    return build_linear_readout(settings, session)
-
-
-def _pcr_readout(settings: s.PCRReadoutConfig, session: SessionInfo) -> AbstractReadout:
-    from lfads_plugins_std.linear import build_pcr_readout
-
-    return build_pcr_readout(settings, session)
-
-
-def _lorenz(settings: LorenzConfig, rng: np.random.Generator) -> Mapping[str, Any]:
-    from lfads_plugins_std.lorenz import generate_lorenz
-
-    return generate_lorenz(settings, rng)
-
-
-def _network(function: str) -> Callable[[Any, np.random.Generator], Mapping[str, Any]]:
-    def generate(settings: Any, rng: np.random.Generator) -> Mapping[str, Any]:
-        from lfads_plugins_std import network_data
-
-        made: Mapping[str, Any] = getattr(network_data, function)(settings, rng)
-        return made
-
-    return generate
-
-
-def _metric(function: str) -> Callable[[Evaluation], Mapping[str, float]]:
-    def compute(evaluation: Evaluation) -> Mapping[str, float]:
-        from lfads_plugins_std import metrics
-
-        found: Mapping[str, float] = getattr(metrics, function)(evaluation)
-        return found
-
-    return compute
+@hookimpl
+def lfads_doctor_checks() -> Iterator[DoctorCheckSpec]:
+    """The loops in C, and what draws figures."""
+    yield DoctorCheckSpec(name="compiled-loops", summary="compiler and compiled loops", check=f"{_STD}.compiled.doctor:loops")
+    yield DoctorCheckSpec(name="figures", summary="what draws figures", check=f"{_STD}.figures.doctor:packages")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractReconstruction, Support
+from lfads_core.plugins.specs import NoSettings
 
 _STEEPEST = 60.0  # log-rates beyond this grow linearly, so that exp and its gradient stay finite in float32
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -121,3 +122,13 @@ class PoissonBPS(Poisson):
         null = rate - data * torch.log(rate + 1e-8) + stirling(data)
         spikes = data.mean(dim=(-3, -2, -1), keepdim=True).clamp(min=1e-8)
         return (poisson_nll(params.squeeze(-1), data) - null) / (math.log(2) * spikes)
+
+
+def build_poisson(_settings: NoSettings, _channels: int) -> Poisson:
+    """Poisson in nats, for ``lfads_reconstructions``."""
+    return Poisson()
+
+
+def build_poisson_bps(_settings: NoSettings, _channels: int) -> PoissonBPS:
+    """Poisson in bits per spike, for ``lfads_reconstructions``."""
+    return PoissonBPS()

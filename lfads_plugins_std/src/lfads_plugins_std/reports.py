@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from lfads_core.data.session import Session
-from lfads_core.plots import draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
-from lfads_core.plots.units import TimeAxis, time_of
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
+from lfads_plugins_std.figures import draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
+from lfads_plugins_std.figures.units import TimeAxis, time_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import torch
 import lfads_core
 from lfads_core.data.loader import SplitTensors
 from lfads_core.errors import DataError, RunError
-from lfads_core.infer.generate import generate_trials
 from lfads_core.infer.posterior import average, draw_samples, infer_split
 from lfads_core.infer.run import infer_files
 from lfads_core.train.data import read_for
+from lfads_plugins_lab.export.generate import generate_trials
 
 SHAPES = {
     "output_params": (8, 5),

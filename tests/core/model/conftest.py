@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lfads_core.components import SessionInfo
+from lfads_core.components.batch import Batch
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
-from lfads_core.data.batch import Batch
 from lfads_core.model.build import build_model
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS

@@ -9,12 +9,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from lfads_core.bench.population import lone_trainer
-from lfads_core.bench.problem import load_problem
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.captured import StepGraphs
 from lfads_core.train.population import train_members
+from lfads_plugins_lab.bench.population import lone_trainer
+from lfads_plugins_lab.bench.problem import load_problem
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
@@ -128,7 +128,7 @@ def test_replays_need_no_more_memory(trainer_of):
 
 
 def test_the_captured_step_is_measured():
-    from lfads_core.cli.bench import command
+    from lfads_plugins_lab.cli.bench import command
 
     given = ["step", "--config", "S1", "--rounds", "2", "--recurrence", "triton", "--no-memory", "--set", "train.cuda_graph=true"]
     done = CliRunner().invoke(command, given, catch_exceptions=False)

@@ -20,9 +20,9 @@ from lfads_core.recurrence.fused_gru import time_first_affine
 from lfads_core.recurrence.precision import check_precision, mixed
 from lfads_core.recurrence.reference import affine
 from lfads_core.rng import stream
-from lfads_core.search.shape import shape_of
 from lfads_core.train.parts import train_in_parts
 from lfads_core.train.step import training_pass
+from lfads_plugins_tune.search.shape import shape_of
 
 BF16 = "train.precision=bf16"
 UNIT = 2.0**-8

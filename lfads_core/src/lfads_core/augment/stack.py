@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.components.augmentation import AbstractAugmentation, Noise
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 
 
 @dataclass(frozen=True)

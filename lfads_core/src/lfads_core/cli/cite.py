@@ -42,10 +42,9 @@ def command(*, run: Path | None, plugins: tuple[str, ...]) -> None:
 def _named(name: str, registry: Registry) -> Iterator[Cited]:
     """Yield what everything of a name cites, whatever its kind."""
     from lfads_core.plugins.citations import Cited
-    from lfads_core.plugins.kinds import KINDS
 
-    for kind, spec in registry.find(name, tuple(KINDS)):
-        yield from (Cited(cite, f"{kind} {name}") for cite in getattr(spec, "cites", ()))
+    for spec in registry.find(name, registry.records):
+        yield from (Cited(cite, f"{spec.kind} {name}") for cite in getattr(spec, "cites", ()))
 
 
 def _changes_models(name: str, registry: Registry) -> bool:
@@ -67,9 +66,9 @@ def _used(config: RunConfig, registry: Registry) -> Iterator[Cited]:
     from lfads_core.plugins.citations import Cited
 
     for field in attrs.fields(type(config.components)):
-        kind = field.metadata.get("component")
+        record = field.metadata.get("component")
         value = getattr(config.components, field.name)
         chosen: tuple[Component, ...] = value if isinstance(value, tuple) else (value,)
-        for part in chosen if kind else ():
+        for part in chosen if record else ():
             if part is not None:
-                yield from (Cited(cite, f"{kind} {part.name}") for cite in registry.get(kind, part.name).cites)
+                yield from (Cited(cite, f"{record.kind} {part.name}") for cite in registry.get(record, part.name).cites)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lfads_core.cli.lazy import LazyGroup
 from lfads_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from lfads_core.config.explain import Entry
 
 
-@click.group()
+@click.group(cls=LazyGroup, prefix="config")
 def command() -> None:
     """Show, explain, check and import settings."""
 
@@ -66,36 +67,6 @@ def check(files: tuple[Path, ...]) -> None:
             wrong.append(str(err))
     if wrong:
         raise ConfigError("\n".join(wrong))
-
-
-@command.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the settings, instead of printing them.")
-@click.option("--force", is_flag=True, help="Replace that file if it is there.")
-def import_(file: Path, output: Path | None, *, force: bool) -> None:
-    """Turn settings of another implementation into ours.
-
-    FILE is a YAML file of lfads-torch (model, datamodule, trainer) or autolfads-tf2 (MODEL, TRAIN), or hyperparameters-*.txt
-    of LFADS in TensorFlow 1 or LFADS Run Manager. What has no counterpart is listed with the reason, and stands in the result
-    as comments.
-    """
-    from lfads_core.config.foreign.detect import import_settings, written
-    from lfads_core.plugins.registry import Registry
-
-    if output is not None and output.exists() and not force:
-        raise ConfigError(f"{output}: is there already. Choose another name, or --force to replace it.")
-    imported = import_settings(file, Registry.from_installed())
-    text = written(imported)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as err:
-            raise ConfigError(f"{output}: must be a place that can be written, got: {err.strerror}.") from err
-        click.echo(f"{output}: {len(imported.taken)} settings of {imported.format}. Next: lfads config check {output}")
-    for item in imported.left:
-        click.echo(f"not taken over: {item.key}: {item.why}", err=True)
 
 
 def _block(entry: Entry) -> str:

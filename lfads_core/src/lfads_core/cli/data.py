@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfads_core.cli.align import command as align
-from lfads_core.cli.change import COMMANDS as CHANGES
 from lfads_core.cli.errors import USER_ERROR
-from lfads_core.cli.make import chop, make
+from lfads_core.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,20 +19,16 @@ if TYPE_CHECKING:
     from lfads_core.config.schema import Component
     from lfads_core.data.checks import Problem
     from lfads_core.data.summary import ArraySummary, SessionSummary
-    from lfads_core.plugins.kinds import Kind
     from lfads_core.plugins.registry import Registry
+    from lfads_core.plugins.specs import ComponentSpec
 
 _WIDTH_OF_A_PIPE = 160
 _SUPPORTS = ("counts", "real", "nonnegative", "positive")
 
 
-@click.group()
+@click.group(cls=LazyGroup, prefix="data")
 def command() -> None:
     """Make recordings into files for training, look into them, change them."""
-
-
-for _command in (make, chop, *CHANGES, align):
-    command.add_command(_command)
 
 
 @command.command("check")
@@ -87,8 +81,9 @@ def _look(files: Sequence[str], registry: Registry, reconstruction: str | None) 
     from lfads_core.data.read import name_files, read_sessions
     from lfads_core.data.summary import summarise
     from lfads_core.errors import DataError
+    from lfads_core.plugins.specs import DataReaderSpec
 
-    readers = registry.all("reader")
+    readers = registry.all(DataReaderSpec)
     sessions: list[SessionSummary] = []
     problems: list[Problem] = []
     for name, path in sorted(name_files(files, readers).items()):
@@ -110,19 +105,20 @@ def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
     """
     from lfads_core.config.load import resolve
     from lfads_core.config.schema import RunConfig
+    from lfads_core.plugins.specs import AugmentationSpec, ReconstructionSpec
 
     if not plugins:
         return {"reconstruction": None, "support": None, "observes_missing": None, "batch_size": RunConfig().data.batch_size}
     config = resolve((), plugins, (), registry)
 
-    def built(kind: Kind, component: Component, *context: int) -> Any:
-        spec: Any = registry.get(kind, component.name)
+    def built(record: type[ComponentSpec], component: Component, *context: int) -> Any:
+        spec: Any = registry.get(record, component.name)
         return spec.build(component.settings, *context)
 
     chosen = config.components
-    support = built("reconstruction", chosen.reconstruction, 1).support
+    support = built(ReconstructionSpec, chosen.reconstruction, 1).support
     stacks = (chosen.train_augmentations, chosen.infer_augmentations)  # training and validation both have to cope with NaN
-    observing = all(any(built("augmentation", part).observes_missing for part in stack) for stack in stacks)
+    observing = all(any(built(AugmentationSpec, part).observes_missing for part in stack) for stack in stacks)
     return {
         "reconstruction": chosen.reconstruction.name,
         "support": support,

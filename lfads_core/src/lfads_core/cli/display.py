@@ -11,6 +11,7 @@ import click
 
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.pipeline.run import Finished
+from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 
@@ -22,13 +23,13 @@ def make_display() -> Display:
     return display
 
 
-def send_logs_to(say: Callable[[str], None]) -> None:
-    """Let log messages of the package and of plugins be said like any other."""
+def send_logs_to(say: Callable[[str], None], level: int = logging.INFO) -> None:
+    """Let log messages of core and of every plugin's package be said like any other, from a level on."""
     handler = _ToDisplay(say)
-    for name in ("lfads_core", "lfads"):  # the second speaks of plugins
+    for name in {"lfads", "lfads_core", *(plugin.package for plugin in load_registry().plugins if plugin.package)}:  # lfads speaks of plugins
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(logging.INFO)
+        logger.setLevel(level)
         logger.propagate = False
 
 

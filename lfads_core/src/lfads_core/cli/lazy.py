@@ -1,62 +1,103 @@
-"""A group of commands that imports a command only when it is invoked, so that ``lfads --help`` stays quick."""
+"""A group of commands that come from plugins: each is imported only when it is invoked, so that ``lfads --help`` stays quick."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Mapping
+import functools
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from lfads_core.cli.errors import spoken_errors
+from lfads_core.errors import PluginError
+from lfads_core.plugins.offers import offered
+from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import CommandSpec, Imported
 
 
 class LazyGroup(click.Group):
-    """Commands by name with their one-line help; each is the object ``command`` of the module of that name.
+    """Commands of ``lfads_commands`` below ``prefix`` (``data`` for ``data make``), beside those that were added to the group itself.
 
     ``--debug`` may stand anywhere on the line, because one adds it after something went wrong.
     """
 
-    def __init__(self, *args: Any, package: str, table: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, prefix: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._package = package
-        self._table = table
+        self._prefix = f"{prefix} " if prefix else ""
+
+    @functools.cached_property
+    def _registry(self) -> Registry:
+        return Registry.from_installed()
+
+    def _by_distribution(self) -> dict[str, dict[str, CommandSpec]]:
+        """Offered commands of this group by distribution, core's first, each in the order in which it is offered."""
+        found: dict[str, dict[str, CommandSpec]] = {}
+        for spec, provider in self._registry.as_offered(CommandSpec):
+            prefix, space, name = spec.name.rpartition(" ")
+            if prefix + space == self._prefix:
+                found.setdefault(provider.distribution, {})[name] = spec
+        return found
+
+    def _offered(self) -> dict[str, CommandSpec]:
+        return {name: spec for commands in self._by_distribution().values() for name, spec in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table, which is the order of work."""
-        return list(self._table)
+        """Names of the group's own commands, then of what is offered."""
+        own = list(self.commands)
+        return own + [name for name in self._offered() if name not in own]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in self._table:
+        """Import a command.
+
+        Raises:
+            PluginError: two plugins offer it, or what is offered is no click command.
+        """
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        if cmd_name not in self._offered():
             return None
-        command = importlib.import_module(f"{self._package}.{cmd_name}").command
+        spec = self._registry.get(CommandSpec, self._prefix + cmd_name)
+        command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
         if not isinstance(command, click.Command):
-            raise TypeError(f"{self._package}.{cmd_name}: 'command' must be a click command, got {command!r}")
+            raise PluginError(f"{self._registry.owner(CommandSpec, spec.name)}: the command {spec.name!r} must be a click command, got {command!r}")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a miss lists the near ones and all others."""
-        if args and args[0] not in self._table and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], self._table, n=1)
+        """Find the command; a miss says which package brings it, or lists the near ones and all others."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            brought = dict(offered(["command"])).get(self._prefix + args[0])
+            if brought is not None:
+                raise PluginError(f"lfads {self._prefix}{args[0]}: comes with {brought}, which is not installed. Run: pip install {brought}")
+            near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(self._table)}.")
+            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self._table.items()))
+        """List the commands by package, without importing them."""
+        own = [(name, command.get_short_help_str(formatter.width)) for name, command in self.commands.items()]
+        if own:
+            with formatter.section("Commands"):
+                formatter.write_dl(own)
+        for distribution, commands in self._by_distribution().items():
+            with formatter.section(f"Commands of {distribution}"):
+                formatter.write_dl([(name, spec.summary) for name, spec in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete command names from the table, without importing them."""
-        commands = [CompletionItem(name, help=text) for name, text in self._table.items() if name.startswith(incomplete)]
+        """Complete command names, without importing the commands."""
+        helps = {
+            **{name: command.get_short_help_str() for name, command in self.commands.items()},
+            **{n: s.summary for n, s in self._offered().items()},
+        }
+        commands = [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Move ``--debug`` to the front, from anywhere before a ``--``."""
+        if self._prefix:
+            return super().parse_args(ctx, args)
         end = args.index("--") if "--" in args else len(args)
         if "--debug" in args[:end]:
             args = ["--debug", *(a for a in args[:end] if a != "--debug"), *args[end:]]
@@ -64,5 +105,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an :class:`~lfads_core.errors.LfadsError` is told in one message."""
+        if self._prefix:
+            return super().invoke(ctx)
         with spoken_errors(debug=bool(ctx.params.get("debug"))):
             return super().invoke(ctx)

@@ -40,7 +40,7 @@ def list_plugins(*, as_json: bool) -> None:
 
     registry = Registry.from_installed()
     if as_json:
-        from lfads_core.plugins.describe import describe_registry
+        from lfads_core.config.describe import describe_registry
 
         click.echo(json.dumps(describe_registry(registry), indent=2, default=str))
         return
@@ -57,13 +57,12 @@ def list_plugins(*, as_json: bool) -> None:
 @click.argument("name")
 def show_plugin(name: str) -> None:
     """Show everything called NAME: what it is, its settings, and what to write in a config file."""
-    from lfads_core.plugins.kinds import KINDS
     from lfads_core.plugins.registry import Registry
 
     registry = Registry.from_installed()
     found = [entry for entry in registry.entries if entry.spec.name == name]
     if not found:
-        registry.find(name, tuple(KINDS))  # raises, saying what comes near
+        registry.find(name, registry.records)  # raises, saying what comes near
     console = _console()
     for number, entry in enumerate(found):
         if number:
@@ -94,7 +93,7 @@ def check_plugin(name: str, path: Path | None) -> None:
         broken, laws = broken + _tell(found), laws + len(found)
     for entry in entries:
         click.echo(f"{entry.kind} {entry.spec.name}")
-        found = try_laws(entry.kind, entry.spec, Given(path=path, registry=registry))
+        found = try_laws(entry.spec, Given(path=path, registry=registry))
         broken, laws = broken + _tell(found), laws + len(found)
     if broken:
         raise PluginError(f"{name}: must obey all {laws} laws, but {broken} are broken or could not be tried. Mend what is marked 'fault'.")
@@ -124,8 +123,6 @@ def _of_name(name: str, registry: Registry) -> list[Entry]:
     Raises:
         PluginError: there is none, or the distribution is broken.
     """
-    from lfads_core.plugins.kinds import KINDS
-
     wanted = name.lower().replace("_", "-")
     for fault in registry.faults:
         if fault.provider.distribution.lower().replace("_", "-") == wanted:
@@ -133,7 +130,7 @@ def _of_name(name: str, registry: Registry) -> list[Entry]:
     found = [entry for entry in registry.entries if entry.spec.name == name]
     found = found or [entry for entry in registry.entries if entry.provider.distribution.lower().replace("_", "-") == wanted]
     if not found:
-        registry.find(name, tuple(KINDS))  # raises, saying what comes near
+        registry.find(name, registry.records)  # raises, saying what comes near
     return found
 
 
@@ -190,7 +187,7 @@ def _show(console: Console, entry: Entry) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from lfads_core.plugins.describe import describe_settings, usage
+    from lfads_core.config.describe import describe_settings, usage
 
     def say(text: str, indent: int = 2) -> None:
         console.print(Padding(Text(text), (0, 0, 0, indent), expand=False))
@@ -210,5 +207,5 @@ def _show(console: Console, entry: Entry) -> None:
             table.add_row(*map(Text, (row.path, default, row.rule, row.unit, row.meaning, row.tune)))
         console.print(Padding(table, (1, 0, 1, 2), expand=False))
     say("use:")
-    for line in usage(entry.kind, entry.spec).splitlines():  # never wrapped, so that it can be pasted
+    for line in usage(entry.spec).splitlines():  # never wrapped, so that it can be pasted
         console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

@@ -25,11 +25,11 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
       lfads synth lorenz -o easy.h5 --set mean_rate=20 --set trials_per_condition=30
       lfads synth lorenz -o days --set sessions=4
     """
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import SyntheticSpec, load_registry
 
     registry = load_registry()
     if name is None:
-        specs = registry.all("synthetic")
+        specs = registry.all(SyntheticSpec)
         if not specs:
             click.echo("No generator is installed. The standard ones: pip install lfads-plugins-std")
         for spec in specs:
@@ -38,7 +38,7 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import write_synthetic
 
-    spec = registry.get("synthetic", name)
+    spec = registry.get(SyntheticSpec, name)
     settings = synthetic_settings(spec, overrides, registry)
     path = write_synthetic(spec, settings, seed, output, overwrite=force)
     click.echo(f"wrote {path}")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 
 Noise = Mapping[str, Tensor]
 

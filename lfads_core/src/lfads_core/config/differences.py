@@ -10,29 +10,42 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
-from lfads_core.config.kinds import settings_of
+from lfads_core.config.groups import run_config_class
+from lfads_core.config.kinds import Specs, settings_of
+from lfads_core.config.places import places
 from lfads_core.config.schema import Component, RunConfig
-
-ELSEWHERE: Final[frozenset[tuple[str, ...]]] = frozenset({("track",), ("train", "device"), ("train", "threads"), ("train", "recurrence")})
-"""Settings that say where a run is computed and recorded, not what is computed: two runs that differ only here are the same."""
+from lfads_core.config.spaces import ELSEWHERE
 
 _HEX = 16
 
 
 def differences(config: RunConfig) -> dict[str, Any]:
-    """What differs from the defaults, as plain data in groups; what :data:`ELSEWHERE` names is left out.
+    """What differs from the defaults, as plain data in groups.
+
+    Left out is what says where a run is computed and recorded, not what is computed (``ELSEWHERE``): two runs that differ only
+    there are the same.
 
     A component is given by its name and what differs from its own defaults; a list that differs at all is given whole; a group
     that null would turn off, and does not, is there even if it is empty.
     """
     found: dict[str, Any] = _form(config)
-    for path in ELSEWHERE:
+    for path in _elsewhere(type(config)):
         found = _without(found, path)
     return found
+
+
+def is_elsewhere(path: str, registry: Specs) -> bool:
+    """Whether a setting, or a group it is in, says only where a run is computed or recorded."""
+    way = tuple(path.split("."))
+    return any(way[: len(found)] == found for found in _elsewhere(run_config_class(registry)))
+
+
+def _elsewhere(cls: type) -> list[tuple[str, ...]]:
+    return [tuple(map(str, place.path)) for place in places(cls) if place.setting.attribute.metadata.get("search") == ELSEWHERE]
 
 
 def settings_hash(form: Mapping[str, Any]) -> str:

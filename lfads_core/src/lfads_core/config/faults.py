@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -12,8 +10,6 @@ from lfads_core.errors import ConfigError
 
 Path = tuple[str | int, ...]
 """The way to a setting: keys, and positions in lists."""
-
-_LONGEST = 80
 
 
 @frozen
@@ -69,30 +65,3 @@ def refuse(faults: Sequence[Fault]) -> None:
         return sources.index(fault.origin.source), fault.origin.line or 0
 
     raise ConfigError("\n".join(dict.fromkeys(str(fault) for fault in sorted(faults, key=order))))
-
-
-def shown(value: Any) -> str:
-    """A value as the user would have typed it, on one line and not too long."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to print whole numbers of thousands of digits
-        return "a very long number"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def listed(options: Iterable[str]) -> str:
-    """``a, b or c``."""
-    *head, last = options
-    return f"{', '.join(head)} or {last}" if head else last
-
-
-def a(noun: str) -> str:
-    """``a prior``, ``an augmentation``."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def near(word: str, options: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Up to three options that look like ``word``, the likeliest first."""
-    return difflib.get_close_matches(word, list(options), n=3, cutoff=cutoff)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import attrs
 from attrs import frozen
 
+from lfads_core.plugins.specs import ComponentSpec
+
 Tuning = Literal["often", "sometimes", "rarely"]
 
 
@@ -56,16 +58,16 @@ def setting(
     rule: Rule | None = None,
     unit: str = "",
     tune: Tuning = "rarely",
-    component: str | None = None,
+    component: type[ComponentSpec] | None = None,
     search: Any = None,
 ) -> Any:
     """Declare one setting.
 
-    ``default`` may be an attrs class, which makes a nested group of its defaults. ``component`` names the plugin kind
-    (``"prior"``, ``"reconstruction"``...) of a setting that is chosen by name. ``search`` says that it may change while a model
+    ``default`` may be an attrs class, which makes a nested group of its defaults. ``component`` is the record class of
+    the plugins (``PriorSpec``, ``ReconstructionSpec``...) among which a setting is chosen by name. ``search`` says that it may change while a model
     trains, as population-based training needs: it shapes no weights, is no starting value, and leaves what validation costs
     mean. It is the space in which a search looks for it unless told otherwise (:mod:`lfads_core.config.spaces`), or ``LIVE``
-    for one that is searched on demand only.
+    for one that is searched on demand only, or ``ELSEWHERE`` for one that says only where a run is computed or recorded.
     """
     metadata: Mapping[str, Any] = {
         "meaning": meaning,

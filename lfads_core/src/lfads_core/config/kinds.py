@@ -7,16 +7,16 @@ import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, Union, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, Union, runtime_checkable
 
 import attrs
 from attrs import frozen
 
-from lfads_core.config.faults import a, shown
 from lfads_core.config.fields import Rule
 from lfads_core.config.schema import Component
 from lfads_core.errors import PluginError
-from lfads_core.plugins.kinds import Kind
+from lfads_core.plugins.specs import ComponentSpec, Spec
+from lfads_core.wording import a, shown
 
 _PLAIN: Mapping[Any, tuple[str, str]] = {
     bool: ("true or false", "switches (true or false)"),
@@ -30,15 +30,21 @@ _PLAIN: Mapping[Any, tuple[str, str]] = {
 }
 
 
+S = TypeVar("S", bound=Spec)
+
+
 @runtime_checkable
 class Specs(Protocol):
     """What configuration needs of the plugin registry."""
 
-    def get(self, kind: Kind, name: str) -> Any:
-        """The spec of one component; a PluginError lists near misses and what is installed."""
+    def get(self, record: type[S], name: str) -> S:
+        """The record of one component; a PluginError lists near misses and what is installed."""
 
-    def find(self, name: str) -> Sequence[tuple[str, Any]]:
-        """Every (kind, spec) of that name."""
+    def find(self, name: str) -> Sequence[Spec]:
+        """Every record of that name."""
+
+    def as_offered(self, record: type[S]) -> Sequence[tuple[S, Any]]:
+        """Every record of one kind, each with who offers it."""
 
 
 @frozen
@@ -50,10 +56,10 @@ class Setting:
     attribute: attrs.Attribute[Any]
 
     @property
-    def component(self) -> Kind | None:
-        """Kind of plugin chosen by this setting, such as ``prior``; None for ordinary values."""
-        kind: Kind | None = self.attribute.metadata.get("component")
-        return kind
+    def component(self) -> type[ComponentSpec] | None:
+        """Record class of the plugins among which this setting chooses by name; None for ordinary values."""
+        record: type[ComponentSpec] | None = self.attribute.metadata.get("component")
+        return record
 
     @property
     def group(self) -> type | None:
@@ -95,16 +101,16 @@ def members(t: Any) -> tuple[Any, ...]:
     return typing.get_args(t) if typing.get_origin(t) in (Union, types.UnionType) else (t,)
 
 
-def words(t: Any, component: str | None = None) -> str:
+def words(t: Any, component: type[Spec] | None = None) -> str:
     """A type as a phrase: ``a whole number or null``, ``a list of 2 numbers``."""
     return " or ".join(_phrase(member, component) for member in members(t))
 
 
-def _phrase(t: Any, component: str | None) -> str:
+def _phrase(t: Any, component: type[Spec] | None) -> str:
     if is_group(t):
         return "a group of settings"
     if t is Component and component:
-        return f"the name of {a(component)}, with its settings if any"
+        return f"the name of {a(component.kind)}, with its settings if any"
     if t in _PLAIN:
         return _PLAIN[t][0]
     origin, args = typing.get_origin(t), typing.get_args(t)
@@ -123,7 +129,7 @@ def _phrase(t: Any, component: str | None) -> str:
     )
 
 
-def _many(t: Any, component: str | None) -> str:
+def _many(t: Any, component: type[Spec] | None) -> str:
     if t is Component and component:
-        return f"{component}s by name"
+        return f"{component.kind}s by name"
     return _PLAIN[t][1] if t in _PLAIN else f"entries, each {words(t, component)}"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import Any
 
-from lfads_core.config.faults import Fault, Origin, Path, a, dotted, listed
+from lfads_core.config.faults import Fault, Origin, Path, dotted
+from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import Specs
-from lfads_core.config.merge import merge, plain, put
+from lfads_core.config.merge import Shape, merge, plain, put
 from lfads_core.config.places import is_list, slots
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.config.yaml_io import Layer, parse_value, read_yaml
 from lfads_core.errors import ConfigError, PluginError
-from lfads_core.plugins.kinds import Kind
+from lfads_core.plugins.specs import ReadinSpec, ReadoutSpec, RecipeSpec, Spec
+from lfads_core.wording import a, listed
 
 
 def resolve(
@@ -35,9 +37,9 @@ def resolve(
     Raises:
         ConfigError: one line for each fault, with the place it came from.
     """
-    stack = _Stack(said)
+    stack = _Stack(run_config_class(registry), said)
     if defaults:
-        stack.data = merge(stack.data, defaults)
+        stack.data = merge(stack.data, defaults, stack.shape)
     for name in plugins:
         stack.add_plugin(name, registry)
     for file in files:
@@ -53,14 +55,14 @@ def resolve(
 class _Stack:
     """Settings so far, where each came from, and what could not be added."""
 
-    def __init__(self, said: str) -> None:
-        self.said = said
-        self.data: dict[str, Any] = unstructure(RunConfig())
+    def __init__(self, cls: type[RunConfig], said: str) -> None:
+        self.shape, self.said = Shape(cls), said
+        self.data: dict[str, Any] = unstructure(cls())
         self.origins: dict[Path, Origin] = {}
         self.faults: list[Fault] = []
 
     def add(self, layer: Layer) -> None:
-        self.data = merge(self.data, layer.data)
+        self.data = merge(self.data, layer.data, self.shape)
         self.note(layer.origins, _replaced(layer.data))
 
     def note(self, origins: Mapping[Path, Origin], replaced: Iterable[Path]) -> None:
@@ -76,23 +78,24 @@ class _Stack:
 
     def add_plugin(self, name: str, registry: Specs) -> None:
         try:
-            found = cast("dict[Kind, Any]", dict(registry.find(name)))
+            found = {type(spec): spec for spec in registry.find(name)}
         except PluginError as err:
             self.faults.append(Fault((), str(err), Origin("--plugin")))
             return
-        if "recipe" in found:  # a recipe is what its name means first; it names components of the same name itself
-            settings = plain(found["recipe"].settings)
+        recipe = found.get(RecipeSpec)
+        if isinstance(recipe, RecipeSpec):  # a recipe is what its name means first; it names components of the same name itself
+            settings = plain(recipe.settings)
             self.add(Layer(settings, _spread(settings, Origin(f"recipe {name}"))))
-        elif len(found) == 1 or found.keys() == {"readin", "readout"}:
-            for kind in found:
-                self.add_component(kind, name)
+        elif len(found) == 1 or found.keys() == {ReadinSpec, ReadoutSpec}:
+            for record in found:
+                self.add_component(record, name)
         else:
             self.ask(list(found), name)
 
-    def add_component(self, kind: Kind, name: str) -> None:
-        first, *others = slots(kind)
+    def add_component(self, record: type[Spec], name: str) -> None:
+        first, *others = slots(record)
         if others and not is_list(first):
-            self.ask([kind], name)
+            self.ask([record], name)
             return
         value: Any = {"name": name}
         way, path = [str(part) for part in first.path], first.path
@@ -102,12 +105,12 @@ class _Stack:
             if any(isinstance(item, dict) and item.get("name") == name for item in before):
                 return
             value, path = [*before, value], (*path, len(before))
-        self.data = put(self.data, way, value)
+        self.data = put(self.data, way, value, self.shape)
         self.note({path: Origin(f"--plugin {name}")}, [path])
 
-    def ask(self, kinds: Sequence[Kind], name: str) -> None:
-        options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for kind in kinds for place in slots(kind)]
-        text = f"must have one place, got {' and '.join(map(a, kinds))}. Say which: {listed(options)}"
+    def ask(self, records: Sequence[type[Spec]], name: str) -> None:
+        options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for record in records for place in slots(record)]
+        text = f"must have one place, got {' and '.join(a(record.kind) for record in records)}. Say which: {listed(options)}"
         self.faults.append(Fault((), text, Origin(f"--plugin {name}")))
 
     def add_override(self, text: str) -> None:
@@ -124,7 +127,7 @@ class _Stack:
             self.faults.append(Fault((), str(err)))
             return
         try:
-            self.data = put(self.data, way, value)
+            self.data = put(self.data, way, value, self.shape)
         except ConfigError as err:
             self.faults.append(Fault(path, str(err), origin))
             return

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.config.kinds import members, settings_of
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import Component
 from lfads_core.errors import ConfigError
 
 
@@ -34,10 +34,7 @@ class Shape:
         return Shape(setting.group, component=single, items=setting.component is not None and not single)
 
 
-ROOT = Shape(RunConfig)
-
-
-def merge(under: Any, over: Any, shape: Shape = ROOT) -> Any:
+def merge(under: Any, over: Any, shape: Shape) -> Any:
     """Lay ``over`` on ``under``; neither is changed."""
     if shape.component:
         under, over = _named(under), _named(over)
@@ -50,7 +47,7 @@ def merge(under: Any, over: Any, shape: Shape = ROOT) -> Any:
     return {**under, **{key: merge(under.get(key), value, shape.below(key)) for key, value in over.items()}}
 
 
-def put(under: Any, way: Sequence[str], value: Any, shape: Shape = ROOT) -> Any:
+def put(under: Any, way: Sequence[str], value: Any, shape: Shape) -> Any:
     """Lay ``value`` on the place that ``way`` leads to; a number leads into a list.
 
     Raises:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from attrs import frozen
 
 from lfads_core.config.faults import Path, dotted
 from lfads_core.config.kinds import Setting, members, settings_of
 from lfads_core.config.schema import Component, RunConfig
-from lfads_core.plugins.kinds import Kind
+from lfads_core.plugins.specs import Spec
 
 
 @frozen
@@ -23,7 +24,7 @@ class Place:
 
 
 @cache
-def places(cls: type = RunConfig) -> tuple[Place, ...]:
+def places(cls: type[Any] = RunConfig) -> tuple[Place, ...]:
     """Every setting and group of a settings class, in order; groups that null may turn off are entered too."""
     return tuple(_walk(cls, ()))
 
@@ -44,9 +45,9 @@ def elsewhere(cls: type, key: str, cutoff: float = 1.0) -> list[str]:
     return found[:3]
 
 
-def slots(kind: Kind) -> list[Place]:
+def slots(record: type[Spec]) -> list[Place]:
     """The settings that choose a component of this kind."""
-    return [place for place in places() if place.setting.component == kind]
+    return [place for place in places() if place.setting.component is record]
 
 
 def is_list(place: Place) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import attrs
 from attrs import frozen
 
 from lfads_core.config.fields import above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
-from lfads_core.config.spaces import LIVE, SpaceConfig, log, uniform
+from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
+from lfads_core.plugins.specs import AugmentationSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+
+G = TypeVar("G")
 
 
 @frozen
@@ -101,17 +105,17 @@ class ModelConfig:
 class ComponentsConfig:
     """Plugin components, each by name."""
 
-    reconstruction: Component = setting(Component("poisson"), "distribution of the data", component="reconstruction", tune="sometimes")
-    ic_prior: Component | None = setting(Component("normal"), "prior of the initial condition (null: no price)", component="prior")
+    reconstruction: Component = setting(Component("poisson"), "distribution of the data", component=ReconstructionSpec, tune="sometimes")
+    ic_prior: Component | None = setting(Component("normal"), "prior of the initial condition (null: no price)", component=PriorSpec)
     input_prior: Component | None = setting(
-        Component("autoregressive"), "prior of the inferred inputs (null: no price)", component="prior", tune="sometimes"
+        Component("autoregressive"), "prior of the inferred inputs (null: no price)", component=PriorSpec, tune="sometimes"
     )
-    readin: Component | None = setting(None, "way into the encoders (null: none for one session, 'linear' for several)", component="readin")
-    readout: Component = setting(Component("linear"), "way from factors to channels", component="readout")
+    readin: Component | None = setting(None, "way into the encoders (null: none for one session, 'linear' for several)", component=ReadinSpec)
+    readout: Component = setting(Component("linear"), "way from factors to channels", component=ReadoutSpec)
     train_augmentations: tuple[Component, ...] = setting(
-        (Component("coordinated-dropout"),), "changes to training batches, in this order", component="augmentation", tune="often"
+        (Component("coordinated-dropout"),), "changes to training batches, in this order", component=AugmentationSpec, tune="often"
     )
-    infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component="augmentation")
+    infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component=AugmentationSpec)
     loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
 
 
@@ -189,35 +193,6 @@ class ValidationConfig:
 
 
 @frozen(kw_only=True)
-class SearchConfig:
-    """A search over hyperparameters: `lfads search random`, `grid` or `pbt`."""
-
-    members: int = setting(20, "models trained at a time (random: in all); a grid has as many as it has points", rule=at_least(1), tune="sometimes")
-    seed: int = setting(0, "seed of every decision; member m trains with train.seed + m", rule=at_least(0))
-    interval: int = setting(25, "epochs of a generation, after which scores are compared", rule=at_least(1), unit="epochs", tune="sometimes")
-    burn_in: int | None = setting(
-        None, "epochs before the first comparison (null: until the ramps have ended)", rule=at_least(0), unit="epochs", tune="sometimes"
-    )
-    generations: int | None = setting(None, "most generations after the burn-in (null: until train.epochs)", rule=at_least(1), unit="generations")
-    minutes: float | None = setting(None, "most wall-clock time; asked after each generation (null: no limit)", rule=above(0), unit="min")
-    patience: int = setting(4, "generations over which the best score must improve, or a population stops", rule=at_least(1), unit="generations")
-    min_improvement: float | None = setting(
-        5e-4, "least improvement over these generations, as a share of the mean size of their scores (null: go on)", rule=at_least(0)
-    )
-    score: str = setting(
-        "auto",
-        "what members are compared by: heldout, masked, recon, a metric such as valid/co_bps (most wins), or auto: "
-        "heldout if channels are held out, else masked",
-        tune="sometimes",
-    )
-    spaces: dict[str, SpaceConfig | None] = setting(
-        dict, "spaces by setting, such as optim.lr; null keeps a suggested setting as it is", tune="sometimes"
-    )
-    suggested: bool = setting(True, "whether to search what settings and components suggest, beside spaces (a grid never does)")
-    retries: int = setting(1, "times a member that failed is tried again before it is replaced; also an inference of the best", rule=at_least(0))
-
-
-@frozen(kw_only=True)
 class TrainConfig:
     """Length of training, stopping, checkpoints, device."""
 
@@ -229,12 +204,12 @@ class TrainConfig:
     keep_best: int = setting(1, "best epochs kept as checkpoints; with more than 1 each also as epoch-N, listed in kept.json", rule=at_least(1))
     smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
-    device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"))
+    device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"), search=ELSEWHERE)
     threads: int | None = setting(
         1, "CPU threads (null: as many as a few steps at the start show to be worth it, on a machine that does nothing else)", rule=at_least(1),
-        tune="sometimes",
+        tune="sometimes", search=ELSEWHERE,
     )  # fmt: skip
-    recurrence: str = setting("auto", "backend of the recurrent loops")
+    recurrence: str = setting("auto", "backend of the recurrent loops", search=ELSEWHERE)
     cuda_graph: bool = setting(False, "on a CUDA device, capture a training step once and replay it, instead of launching its operations one by one")
     precision: Literal["float32", "bf16"] = setting(
         "float32", "precision of products outside the loops in training passes; all else is float32", rule=one_of("float32", "bf16")
@@ -257,16 +232,8 @@ class InferConfig:
 
 
 @frozen(kw_only=True)
-class TrackConfig:
-    """Where the run is recorded beside its own folder."""
-
-    mlflow: bool = setting(True, "log to MLflow when it is installed")
-    experiment: str = setting("lfads", "MLflow experiment")
-
-
-@frozen(kw_only=True)
 class RunConfig:
-    """Everything one run needs besides its data."""
+    """Everything one run needs besides its data; plugins add groups of their own (:mod:`lfads_core.config.groups`)."""
 
     data: DataConfig = setting(DataConfig, "data and batches")
     model: ModelConfig = setting(ModelConfig, "the network")
@@ -276,8 +243,10 @@ class RunConfig:
     train: TrainConfig = setting(TrainConfig, "training")
     validation: ValidationConfig = setting(ValidationConfig, "validation")
     infer: InferConfig = setting(InferConfig, "inference")
-    track: TrackConfig = setting(TrackConfig, "tracking")
-    search: SearchConfig | None = setting(None, "hyperparameter search; only `lfads search` reads it")
+
+    def group(self, cls: type[G]) -> G | None:
+        """The settings of a group that a plugin brings, by its class; None where they are off or the plugin is not there."""
+        return next((value for field in attrs.fields(type(self)) if isinstance(value := getattr(self, field.name), cls)), None)
 
     def rules(self) -> list[str]:
         """Faults across fields, each as ``path: text``.

@@ -13,6 +13,10 @@ from lfads_core.config.fields import at_least, setting
 LIVE: Final = "live"
 """For ``setting(..., search=LIVE)``: it may change while a model trains, but is not searched unless one asks for it."""
 
+ELSEWHERE: Final = "elsewhere"
+"""For ``setting(..., search=ELSEWHERE)``: it says where a run is computed or recorded, not what is computed. It may change when a run is resumed,
+and two runs that differ in it alone are the same."""
+
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 

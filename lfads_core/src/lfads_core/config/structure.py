@@ -14,13 +14,15 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from lfads_core.config.faults import Fault, Origins, Path, dotted, listed, near, origin_of, refuse, shown
+from lfads_core.config.faults import Fault, Origins, Path, dotted, origin_of, refuse
+from lfads_core.config.groups import run_config_class, without_absent
 from lfads_core.config.kinds import Setting, Specs, is_group, members, settings_of, words
 from lfads_core.config.places import elsewhere
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.config.values import SCALARS, Misfit, scalar
 from lfads_core.errors import PluginError
-from lfads_core.plugins.kinds import Kind
+from lfads_core.plugins.specs import ComponentSpec
+from lfads_core.wording import listed, near, shown
 
 C = TypeVar("C")
 
@@ -38,7 +40,8 @@ def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | No
     Raises:
         ConfigError: one line for each fault: wrong types, unknown keys, broken rules, components that are not installed.
     """
-    return structure_as(RunConfig, data, registry, origins=origins, earlier=earlier)
+    cls = run_config_class(registry)
+    return structure_as(cls, without_absent(data, cls), registry, origins=origins, earlier=earlier)
 
 
 def structure_as(cls: type[C], data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[Fault] = ()) -> C:
@@ -82,7 +85,7 @@ class _Walk:
         self.faults.append(Fault(path, text, origin_of(path, self.origins)))
         return _BAD
 
-    def value(self, t: Any, value: Any, path: Path, kind: Kind | None, fallback: Any = None) -> Any:
+    def value(self, t: Any, value: Any, path: Path, kind: type[ComponentSpec] | None, fallback: Any = None) -> Any:
         """Structure one value of any type; ``fallback`` supplies what a group or component leaves out."""
         options = [member for member in members(t) if member is not type(None)]
         if t is Any or (value is None and type(None) in members(t)):
@@ -96,7 +99,7 @@ class _Walk:
                 return found
         return self.misfit(t, value, path, kind)
 
-    def single(self, t: Any, member: Any, value: Any, path: Path, kind: Kind | None, fallback: Any) -> Any:
+    def single(self, t: Any, member: Any, value: Any, path: Path, kind: type[ComponentSpec] | None, fallback: Any) -> Any:
         origin = typing.get_origin(member)
         if member is Component and kind:
             return self.component(t, value, path, kind, fallback)
@@ -113,7 +116,7 @@ class _Walk:
         except Misfit as err:
             return self.misfit(t, value, path, kind, str(err))
 
-    def misfit(self, t: Any, value: Any, path: Path, kind: Kind | None, must: str = "") -> Any:
+    def misfit(self, t: Any, value: Any, path: Path, kind: type[ComponentSpec] | None, must: str = "") -> Any:
         text = f"must be {must or words(t, kind)}, got {shown(value)}"
         if value is False and type(None) in members(t):
             text += ". Off is null"
@@ -123,7 +126,7 @@ class _Walk:
             text += ". Leave the key out for its defaults"
         return self.fault(path, text)
 
-    def sequence(self, t: Any, member: Any, value: Any, path: Path, kind: Kind | None) -> Any:
+    def sequence(self, t: Any, member: Any, value: Any, path: Path, kind: type[ComponentSpec] | None) -> Any:
         if not isinstance(value, list | tuple):
             return self.misfit(t, value, path, kind)
         origin, args = typing.get_origin(member), typing.get_args(member)
@@ -135,13 +138,13 @@ class _Walk:
             return _BAD
         return origin(item for item in items if item is not _BAD)
 
-    def table(self, t: Any, member: Any, value: Any, path: Path, kind: Kind | None) -> Any:
+    def table(self, t: Any, member: Any, value: Any, path: Path, kind: type[ComponentSpec] | None) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             return self.misfit(t, value, path, kind)
         items = {key: self.value(typing.get_args(member)[1], v, (*path, key), kind) for key, v in value.items()}
         return {key: item for key, item in items.items() if item is not _BAD}
 
-    def component(self, t: Any, value: Any, path: Path, kind: Kind, fallback: Any) -> Any:
+    def component(self, t: Any, value: Any, path: Path, kind: type[ComponentSpec], fallback: Any) -> Any:
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, Mapping):
@@ -149,15 +152,15 @@ class _Walk:
         before = fallback if isinstance(fallback, Component) else None
         name = value.get("name", before.name if before else None)
         if not isinstance(name, str):
-            return self.fault(path, f"must say which {kind} by its name, got {shown(dict(value))}")
+            return self.fault(path, f"must say which {kind.kind} by its name, got {shown(dict(value))}")
         try:
             cls = self.registry.get(kind, name).config
         except PluginError as err:
             return self.fault(path, str(err))
         if "name" in settings_of(cls):
-            raise PluginError(f"{kind} {name!r}: no setting may be called 'name', which is the component's own. Rename it in {cls.__qualname__}.")
+            raise PluginError(f"{kind.kind} {name!r}: no setting may be called 'name', the component's own. Rename it in {cls.__qualname__}.")
         settings = before.settings if before and before.name == name else None
-        found = self.group(cls, {k: v for k, v in value.items() if k != "name"}, path, settings, owner=f"{kind} {name!r}")
+        found = self.group(cls, {k: v for k, v in value.items() if k != "name"}, path, settings, owner=f"{kind.kind} {name!r}")
         return _BAD if found is _BAD else Component(name, found)
 
     def group(self, cls: type, data: Any, path: Path, fallback: Any, t: Any = None, owner: str = "") -> Any:

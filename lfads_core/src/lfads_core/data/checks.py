@@ -10,7 +10,7 @@ from lfads_core.data.legacy import SPLITS
 from lfads_core.data.session import Session
 from lfads_core.data.summary import ArraySummary, SessionSummary, SplitSummary, summarise
 from lfads_core.errors import DataError
-from lfads_core.listing import first_few
+from lfads_core.wording import first_few
 
 Severity = Literal["error", "warning", "info"]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from lfads_core.data.checks import Problem
 from lfads_core.data.session import Session
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import ReconstructionSpec
 
 
 def inspect_session(session: Session, reconstruction: str, registry: Registry) -> list[Problem]:
@@ -17,10 +18,10 @@ def inspect_session(session: Session, reconstruction: str, registry: Registry) -
     Raises:
         PluginError: no reconstruction has this name.
     """
-    inspector = registry.get("reconstruction", reconstruction).inspect
+    inspector = registry.get(ReconstructionSpec, reconstruction).inspect
     if inspector is None:
         return []
-    found = registry.shield("reconstruction", reconstruction, lambda: [_checked(problem) for problem in inspector(session)])
+    found = registry.shield(ReconstructionSpec, reconstruction, lambda: [_checked(problem) for problem in inspector(session)])
     where = str(session.path) if session.path is not None else f"session '{session.name}'"
     return [replace(problem, text=f"{where}: {problem.text}", session=session.name) for problem in found or ()]
 

@@ -15,7 +15,10 @@ from lfads_core.data.legacy import SPLITS, new_names, rates_per_bin
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
-from lfads_core.listing import first_few
+from lfads_core.wording import first_few
+
+CONDITION_KEYS = ("cond", "cond_idx", "condition", "conditions", "condition_labels", "cond_labels")
+"""Names under which a trial's condition is looked for, without the split's prefix."""
 
 
 @runtime_checkable

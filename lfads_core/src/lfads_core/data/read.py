@@ -14,9 +14,9 @@ from lfads_core.data.hdf5 import SUFFIXES, read_hdf5, size_in_memory
 from lfads_core.data.layout import rebuild_session
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError
-from lfads_core.listing import first_few
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
+from lfads_core.wording import first_few
 
 
 def read_sessions(
@@ -37,7 +37,7 @@ def read_sessions(
     Raises:
         DataError: Nothing is found, two files would have one name, or a file cannot be read.
     """
-    readers = tuple(registry.all("reader")) if registry is not None else ()
+    readers = tuple(registry.all(DataReaderSpec)) if registry is not None else ()
     named = name_files(patterns, readers)
     on_disk = room is not None and sum(_size(path, readers, dtype) for path in named.values()) > room
     return [read_session(named[name], readers, dtype=dtype, required=required, keep_on_disk=on_disk) for name in sorted(named)]

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components.batch import Batch
 from lfads_core.components.prior import Draw
-from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise

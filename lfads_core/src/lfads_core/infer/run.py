@@ -97,8 +97,8 @@ def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> li
     """Let every report plugin draw; one that fails is named once and costs nothing else."""
     run.plots.mkdir(exist_ok=True)
     written: list[Path] = []
-    for spec in registry.all("report"):
-        written += registry.shield("report", spec.name, partial(_render, spec, run)) or []
+    for spec in registry.all(ReportSpec):
+        written += registry.shield(ReportSpec, spec.name, partial(_render, spec, run)) or []
     if written:
         say(f"{len(written)} figures in {run.plots}")
     return written

@@ -21,6 +21,7 @@ from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import AugmentationSpec, ComponentSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.recurrence.precision import check_precision
 from lfads_core.rng import stream
@@ -41,10 +42,10 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
     if readin is None and len(description.sessions) > 1:
         readin = Component("linear")
     sessions = description.sessions
-    reconstructions = {s.name: build_component(registry, "reconstruction", chosen.reconstruction, s.recon_channels) for s in sessions}
+    reconstructions = {s.name: build_component(registry, ReconstructionSpec, chosen.reconstruction, s.recon_channels) for s in sessions}
     infos = [replace(s, factors=model.generator.factors, n_params=reconstructions[s.name].n_params, seed=seed) for s in sessions]
-    readins = {} if readin is None else {i.name: build_component(registry, "readin", readin, i) for i in infos}
-    readouts = {i.name: build_component(registry, "readout", chosen.readout, i) for i in infos}
+    readins = {} if readin is None else {i.name: build_component(registry, ReadinSpec, readin, i) for i in infos}
+    readouts = {i.name: build_component(registry, ReadoutSpec, chosen.readout, i) for i in infos}
     through = model.external_inputs == "encoders"
     sizes = ModelSizes(
         encoder_width=_width(infos, readins) + (description.external if through else 0),
@@ -59,8 +60,8 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         model,
         sizes,
         priors=(
-            build_component(registry, "prior", chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
-            None if control is None else build_component(registry, "prior", chosen.input_prior or _NO_PRICE, control.inputs),
+            build_component(registry, PriorSpec, chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
+            None if control is None else build_component(registry, PriorSpec, chosen.input_prior or _NO_PRICE, control.inputs),
         ),
         readins=readins,
         readouts=readouts,
@@ -118,15 +119,15 @@ def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationSta
     """The stacks for training, and for validation and inference."""
     chosen = config.components
     train, infer = (
-        AugmentationStack.ordered([build_component(registry, "augmentation", part) for part in parts], chosen.loss_order)
+        AugmentationStack.ordered([build_component(registry, AugmentationSpec, part) for part in parts], chosen.loss_order)
         for parts in (chosen.train_augmentations, chosen.infer_augmentations)
     )
     return train, infer
 
 
-def build_component(registry: Registry, kind: Any, component: Component, *context: Any) -> Any:
+def build_component(registry: Registry, record: type[ComponentSpec], component: Component, *context: Any) -> Any:
     """Have a chosen component made by its plugin, with its settings or the defaults of these."""
-    spec = registry.get(kind, component.name)
+    spec: Any = registry.get(record, component.name)
     return spec.build(spec.config() if component.settings is None else component.settings, *context)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from lfads_core.config.faults import listed, near
 from lfads_core.config.schema import TrainConfig
 from lfads_core.errors import ConfigError
 from lfads_core.model.lfads import LFADS
+from lfads_core.wording import listed, near
 
 
 def freeze(network: LFADS, config: TrainConfig) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, Draw
+from lfads_core.components.batch import Batch
 from lfads_core.config.schema import ModelConfig
-from lfads_core.data.batch import Batch
 from lfads_core.model.decoder import Decoder, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
 from lfads_core.model.layers import drop, pad_bins

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
+from lfads_core.components.batch import Batch
 from lfads_core.config.schema import RegularisationConfig
-from lfads_core.data.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput

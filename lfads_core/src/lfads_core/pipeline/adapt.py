@@ -12,13 +12,13 @@ from lfads_core.config.schema import Component, ComponentsConfig, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.infer.loading import LoadedRun
+from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks
 from lfads_core.model.extend import extend_model
 from lfads_core.pipeline.run import Finished, record_start, train_and_finish
 from lfads_core.runs import Run
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
-from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
 from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,17 @@ import attrs
 
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.yaml_io import dump
 from lfads_core.errors import RunError
 from lfads_core.files import remove_leftovers, write_text
 from lfads_core.infer.run import finish
+from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
 from lfads_core.pipeline.rebuild import rebuild_model
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
@@ -29,7 +30,6 @@ from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.evaluate import Validation, score
 from lfads_core.train.interrupt import stop_wish
-from lfads_core.train.lock import only_one
 from lfads_core.train.progress import Display
 from lfads_core.train.threads import set_threads, settle_threads
 from lfads_core.train.trainer import Outcome, Trainer
@@ -129,7 +129,7 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
     """Train from where the trainer stands, infer and plot; ``run.json`` says how it ended, whatever happens."""
     run, config = trainer.run, trainer.config
     settle_threads(trainer, run)
-    trackers = open_trackers(run, config, first_epoch=trainer.progress.epoch)
+    trackers = open_trackers(run, config, registry, first_epoch=trainer.progress.epoch)
     status, scores = "failed", {}
     registry.notify("lfads_run_started", run=run)
     try:
@@ -199,20 +199,15 @@ def _artifacts(run: Run) -> list[Path]:
     return [run.config_path, run.fitlog, run.plots, run.checkpoints, *run.outputs]
 
 
-def versions(registry: Registry) -> dict[str, str]:
-    """Versions of Python, torch and every plugin package, kept with the run."""
-    wanted = {"torch", "numpy", "h5py", "lfads-core", *(p.distribution for p in registry.providers)}
-    found = {str(d.name): d.version for d in distributions() if d.name in wanted}
-    return {"python": platform.python_version(), **dict(sorted(found.items()))}
-
-
 def _only_allowed(path: Path, before: RunConfig, after: RunConfig) -> None:
     """Refuse changes to what the weights depend on."""
     if after.train.seed != before.train.seed:
         raise RunError(f"{path}: a resumed run must keep train.seed ({before.train.seed}), got {after.train.seed}. Start a new run for another seed.")
-    free = attrs.evolve(after, train=before.train, infer=before.infer, track=before.track, optim=before.optim)
-    if free != before:
-        groups = [a.name for a in attrs.fields(RunConfig) if getattr(free, a.name) != getattr(before, a.name)]
+    brought = [a.name for a in attrs.fields(type(after)) if a.metadata["search"] == ELSEWHERE]
+    allowed = ["train", "infer", *brought, "optim"]
+    groups = [a.name for a in attrs.fields(type(after)) if a.name not in allowed and getattr(after, a.name) != getattr(before, a.name)]
+    if groups:
         raise RunError(
-            f"{path}: a resumed run may change train, infer, track and optim, got changes in {', '.join(groups)}. Start a new run for those."
+            f"{path}: a resumed run may change {', '.join(allowed[:-1])} and {allowed[-1]}, got changes in {', '.join(groups)}. "
+            "Start a new run for those."
         )

@@ -8,13 +8,17 @@ from __future__ import annotations
 import functools
 import logging
 
+from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.hookspecs import PROJECT, hookimpl
-from lfads_core.plugins.kinds import KINDS, NOTIFICATIONS, Kind, Notification, Spec
 from lfads_core.plugins.loading import Fault, Plugin, Provider
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
+    CommandSpec,
+    ComponentSpec,
     DataReaderSpec,
+    DoctorCheckSpec,
+    ExporterSpec,
     MetricSpec,
     NoSettings,
     PriorSpec,
@@ -22,21 +26,27 @@ from lfads_core.plugins.specs import (
     ReadoutSpec,
     RecipeSpec,
     ReconstructionSpec,
+    RecurrenceSpec,
+    ReportSectionSpec,
     ReportSpec,
+    SettingsSpec,
+    Spec,
     SyntheticSpec,
+    TrackerSpec,
 )
 
 __all__ = [
-    "KINDS",
-    "NOTIFICATIONS",
     "PROJECT",
     "AugmentationSpec",
+    "CommandSpec",
+    "ComponentSpec",
     "DataReaderSpec",
+    "DoctorCheckSpec",
+    "ExporterSpec",
     "Fault",
-    "Kind",
+    "Hook",
     "MetricSpec",
     "NoSettings",
-    "Notification",
     "Plugin",
     "PriorSpec",
     "Provider",
@@ -44,10 +54,14 @@ __all__ = [
     "ReadoutSpec",
     "RecipeSpec",
     "ReconstructionSpec",
+    "RecurrenceSpec",
     "Registry",
+    "ReportSectionSpec",
     "ReportSpec",
+    "SettingsSpec",
     "Spec",
     "SyntheticSpec",
+    "TrackerSpec",
     "hookimpl",
     "load_registry",
 ]

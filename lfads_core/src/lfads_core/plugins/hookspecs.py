@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pluggy
 
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    CommandSpec,
+    DataReaderSpec,
+    DoctorCheckSpec,
+    ExporterSpec,
+    MetricSpec,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    RecipeSpec,
+    ReconstructionSpec,
+    RecurrenceSpec,
+    ReportSectionSpec,
+    ReportSpec,
+    SettingsSpec,
+    SyntheticSpec,
+    TrackerSpec,
+)
+
 if TYPE_CHECKING:
-    from lfads_core.plugins.specs import (
-        AugmentationSpec,
-        DataReaderSpec,
-        MetricSpec,
-        PriorSpec,
-        ReadinSpec,
-        ReadoutSpec,
-        RecipeSpec,
-        ReconstructionSpec,
-        ReportSpec,
-        SyntheticSpec,
-    )
+    from lfads_core.config.schema import RunConfig
     from lfads_core.runs import Run
 
 PROJECT = "lfads"
 """pluggy's project name, and the entry-point group of every plugin package."""
+
+DECLARES = "lfads_hooks"
+"""The hook through which a plugin declares hooks of its own."""
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 _hookspec = pluggy.HookspecMarker(PROJECT)
@@ -160,6 +174,113 @@ def lfads_reports() -> Iterable[ReportSpec]:
 
 
 @_hookspec
+def lfads_report_sections() -> Iterable[ReportSectionSpec]:
+    """Offer sections of a run's page, which `lfads report` draws.
+
+    Example::
+
+        @hookimpl
+        def lfads_report_sections():
+            yield ReportSectionSpec(name="jpca", summary="Rotations", title="jPCA", draw="lab_jpca.page:section")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_exporters() -> Iterable[ExporterSpec]:
+    """Offer ways to write a trained run in another form.
+
+    Example::
+
+        @hookimpl
+        def lfads_exporters():
+            yield ExporterSpec(name="npz", summary="Rates and factors as .npz", write="lab_npz:write")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_trackers() -> Iterable[TrackerSpec]:
+    """Offer places where runs are recorded while they train.
+
+    Example::
+
+        @hookimpl
+        def lfads_trackers():
+            yield TrackerSpec(name="wandb", summary="Weights & Biases", open="lab_wandb:open_tracker")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_recurrences() -> Iterable[RecurrenceSpec]:
+    """Offer backends of the loops over time, for `train.recurrence`.
+
+    Example::
+
+        @hookimpl
+        def lfads_recurrences():
+            yield RecurrenceSpec(name="jit", summary="numba", gru="lab_jit:gru", controlled="lab_jit:controlled")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_settings() -> Iterable[SettingsSpec]:
+    """Offer groups of settings beside those of core, such as `track` and `search`.
+
+    Example::
+
+        @hookimpl
+        def lfads_settings():
+            yield SettingsSpec(name="wandb", summary="Weights & Biases", config=WandbConfig, changes_results=False)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_commands() -> Iterable[CommandSpec]:
+    """Offer commands for `lfads`; a name of two words is a command of a group, such as `data make`.
+
+    Example::
+
+        @hookimpl
+        def lfads_commands():
+            yield CommandSpec(name="jpca", summary="Find rotations in the factors.", command="lab_jpca.cli:command")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_doctor_checks() -> Iterable[DoctorCheckSpec]:
+    """Offer checks of the machine and the installation for `lfads doctor`.
+
+    Example::
+
+        @hookimpl
+        def lfads_doctor_checks():
+            yield DoctorCheckSpec(name="licence-server", summary="Whether it answers", check="lab_licence:look")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_hooks() -> Iterable[ModuleType]:
+    """Declare hooks of one's own: modules of functions marked with ``pluggy.HookspecMarker("lfads")``.
+
+    One that returns ``Iterable`` of a :class:`~lfads_core.plugins.specs.Spec` makes a new kind of plugin, which the registry finds as any other.
+
+    Example::
+
+        @hookimpl
+        def lfads_hooks():
+            from lab_rotations import hookspecs
+            yield hookspecs
+    """
+    yield from ()
+
+
+@_hookspec
 def lfads_run_started(run: Run) -> None:
     """Be told that training begins, or goes on; the settings are on disk at ``run.config_path``.
 
@@ -192,4 +313,16 @@ def lfads_run_finished(run: Run, status: str) -> None:
         @hookimpl
         def lfads_run_finished(run, status):
             print(status, run.path)
+    """
+
+
+@_hookspec
+def lfads_run_evaluated(run: Run, config: RunConfig, numbers: Mapping[str, float], files: Sequence[Path]) -> None:
+    """Be told scores that were found out about a run after it had ended, and the files that hold them.
+
+    Example::
+
+        @hookimpl
+        def lfads_run_evaluated(run, numbers, files):
+            print(run.path, numbers["valid/co_bps"])
     """

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import importlib
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import pluggy
 from attrs import field, frozen
 
+from lfads_core import __version__
 from lfads_core.errors import PluginError
 from lfads_core.plugins import hookspecs
 from lfads_core.plugins.compatible import incompatibility
-from lfads_core.plugins.hookspecs import PROJECT
-from lfads_core.plugins.kinds import KINDS, NOTIFICATIONS, Kind, Spec
+from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
+from lfads_core.plugins.hookspecs import DECLARES, PROJECT
+from lfads_core.plugins.specs import Spec
 
 VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
 
+BUILT_IN = "lfads_core.builtin"
+"""Core's own plugin: always there, whatever is installed or left out."""
+
 _LONGEST_REASON = 300
-_HOOKS = (*(door.hook for door in KINDS.values()), *NOTIFICATIONS)
 
 
 @frozen
@@ -68,11 +74,12 @@ class Fault:
 
 @frozen(kw_only=True)
 class Plugin:
-    """One loaded entry point: the records it offers by kind, and its notification hooks by name."""
+    """One loaded entry point: the records it offers by their class, as it gives them, and its notification hooks by name."""
 
     provider: Provider
-    specs: Mapping[Kind, tuple[Spec, ...]]
+    specs: Mapping[type[Spec], tuple[Spec, ...]]
     listeners: Mapping[str, Callable[[Mapping[str, Any]], None]]
+    package: str = ""  # the Python package it lies in, whose log messages are shown; empty for an object in memory
 
 
 @frozen(kw_only=True)
@@ -82,10 +89,11 @@ class Installed:
     plugins: tuple[Plugin, ...] = ()
     faults: tuple[Fault, ...] = ()
     left_out: tuple[Provider, ...] = ()  # not named in LFADS_PLUGINS
+    hooks: tuple[Hook, ...] = CORE_HOOKS
 
 
 def load_installed() -> Installed:
-    """Load every installed plugin that ``LFADS_PLUGINS`` allows.
+    """Load core's own plugin, and every installed one that ``LFADS_PLUGINS`` allows.
 
     Raises:
         PluginError: ``LFADS_PLUGINS`` names an entry point that is not installed. Broken plugins do not raise; they are
@@ -93,20 +101,39 @@ def load_installed() -> Installed:
     """
     found, faults = _entry_points()
     allowed = _allowed([provider.entry_point for provider, _ in found])
-    plugins: list[Plugin] = []
-    left_out: list[Provider] = []
+    left_out = [provider for provider, _ in found if allowed is not None and provider.entry_point not in allowed]
+    loaded: list[tuple[Provider, object]] = [(Provider("lfads-core", __version__, "core"), importlib.import_module(BUILT_IN))]
     for provider, entry_point in found:
-        if allowed is not None and provider.entry_point not in allowed:
-            left_out.append(provider)
-            continue
+        if provider not in left_out:
+            try:
+                loaded.append((provider, _load(entry_point)))
+            except PluginError as err:
+                faults.append(Fault(provider, str(err)))
+    made = inspect_plugins(loaded)
+    return Installed(plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks)
+
+
+def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
+    """Check plugins, each by itself, and collect what they offer; first the hooks that they declare, which any of them may use."""
+    loaded = list(loaded)
+    hooks, plugins, faults = list(CORE_HOOKS), list[Plugin](), list[Fault]()
+    sound: list[tuple[Provider, object]] = []
+    for provider, plugin in loaded:
         try:
-            plugins.append(inspect_plugin(_load(entry_point), provider))
+            hooks += _declared_hooks(plugin, hooks)
         except PluginError as err:
             faults.append(Fault(provider, str(err)))
-    return Installed(plugins=tuple(plugins), faults=tuple(faults), left_out=tuple(left_out))
+        else:
+            sound.append((provider, plugin))
+    for provider, plugin in sound:
+        try:
+            plugins.append(inspect_plugin(plugin, provider, hooks))
+        except PluginError as err:
+            faults.append(Fault(provider, str(err)))
+    return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks))
 
 
-def inspect_plugin(plugin: object, provider: Provider) -> Plugin:
+def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = CORE_HOOKS) -> Plugin:
     """Check one plugin and collect what it offers.
 
     Each plugin gets a manager of its own, so that nothing it does can reach another one.
@@ -115,20 +142,47 @@ def inspect_plugin(plugin: object, provider: Provider) -> Plugin:
         PluginError: a hook is misspelt, takes other arguments than its spec, raises, or returns something else than its records.
     """
     manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
+    for module in dict.fromkeys([hookspecs, *(hook.module for hook in hooks)]):
+        manager.add_hookspecs(module)
     try:
         manager.register(plugin, name=provider.entry_point)
     except Exception as err:
         raise PluginError(one_line(err)) from err
     callers = manager.get_hookcallers(plugin) or []
-    _check_names(plugin, callers)
+    _check_names(plugin, callers, [hook.name for hook in hooks])
     impls = {caller.name: impl for caller in callers for impl in caller.get_hookimpls()}
     for name, impl in impls.items():
         if impl.hookwrapper or impl.wrapper:
             raise PluginError(f"{name}: must be a plain hook, because every plugin is called by itself, got a wrapper")
-    specs = {kind: _collect(impls[door.hook], door.hook, door.spec) for kind, door in KINDS.items() if door.hook in impls}
-    listeners = {name: _listener(impls[name]) for name in NOTIFICATIONS if name in impls}
-    return Plugin(provider=provider, specs=specs, listeners=listeners)
+    specs = {hook.record: _collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
+    listeners = {hook.name: _listener(impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
+    package = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else ""
+    return Plugin(provider=provider, specs=specs, listeners=listeners, package=package)
+
+
+def _declared_hooks(plugin: object, known: Sequence[Hook]) -> list[Hook]:
+    """The hooks that a plugin declares.
+
+    Raises:
+        PluginError: ``lfads_hooks`` fails or gives something else than modules, or declares a hook that there is already.
+    """
+    function = getattr(plugin, DECLARES, None)
+    if function is None:
+        return []
+    try:
+        modules = list(function())
+    except (Exception, SystemExit) as err:
+        raise PluginError(f"{DECLARES}: {one_line(err)}") from err
+    found: list[Hook] = []
+    for module in modules:
+        if not isinstance(module, ModuleType):
+            raise PluginError(f"{DECLARES}: must yield modules, got {_short(module)}")
+        found += hooks_in(module)
+    taken = {hook.name: hook.module.__name__ for hook in known}
+    for hook in found:
+        if hook.name in taken:
+            raise PluginError(f"{DECLARES}: {hook.name} is declared already, by {taken[hook.name]}. Give yours another name.")
+    return found
 
 
 def one_line(err: BaseException) -> str:
@@ -203,13 +257,15 @@ def _load(entry_point: EntryPoint) -> object:
         raise PluginError(one_line(err)) from err
 
 
-def _check_names(plugin: object, callers: Iterable[pluggy.HookCaller]) -> None:
+def _check_names(plugin: object, callers: Iterable[pluggy.HookCaller], names: Sequence[str]) -> None:
+    """Refuse what looks like a hook and is none, or would never be called."""
+    names = [*names, DECLARES]
     for caller in callers:
         if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
-            near = difflib.get_close_matches(caller.name, _HOOKS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Hooks: {', '.join(_HOOKS)}."
+            near = difflib.get_close_matches(caller.name, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Hooks: {', '.join(names)}."
             raise PluginError(f"no hook is named {caller.name!r}.{hint}")
-    for name in _HOOKS:
+    for name in names:
         function = getattr(plugin, name, None)
         if callable(function) and not hasattr(function, f"{PROJECT}_impl"):
             raise PluginError(f"{name}: must be marked with @hookimpl (from lfads_core.plugins), or it is never called")
@@ -220,7 +276,7 @@ def _call(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
 
 
 def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, ...]:
-    """Call one hook and consume what it returns; checked, sorted by name."""
+    """Call one hook and consume what it returns; checked."""
     wanted = f"{hook}: must yield or return a list of {spec.__name__}"
     try:
         result = _call(impl, {})
@@ -231,14 +287,14 @@ def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, 
         raise
     except (Exception, SystemExit) as err:
         raise PluginError(f"{hook}: {one_line(err)}") from err
-    names: set[str] = set()
+    given: set[str] = set()
     for item in specs:
         if not isinstance(item, spec):
             raise PluginError(f"{wanted}, got {_short(item)} in it")
-        if item.name in names:
+        if item.name in given:
             raise PluginError(f"{hook}: every name must be offered once, got {item.name!r} twice")
-        names.add(item.name)
-    return tuple(sorted(specs, key=lambda item: item.name))
+        given.add(item.name)
+    return tuple(specs)
 
 
 def _listener(impl: pluggy.HookImpl) -> Callable[[Mapping[str, Any]], None]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from lfads_core.plugins.kinds import Kind
-
-OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
+OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "lfads-plugins-std": {
         "prior": ("autoregressive", "normal", "null", "student-t"),
         "reconstruction": ("gaussian", "mse", "poisson", "poisson-bps"),
@@ -17,12 +15,41 @@ OFFERS: Mapping[str, Mapping[Kind, tuple[str, ...]]] = {
         "synthetic": ("chaotic-rnn", "integration-to-bound", "labelled-rnns", "lorenz"),
         "metric": ("bits-per-spike", "psth", "r2-data", "r2-truth", "tp-corr", "velocity"),
         "report": ("factors", "inputs", "training-curves", "trials", "truth"),
+        "recurrence": ("compiled",),
+        "command": ("compile", "demo"),
     },
     "lfads-plugins-calcium": {
         "reconstruction": ("zero-inflated-gamma",),
         "augmentation": ("sbtt",),
         "recipe": ("radical", "zig"),
         "synthetic": ("calcium",),
+    },
+    "lfads-plugins-tune": {
+        "tracker": ("mlflow",),
+        "settings": ("search", "track"),
+        "command": ("bundle", "collection", "search", "ui"),
+        "doctor check": ("mlflow-store",),
+    },
+    "lfads-plugins-lab": {
+        "exporter": ("page",),
+        "command": (
+            "bench",
+            "bound",
+            "compare",
+            "config import",
+            "data align",
+            "data chop",
+            "data make",
+            "data merge",
+            "data rebin",
+            "data smooth",
+            "data split",
+            "eval",
+            "export",
+            "generate",
+            "report",
+            "stream",
+        ),
     },
     "lfads-plugins-emg": {
         "reconstruction": ("gamma",),

@@ -25,7 +25,7 @@ def reference_page() -> str:
             lines += ["", f"## {name}", "", "```py", f"def {name}{_signature(hook)}: ...", "```", "", *_text(hook)]
     lines += ["", "## Records", "", "Frozen and checked when they are made; every field is given by name."]
     for name, cls in vars(specs).items():
-        if attrs.has(cls) and cls.__module__ == specs.__name__ and not name.startswith("_"):
+        if attrs.has(cls) and cls.__module__ == specs.__name__ and not name.startswith("_") and cls is not specs.Imported:
             lines += ["", f"### {name}", "", *_text(cls), "", "| field | type | default |", "|---|---|---|", *map(_row, attrs.fields(cls))]
     return "\n".join(lines) + "\n"
 

@@ -4,44 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, cast
 
 from attrs import frozen
 
 from lfads_core.errors import PluginError
-from lfads_core.plugins.kinds import KINDS, PICKABLE, Kind, Notification, Spec
-from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugin, load_installed, one_line
+from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing
-from lfads_core.plugins.specs import (
-    AugmentationSpec,
-    DataReaderSpec,
-    MetricSpec,
-    PriorSpec,
-    ReadinSpec,
-    ReadoutSpec,
-    RecipeSpec,
-    ReconstructionSpec,
-    ReportSpec,
-    SyntheticSpec,
-)
+from lfads_core.plugins.specs import RecipeSpec, Spec
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Spec)
 
 
 @frozen
 class Entry:
-    """One component: its kind, its record, its provider."""
+    """One record and who provides it."""
 
-    kind: Kind
     spec: Spec
     provider: Provider
+
+    @property
+    def kind(self) -> str:
+        """What it is, as a noun: ``prior``, ``reader``."""
+        return self.spec.kind
 
 
 @frozen
 class Clash:
     """One name of one kind that several plugins offer."""
 
-    kind: Kind
+    kind: str
     name: str
     providers: tuple[Provider, ...]
 
@@ -59,9 +52,9 @@ class Registry:
     def __init__(self, installed: Installed) -> None:
         self._installed = installed
         self._warned: set[Provider] = set()
-        entries = [Entry(kind, s, p.provider) for p in installed.plugins for kind, specs in p.specs.items() for s in specs]
-        order = list(KINDS)
-        self._entries = tuple(sorted(entries, key=lambda e: (order.index(e.kind), e.spec.name)))
+        entries = [Entry(s, p.provider) for p in installed.plugins for specs in p.specs.values() for s in specs]
+        order = {record: i for i, record in enumerate(self.records)}
+        self._entries = tuple(sorted(entries, key=lambda e: (order[type(e.spec)], e.spec.name)))
 
     @classmethod
     def from_installed(cls) -> Registry:
@@ -75,15 +68,7 @@ class Registry:
         Raises:
             PluginError: two of them offer the same name.
         """
-        good: list[Plugin] = []
-        faults: list[Fault] = []
-        for name, plugin in plugins.items():
-            provider = Provider(name, "0", name)
-            try:
-                good.append(inspect_plugin(plugin, provider))
-            except PluginError as err:
-                faults.append(Fault(provider, str(err)))
-        registry = cls(Installed(plugins=tuple(good), faults=tuple(faults)))
+        registry = cls(inspect_plugins((Provider(name, "0", name), plugin) for name, plugin in plugins.items()))
         registry.check()
         return registry
 
@@ -91,6 +76,11 @@ class Registry:
     def entries(self) -> tuple[Entry, ...]:
         """Every component, by kind and then by name; clashing ones too."""
         return self._entries
+
+    @property
+    def records(self) -> tuple[type[Spec], ...]:
+        """Record class of every kind there is, in the order in which their hooks are declared."""
+        return tuple(hook.record for hook in self._installed.hooks if hook.record is not None)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -115,7 +105,7 @@ class Registry:
     @property
     def clashes(self) -> tuple[Clash, ...]:
         """Every name that two plugins offer."""
-        by_name: dict[tuple[Kind, str], list[Provider]] = {}
+        by_name: dict[tuple[str, str], list[Provider]] = {}
         for entry in self._entries:
             by_name.setdefault((entry.kind, entry.spec.name), []).append(entry.provider)
         return tuple(Clash(kind, name, tuple(providers)) for (kind, name), providers in by_name.items() if len(providers) > 1)
@@ -129,79 +119,40 @@ class Registry:
         if self.clashes:
             raise PluginError("\n".join(map(str, self.clashes)))
 
-    @overload
-    def get(self, kind: Literal["prior"], name: str) -> PriorSpec: ...
-    @overload
-    def get(self, kind: Literal["reconstruction"], name: str) -> ReconstructionSpec: ...
-    @overload
-    def get(self, kind: Literal["augmentation"], name: str) -> AugmentationSpec: ...
-    @overload
-    def get(self, kind: Literal["readin"], name: str) -> ReadinSpec: ...
-    @overload
-    def get(self, kind: Literal["readout"], name: str) -> ReadoutSpec: ...
-    @overload
-    def get(self, kind: Literal["recipe"], name: str) -> RecipeSpec: ...
-    @overload
-    def get(self, kind: Literal["synthetic"], name: str) -> SyntheticSpec: ...
-    @overload
-    def get(self, kind: Literal["reader"], name: str) -> DataReaderSpec: ...
-    @overload
-    def get(self, kind: Literal["metric"], name: str) -> MetricSpec: ...
-    @overload
-    def get(self, kind: Literal["report"], name: str) -> ReportSpec: ...
-    @overload
-    def get(self, kind: str, name: str) -> Any: ...
-    def get(self, kind: str, name: str) -> Any:
-        """Return the one component of this kind and name.
+    def get(self, record: type[S], name: str) -> S:
+        """Return the one entry of a kind, given by its record class, and name.
 
         Raises:
             PluginError: nothing or more than one thing has this name; the message says what comes near, what is installed, and
                 which distribution of this project offers it.
         """
-        return self._entry(kind, name).spec
+        return self._entry(record, name).spec  # type: ignore[return-value]  # its class is what was asked for
 
-    @overload
-    def all(self, kind: Literal["prior"]) -> list[PriorSpec]: ...
-    @overload
-    def all(self, kind: Literal["reconstruction"]) -> list[ReconstructionSpec]: ...
-    @overload
-    def all(self, kind: Literal["augmentation"]) -> list[AugmentationSpec]: ...
-    @overload
-    def all(self, kind: Literal["readin"]) -> list[ReadinSpec]: ...
-    @overload
-    def all(self, kind: Literal["readout"]) -> list[ReadoutSpec]: ...
-    @overload
-    def all(self, kind: Literal["recipe"]) -> list[RecipeSpec]: ...
-    @overload
-    def all(self, kind: Literal["synthetic"]) -> list[SyntheticSpec]: ...
-    @overload
-    def all(self, kind: Literal["reader"]) -> list[DataReaderSpec]: ...
-    @overload
-    def all(self, kind: Literal["metric"]) -> list[MetricSpec]: ...
-    @overload
-    def all(self, kind: Literal["report"]) -> list[ReportSpec]: ...
-    @overload
-    def all(self, kind: str) -> list[Any]: ...
-    def all(self, kind: str) -> list[Any]:
-        """Every component of one kind, by name."""
-        return [entry.spec for entry in self._entries if entry.kind == kind]
+    def all(self, record: type[S]) -> list[S]:
+        """Every entry of one kind, by name."""
+        return [entry.spec for entry in self._entries if type(entry.spec) is record]
 
-    def owner(self, kind: str, name: str) -> Provider:
-        """Who provides a component; raises as :meth:`get` does."""
-        return self._entry(kind, name).provider
+    def as_offered(self, record: type[S]) -> list[tuple[S, Provider]]:
+        """Every entry of one kind with who offers it, by provider and in the order in which each offers them."""
+        return [(cast("S", spec), plugin.provider) for plugin in self._installed.plugins for spec in plugin.specs.get(record, ())]
 
-    def find(self, name: str, kinds: Sequence[Kind] = PICKABLE) -> list[tuple[str, Spec]]:
-        """Every component with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
+    def owner(self, record: type[Spec], name: str) -> Provider:
+        """Who provides an entry; raises as :meth:`get` does."""
+        return self._entry(record, name).provider
+
+    def find(self, name: str, records: Sequence[type[Spec]] | None = None) -> list[Spec]:
+        """Every entry with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
 
         Raises:
-            PluginError: nothing of these kinds has this name.
+            PluginError: nothing of these kinds (default: the pickable ones) has this name.
         """
-        here = [kind for kind in kinds if any(entry.kind == kind and entry.spec.name == name for entry in self._entries)]
+        wanted = [record for record in self.records if record.pickable] if records is None else records
+        here = [record for record in wanted if any(type(entry.spec) is record and entry.spec.name == name for entry in self._entries)]
         if not here:
-            raise self._miss("plugin", kinds, name)
-        return [(kind, self.get(kind, name)) for kind in here]
+            raise self._miss("plugin", wanted, name)
+        return [self.get(record, name) for record in sorted(here, key=lambda record: record is not RecipeSpec)]
 
-    def notify(self, hook: Notification, **arguments: Any) -> None:
+    def notify(self, hook: str, **arguments: Any) -> None:
         """Tell every plugin that listens, one by one; one that raises is logged as a warning once and stops nobody.
 
         Each gets a row of its own, so that what one changes in it reaches nobody else.
@@ -215,12 +166,12 @@ class Registry:
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
                 self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
 
-    def shield(self, kind: Kind, name: str, call: Callable[[], T]) -> T | None:
+    def shield(self, record: type[Spec], name: str, call: Callable[[], T]) -> T | None:
         """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
         try:
             return call()
         except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
-            self._warn(self.owner(kind, name), f"the {kind} {name!r} failed and the run goes on ({one_line(err)})")
+            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and the run goes on ({one_line(err)})")
             return None
 
     def _warn(self, provider: Provider, text: str) -> None:
@@ -228,14 +179,14 @@ class Registry:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
 
-    def _entry(self, kind: str, name: str) -> Entry:
-        found = [entry for entry in self._entries if entry.kind == kind and entry.spec.name == name]
+    def _entry(self, record: type[Spec], name: str) -> Entry:
+        found = [entry for entry in self._entries if type(entry.spec) is record and entry.spec.name == name]
         if not found:
-            raise self._miss(kind, (kind,), name)
+            raise self._miss(record.kind, (record,), name)
         if len(found) > 1:
-            raise PluginError(str(Clash(found[0].kind, name, tuple(entry.provider for entry in found))))
+            raise PluginError(str(Clash(record.kind, name, tuple(entry.provider for entry in found))))
         return found[0]
 
-    def _miss(self, noun: str, kinds: Sequence[str], name: str) -> PluginError:
-        names = sorted({entry.spec.name for entry in self._entries if entry.kind in kinds})
-        return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+    def _miss(self, noun: str, records: Sequence[type[Spec]], name: str) -> PluginError:
+        names = sorted({entry.spec.name for entry in self._entries if type(entry.spec) in records})
+        return PluginError(explain_missing(noun, [record.kind for record in records], name, names=names, installed=self._installed))

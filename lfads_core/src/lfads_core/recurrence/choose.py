@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
-from lfads_core.recurrence import composed
+from lfads_core.plugins import load_registry
+from lfads_core.plugins.specs import Imported, RecurrenceSpec
+from lfads_core.recurrence import composed, reference
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
 
 log = logging.getLogger(__name__)
@@ -81,58 +82,19 @@ class Recurrence:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """A backend before it is imported: where its loops lie, why one would take it, and what may stand in its way.
-
-    ``obstacle`` names a function ``(device, asked) -> clause``: why this backend cannot run on a device here, or None. ``asked`` says that
-    the user named the backend, so that something may be done about it.
-    """
-
-    gru: str
-    controlled: str
-    reason: str
-    obstacle: str | None = None
-    last: str | None = None
-    driven: str | None = None
+def offers() -> Mapping[str, RecurrenceSpec]:
+    """Every backend that is installed, by name."""
+    return {spec.name: spec for spec in load_registry().all(RecurrenceSpec)}
 
 
-HERE = "lfads_core.recurrence"
-OFFERS = {
-    "reference": Offer(gru=f"{HERE}.reference:gru", controlled=f"{HERE}.reference:controlled", reason="plain PyTorch"),
-    "fused": Offer(gru=f"{HERE}.fused_gru:gru", controlled=f"{HERE}.fused_controlled:controlled", reason="hand-written backward"),
-    "compiled": Offer(
-        gru=f"{HERE}.compiled.gru:gru",
-        controlled=f"{HERE}.compiled.controlled:controlled",
-        last=f"{HERE}.compiled.gru:last",
-        driven=f"{HERE}.compiled.driven:driven",
-        reason="compiled for this processor",
-        obstacle=f"{HERE}.compiled.obstacle:obstacle",
-    ),
-    **{
-        name: Offer(
-            gru=f"{HERE}.triton_gru:gru{suffix}",
-            controlled=f"{HERE}.triton_controlled:controlled{suffix}",
-            reason=f"one launch each way, products in {products}",
-            obstacle=f"{HERE}.triton_launch:obstacle",
-        )
-        for name, suffix, products in (("triton", "", "float32"), ("triton-bf16", "_bf16", "bfloat16"), ("triton-tf32", "_tf32", "tf32"))
-    },
-}
-FASTEST_FIRST = {"cpu": ("compiled",), "cuda": ("triton",)}
-"""What ``auto`` tries on a type of device before it takes ``fused``."""
-
-
-def _imported(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+REFERENCE = Recurrence.of("reference", reference.gru, reference.controlled)
+"""Plain PyTorch: what every other backend is held to."""
 
 
 @functools.cache
-def _loaded(name: str) -> Recurrence:
-    offer = OFFERS[name]
-    last, driven = (None if path is None else _imported(path) for path in (offer.last, offer.driven))
-    return Recurrence.of(name, _imported(offer.gru), _imported(offer.controlled), last, driven)
+def _loaded(spec: RecurrenceSpec) -> Recurrence:
+    parts: Any = (spec.gru, spec.controlled, spec.last, spec.driven)
+    return Recurrence.of(spec.name, *(part.load() if isinstance(part, Imported) else part for part in parts))
 
 
 class _Backends(Mapping[str, Recurrence]):
@@ -140,26 +102,24 @@ class _Backends(Mapping[str, Recurrence]):
 
     def __getitem__(self, name: str) -> Recurrence:
         """Import a backend."""
-        return _loaded(name)
+        return _loaded(offers()[name])
 
     def __iter__(self) -> Iterator[str]:
-        """Names, in the order of the table."""
-        return iter(OFFERS)
+        """Names, in alphabetical order."""
+        return iter(offers())
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(OFFERS)
+        return len(offers())
 
 
 BACKENDS: Mapping[str, Recurrence] = _Backends()
-REFERENCE = BACKENDS["reference"]
 
 
 def obstacle(name: str, device: str, *, asked: bool = False) -> str | None:
     """Why a backend cannot run on a device here, in one clause; None if it can."""
-    where = OFFERS[name].obstacle
-    clause: str | None = None if where is None else _imported(where)(device, asked=asked)
-    return clause
+    look = offers()[name].obstacle
+    return None if look is None else look(device, asked=asked)
 
 
 def choose_recurrence(wanted: str, device: str) -> Recurrence:
@@ -172,8 +132,8 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
     """
     if wanted == "auto":
         chosen, reason = _fastest(device)
-    elif wanted not in OFFERS:
-        raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(OFFERS))}, got {wanted!r}")
+    elif wanted not in offers():
+        raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(offers()))}, got {wanted!r}")
     elif (clause := obstacle(wanted, device, asked=True)) is not None:
         _warn_once(f"train.recurrence: {wanted} cannot be used: {clause}. fused takes its place; its numbers are the same to rounding.")
         chosen, reason = "fused", f"{wanted} cannot be used"
@@ -199,12 +159,13 @@ def recurrence_for(config: RunConfig, device: str) -> Recurrence:
 def _fastest(device: str) -> tuple[str, str]:
     """Name of the first backend that can run, and why it is that."""
     missed: list[str] = []
-    for name in FASTEST_FIRST.get(device.partition(":")[0], ()):
+    known = offers()
+    for name in [name for name, spec in known.items() if device.partition(":")[0] in spec.fastest_on]:
         clause = obstacle(name, device)
         if clause is None:
-            return name, "; ".join([f"{OFFERS[name].reason}, the fastest here on {device}", *missed])
+            return name, "; ".join([f"{known[name].summary}, the fastest here on {device}", *missed])
         missed.append(f"{name}: {clause}")
-    return "fused", "; ".join([f"{OFFERS['fused'].reason}, the default on {device}", *missed])
+    return "fused", "; ".join([f"{known['fused'].summary}, the default on {device}", *missed])
 
 
 @functools.cache

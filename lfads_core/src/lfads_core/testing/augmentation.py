@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.plugins.specs import AugmentationSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults, settings_faults

@@ -9,7 +9,6 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.plugins.citations import bibliography, citation_key
-from lfads_core.plugins.kinds import Kind, Spec
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -21,6 +20,7 @@ from lfads_core.plugins.specs import (
     RecipeSpec,
     ReconstructionSpec,
     ReportSpec,
+    Spec,
     SyntheticSpec,
 )
 from lfads_core.testing import augmentation, data, layers, outcome, prior, recipe, reconstruction
@@ -36,9 +36,9 @@ class Given:
     registry: Registry | None = None  # components a recipe may name; None: what is installed
 
 
-def try_laws(kind: Kind, spec: Spec, given: Given | None = None) -> list[Finding]:
+def try_laws(spec: Spec, given: Given | None = None) -> list[Finding]:
     """Try every law of a kind on one component, and raise nothing."""
-    return [*_EXAMINERS[kind](spec, Given() if given is None else given), *examine((_CITED,), spec)]
+    return [*_EXAMINERS[type(spec)](spec, Given() if given is None else given), *examine((_CITED,), spec)]
 
 
 def _uncited(spec: Any) -> Iterator[str]:
@@ -50,23 +50,23 @@ def _uncited(spec: Any) -> Iterator[str]:
 _CITED: Law[Any] = Law("every citation has its BibTeX entry", _uncited)
 
 
-_EXAMINERS: Mapping[Kind, Callable[[Any, Given], list[Finding]]] = {
-    "prior": lambda spec, given: examine(prior.LAWS, prior.PriorCase(spec, given.settings)),
-    "reconstruction": lambda spec, given: examine(reconstruction.LAWS, reconstruction.ReconstructionCase(spec, given.settings)),
-    "augmentation": lambda spec, given: examine(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings)),
-    "readin": lambda spec, given: examine(layers.READIN_LAWS, layers.readin_case(spec, given.settings)),
-    "readout": lambda spec, given: examine(layers.READOUT_LAWS, layers.readout_case(spec, given.settings)),
-    "recipe": lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
-    "synthetic": lambda spec, given: examine(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings)),
-    "reader": lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
-    "metric": lambda spec, _given: examine(outcome.METRIC_LAWS, outcome.MetricCase(spec)),
-    "report": lambda spec, _given: examine(outcome.REPORT_LAWS, outcome.ReportCase(spec)),
+_EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[Finding]]] = {
+    PriorSpec: lambda spec, given: examine(prior.LAWS, prior.PriorCase(spec, given.settings)),
+    ReconstructionSpec: lambda spec, given: examine(reconstruction.LAWS, reconstruction.ReconstructionCase(spec, given.settings)),
+    AugmentationSpec: lambda spec, given: examine(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings)),
+    ReadinSpec: lambda spec, given: examine(layers.READIN_LAWS, layers.readin_case(spec, given.settings)),
+    ReadoutSpec: lambda spec, given: examine(layers.READOUT_LAWS, layers.readout_case(spec, given.settings)),
+    RecipeSpec: lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
+    SyntheticSpec: lambda spec, given: examine(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings)),
+    DataReaderSpec: lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
+    MetricSpec: lambda spec, _given: examine(outcome.METRIC_LAWS, outcome.MetricCase(spec)),
+    ReportSpec: lambda spec, _given: examine(outcome.REPORT_LAWS, outcome.ReportCase(spec)),
 }
 
 
-def check(kind: Kind, spec: Spec, given: Given | None = None) -> list[Finding]:
+def check(spec: Spec, given: Given | None = None) -> list[Finding]:
     """Try every law of a kind on one component; see :func:`check_prior`."""
-    return require(f"{kind} {spec.name!r}", try_laws(kind, spec, given))
+    return require(f"{spec.kind} {spec.name!r}", try_laws(spec, given))
 
 
 def check_prior(spec: PriorSpec, settings: Any = None) -> list[Finding]:
@@ -75,49 +75,49 @@ def check_prior(spec: PriorSpec, settings: Any = None) -> list[Finding]:
     Raises:
         ConformanceError: laws are broken; the message says which, and what was got.
     """
-    return check("prior", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_reconstruction(spec: ReconstructionSpec, settings: Any = None) -> list[Finding]:
     """Check a reconstruction; as :func:`check_prior`."""
-    return check("reconstruction", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_augmentation(spec: AugmentationSpec, settings: Any = None) -> list[Finding]:
     """Check an augmentation, on counts; as :func:`check_prior`."""
-    return check("augmentation", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_readin(spec: ReadinSpec, settings: Any = None) -> list[Finding]:
     """Check a read-in; as :func:`check_prior`."""
-    return check("readin", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_readout(spec: ReadoutSpec, settings: Any = None) -> list[Finding]:
     """Check a read-out; as :func:`check_prior`."""
-    return check("readout", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_recipe(spec: RecipeSpec, registry: Registry | None = None) -> list[Finding]:
     """Check a recipe against the components of a registry, or those that are installed; as :func:`check_prior`."""
-    return check("recipe", spec, Given(registry=registry))
+    return check(spec, Given(registry=registry))
 
 
 def check_synthetic(spec: SyntheticSpec, settings: Any = None) -> list[Finding]:
     """Check a generator of data; give settings that make few data when the defaults make many; as :func:`check_prior`."""
-    return check("synthetic", spec, Given(settings=settings))
+    return check(spec, Given(settings=settings))
 
 
 def check_reader(spec: DataReaderSpec, path: Path | None = None) -> list[Finding]:
     """Check a reader on a file, or without one only what can be told without; as :func:`check_prior`."""
-    return check("reader", spec, Given(path=path))
+    return check(spec, Given(path=path))
 
 
 def check_metric(spec: MetricSpec) -> list[Finding]:
     """Check a metric; as :func:`check_prior`."""
-    return check("metric", spec)
+    return check(spec)
 
 
 def check_report(spec: ReportSpec) -> list[Finding]:
     """Check a report on a small made-up run; as :func:`check_prior`."""
-    return check("report", spec)
+    return check(spec)

@@ -12,11 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lfads_core.components.evaluation import Evaluation
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import LfadsError
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred
-from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.plugins.specs import MetricSpec, ReportSpec
 from lfads_core.runs import Run
 from lfads_core.testing.compare import no_shared_chance, same

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.config.structure import unstructure
+from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import TrackerSpec
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import FitLog
-from lfads_core.track.store import INSTALL
 from lfads_core.track.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -53,31 +51,19 @@ class Trackers:
             self._named.add(name)
 
 
-def open_trackers(run: Run, config: RunConfig, *, first_epoch: int) -> Trackers:
-    """The CSV log, cut back to the epochs before ``first_epoch``, and MLflow if the settings want it and it is installed.
+def open_trackers(run: Run, config: RunConfig, registry: Registry, *, first_epoch: int) -> Trackers:
+    """The CSV log, cut back to the epochs before ``first_epoch``, and every tracker of ``lfads_trackers`` that the settings want.
 
-    Never raises. A run that goes on with ``first_epoch`` > 0 goes on with its MLflow run, which ``run.json`` knows.
+    Never raises: a tracker that cannot be opened is one warning. A run that goes on has a ``first_epoch`` > 0.
     """
     trackers = Trackers(FitLog(run.fitlog), {})
     trackers._guard("fitlog.csv", lambda: trackers.fitlog.truncate(first_epoch))  # noqa: SLF001 - its own factory
-    if config.track.mlflow:
-        if importlib.util.find_spec("mlflow") is None:
-            log.info("not recorded in MLflow, which is not installed: %s brings it", INSTALL)
-        else:
-            trackers._guard("MLflow", lambda: _add_mlflow(trackers, run, config, first_epoch))  # noqa: SLF001
+    for spec in registry.all(TrackerSpec):
+        trackers._guard(spec.name, lambda spec=spec: _add(trackers, spec, run, config, first_epoch))  # type: ignore[misc]  # noqa: SLF001
     return trackers
 
 
-def _add_mlflow(trackers: Trackers, run: Run, config: RunConfig, first_epoch: int) -> None:
-    from lfads_core.track.mlflow import MlflowTracker
-
-    state = run.read_state() if run.state_path.exists() else {}
-    key = state.get("mlflow_key")
-    if not isinstance(key, str):
-        key = uuid.uuid4().hex
-        run.update_state(mlflow_key=key)
-    tags = {f"version {name}": str(version) for name, version in state.get("versions", {}).items()}
-    tracker = MlflowTracker.start(run, unstructure(config), experiment=config.track.experiment, key=key, tags=tags)
-    trackers.others["MLflow"] = tracker
-    if first_epoch > 0:  # a training that was killed, or whose store failed, left epochs unwritten
-        tracker.refill(run.fitlog, first_epoch)
+def _add(trackers: Trackers, spec: TrackerSpec, run: Run, config: RunConfig, first_epoch: int) -> None:
+    tracker = spec.open(run, config, first_epoch)
+    if tracker is not None:
+        trackers.others[spec.name] = tracker

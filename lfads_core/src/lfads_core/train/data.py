@@ -19,6 +19,7 @@ from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import ReconstructionSpec
 from lfads_core.train.unseen import check_judge
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     """
     check_judge(config, sessions)
     chosen = config.components.reconstruction
-    support = build_component(registry, "reconstruction", chosen, 1).support
+    support = build_component(registry, ReconstructionSpec, chosen, 1).support
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
     problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
     for session in sessions:

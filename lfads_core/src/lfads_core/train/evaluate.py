@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components.batch import Batch
+from lfads_core.components.evaluation import Evaluation
 from lfads_core.config.optional import MaskedConfig
-from lfads_core.data.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
-from lfads_core.metrics.evaluation import Evaluation
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Objective
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import MetricSpec
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.step import augmented
@@ -164,6 +165,6 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
 def score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float]:
     """Every installed metric on one split of one session; one that fails is left out."""
     found: dict[str, float] = {}
-    for spec in registry.all("metric"):
-        found.update(registry.shield("metric", spec.name, partial(spec.compute, evaluation)) or {})
+    for spec in registry.all(MetricSpec):
+        found.update(registry.shield(MetricSpec, spec.name, partial(spec.compute, evaluation)) or {})
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.objective.total import Losses
 
 

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 import torch
 
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.errors import LfadsError, NumericsError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lfads_core.metrics.smoothing import SmoothedMetric
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.train.checkpoint import Checkpoint, to_cpu
@@ -18,6 +17,7 @@ from lfads_core.train.kept import BestEpochs
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import AdamW
 from lfads_core.train.plateau import BestSoFar, Plateau
+from lfads_core.train.smoothing import SmoothedMetric
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.profiler import record_function
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.data.batch import Batch
+from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components.batch import Batch
 from lfads_core.config.schema import RunConfig
-from lfads_core.data.batch import Batch
 from lfads_core.data.loader import epoch_batches
 from lfads_core.errors import NumericsError
-from lfads_core.metrics.smoothing import SmoothedMetric
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
@@ -37,6 +36,7 @@ from lfads_core.train.passing import EndedEpoch, Prepared
 from lfads_core.train.plateau import BestSoFar, Plateau
 from lfads_core.train.prune import first_judged, prune
 from lfads_core.train.schedule import has_fallen, learning_rate
+from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.standing import Progress, snapshot, take_over
 from lfads_core.train.step import StepResult, augmented, train_step
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lfads_core.components.batch import Batch
 from lfads_core.config.optional import MaskedConfig
 from lfads_core.config.schema import RunConfig
-from lfads_core.data.batch import Batch
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError
 from lfads_core.model.lfads import LFADS

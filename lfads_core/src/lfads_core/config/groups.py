@@ -1,0 +1,51 @@
+"""The settings of a run as they are here: core's own, and the groups that installed plugins bring."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from lfads_core.config.fields import setting
+from lfads_core.config.kinds import Specs
+from lfads_core.config.schema import RunConfig
+from lfads_core.config.spaces import ELSEWHERE
+from lfads_core.plugins.offers import offered
+from lfads_core.plugins.specs import SettingsSpec
+
+log = logging.getLogger(__name__)
+
+
+def run_config_class(registry: Specs) -> type[RunConfig]:
+    """:class:`RunConfig` with a field for each group of ``lfads_settings``; the same class for the same groups."""
+    return _with_groups(tuple(spec for spec, _ in registry.as_offered(SettingsSpec)))
+
+
+@functools.cache
+def _with_groups(groups: tuple[SettingsSpec, ...]) -> type[RunConfig]:
+    if not groups:
+        return RunConfig
+    body: dict[str, Any] = {"__module__": RunConfig.__module__, "__qualname__": RunConfig.__qualname__, "__doc__": RunConfig.__doc__}
+    body["__annotations__"] = {spec.name: spec.config | None if spec.optional else spec.config for spec in groups}
+    for spec in groups:
+        body[spec.name] = setting(None if spec.optional else spec.config, spec.summary, search=None if spec.changes_results else ELSEWHERE)
+    made: type[RunConfig] = frozen(kw_only=True)(type(RunConfig.__name__, (RunConfig,), body))
+    return made
+
+
+def without_absent(data: Mapping[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
+    """``data`` without the groups that a distribution of this project reads which is not installed; what is left out is logged once."""
+    brought = dict(offered(["settings"]))
+    known = {field.name for field in cls.__attrs_attrs__}
+    gone = [name for name in data if name in brought and name not in known]
+    for name in gone:
+        _say_once(name, brought[name])
+    return {name: value for name, value in data.items() if name not in gone}
+
+
+@functools.cache
+def _say_once(name: str, distribution: str) -> None:
+    log.info("settings '%s': left out, for %s, which reads them, is not installed", name, distribution)

@@ -1,0 +1,113 @@
+"""What ``lfads eval`` prints: a table for each split, costs, what is wrong, what is missing and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from lfads_plugins_lab.evaluate.lacking import ordered, title
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lfads_plugins_lab.evaluate.cross_session import CrossSession
+    from lfads_plugins_lab.evaluate.run import RunReport, SessionReport
+
+_WIDTH_OF_A_PIPE = 150
+
+
+def print_report(report: RunReport) -> None:
+    """Print everything."""
+    console = _console()
+    click.echo(f"{report.run}, checkpoint {report.checkpoint}")
+    for session in report.sessions:
+        _print_session(console, session)
+    if report.cross is not None:
+        _print_cross(console, report.cross)
+    for note in report.notes:
+        click.secho(f"warning: {note}", fg="yellow")
+
+
+def _print_session(console: Console, session: SessionReport) -> None:
+    for split, by in session.scores.items():
+        table = _table(f"\n{session.name}, {split} trials", ["", *by])
+        for name in ordered(list(dict.fromkeys(key for scores in by.values() for key in scores))):
+            table.add_row(title(name), *(_number(scores.get(name), name) for scores in by.values()))
+        console.print(table)
+    console.print(_costs(session))
+    verdict = session.verdict
+    if verdict.hidden_share is None:
+        click.echo("kept on hidden values: n/a, nothing can be hidden, there is no gain over mean rates, or the reconstruction cannot price these")
+    else:
+        click.echo(f"kept on hidden values: {verdict.hidden_share:.0%} of the gain on seen ones")
+    if verdict.general_share is not None:
+        click.echo(f"kept on validation trials: {verdict.general_share:.0%} of the gain on training trials")
+    for text in verdict.warnings:
+        click.secho(f"warning: {text}", fg="yellow")
+    if session.few_shot is not None:
+        shot = session.few_shot
+        found = f"n/a: {shot.why_not}" if shot.co_bps is None else f"{shot.co_bps:.4f} ± {shot.spread:.4f} over draws"
+        click.echo(f"co-bps, read-out from {shot.trials} trials: {found}")
+    for name, chosen in session.baselines.items():
+        click.echo(f"{name}: {', '.join(f'{key} {value:g}' for key, value in chosen.items())} (chosen on training trials)")
+    for name, why in session.lacking.items():
+        click.echo(f"n/a  {title(name)}: {why}")
+
+
+def _costs(session: SessionReport) -> Table:
+    """Costs by split."""
+    costs = _table("\ncost, nats per value", ["", *session.costs])
+    rows = {
+        "all values": "all",
+        "seen values": "seen",
+        "the same at mean rates": "null_seen",
+        "values hidden from the encoders": "hidden",
+        "held-out channels": "heldout",
+        "the same at their mean rates": "null_heldout",
+    }
+    for name, key in rows.items():
+        values = [getattr(cost, key) for cost in session.costs.values()]
+        if any(value is not None for value in values):
+            costs.add_row(name, *("n/a" if value is None else f"{value:.5g}" for value in values))
+    return costs
+
+
+def _print_cross(console: Console, cross: CrossSession) -> None:
+    tables: Mapping[str, np.ndarray | None] = {
+        "decoder of the row's factors on the column's validation trials, R²": cross.decoding,
+        "condition averages of the column's factors predicted by the row's, R²": cross.conditions,
+    }
+    for heading, values in tables.items():
+        if values is not None:
+            table = _table(f"\n{heading}", ["", *cross.sessions])
+            for name, row in zip(cross.sessions, values, strict=True):
+                table.add_row(name, *("n/a" if np.isnan(value) else f"{value:.3f}" for value in row))
+            console.print(table)
+    for why in cross.why_not:
+        click.echo(f"n/a  across sessions: {why}")
+
+
+def _number(value: float | None, name: str) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:g}" if name.endswith("_ms") else f"{value:.4f}"
+
+
+def _table(heading: str, columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    return table
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_PIPE)

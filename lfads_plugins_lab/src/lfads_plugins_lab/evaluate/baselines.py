@@ -1,0 +1,165 @@
+"""Predictions of simple methods for the same trials: condition averages, smoothed data with a regression for what was not seen, factor analysis.
+
+No prediction of a value uses that value, and none of a held-out channel or a later bin uses any of them on the trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from lfads_core.components.evaluation import Evaluation
+from lfads_plugins_lab.evaluate.factor_analysis import FactorAnalysis, fit_factors, missing
+from lfads_plugins_lab.evaluate.kernels import FLOORS, neighbours, widths
+from lfads_plugins_lab.evaluate.unseen_channels import LEAST, predict_unseen
+from lfads_plugins_std.metrics.conditions import labels_of
+from lfads_plugins_std.metrics.r2 import r2_observed
+from lfads_plugins_std.metrics.smooth import smooth
+from lfads_plugins_std.metrics.spikes import ZERO_RATE, channel_means
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """Predictions for one split and for the training trials, in the unit of the data per bin; or why there are none."""
+
+    name: str
+    means: np.ndarray | None = None  # (B, T, N)
+    train_means: np.ndarray | None = None
+    chosen: Mapping[str, float] = field(default_factory=dict)  # what was chosen on training trials
+    why_not: str = ""
+
+    def evaluation(self, e: Evaluation) -> Evaluation:
+        """The evaluation of the model with these predictions in place of its own."""
+        if self.means is None or self.train_means is None or e.train is None:
+            raise ValueError("a baseline without predictions cannot be evaluated")
+        return replace(e, means=self.means, train=replace(e.train, means=self.train_means))
+
+
+NAMES = ("condition average", "Gaussian smoothing", "factor analysis")
+
+
+def baselines(e: Evaluation) -> list[Baseline]:
+    """All of them, fitted to the training trials and applied to the split."""
+    if e.train is None:
+        return [Baseline(name=name, why_not="no training trials") for name in NAMES]
+    if not e.encod_channels:
+        why = "the input is of another modality"
+        return [condition_average(e, e.train), *(Baseline(name=name, why_not=why) for name in NAMES[1:])]
+    smoothing, width = gaussian_smoothing(e, e.train)
+    return [condition_average(e, e.train), smoothing, factor_analysis(e, e.train, width)]
+
+
+def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
+    """Average of the smoothed training trials of the trial's condition, whose label it must be told; a training trial is left out of its own.
+
+    The width and the share of the channel's mean that is mixed in are those that price the training trials least.
+    """
+    name = NAMES[0]
+    own, labels = labels_of(e.extras), labels_of(train.extras)
+    if own is None or labels is None:
+        return Baseline(name=name, why_not="the file names no conditions")
+    if strange := sorted(set(np.unique(own).tolist()) - set(np.unique(labels).tolist()), key=str):
+        return Baseline(name=name, why_not=f"condition {strange[0]!r} has no training trial")
+    if min(int((labels == label).sum()) for label in np.unique(labels)) < 2:
+        return Baseline(name=name, why_not="a condition has a single training trial")
+    best: tuple[float, float, float] | None = None
+    means = channel_means(train.data)
+    for width in widths(e.bin_ms, train.data.shape[1]):
+        smoothed = _filled(smooth(train.data, width), means)
+        left_out = _others_average(smoothed, labels)
+        for floor in FLOORS:
+            cost = price(mixed(left_out, means, floor), train.data, train)
+            if best is None or cost < best[0]:
+                best = cost, width, floor
+    if best is None:
+        raise RuntimeError("there is at least one width")
+    _, width, floor = best
+    smoothed = _filled(smooth(train.data, width), means)
+    averages = {label: smoothed[labels == label].mean(axis=0) for label in np.unique(labels)}
+    return Baseline(
+        name=name,
+        means=mixed(np.stack([averages[label] for label in own]), means, floor),
+        train_means=mixed(_others_average(smoothed, labels), means, floor),
+        chosen={"width_bins": width, "share_of_mean": floor},
+    )
+
+
+def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, float]:
+    """Neighbouring bins of the same channel, Gaussian weights; held-out channels and later bins by regression from the smoothed seen ones.
+
+    A bin's own value has no weight, so that nothing is copied. Also returns the width in bins.
+    """
+    seen = train.data[:, : e.encod_bins, : e.encod_channels]
+    means = channel_means(seen)
+    best: tuple[float, float, float] | None = None
+    for width in widths(e.bin_ms, e.encod_bins):
+        guess = _filled(neighbours(seen, width), means)
+        for floor in FLOORS:
+            cost = price(mixed(guess, means, floor), seen, train)
+            if best is None or cost < best[0]:
+                best = cost, width, floor
+    if best is None:
+        raise RuntimeError("there is at least one width")
+    _, width, floor = best
+    unseen = predict_unseen(e, train, lambda data: _filled(smooth(data, width), means))
+    found = []
+    for part, (channels, later) in zip((e, train), unseen, strict=True):
+        inside = mixed(_filled(neighbours(part.data[:, : e.encod_bins, : e.encod_channels], width), means), means, floor)
+        found.append(np.concatenate([np.concatenate([inside, channels], axis=2), later], axis=1))
+    return Baseline(name=NAMES[1], means=found[0], train_means=found[1], chosen={"width_bins": width, "share_of_mean": floor}), width
+
+
+def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:
+    """Factors of the smoothed seen channels, from which all channels are predicted; bins after the last seen one keep its factors.
+
+    A seen channel is predicted from factors of the neighbouring bins alone.
+    """
+    if why := missing():
+        return Baseline(name=NAMES[2], why_not=why)
+    means = channel_means(train.data)
+    prepared = _filled(smooth(train.data[:, : e.encod_bins], width), means)
+    model = fit_factors(prepared, e.encod_channels)
+    found = [_from_factors(model, part.data[:, : e.encod_bins, : e.encod_channels], width, means, e) for part in (e, train)]
+    return Baseline(name=NAMES[2], means=found[0], train_means=found[1], chosen={"factors": float(model.factors), "width_bins": width})
+
+
+def price(guess: np.ndarray, data: np.ndarray, e: Evaluation) -> float:
+    """What widths are compared by: Poisson cost of counts, else 1 - R2."""
+    if e.support != "counts":
+        return 1 - r2_observed(guess, data)
+    seen = ~np.isnan(data)
+    rates = np.maximum(guess[seen], ZERO_RATE)
+    return float((rates - data[seen] * np.log(rates)).mean())
+
+
+def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Float[np.ndarray, "B T N"]:
+    """Predictions with a share of the channel's mean, so that no rate is zero."""
+    mixture: np.ndarray = (1 - share) * guess + share * means
+    return mixture
+
+
+def _from_factors(model: FactorAnalysis, seen: np.ndarray, width: float, means: np.ndarray, e: Evaluation) -> np.ndarray:
+    """Predictions of all channels in all bins: held-out channels from the smoothed bins themselves, seen ones from their neighbours."""
+    own = means[: e.encod_channels]
+    guess = model.predict(_filled(smooth(seen, width), own))
+    later = np.repeat(guess[:, -1:], e.data.shape[1] - e.encod_bins, axis=1)
+    guess[..., : e.encod_channels] = model.predict(_filled(neighbours(seen, width), own))[..., : e.encod_channels]
+    guess = np.concatenate([guess, later], axis=1)
+    return guess if e.support == "real" else np.maximum(guess, LEAST * means)
+
+
+def _others_average(smoothed: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """For each trial the average of the other trials of its condition."""
+    found = np.empty_like(smoothed)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        found[rows] = (smoothed[rows].sum(axis=0) - smoothed[rows]) / (len(rows) - 1)
+    return found
+
+
+def _filled(values: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Bins with nothing near them get the channel's mean."""
+    return np.where(np.isnan(values), np.nan_to_num(means), values)

@@ -1,0 +1,125 @@
+"""What ``lfads export`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from torch import nn
+
+from lfads_core.files import replacing, spoken_failure
+from lfads_core.infer.loading import LoadedRun
+from lfads_core.infer.made_with import require_same_weights
+from lfads_core.infer.outputs import MEANINGS, unit_of
+from lfads_plugins_lab.export.matlab import matlab_name, write_mat
+from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits
+
+
+def export_parameters(loaded: LoadedRun, path: Path) -> Path:
+    """Write every parameter: the shared ones under their names, with ``/`` for dots; those of a session under ``sessions/<name>``.
+
+    Each dataset has the attributes ``name``, as :meth:`LoadedRun.parameters` knows it, and ``trained``. ``decoder/factors/rows`` are
+    the factor weights as they are used, of unit length.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    model = loaded.model
+    trained = {name: p.requires_grad for name, p in model.named_parameters()}
+    per_session = {"readins": "readin", "readouts": "readout", "reconstructions": "reconstruction"}
+    with spoken_failure(path), _new(path) as file:
+        for name, value in model.state_dict().items():
+            if name.partition(".")[0] not in per_session:
+                _put(file, name.replace(".", "/"), value.cpu().numpy(), name=name, trained=trained.get(name, False))
+        _put(file, "decoder/factors/rows", model.decoder.factors.rows().detach().cpu().numpy(), name="", trained=False)
+        for layer, word in per_session.items():
+            modules: Mapping[str, nn.Module] = getattr(model, layer)
+            for session, module in modules.items():
+                inner = {name: p.requires_grad for name, p in module.named_parameters()}
+                for name, value in module.state_dict().items():
+                    at = f"sessions/{session}/{word}/{name.replace('.', '/')}"
+                    _put(file, at, value.cpu().numpy(), name=f"{layer}.{session}.{name}", trained=inner.get(name, False))
+    return path
+
+
+def export_h5(loaded: LoadedRun, path: Path, *, conditions: str | None) -> Path:
+    """Write all sessions' outputs into one file, a group each: ``trials``, ``conditions`` (averages), ``concatenated``, ``time_ms``.
+
+    Raises:
+        RunError: there are no outputs, or the file cannot be written.
+        DataError: conditions that are not there.
+    """
+    with spoken_failure(path, (OSError,)), _new(path) as file:
+        for session in _names(loaded):
+            content = session_content(loaded, session, conditions=conditions)
+            for part, arrays in content.items():
+                for name, value in arrays.items():
+                    _put(file, f"{session}/{part}/{name}" if part else f"{session}/{name}", value, **_about(loaded, session, name))
+    return path
+
+
+def export_mat(loaded: LoadedRun, path: Path, *, conditions: str | None) -> list[Path]:
+    """Write each session's outputs as a MAT-file of version 5; several sessions go into a folder ``path``.
+
+    Variables are trials' arrays under their names, averages as ``condition_<name>``, ``time_ms``, ``split``, ``trial``.
+
+    Raises:
+        RunError: there are no outputs, or a file cannot be written.
+        DataError: conditions that are not there.
+    """
+    names = _names(loaded)
+    written = []
+    for session in names:
+        content = session_content(loaded, session, conditions=conditions)
+        flat = {**content[""], **content["trials"], **{f"condition_{name}": value for name, value in content.get("conditions", {}).items()}}
+        target = path if len(names) == 1 else path / f"{matlab_name(session)}.mat"
+        write_mat(target, {**flat, "session": session})
+        written.append(target)
+    return written
+
+
+def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> dict[str, dict[str, Any]]:
+    """What there is of one session, by part; the part without a name belongs to all."""
+    require_same_weights(loaded, session)
+    outputs = loaded.outputs(session)
+    merged = merge_splits(outputs)
+    bins = merged.arrays["output_params"].shape[1]
+    common: dict[str, Any] = {"split": merged.split, "trial": merged.trial}
+    if loaded.description.bin_ms is not None:
+        known = outputs.get("time_ms")
+        common["time_ms"] = np.arange(bins) * loaded.description.bin_ms if known is None or known.shape != (bins,) else known
+    content = {"": common, "trials": dict(merged.arrays), "concatenated": concatenated(merged, bins)}
+    key = condition_key(merged, conditions)
+    if key is not None:
+        found = average_conditions(merged, key, bins)
+        content["conditions"] = {"labels": found.labels, "trials": found.trials, **found.arrays}
+    return content
+
+
+def _names(loaded: LoadedRun) -> list[str]:
+    return [info.name for info in loaded.description.sessions]
+
+
+def _about(loaded: LoadedRun, session: str, name: str) -> dict[str, str]:
+    if name not in MEANINGS:
+        return {}
+    return {"meaning": MEANINGS[name], "unit": unit_of(name, is_rate=loaded.model.reconstructions[session].is_rate)}
+
+
+def _put(file: h5py.File, at: str, value: Any, **attributes: Any) -> None:
+    array = np.asarray(value)
+    text = array.dtype.kind in "OSU"
+    dataset = file.create_dataset(at, data=array.astype(object) if text else array, dtype=h5py.string_dtype() if text else None)
+    dataset.attrs.update(attributes)
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[h5py.File]:
+    """A new file that takes the place of ``path`` once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        yield file

@@ -1,0 +1,234 @@
+"""Named arrays, whatever file they came from, taken for what their names and shapes say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from lfads_core.errors import ConfigError, DataError
+from lfads_core.wording import first_few
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Signal, Trials
+from lfads_plugins_lab.recordings.tables import STARTS, TIMES, UNITS, numbers, pick, trials_of, units_of
+
+ROLES = {
+    "times": "times of events: flat beside 'units', or a list with one array for each channel",
+    "units": "the channel of each event",
+    "data": "values in bins: (trials, bins, channels), or (bins, channels) of one long recording",
+    "start": "start of each trial",
+    "stop": "stop of each trial",
+    "names": "names of the channels",
+    "bin_ms": "width of a bin in ms",
+}
+"""What an array can be named as, with ``--key ROLE=NAME``."""
+
+DATA = ("data", "counts", "spike_counts", "binned_spikes", "spikes", "events")
+NAMES = ("channel_names", "unit_names", "names", "channels", "neurons")
+_LAYOUT = ("train_encod_data", "train_data", "train/encod_data")
+
+Arrays = Mapping[str, Any]
+"""Arrays by name; a list of arrays where each has a length of its own."""
+
+
+def source_of(where: str, arrays: Arrays, keys: Mapping[str, str], axes: str = "btn") -> Raw | Cut:
+    """Take arrays for what they are.
+
+    ``keys`` gives the array of a role, where its name is not a usual one; ``axes`` the order in which the data's axes are stored:
+    trials (b), bins (t), channels (n).
+
+    Raises:
+        ConfigError: a role or the order of the axes is unknown.
+        DataError: there are neither times nor data, or they do not fit together.
+    """
+    for role in keys:
+        if role not in ROLES:
+            raise ConfigError(f"--key {role}=...: must be one of {', '.join(ROLES)}, got {role!r}")
+    if sorted(axes) not in (sorted("btn"), sorted("tn")):
+        raise ConfigError(f"--axes: must order b (trials), t (bins) and n (channels), such as nbt, or t and n alone, got {axes!r}")
+    if found := [key for key in _LAYOUT if key in arrays]:
+        raise DataError(f"{where}: is split for training already ('{found[0]}'). Train on it, or change it with `lfads data rebin` and the like.")
+    left = dict(arrays)
+    times = _take(left, where, "times", keys, tuple(name for name in TIMES if name != "t"))
+    if times is not None:
+        return _raw_of_events(where, times, left, keys)
+    data = _take(left, where, "data", keys, DATA)
+    if data is None:
+        (data,) = _only_cube(where, left)
+    return _of_bins(where, _stacked(where, data), left, keys, axes)
+
+
+def _take(left: dict[str, Any], where: str, role: str, keys: Mapping[str, str], usual: tuple[str, ...]) -> Any:
+    """The array of a role, out of those that are left; None when nobody named one and no usual name is there."""
+    if role not in keys and not set(usual) & {name.lower() for name in left}:
+        return None
+    return left.pop(pick(where, ROLES[role].split(":")[0], left, keys.get(role), usual))
+
+
+def _only_cube(where: str, left: dict[str, Any]) -> tuple[Any]:
+    cubes = [name for name, values in left.items() if not isinstance(values, list) and np.ndim(values) == 3]
+    if len(cubes) == 1:
+        return (left.pop(cubes[0]),)
+    shown = ", ".join(f"{name} {_shape(values)}" for name, values in left.items()) or "nothing"
+    raise DataError(
+        f"{where}: must hold times of events or values in bins, got {shown}. "
+        "Name the array with --key times=NAME (and units=NAME) or --key data=NAME."
+    )
+
+
+def _shape(values: Any) -> str:
+    return f"list of {len(values)}" if isinstance(values, list) else str(np.shape(values))
+
+
+def _raw_of_events(where: str, times: Any, left: dict[str, Any], keys: Mapping[str, str]) -> Raw:
+    if isinstance(times, list):
+        names = _names(where, left, keys, len(times))
+        units = {name: numbers(where, f"times of {name}", np.ravel(values)) for name, values in zip(names, times, strict=True)}
+    else:
+        of_event = _take(left, where, "units", keys, UNITS)
+        if of_event is None:
+            raise DataError(f"{where}: times of events must come with the channel of each, got no 'units'. Name the array with --key units=NAME.")
+        units = units_of(where, _text(np.ravel(of_event)), numbers(where, "times", np.ravel(times)))
+    trials = _trials(where, left, keys)
+    of_channels = {key: _text(values) for key, values in left.items() if _is_flat(values, len(units)) and key.startswith(("channel_", "unit_"))}
+    about = {key.removeprefix("channel_").removeprefix("unit_"): values for key, values in of_channels.items()}
+    series = _series(where, left)
+    return Raw(where=where, units=units, trials=trials, series=series, about=about, notes=_unused(left, {*of_channels, *_with_times(series)}))
+
+
+def _stacked(where: str, data: Any) -> np.ndarray:
+    """Values of all trials in one array, also where each trial has its own, such as a structure of Matlab for each.
+
+    Raises:
+        DataError: trials differ in shape.
+    """
+    if not isinstance(data, list):
+        return np.asarray(data)
+    shapes = sorted({np.shape(item) for item in data})
+    if len(shapes) != 1:
+        raise DataError(
+            f"{where}: trials must have the same bins and channels, got {shapes[0]} and {shapes[-1]}. Cut them alike, or give times of events."
+        )
+    return np.stack([np.asarray(item) for item in data])
+
+
+def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[str, str], axes: str) -> Raw | Cut:
+    if data.dtype.kind not in "biuf":
+        raise DataError(f"{where}: data must be numbers, got type {data.dtype}. Name another array with --key data=NAME.")
+    if data.ndim not in (2, 3):
+        raise DataError(
+            f"{where}: data must be (trials, bins, channels) or (bins, channels), got shape {data.shape}. Name another array with --key data=NAME."
+        )
+    if 0 in data.shape:
+        raise DataError(f"{where}: data must have at least one of each of trials, bins and channels, got shape {data.shape}. Check the file.")
+    if np.isinf(data).any():
+        raise DataError(f"{where}: data must be finite, got {int(np.isinf(data).sum())} infinite of {data.size} values. Store NaN for not observed.")
+    wanted = "btn" if data.ndim == 3 else "tn"
+    order = [axis for axis in axes if axis in wanted]
+    values = np.transpose(data, [order.index(axis) for axis in wanted]).astype(np.float64)
+    width = _take(left, where, "bin_ms", keys, ("bin_ms",))
+    bin_ms = None if width is None else float(np.asarray(width).ravel()[0])
+    if bin_ms is not None and not 0 < bin_ms < float("inf"):
+        raise DataError(f"{where}: 'bin_ms' must be the width of a bin in ms, > 0, got {bin_ms:g}. Mend it.")
+    names = _names(where, left, keys, values.shape[-1])
+    if data.ndim == 3:
+        per_trial = {key: _text(v) for key, v in left.items() if not isinstance(v, list) and np.ndim(v) and np.shape(_flat(v))[0] == len(values)}
+        return Cut(where=where, values=values, bin_ms=bin_ms, names=names, per_trial=per_trial, notes=_unused(left, set(per_trial)))
+    if bin_ms is None:
+        raise DataError(
+            f"{where}: the width of a bin must be known to cut a long recording, got no 'bin_ms'. Name it with --key bin_ms=NAME, or add it."
+        )
+    trials, series = _trials(where, left, keys), _series(where, left)
+    signal = Signal(values=values, bin_ms=bin_ms)
+    return Raw(where=where, signal=signal, names=names, trials=trials, series=series, notes=_unused(left, _with_times(series)))
+
+
+def _with_times(series: Mapping[str, Series]) -> set[str]:
+    return {f"{name}{ending}" for name in series for ending in ("", "_times", "_rate", "_start")}
+
+
+def _unused(left: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
+    """A note of the arrays that nothing was made of."""
+    names = [
+        f"'{name}' {_shape(values)}" for name, values in left.items() if name not in used and not (isinstance(values, np.ndarray) and not values.size)
+    ]
+    if not names:
+        return ()
+    shown = first_few(names, 10)
+    return (f"not taken along: {shown}. They fit neither the trials nor the channels, and no array says when they were sampled (NAME_times).",)
+
+
+def _names(where: str, left: dict[str, Any], keys: Mapping[str, str], channels: int) -> tuple[str, ...]:
+    given = _take(left, where, "names", keys, NAMES)
+    if given is None:
+        return tuple(map(str, range(channels)))
+    names = tuple(str(name) for name in _text(np.ravel(np.asarray(given, dtype=object) if isinstance(given, list) else given)).tolist())
+    if len(names) != channels or len(set(names)) != channels:
+        raise DataError(
+            f"{where}: each of {channels} channels must have a name of its own, got {len(names)} names, {len(set(names))} different. Mend them."
+        )
+    return names
+
+
+def _trials(where: str, left: dict[str, Any], keys: Mapping[str, str]) -> Trials | None:
+    """Arrays as long as the starts of the trials are columns of their table; ``trial_`` before a name is left out."""
+    lower = {name.lower() for name in left}
+    if "start" not in keys and not lower & set(STARTS):
+        return None
+    start = pick(where, "start of each trial", left, keys.get("start"), STARTS)
+    count = np.size(left[start])
+    columns = {key: _text(_flat(values)) for key, values in left.items() if _is_flat(_flat(values), count)}
+    for key, values in left.items():
+        size = np.size(values) if key.startswith("trial_") and not isinstance(values, list) and np.ndim(_flat(values)) == 1 else count
+        if size != count and abs(size - count) <= max(1, count // 10):  # other lengths are of something else
+            raise DataError(f"{where}: '{key}' must have a value for each of {count} trials, got {size}. Mend it, or call it otherwise.")
+    table = trials_of(where, columns, keys)
+    for key in columns:
+        left.pop(key)
+    return Trials(start=table.start, stop=table.stop, columns={key.removeprefix("trial_"): values for key, values in table.columns.items()})
+
+
+def _series(where: str, left: Mapping[str, Any]) -> dict[str, Series]:
+    """NAME with NAME_times, or with NAME_rate in Hz (and NAME_start): what is sampled beside the events."""
+    found: dict[str, Series] = {}
+    for name, values in left.items():
+        if isinstance(values, list) or np.ndim(values) not in (1, 2) or np.asarray(values).dtype.kind not in "biuf":
+            continue
+        samples = np.asarray(values, dtype=np.float64)
+        samples = samples.reshape(len(samples), -1)
+        if f"{name}_times" in left:
+            times = numbers(where, f"{name}_times", np.ravel(left[f"{name}_times"]))
+        elif f"{name}_rate" in left:
+            start = float(np.ravel(left[f"{name}_start"])[0]) if f"{name}_start" in left else 0.0
+            times = start + np.arange(max(samples.shape)) / float(np.ravel(left[f"{name}_rate"])[0])
+        else:
+            continue
+        if len(samples) != times.size and samples.shape[1] == times.size:
+            samples = samples.T  # Matlab's rows
+        if len(samples) != times.size:
+            raise DataError(
+                f"{where}: '{name}' must have one row for each of its {times.size} times, got shape {np.shape(values)}. Mend one of them."
+            )
+        found[name] = Series(times=times, values=samples)
+    return found
+
+
+def _flat(values: Any) -> Any:
+    """One axis, where Matlab made two of it."""
+    return np.ravel(values) if not isinstance(values, list) and np.ndim(values) == 2 and 1 in np.shape(values) else values
+
+
+def _is_flat(values: Any, count: int) -> bool:
+    return not isinstance(values, list) and np.shape(values) == (count,)
+
+
+def _text(values: Any) -> Shaped[np.ndarray, "..."]:
+    """Bytes as text."""
+    array = np.asarray(_flat(values))
+    if array.dtype.kind in "SO":
+        plain: Sequence[Any] = [item.decode("utf-8", errors="replace") if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+        text = np.empty(len(plain), dtype=object)
+        text[:] = plain
+        return text.reshape(array.shape)
+    return array

@@ -1,0 +1,147 @@
+"""From a file of any kind to a raw recording, and from raw recordings to files that training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lfads_core.data.read import session_name
+from lfads_core.errors import DataError
+from lfads_plugins_lab.recordings.arrays import source_of
+from lfads_plugins_lab.recordings.build import Made, make
+from lfads_plugins_lab.recordings.matlab import read_matlab
+from lfads_plugins_lab.recordings.nwb import read_nwb
+from lfads_plugins_lab.recordings.options import MakeOptions
+from lfads_plugins_lab.recordings.raw import Cut, Raw
+from lfads_plugins_lab.recordings.tables import read_events, read_series, read_trials
+from lfads_plugins_lab.recordings.write import write_layout
+
+TABLES, HDF5 = (".csv", ".tsv", ".txt"), (".h5", ".hdf5", ".hdf", ".he5")
+KINDS = (*TABLES, ".npz", *HDF5, ".mat", ".nwb")
+"""Endings of the files that can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """How a source is to be understood."""
+
+    trials: Path | None = None  # a table of trials, instead of what the source says
+    series: Mapping[str, Path] = field(default_factory=dict)  # tables of signals by name
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # names of arrays and columns by role, see :data:`lfads_plugins_lab.recordings.arrays.ROLES`
+    axes: str = "btn"  # order in which axes are stored: trials, bins, channels
+
+
+def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw | Cut:
+    """Read a recording; the ending of its name says of which kind it is.
+
+    Raises:
+        DataError: the kind is unknown, an extra is missing, or the file is at fault.
+        ConfigError: an option is.
+    """
+    path, options = Path(path), options or SourceOptions()
+    kind = path.suffix.lower()
+    if path.is_dir():
+        raise DataError(f"{path}: must be a file, got a folder. Name the files in it.")
+    if kind not in KINDS:
+        raise DataError(f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, got {kind!r}. Rename or convert it.")
+    if not path.is_file():
+        raise DataError(f"{path}: must be a file, found nothing there. Check the path.")
+    source: Raw | Cut
+    if kind in TABLES:
+        source = Raw(where=str(path), units=read_events(path, options.keys))
+    elif kind == ".nwb":
+        source = read_nwb(path)
+    else:
+        arrays = _npz(path) if kind == ".npz" else read_matlab(path) if kind == ".mat" else _hdf5(path)
+        source = source_of(str(path), arrays, options.keys, options.axes)
+    return _with_tables(source, options)
+
+
+def _with_tables(source: Raw | Cut, options: SourceOptions) -> Raw | Cut:
+    if options.trials is None and not options.series:
+        return source
+    if isinstance(source, Cut):
+        raise DataError(f"{source.where}: holds trials of equal bins already, so no table fits it. Leave --trials and --series out.")
+    if options.trials is not None:
+        source = replace(source, trials=read_trials(options.trials, options.keys))
+    return replace(source, series={**source.series, **{name: read_series(path) for name, path in options.series.items()}})
+
+
+def make_file(
+    path: str | Path, output: str | Path, source: SourceOptions | None = None, options: MakeOptions | None = None, *, overwrite: bool = False
+) -> Made:
+    """Read a source, cut it, and write the file; see :func:`lfads_plugins_lab.recordings.build.make`.
+
+    Raises:
+        DataError: see :func:`read_source` and ``make``; ``output`` is there already.
+        ConfigError: options contradict one another.
+    """
+    path, output = Path(path), Path(output)
+    if output.exists() and not overwrite:  # before any time is spent
+        write_layout(output, {}, {})
+    if output.exists() and output.resolve() == path.resolve():
+        raise DataError(f"{output}: what is made must go to a file of its own, got the source itself. Choose another name.")
+    made = make(read_source(path, source), options)
+    write_layout(output, made.arrays, {**made.attributes, "made_from": path.name}, overwrite=overwrite)
+    return made
+
+
+def outputs_for(sources: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Where each source goes: one to the file ``output``, several to that folder, each under its session's name.
+
+    Raises:
+        DataError: two would go to one file, or several to something that is no folder.
+    """
+    if len(sources) == 1 and not output.is_dir():
+        return {sources[0]: output}
+    if output.suffix.lower() in HDF5 or output.is_file():
+        raise DataError(f"{output}: {len(sources)} recordings must go to a folder, got the name of a file. Leave out the ending.")
+    places = {path: output / f"{session_name(path)}.h5" for path in sources}
+    for path, place in places.items():
+        if twin := next((other for other, at in places.items() if at == place and other != path), None):
+            raise DataError(f"{path}: every recording must have a name of its own, but {twin} would be called {place.name} too. Rename one of them.")
+    return places
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {key: file[key] for key in file.files}
+    except (OSError, ValueError) as err:
+        hint = (
+            " Lists of arrays cannot be read safely: save all times in one array, beside one with the unit of each." if "pickle" in str(err) else ""
+        )
+        raise DataError(f"{path}: must be a whole NumPy archive of plain arrays, but numpy says: {err}.{hint}") from err
+    return _ragged(found)
+
+
+def _hdf5(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def visit(key: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            found[key.replace("/", "_")] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) is not None else item[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+            found.update({key: np.asarray(value) for key, value in file.attrs.items() if key == "bin_ms"})
+    except OSError as err:
+        raise DataError(f"{path}: must be a readable HDF5 file, but HDF5 says: {err}. Copy or write it again.") from err
+    return _ragged(found)
+
+
+def _ragged(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Arrays with an index of where each part ends (NAME and NAME_index), as lists."""
+    for key in [name for name in arrays if f"{name}_index" in arrays]:
+        ends = np.ravel(arrays.pop(f"{key}_index")).astype(np.int64)
+        if ends.size and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == len(arrays[key]):
+            arrays[key] = np.split(arrays[key], ends[:-1])
+    return arrays

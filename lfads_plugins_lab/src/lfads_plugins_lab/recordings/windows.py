@@ -1,0 +1,207 @@
+"""Where each window begins: around an event of every trial, or one after the other through the whole recording."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from lfads_core.errors import DataError
+from lfads_core.wording import first_few
+from lfads_plugins_lab.recordings.options import WindowOptions
+from lfads_plugins_lab.recordings.raw import Raw, Trials
+
+_EPSILON = 1e-6  # of a bin: what counts as the same time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Windows:
+    """Windows of equal length."""
+
+    starts: Float[np.ndarray, " B"]  # s
+    bins: int
+    trial: Int[np.ndarray, " B"]  # row of the table of trials; -1 without one
+    jitter: Int[np.ndarray, " B"] | None = None  # bins by which each begins later than it would without
+    first_bin: Int[np.ndarray, " B"] | None = None  # within all segments put together, for chopped windows
+    segments: Float[np.ndarray, "G 2"] | None = None  # start in s and number of bins of each segment that was chopped
+    inside: Bool[np.ndarray, "B T"] | None = None  # bins that lie within the trial; None: all, or it does not matter
+    notes: tuple[str, ...] = ()
+
+
+def lay_windows(raw: Raw, options: WindowOptions, width: float, scale: float) -> Windows:
+    """Find the windows; ``width`` is that of a bin in seconds, ``scale`` the seconds in a unit of the source's times.
+
+    Raises:
+        DataError: there are no trials, the event is unknown, or no window is left.
+    """
+    if options.chop_ms is not None:
+        return _chopped(raw, options, width, scale)
+    if raw.trials is None:
+        raise DataError(
+            f"{raw.where}: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording with `lfads data chop`."
+        )
+    return _aligned(raw.where, raw.trials, options, width, scale)
+
+
+def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, scale: float) -> Windows:
+    start, stop = trials.start * scale, trials.stop * scale
+    event = start if options.event is None else _column(where, trials, options.event) * scale + (start if options.from_start else 0.0)
+    notes: list[str] = []
+    usable = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
+    if not usable.all():
+        what = "start and stop" if options.event is None else f"'{options.event}', start and stop"
+        notes.append(f"{int((~usable).sum())} of {usable.size} trials have no {what}: left out.")
+    if (stop[usable] <= start[usable]).any():
+        first = int(np.flatnonzero(usable & ~(stop > start))[0])
+        raise DataError(f"{where}: trials must stop after they start, got {start[first]:g} to {stop[first]:g} s in row {first}. Are columns swapped?")
+    if not usable.any():
+        raise DataError(f"{where}: must have trials with the event, got none. Choose another event.")
+    before = _whole_bins(options.before_ms / 1000, width, "before", where)
+    after = _after(where, options, float((stop - event)[usable].min()), width, notes)
+    bins = before + after
+    if bins < 1:
+        raise DataError(f"{where}: windows must hold at least one bin of {width * 1000:g} ms, got {bins}. Give --after.")
+    moved = _jitter(where, options, width, event.size)
+    begin = event + ((0 if moved is None else moved) - before) * width
+    _refuse_elsewhere(where, options.event, np.stack([event, begin, begin + bins * width, start, stop])[:, usable], np.flatnonzero(usable))
+    inside = None
+    if options.beyond != "keep":
+        edges = begin[:, None] + np.arange(bins + 1) * width
+        inside = (edges[:, :-1] >= start[:, None] - _EPSILON * width) & (edges[:, 1:] <= stop[:, None] + _EPSILON * width)
+        if options.beyond == "drop":
+            short = usable & ~inside.all(axis=1)
+            if short.any():
+                notes.append(f"{int(short.sum())} of {usable.size} trials do not fill their windows: left out.")
+            usable, inside = usable & ~short, None
+    rows = np.flatnonzero(usable)
+    if not rows.size:
+        raise DataError(f"{where}: at least one trial must fill its window of {bins * width * 1000:g} ms, got none. Make it shorter.")
+    if options.overlaps == "refuse":
+        _refuse_overlaps(where, begin[rows], bins * width, rows)
+    inside, moved = (None if values is None else values[rows] for values in (inside, moved))
+    return Windows(starts=begin[rows], bins=bins, trial=rows, jitter=moved, inside=inside, notes=tuple(notes))
+
+
+def _jitter(where: str, options: WindowOptions, width: float, trials: int) -> Int[np.ndarray, " B"] | None:
+    """Whole bins, evenly spread over both directions."""
+    most = _whole_bins(options.jitter_ms / 1000, width, "jitter", where)
+    return None if most == 0 else np.random.default_rng(options.jitter_seed).integers(-most, most + 1, trials)
+
+
+def _after(where: str, options: WindowOptions, shortest: float, width: float, notes: list[str]) -> int:
+    """Bins after the event: as said, or as the shortest trial has."""
+    if options.after_ms is not None:
+        return _whole_bins(options.after_ms / 1000, width, "after", where)
+    after = int(np.floor(shortest / width + _EPSILON))
+    notes.append(f"windows end {after * width * 1000:g} ms after the event, as the shortest trial does.")
+    return after
+
+
+def _refuse_elsewhere(where: str, name: str | None, times: Float[np.ndarray, "5 b"], rows: Int[np.ndarray, " b"]) -> None:
+    """Windows that mostly lie farther from their own trials than these are long: the event counts from somewhere else, or in another unit."""
+    event, begin, end, start, stop = times
+    length = stop - start
+    away = np.flatnonzero((end < start - length) | (begin > stop + length))
+    if 2 * away.size > rows.size:
+        first = away[0]
+        raise DataError(
+            f"{where}: the event {name!r} must lie near its trial, got {away.size} of {rows.size} that are farther away than it is long, the first "
+            f"in row {rows[first]}: {event[first]:.6g} s, in a trial from {start[first]:.6g} to {stop[first]:.6g} s. If it counts from the start of "
+            "the trial, use --event-from-start; otherwise bring it to the clock and unit of the trials."
+        )
+
+
+def _refuse_overlaps(where: str, begin: Float[np.ndarray, " b"], length: float, rows: Int[np.ndarray, " b"]) -> None:
+    order = np.argsort(begin, kind="stable")
+    gaps = np.diff(begin[order]) - length
+    shared = np.flatnonzero(gaps < -1e-9 - 1e-6 * length)
+    if shared.size:
+        one, two = rows[order[shared[0]]], rows[order[shared[0] + 1]]
+        raise DataError(
+            f"{where}: windows of different trials must not overlap, got {shared.size} that do, the first in rows {one} and {two} "
+            f"({-gaps[shared[0]] * 1000:.3g} ms). Training and validation would share data: shorten the window, or allow it with --overlaps keep."
+        )
+
+
+def _chopped(raw: Raw, options: WindowOptions, width: float, scale: float) -> Windows:
+    window = _whole_bins((options.chop_ms or 0) / 1000, width, "chop", raw.where)
+    overlap = _whole_bins(options.overlap_ms / 1000, width, "overlap", raw.where)
+    notes: list[str] = []
+    starts, firsts, trial, segments = [], [], [], []
+    offset = short = 0
+    found = _segments(raw, width, scale)
+    for row, begin, bins in found:
+        if bins < window:
+            short += 1
+            continue
+        first = first_bins(bins, window, overlap)
+        starts.append(begin + first * width)
+        firsts.append(first + offset)
+        trial.append(np.full(first.size, row))
+        segments.append((begin, float(bins)))
+        offset += bins
+    if not starts:
+        raise DataError(
+            f"{raw.where}: a window must fit into the recording, got {window} bins in at most {max((b for *_, b in found), default=0)}. Shorten it."
+        )
+    if short:
+        notes.append(f"{short} of {len(found)} segments are shorter than a window: left out.")
+    return Windows(
+        starts=np.concatenate(starts),
+        bins=window,
+        trial=np.concatenate(trial).astype(np.int64),
+        first_bin=np.concatenate(firsts).astype(np.int64),
+        segments=np.array(segments, dtype=np.float64),
+        notes=tuple(notes),
+    )
+
+
+def first_bins(bins: int, window: int, overlap: int) -> Int[np.ndarray, " W"]:
+    """First bin of each window over ``bins`` bins; the last ends with the recording, and so may share more with the one before."""
+    first = np.arange(0, bins - window + 1, window - overlap)
+    return first if first[-1] == bins - window else np.append(first, bins - window)
+
+
+def _segments(raw: Raw, width: float, scale: float) -> list[tuple[int, float, int]]:
+    """Row of the trial (-1 without), start in s, and number of bins, of everything that is chopped."""
+    if raw.trials is not None:
+        start, stop = raw.trials.start * scale, raw.trials.stop * scale
+        known = np.flatnonzero(np.isfinite(start) & np.isfinite(stop))
+        return [(int(row), float(start[row]), int((stop[row] - start[row]) / width + _EPSILON)) for row in known]
+    if raw.signal is not None:
+        return [(-1, raw.signal.start, int(len(raw.signal.values) * raw.signal.bin_ms / 1000 / width + _EPSILON))]
+    ends = [(float(t.min()) * scale, float(t.max()) * scale) for t in raw.units.values() if t.size]
+    if not ends:
+        raise DataError(f"{raw.where}: must hold events, got none. Check the file.")
+    begin = np.floor(min(a for a, _ in ends) / width) * width
+    return [(-1, float(begin), int(np.floor((max(b for _, b in ends) - begin) / width)) + 1)]
+
+
+def _whole_bins(seconds: float, width: float, name: str, where: str) -> int:
+    bins = seconds / width
+    if abs(bins - round(bins)) > 1e-6:
+        near = " or ".join(f"{count * width * 1000:g}" for count in (np.floor(bins), np.ceil(bins)) if count)
+        raise DataError(f"{where}: --{name} must be whole bins of {width * 1000:g} ms, got {seconds * 1000:g} ms. Take {near}.")
+    return round(bins)
+
+
+def _column(where: str, trials: Trials, name: str) -> Float[np.ndarray, " B"]:
+    if name in ("start", "stop"):
+        return trials.start if name == "start" else trials.stop
+    if name not in trials.columns:
+        raise DataError(unknown(where, "an event must be a column of the trials", name, ["start", "stop", *trials.columns]))
+    values = trials.columns[name]
+    if values.dtype.kind not in "iuf":
+        what = "truth values" if values.dtype.kind == "b" else "text"
+        raise DataError(f"{where}: the event '{name}' must hold times, got {what} such as {str(values[0])!r}. Choose another column.")
+    return values.astype(np.float64)
+
+
+def unknown(where: str, must: str, name: str, known: Sequence[str]) -> str:
+    """A sentence about a name that is not there, with what comes near it."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{where}: {must}, got {name!r}.{hint} There is {first_few([*map(repr, known)], 20) or 'nothing'}."

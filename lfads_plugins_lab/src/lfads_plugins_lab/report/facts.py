@@ -1,0 +1,75 @@
+"""What a page is made of: a run's folder, read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfads_core.errors import RunError
+from lfads_core.infer.loading import LoadedRun
+from lfads_core.runs import Run
+from lfads_core.track.fitlog import read_fitlog
+from lfads_plugins_lab.evaluate.recorded import Recorded, recorded_sessions
+from lfads_plugins_lab.evaluate.run import FILE, evaluate_run, save_report
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Facts:
+    """All that the sections draw from."""
+
+    loaded: LoadedRun
+    state: Mapping[str, Any]  # run.json
+    log: Mapping[str, np.ndarray]  # fitlog.csv; empty if there is none
+    sessions: Sequence[Recorded]
+    evaluation: Mapping[str, Any]  # evaluation.json
+
+    @property
+    def run(self) -> Run:
+        """The run's folder."""
+        return self.loaded.run
+
+    def found(self, session: Recorded) -> Mapping[str, Any]:
+        """What the evaluation says of a session."""
+        of: Mapping[str, Any] = self.evaluation["sessions"].get(session.name, {})
+        return of
+
+
+def gather(loaded: LoadedRun, say: Callable[[str], None] = lambda _: None) -> Facts:
+    """Read everything; the run is evaluated first unless ``evaluation.json`` is newer than its outputs and speaks of all sessions.
+
+    Raises:
+        RunError: there are no outputs yet, or a file is damaged.
+        DataError: an output file is damaged.
+    """
+    sessions = recorded_sessions(loaded)
+    evaluation = _known(loaded.run, [s.name for s in sessions])
+    if evaluation is None:
+        found = evaluate_run(loaded, say=say)
+        save_report(loaded, found)
+        evaluation = found.plain()
+    try:
+        log = {name: np.asarray(column) for name, column in read_fitlog(loaded.run.fitlog).items()}
+    except RunError:
+        log = {}
+    return Facts(loaded=loaded, state=loaded.run.read_state(), log=log, sessions=sessions, evaluation=evaluation)
+
+
+def _known(run: Run, names: Sequence[str]) -> Mapping[str, Any] | None:
+    path = run.path / FILE
+    outputs = [run.output(name) for name in names]
+    if not path.is_file() or any(_age(output) > _age(path) for output in outputs):
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and set(names) <= set(found.get("sessions", ())) else None
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime

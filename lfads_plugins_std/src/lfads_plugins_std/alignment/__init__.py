@@ -1,0 +1,1 @@
+"""Sessions with neurons of their own, aligned by the conditions they share."""

@@ -1,0 +1,11 @@
+"""Figures of a run, from plain arrays. Importing this package loads no matplotlib; drawing needs the extra ``plot``."""
+
+from lfads_plugins_std.figures.alignment import draw_alignment
+from lfads_plugins_std.figures.curves import draw_curves
+from lfads_plugins_std.figures.factors import draw_factors
+from lfads_plugins_std.figures.figure import save
+from lfads_plugins_std.figures.inputs import draw_inputs
+from lfads_plugins_std.figures.trials import draw_trials
+from lfads_plugins_std.figures.truth import draw_truth
+
+__all__ = ["draw_alignment", "draw_curves", "draw_factors", "draw_inputs", "draw_trials", "draw_truth", "save"]

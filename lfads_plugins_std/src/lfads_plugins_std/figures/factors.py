@@ -1,0 +1,118 @@
+"""The latent path: factors in their first three principal components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from lfads_plugins_std.figures.figure import COLOURS, INK, SOFT, dress, legend, mark_event, new_figure, shades
+from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_TRIALS = 80
+MOST_CONDITIONS = 8
+
+
+def principal_components(factors: Real[np.ndarray, "B T F"], count: int = 3) -> tuple[Float[np.ndarray, "B T count"], Float[np.ndarray, " count"]]:
+    """Project factors on their leading principal components over all trials and bins; second, each one's share of the variance.
+
+    Components beyond the number of factors are zero. The sign of a component is such that its largest loading is positive.
+    """
+    flat = np.asarray(factors, dtype=np.float64).reshape(-1, factors.shape[-1])
+    centred = flat - flat.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    have = min(count, len(axes))
+    scores = np.zeros((len(flat), count))
+    scores[:, :have] = centred @ axes[:have].T
+    shares = np.zeros(count)
+    power = (lengths**2).sum()
+    shares[:have] = lengths[:have] ** 2 / power if power > 0 else 0.0
+    return scores.reshape(*factors.shape[:2], count), shares
+
+
+def draw_factors(
+    factors: Real[np.ndarray, "B T F"],
+    bin_ms: float | None = None,
+    conditions: Real[np.ndarray, " B"] | None = None,
+    *,
+    time: TimeAxis | None = None,
+) -> Figure:
+    """Draw trials in three components, in space and over time; a dot marks the start.
+
+    With ``conditions``: up to eight of them in a colour each, thin lines for trials, thick ones for their average.
+    Without: up to eighty trials, coloured by where their first component starts.
+    ``time`` says when the bins are, if not from the start of the trial.
+    """
+    scores, shares = principal_components(factors)
+    time = time or time_axis(factors.shape[1], bin_ms)
+    figure = new_figure(8.6, 4.4, "Factors")
+    space, panels = _axes(figure)
+    groups = _by_start(scores) if conditions is None else _by_condition(scores, conditions)
+    for group in groups:
+        for trial in group.trials:
+            _draw_path(space, panels, time.middles, scores[trial], color=group.colour, lw=0.6, alpha=0.5)
+        if group.label is None:
+            start = scores[group.trials[0], 0]
+        else:
+            average = scores[group.trials].mean(axis=0)
+            _draw_path(space, panels, time.middles, average, color=group.colour, lw=1.8, label=group.label)
+            start = average[0]
+        space.scatter(*start[:, None], color=[group.colour], s=10, depthshade=False)
+    for k, ax in enumerate(panels):
+        dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", "")
+        mark_event(ax, time.event)
+        if k < 2:
+            ax.tick_params(labelbottom=False)
+    if conditions is not None:
+        legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title="condition", title_fontsize=7.5)
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Group:
+    """Trials drawn in one colour; with a label their average is drawn too."""
+
+    trials: Int[np.ndarray, " n"]
+    colour: Any
+    label: str | None = None
+
+
+def _by_start(scores: Float[np.ndarray, "B T K"]) -> list[_Group]:
+    trials = spread_out(len(scores), MOST_TRIALS)
+    colours = shades(scores[trials, 0, 0])
+    return [_Group(trials=trials[i : i + 1], colour=colours[i]) for i in range(len(trials))]
+
+
+def _by_condition(scores: Float[np.ndarray, "B T K"], conditions: Real[np.ndarray, " B"]) -> list[_Group]:
+    labels = np.unique(conditions)
+    labels = labels[spread_out(len(labels), MOST_CONDITIONS)]
+    share = MOST_TRIALS // MOST_CONDITIONS
+    return [_Group(trials=np.flatnonzero(conditions == label)[:share], colour=COLOURS[i], label=f"{label:g}") for i, label in enumerate(labels)]
+
+
+def _draw_path(space: Any, panels: list[Axes], time: np.ndarray, path: Float[np.ndarray, "T K"], **line: Any) -> None:
+    space.plot(*path.T, **line)
+    for k, ax in enumerate(panels):
+        ax.plot(time, path[:, k], **line)
+
+
+def _axes(figure: Figure) -> tuple[Any, list[Axes]]:
+    """Make the axes in space, and one below the other for the components over time."""
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.25, 1))
+    space = figure.add_subplot(grid[:, 0], projection="3d")
+    space.set_box_aspect((1, 1, 1), zoom=1.08)
+    for axis, name in ((space.xaxis, "component 1"), (space.yaxis, "component 2"), (space.zaxis, "component 3")):
+        axis.set_pane_color((1, 1, 1, 0))
+        axis.set_ticks([])
+        axis.set_label_text(name, fontsize=7.5, color=INK)
+        axis.labelpad = -12
+        axis.line.set_color(SOFT)
+    space.grid(visible=False)
+    return space, [figure.add_subplot(grid[k, 1]) for k in range(3)]

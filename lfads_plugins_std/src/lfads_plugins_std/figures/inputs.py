@@ -1,0 +1,53 @@
+"""Inferred inputs: what pushed the generator, on average and in single trials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Real
+
+from lfads_plugins_std.figures.figure import BLUE, COLOURS, SOFT, dress, legend, mark_event, new_figure
+from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_INPUTS = 6
+MOST_SINGLE = 3
+
+
+def draw_inputs(
+    means: Real[np.ndarray, "B T U"], stds: Real[np.ndarray, "B T U"] | None = None, bin_ms: float | None = None, *, time: TimeAxis | None = None
+) -> Figure:
+    """Draw each inferred input, in the generator's own unit, over time.
+
+    Left: mean and standard deviation over trials. Right: posterior mean of a few single trials, with its standard deviation if given.
+    At most six inputs, those that vary most, in their own order. ``time`` says when the bins are, if not from the start of the trial.
+    """
+    power = np.asarray(means, dtype=float).var(axis=(0, 1))
+    inputs = np.sort(np.argsort(-power, kind="stable")[:MOST_INPUTS])
+    time = time or time_axis(means.shape[1], bin_ms)
+    middles = time.middles
+    figure = new_figure(8.0, 1.5 * max(1, len(inputs)) + 0.6, "Inferred inputs")
+    axes = figure.subplots(max(1, len(inputs)), 2, squeeze=False, sharex=True, sharey="row")
+    for row, u in enumerate(inputs):
+        average, all_trials = axes[row]
+        mean, sd = means[:, :, u].mean(axis=0), means[:, :, u].std(axis=0)
+        average.fill_between(middles, mean - sd, mean + sd, color=BLUE, alpha=0.2, lw=0)
+        average.plot(middles, mean, color=BLUE, lw=1.5)
+        for i, trial in enumerate(spread_out(len(means), MOST_SINGLE)):
+            path = means[trial, :, u]
+            if stds is not None:
+                all_trials.fill_between(middles, path - stds[trial, :, u], path + stds[trial, :, u], color=COLOURS[i], alpha=0.15, lw=0)
+            all_trials.plot(middles, path, color=COLOURS[i], lw=1.1, label=str(trial))
+        last = row == len(inputs) - 1
+        for ax in (average, all_trials):
+            ax.axhline(0, color=SOFT, lw=0.6, zorder=0)
+            mark_event(ax, time.event)
+            dress(ax, "", time.label if last else "", f"input {u}" if ax is average else "")
+    if len(inputs):
+        dress(axes[0, 0], "mean ± sd over trials", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
+        dress(axes[0, 1], "single trials" + (" ± posterior sd" if stds is not None else ""), axes[0, 1].get_xlabel())
+        legend(axes[0, 1], above=True)
+    return figure

@@ -1,0 +1,119 @@
+"""Numbers about a run's predictions, from the pure functions of ``lfads_plugins_std.metrics``; each gives none where it makes no sense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from lfads_core.components.evaluation import Evaluation
+from lfads_plugins_std.metrics.behaviour import decode, decode_within, speed_tp_correlation, velocity_decoding
+from lfads_plugins_std.metrics.conditions import score_conditions
+from lfads_plugins_std.metrics.r2 import r2_observed, r2_per_channel, r2_score, r2_variance_weighted
+from lfads_plugins_std.metrics.spikes import regional_bits_per_spike
+
+BEHAVIOUR_KEYS = ("behavior", "behaviour")
+"""Arrays (trials, bins, dimensions) of the file that are decoded, in either spelling."""
+LAGS_MS = range(0, 201, 20)
+"""Lags of behaviour behind rates that are tried, in milliseconds."""
+MASK_KEY = "decode_mask"
+"""Array (trials, groups) of the file: 1 for the trials that are decoded together; without it all are one group."""
+LAG_ALPHA = 1e-2
+"""Ridge penalty while lags are compared; the reported fit searches for its own."""
+
+
+def spike_metrics(e: Evaluation) -> Mapping[str, float]:
+    """Bits per spike: ``bps`` where the encoders looked, ``co_bps`` on held-out channels, ``fp_bps`` in later bins; only for counts."""
+    if e.support != "counts" or not e.is_rate:
+        return {}
+    return _finite(regional_bits_per_spike(e.means, e.data, e.encod_channels, e.encod_bins))
+
+
+def data_metrics(e: Evaluation) -> Mapping[str, float]:
+    """Variance-weighted R2 of predictions to the data themselves, by region as bits per spike are: ``r2``, ``co_r2``, ``fp_r2``; not for counts."""
+    if e.support == "counts" or e.data.shape != e.means.shape:
+        return {}
+    regions = {
+        "r2": np.s_[..., : e.encod_bins, : e.encod_channels],
+        "co_r2": np.s_[..., : e.encod_bins, e.encod_channels :],
+        "fp_r2": np.s_[..., e.encod_bins :, :],
+    }
+    return _finite({name: r2_observed(e.means[part], e.data[part]) for name, part in regions.items()})
+
+
+def condition_metrics(e: Evaluation) -> Mapping[str, float]:
+    """R2 of condition averages of the predictions to those of the data, ``psth_r2``, mean over channels.
+
+    With training trials at hand (after training) the data's averages take them in too.
+    """
+    found = score_conditions(e)
+    return {} if found is None else _finite({"psth_r2": found.mean})
+
+
+def duration_metrics(e: Evaluation) -> Mapping[str, float]:
+    """``tp_corr``: correlation of the speed of rates with the time produced.
+
+    For behaviour (trials, at least 4): three columns that name the condition, the duration last.
+    """
+    found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
+    if found is None or found.ndim != 2 or found.shape[1] < 4 or len(found) != len(e.means):
+        return {}
+    with np.errstate(invalid="ignore", divide="ignore"):  # a condition of one trial, or of one duration
+        return _finite({"tp_corr": speed_tp_correlation(e.data, e.means, found)})
+
+
+def truth_metrics(e: Evaluation) -> Mapping[str, float]:
+    """R2 of predictions to true rates: ``r2_truth`` mean and ``r2_truth_median`` over channels, ``r2_truth_vw`` weighted by their variance."""
+    truth = e.extras.get("truth")
+    if truth is None or truth.shape != e.means.shape or not np.isfinite(truth).all():
+        return {}
+    scores = r2_per_channel(e.means, truth)
+    scores = scores[~np.isnan(scores)]
+    median = float(np.median(scores)) if scores.size else math.nan
+    return _finite({"r2_truth": r2_score(e.means, truth), "r2_truth_vw": r2_variance_weighted(e.means, truth), "r2_truth_median": median})
+
+
+def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
+    """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2_0``, ``behaviour_r2_1`` and so on.
+
+    With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
+    decoded from, both lag and penalty picked by cross-validation within them; and ``velocity_r2``, their mean without a lag, as the Neural
+    Latents Benchmark has it. Without (during training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
+    behaviour are left out.
+    """
+    behaviour = _behaviour(e)
+    if behaviour is None:
+        return {}
+    train = None if e.train is None else _behaviour(e.train)
+    if e.train is None or train is None:
+        return _named(decode_within(e.means, behaviour))
+    lag = _best_lag(e.train.means, train, e.bin_ms)
+    masks = e.train.extras.get(MASK_KEY, np.ones((len(train), 1))), e.extras.get(MASK_KEY, np.ones((len(behaviour), 1)))
+    scores = {
+        **_named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag)),
+        **_finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])}),
+    }
+    return scores if e.bin_ms is None else {**scores, "behaviour_lag_ms": lag * e.bin_ms}
+
+
+def _behaviour(e: Evaluation) -> np.ndarray | None:
+    found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
+    return found if found is not None and found.ndim == 3 and found.shape[:2] == e.means.shape[:2] else None
+
+
+def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) -> int:
+    """The lag in bins, from 0 to 200 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
+    if bin_ms is None:
+        return 0
+    lags = sorted({round(ms / bin_ms) for ms in LAGS_MS if round(ms / bin_ms) < rates.shape[1]})
+    return max(lags, key=lambda lag: float(np.nanmean(decode_within(rates, behaviour, lag, alphas=(LAG_ALPHA,)))))
+
+
+def _named(scores: np.ndarray) -> dict[str, float]:
+    return _finite({f"behaviour_r2_{k}": float(score) for k, score in enumerate(scores)})
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what could not be computed, such as co-bps without held-out channels."""
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,1 @@
+"""Searches over hyperparameters, collections of runs, bundles, and the record in MLflow."""

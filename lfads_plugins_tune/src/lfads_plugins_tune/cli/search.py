@@ -1,0 +1,215 @@
+"""``lfads search``: hyperparameters at random, on a grid, or by population-based training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+from lfads_core.cli.options import PATH, settings_options
+from lfads_core.cli.run import checked_name, default_name, recordings_and_settings
+from lfads_core.errors import ConfigError
+from lfads_plugins_tune.executors import DEFAULT, EXECUTORS
+
+if TYPE_CHECKING:
+    from lfads_plugins_tune.search.run import Placing
+
+
+def _options(*, members: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What the three ways of searching have in common."""
+    sizes = [click.option("--members", type=click.IntRange(min=1), help="How many models  [default: search.members, 20]")] if members else []
+    stack: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.argument("sources", nargs=-1, metavar="DATA... [CONFIG.yaml]"),
+        settings_options,
+        click.option("--space", "spaces", multiple=True, metavar="PATH=SPACE", help="Where to look for one setting; may be repeated. null: nowhere."),
+        *sizes,
+        click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each model  [default: train.epochs]"),
+        click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of the search, asked after each generation."),
+        click.option(
+            "--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen, and to compare by."
+        ),
+        click.option("--score", metavar="NAME", help="What to compare by: auto, heldout, masked, recon, valid/co_bps ...  [default: auto]"),
+        click.option("--seed", type=click.IntRange(min=0), help="Seed of every decision  [default: 0]"),
+        placing_options,
+        click.option("--name", help="Name of the search's folder  [default: from the data, with the kind]"),
+        click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs and searches."),
+        click.option("--dry-run", is_flag=True, help="Check everything, print what would be searched and the first members, and stop."),
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(stack):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def placing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where models are trained."""
+    for option in (
+        click.option("--gpus", type=click.FloatRange(0), help="GPUs for each worker process of ray; may be a fraction."),
+        click.option("--cpus", type=click.FloatRange(0, min_open=True), help="CPUs for each worker process of ray."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Worker processes of ray, or CPU threads of batched that train side by side  [default: as many as there is room for]",
+        ),
+        click.option("--per-worker", type=click.IntRange(min=1), help="Most members trained together, as one batch, in one process."),
+        click.option("--address", help="Ray cluster to use, such as auto  [default: one on this machine]"),
+        click.option("--executor", type=click.Choice(list(EXECUTORS)), help=f"How models are trained  [default: {DEFAULT}]"),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group()
+def command() -> None:
+    """Search hyperparameters: many models on the same data, and the best one copied out."""
+
+
+@command.command(short_help="Draw every model's hyperparameters at random.")
+@_options(members=True)
+def random(**given: Any) -> None:
+    """Train models whose hyperparameters are drawn at random; the best is copied out and inferred.
+
+    DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
+
+    \b
+      lfads search random data.h5 --members 20 --epochs 300 --space model.generator.factors=int:8:60
+    """
+    _search("random", given)
+
+
+@command.command(short_help="Train one model for every combination of values.")
+@_options(members=False)
+def grid(**given: Any) -> None:
+    """Train one model for every combination of the values that --space lists.
+
+    \b
+      lfads search grid data.h5 --space model.generator.factors=choice:8,16,32 --space optim.lr=choice:2e-3,4e-3
+    """
+    _search("grid", given)
+
+
+@command.command(short_help="Population-based training: the worse go on from the better.")
+@_options(members=True)
+@click.option("--generations", type=click.IntRange(min=1), help="Most generations after the burn-in  [default: as --epochs allow]")
+@click.option("--burn-in", type=click.IntRange(min=0), help="Epochs before the first comparison  [default: until the ramps have ended]")
+def pbt(**given: Any) -> None:
+    """Train a population of models; after every generation the worse go on from the better, with their hyperparameters moved a little.
+
+    DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
+
+    \b
+      lfads search pbt data.h5
+      lfads search pbt data.h5 --members 32 --space optim.lr=log:1e-4:1e-2:init=4e-3 --space model.dropout=null
+    """
+    _search("pbt", given)
+
+
+@command.command(short_help="Print how a search stands.")
+@click.argument("search", type=PATH)
+def status(search: Path) -> None:
+    """Print how a search stands, while it runs and afterwards: members, scores, hyperparameters, whose weights they have."""
+    from lfads_plugins_tune.cli.search_output import print_status
+
+    print_status(search)
+
+
+@command.command(short_help="Go on with a search that was interrupted or killed.")
+@click.argument("search", type=PATH)
+@placing_options
+def resume(search: Path, **given: Any) -> None:
+    """Go on with a search that was interrupted or killed; a finished one has its best model inferred again."""
+    from lfads_core.plugins import load_registry
+    from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
+    from lfads_plugins_tune.search.run import resume_search
+
+    display = make_search_display()
+    show_searched(resume_search(search, load_registry(), display, placing_of(given)), display)
+
+
+@command.command(short_help="Give what failed another try.")
+@click.argument("search", type=PATH)
+@placing_options
+def retry(search: Path, **given: Any) -> None:
+    """Give members that failed or diverged another try, and the best another inference."""
+    from lfads_core.plugins import load_registry
+    from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
+    from lfads_plugins_tune.search.run import resume_search
+
+    display = make_search_display()
+    show_searched(resume_search(search, load_registry(), display, placing_of(given), retry=True), display)
+
+
+@command.command(short_help="Copy the best model so far out and infer it.")
+@click.argument("search", type=PATH)
+def best(search: Path) -> None:
+    """Copy the best model so far out and infer it, also before the search has ended (but not while it runs)."""
+    from lfads_core.plugins import load_registry
+    from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
+    from lfads_plugins_tune.search.run import make_best
+
+    display = make_search_display()
+    show_searched(make_best(search, load_registry(), display.message), display)
+
+
+def _search(kind: Literal["random", "grid", "pbt"], given: dict[str, Any]) -> None:
+    """Start one search."""
+    data, files = recordings_and_settings(given["sources"], f"Try `lfads search {kind} data.h5`.")
+    path = given["folder"] / (f"{default_name(data)}-{kind}" if given["name"] is None else checked_name(given["name"]))
+    from lfads_core.plugins import load_registry
+    from lfads_plugins_tune.cli.search_output import make_search_display, print_plan, show_searched
+    from lfads_plugins_tune.search.parse import parse_spaces
+    from lfads_plugins_tune.search.run import first_state, start_search
+    from lfads_plugins_tune.search.settings import settle
+
+    registry = load_registry()
+    base = settle(kind, files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]), registry)
+    display = make_search_display()
+    placing = placing_of(given)
+    first = first_state(kind, base, data, registry, placing.executor if placing else DEFAULT)
+    if given["dry_run"]:
+        print_plan(*first)
+        return
+    show_searched(start_search(path, first, registry, display, placing, numbered=given["name"] is None), display)
+
+
+def _shortcuts(given: dict[str, Any]) -> list[str]:
+    """Options that are short for settings."""
+    names = {
+        "members": "search.members",
+        "epochs": "train.epochs",
+        "minutes": "search.minutes",
+        "hold_out": "data.hold_out.fraction",
+        "score": "search.score",
+        "seed": "search.seed",
+        "generations": "search.generations",
+        "burn_in": "search.burn_in",
+    }
+    return [f"{path}={given[name]}" for name, path in names.items() if given.get(name) is not None]
+
+
+def placing_of(given: dict[str, Any]) -> Placing | None:
+    """How models are trained, as far as it was said."""
+    from lfads_plugins_tune.executors import ExecutorOptions
+    from lfads_plugins_tune.search.run import Placing
+
+    name = given["executor"]
+    options = ExecutorOptions(
+        address=given["address"],
+        workers=given["workers"],
+        members_per_worker=given["per_worker"],
+        cpus_per_worker=given["cpus"],
+        gpus_per_worker=given["gpus"],
+    )
+    for_ray = {"--address": given["address"], "--cpus": given["cpus"], "--gpus": given["gpus"]}
+    if name != "batched":
+        for_ray["--workers"] = given["workers"]
+    if name not in {None, "ray"} and (said := [option for option, value in for_ray.items() if value is not None]):
+        raise ConfigError(f"{said[0]}: is for --executor ray, got --executor {name}. Leave one of them out.")
+    if name is None and options == ExecutorOptions():
+        return None
+    return Placing(executor=cast("str", name or ("ray" if any(v is not None for v in for_ray.values()) else DEFAULT)), options=options)

@@ -1,0 +1,124 @@
+"""A connection to Ray: to a cluster that is there, or to one of our own on this machine. Ray itself is handed in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from lfads_core.errors import ConfigError, RunError
+from lfads_plugins_tune.executors import reaper as guard
+
+STORE = 80 * 2**20
+"""Bytes of Ray's object store in a cluster of our own: about the least it takes, for members travel by file."""
+
+
+class Cluster:
+    """The cluster at ``address``, the one this process is connected to already, or one of our own, which ends with us.
+
+    Raises:
+        ConfigError, RunError: there is no cluster at that address.
+    """
+
+    def __init__(self, ray: Any, address: str | None) -> None:
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        if "://" in address:
+            raise ConfigError(
+                f"--address: must be HOST:PORT or auto, got {address!r}. Start the search on a machine of the cluster, "
+                "which sees the same files as its nodes."
+            )
+        self.ray = ray
+        self._found = bool(ray.is_initialized())
+        self.local = address == "local" and not self._found
+        self._guard: subprocess.Popen[bytes] | None = None
+        if self._found:
+            return
+        try:
+            with _signals_kept(), warnings.catch_warnings(action="ignore"):
+                if self.local:
+                    self._start()
+                else:
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as err:
+            self.leave()
+            at = "--executor ray" if self.local else f"--address {address}"
+            raise RunError(f"{at}: a Ray cluster must be there, got: {last_line(err)} Look with `ray status`, and resume the search.") from err
+        except BaseException:
+            self.leave()
+            raise
+        _silence(ray)
+
+    def nodes(self) -> list[Mapping[str, float]]:
+        """The resources of each node that is there."""
+        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+
+    def leave(self) -> None:
+        """Let go of the cluster; one of our own ends, and nothing of it stays."""
+        if self._found:
+            return
+        with _signals_kept():
+            self.ray.shutdown()
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._guard.wait(20.0)
+
+    def _start(self) -> None:
+        folder, mark = tempfile.mkdtemp(prefix="lfads-ray-"), uuid.uuid4().hex
+        # In a session of its own: neither Ctrl-C nor a kill of the driver's process group reaches it.
+        command = [sys.executable, "-I", "-S", guard.__file__, folder, mark]
+        self._guard = subprocess.Popen(  # noqa: S603 - our own file
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
+        )
+        os.environ[guard.VARIABLE] = mark
+        try:
+            self.ray.init(
+                address="local",
+                num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+                object_store_memory=STORE,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                _temp_dir=folder,
+            )
+        finally:
+            del os.environ[guard.VARIABLE]
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray puts handlers of its own in place; ours decide what Ctrl-C and SIGTERM mean."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _silence(ray: Any) -> None:
+    """Deaths of workers are expected, and told where they matter; Ray would print a paragraph about each."""
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Nothing public switches this off. Where it moves in another version, the paragraphs are back, and nothing worse happens.
+    module = getattr(getattr(ray, "_private", None), "worker", None)
+    if module is not None and hasattr(module, "print_to_stdstream"):
+        module.print_to_stdstream = lambda *_, **__: None
+
+
+def last_line(err: object) -> str:
+    """The last line that something says: Ray's errors hold whole tracebacks."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return lines[-1] if lines else type(err).__name__

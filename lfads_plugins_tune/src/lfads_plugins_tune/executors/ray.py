@@ -1,0 +1,108 @@
+"""Members on a Ray cluster, or on all cores of this machine: the executor ``ray``, and the only module that imports Ray.
+
+Ray Tune places the workers, with fractions of CPUs and GPUs, and starts them again elsewhere when a process or a node dies. A
+worker is one long trial: it pulls shares of members from a desk (an actor beside the driver) until the search is over. What
+is trained is decided in the driver, as without Ray; Tune's own schedulers, searchers and logs have no part in it.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lfads_core.config.schema import RunConfig
+from lfads_core.errors import ConfigError
+from lfads_core.plugins.registry import Registry
+from lfads_plugins_tune.executors import ExecutorOptions
+from lfads_plugins_tune.executors.cluster import Cluster
+from lfads_plugins_tune.executors.dispatch import carry_out
+from lfads_plugins_tune.executors.placement import Placement, place, slots
+from lfads_plugins_tune.executors.worker_pool import Crew
+from lfads_plugins_tune.executors.worker_setup import describe_work
+from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old output obeys verbose=0
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without GPU sees none
+    "RAY_worker_niceness": "0",  # the other executors are not nice either
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
+}
+"""What Ray and Tune are told where the user has not said otherwise."""
+
+
+class RayExecutor(AbstractExecutor):
+    """Spreads members over workers; these start with the first generation and end with :meth:`close`."""
+
+    name: ClassVar[str] = "ray"
+
+    def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
+        self._ray, self._base, self._patterns, self._options = load_ray(), base, patterns, options
+        self._crew: Crew | None = None
+
+    def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
+        """See :class:`AbstractExecutor`.
+
+        Raises:
+            RunError: no worker can be had, or none can work.
+        """
+        if self._crew is None and tasks:
+            folder = tasks[0].path.resolve().parent.parent / "ray"
+            cluster = Cluster(self._ray, self._options.address)
+            try:
+                work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
+                self._crew = Crew(cluster, work, self._placement(cluster, len(tasks)))
+            except BaseException:
+                cluster.leave()
+                raise
+        tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
+        if self._crew is not None:
+            line = (self._crew, self._crew.look_after)
+            yield from carry_out(tasks, self._crew.placement.members, report, should_stop, line)
+
+    def close(self) -> None:
+        """End the workers, and the cluster if it was started here."""
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.close()
+
+    def _placement(self, cluster: Cluster, tasks: int) -> Placement:
+        options, train, nodes = self._options, self._base.train, cluster.nodes()
+        cpus = float(train.threads or 1) if options.cpus_per_worker is None else options.cpus_per_worker
+        gpus = 0.0 if options.gpus_per_worker is None and train.device == "cpu" else options.gpus_per_worker
+        found = place(nodes, tasks, options.members_per_worker, cpus, gpus)
+        fitting = slots(nodes, found.cpus, found.gpus)
+        if not cluster.local:
+            return found  # nodes may come
+        if fitting == 0:
+            raise ConfigError(
+                f"--executor ray: a worker must fit on this machine, got {found} for each. Ask for less, or name a cluster with --address."
+            )
+        return replace(found, workers=min(found.workers, fitting))
+
+
+def load_ray() -> Any:
+    """Import Ray with Tune; what they would say or send unasked is switched off.
+
+    Raises:
+        ConfigError: they are not installed.
+    """
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import ray
+            import ray.tune
+    except ImportError as err:
+        raise ConfigError(
+            '--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.'
+        ) from err
+    return ray

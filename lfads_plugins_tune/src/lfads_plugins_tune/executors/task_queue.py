@@ -1,0 +1,245 @@
+"""Who works on which member: the book that a search on many processes is kept by. Plain Python, without clocks, threads or Ray.
+
+Workers come and go. Each takes a *share* of the tasks under a *lease*, a number that is never used again: what comes under a
+lease that was ended, from a process that was given up for dead, is refused. The tasks of a worker that is lost are given out
+again, to be replayed from the start of the generation.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lfads_plugins_tune.search.executor import Outcome, Task
+
+TOGETHER = 2
+"""After so many deaths of workers under a member in one generation, it is given out alone: one member must not take others along."""
+
+ALONE = 3
+"""After so many deaths of workers under a member that they had alone, it has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One epoch of one member."""
+
+    member: int
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """A stop came before this member's task was begun, or before it was saved: it stays as it was."""
+
+    member: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What a worker is to do."""
+
+    lease: int
+    tasks: tuple[Task, ...]
+
+
+class Word(enum.Enum):
+    """What a worker hears when it reports."""
+
+    GO_ON = "go on"
+    STOP = "stop"  # save, say "interrupted", take nothing new
+    GONE = "gone"  # the lease was ended: drop everything, write nothing
+    CLOSED = "closed"  # the search is over: end the process
+
+
+@dataclass
+class _Item:
+    """A task that has no outcome yet."""
+
+    task: Task
+    deaths: int = 0
+    deaths_alone: int = 0
+
+    @property
+    def alone(self) -> bool:
+        return self.deaths >= TOGETHER
+
+
+@dataclass
+class _Lease:
+    worker: str
+    members: set[int]
+
+
+@dataclass
+class _Worker:
+    trial: str
+    heard: float
+    asked: int = 0  # its latest question for a share
+    lease: int | None = None
+    done: int | None = None  # the lease it has carried out last
+
+
+class Ledger:
+    """The tasks of a generation, the workers, and what they said that the driver has not yet heard.
+
+    Times are seconds on a clock of the caller's that never goes back.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = self.closed = False
+        self.greeted = 0  # workers that have come up so far
+        self.refusals: dict[str, str] = {}  # by trial: why its worker cannot work
+        self._most = 1
+        self._waiting: deque[_Item] = deque()
+        self._out: dict[int, _Item] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._last_lease = 0
+        self._events: list[Row | Outcome | Dropped] = []
+        self._forgotten = 0
+
+    # the driver's side
+
+    def open(self, tasks: Sequence[Task], most: int) -> int:
+        """Begin a generation: tasks for workers to take, at most ``most`` at a time. What is left of an earlier one is dropped.
+
+        Returns the number of words so far, for :meth:`since`.
+        """
+        for lease in list(self._leases):
+            self._end(lease)
+        self._most = most
+        self._waiting = deque(_Item(task) for task in tasks)
+        self._out.clear()
+        self.stopping = False
+        return self._forget(len(self._events))
+
+    def since(self, number: int) -> list[Row | Outcome | Dropped]:
+        """What was said after the first ``number`` words; those are forgotten, for the driver has them."""
+        self._forget(number - self._forgotten)
+        return list(self._events)
+
+    def stop(self) -> None:
+        """Give out nothing more in this generation, and tell the workers to save and stop."""
+        self.stopping = True
+        while self._waiting:
+            self._events.append(Dropped(member=self._waiting.popleft().task.member))
+
+    def silent(self, now: float, patience: float) -> list[str]:
+        """Trials whose workers hold tasks and have not been heard for ``patience`` seconds."""
+        return [worker.trial for worker in self._workers.values() if worker.lease is not None and now - worker.heard > patience]
+
+    def lost(self, trial: str) -> bool:
+        """The worker of this trial is dead: whatever it held is given out again. False if none had come up."""
+        found = [name for name, worker in self._workers.items() if worker.trial == trial]
+        for name in found:
+            lease = self._workers[name].lease
+            if lease is not None:
+                self._died(lease)
+            del self._workers[name]
+        return bool(found)
+
+    # the workers' side
+
+    def hello(self, worker: str, trial: str, now: float) -> None:
+        """A worker has come up. A trial has one worker: an earlier one is lost."""
+        self.lost(trial)
+        self.refusals.pop(trial, None)
+        self._workers[worker] = _Worker(trial, now)
+        self.greeted += 1
+
+    def refuse(self, trial: str, why: str) -> None:
+        """A worker has come up and cannot work, say because it does not see the data."""
+        self.lost(trial)
+        self.refusals[trial] = why
+
+    def take(self, worker: str, ask: int, now: float) -> Share | Word:
+        """A share of what waits; ``GO_ON`` if there is nothing now, ``GONE`` if the worker was given up for dead.
+
+        ``ask`` numbers a worker's questions. Who asks again holds nothing: an answer that got lost is taken back; and a question
+        that was overtaken by a later one gets no share.
+        """
+        asking = self._workers.get(worker)
+        if self.closed:
+            return Word.CLOSED
+        if asking is None:
+            return Word.GONE
+        if ask < asking.asked:
+            return Word.GO_ON
+        asking.heard = now
+        if ask > asking.asked and asking.lease is not None:
+            self._take_back(asking.lease)
+        asking.asked = ask
+        if not self._waiting or asking.lease is not None:
+            return Word.GO_ON
+        items = [self._waiting.popleft()]
+        while not items[0].alone and len(items) < self._most and self._waiting and not self._waiting[0].alone:
+            items.append(self._waiting.popleft())
+        self._last_lease += 1
+        self._leases[self._last_lease] = _Lease(worker, {item.task.member for item in items})
+        asking.lease = self._last_lease
+        self._out |= {item.task.member: item for item in items}
+        return Share(lease=self._last_lease, tasks=tuple(item.task for item in items))
+
+    def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome], now: float) -> Word:
+        """Take what a worker says under its lease; saying nothing is a sign of life."""
+        saying = self._workers.get(worker)
+        if saying is None or lease not in {saying.lease, saying.done}:
+            return Word.GONE
+        saying.heard = now
+        if lease == saying.lease:
+            members = self._leases[lease].members
+            for word in said:
+                if word.member in members:
+                    self._events.append(word)
+                    if isinstance(word, Outcome):
+                        members.discard(word.member)
+                        del self._out[word.member]
+            if not members:
+                self._end(lease)
+                saying.done = lease
+        return Word.CLOSED if self.closed else Word.STOP if self.stopping else Word.GO_ON
+
+    # both
+
+    def _forget(self, words: int) -> int:
+        del self._events[:words]
+        self._forgotten += words
+        return self._forgotten
+
+    def _end(self, lease: int) -> set[int]:
+        held = self._leases.pop(lease)
+        self._workers[held.worker].lease = None
+        return held.members
+
+    def _take_back(self, lease: int) -> None:
+        for member in sorted(self._end(lease), reverse=True):
+            self._again(self._out.pop(member))
+
+    def _died(self, lease: int) -> None:
+        members = self._end(lease)
+        for member in sorted(members, reverse=True):
+            item = self._out.pop(member)
+            item.deaths += 1
+            item.deaths_alone += len(members) == 1
+            if item.deaths_alone >= ALONE:
+                self._events.append(_killed(item))
+            else:
+                self._again(item)
+
+    def _again(self, item: _Item) -> None:
+        if self.stopping:
+            self._events.append(Dropped(member=item.task.member))
+        else:
+            item.task = replace(item.task, restart=True)
+            self._waiting.appendleft(item)
+
+
+def _killed(item: _Item) -> Outcome:
+    error = (
+        f"{item.task.path}: a worker must live until the member's generation is done, but {item.deaths} of them died under it, "
+        f"{item.deaths_alone} with nothing else to do. Look for a lack of memory on the nodes, or train this member alone."
+    )
+    return Outcome(member=item.task.member, status="failed", score=None, epochs=0, seconds=0.0, error=error)

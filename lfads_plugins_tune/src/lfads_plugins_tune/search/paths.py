@@ -1,0 +1,149 @@
+"""Hyperparameters by the path of their setting, through groups, components and lists of components, which are named rather than numbered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lfads_core.config.faults import Origin, Path, dotted
+from lfads_core.config.kinds import Setting, Specs, is_group, settings_of
+from lfads_core.config.merge import Shape, put
+from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.structure import structure, unstructure
+from lfads_core.errors import ConfigError
+from lfads_core.wording import listed, near, shown
+
+SEARCH = Origin("search.spaces")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One setting that exists in given settings: its path with names in lists, its declaration, and its value there."""
+
+    path: str
+    setting: Setting
+    value: Any
+
+
+def addresses(base: RunConfig) -> dict[str, Address]:
+    """Everything in these settings that has a path, groups and components too, in the order of the schema.
+
+    An entry of a list is called by its component's name (``components.train_augmentations.coordinated-dropout.rate``), or by its
+    number where the name stands twice.
+    """
+    return {address.path: address for address in _walk(base, ())}
+
+
+def find(base: RunConfig, path: str) -> Address:
+    """The setting at ``path``; an entry of a list may also be given by its number.
+
+    Raises:
+        ConfigError: there is none, or it lies below something that is off; near misses are listed.
+    """
+    known = addresses(base)
+    by_name = dotted(_named(unstructure(base), path.split(".")))
+    if by_name in known:
+        return known[by_name]
+    parts = path.split(".")
+    for n in range(len(parts) - 1, 0, -1):
+        above = known.get(".".join(parts[:n]))
+        if above is not None and above.value is None and above.setting.group is not None:
+            raise ConfigError(f"{SEARCH}: {path}: must lie in a group that is on, got one that is off. Switch {above.path} on, or leave this out.")
+    like = near(path, known, cutoff=0.75) or [p for p in known if p.rpartition(".")[2] == parts[-1]][:3]
+    hint = f"Did you mean {listed(like)}?" if like else "`lfads config show` lists all there is."
+    raise ConfigError(f"{SEARCH}: {path}: no such setting here. {hint}")
+
+
+def member_config(base: RunConfig, overrides: Mapping[str, Any], registry: Specs) -> RunConfig:
+    """The base settings with a member's hyperparameters, without the search: those of an ordinary run.
+
+    Shorter paths are laid on first, so that a chosen component may be given along with one of its settings.
+
+    Raises:
+        ConfigError: the result breaks rules; one line for each fault, with the path.
+    """
+    data, origins = {**unstructure(base), "search": None}, {}
+    for path, value in sorted(overrides.items(), key=lambda item: item[0].count(".")):
+        way = _numbered(data, path.split("."))
+        try:
+            data = put(data, way, value, Shape(type(base)))
+        except ConfigError as err:
+            raise ConfigError(f"{SEARCH}: {path}: {err}") from err
+        origins[tuple(int(part) if part.isdecimal() else part for part in way)] = SEARCH
+    return structure(data, registry, origins=origins)
+
+
+def faults_of(base: RunConfig, overrides: Mapping[str, Any], registry: Specs) -> str:
+    """What is wrong with these hyperparameters, or an empty text."""
+    try:
+        member_config(base, overrides, registry)
+    except ConfigError as err:
+        return str(err)
+    return ""
+
+
+def _walk(group: Any, path: tuple[str, ...]) -> Iterator[Address]:
+    cls: type = type(group)
+    for name, setting in settings_of(cls).items():
+        value, here = getattr(group, name), (*path, name)
+        yield Address(path=".".join(here), setting=setting, value=value)
+        if isinstance(value, Component):
+            yield from _walk_component(value, here)
+        elif is_group(type(value)):
+            yield from _walk(value, here)
+        elif setting.component and isinstance(value, tuple):
+            for label, part in zip(_labels([part.name for part in value]), value, strict=True):
+                yield Address(path=".".join((*here, label)), setting=setting, value=part)
+                yield from _walk_component(part, (*here, label))
+
+
+def _walk_component(part: Component, path: tuple[str, ...]) -> Iterator[Address]:
+    if part.settings is not None:
+        yield from _walk(part.settings, path)
+
+
+def _labels(names: list[str]) -> list[str]:
+    times = Counter(names)
+    return [name if times[name] == 1 else str(i) for i, name in enumerate(names)]
+
+
+def _numbered(data: Any, parts: list[str]) -> list[str]:
+    """The way to a place in plain settings, with numbers for the names of entries in lists."""
+    way = []
+    for part in parts:
+        if isinstance(data, list):
+            names = _names(data)
+            if part in names:
+                part = str(names.index(part))  # noqa: PLW2901 - the same place, called otherwise
+            elif not part.isdecimal() and any(names):
+                raise ConfigError(
+                    f"{SEARCH}: {'.'.join(parts)}: must lead to an entry by name or number, one of {', '.join(names)}, got {shown(part)}."
+                )
+            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
+        else:
+            data = data.get(part) if isinstance(data, Mapping) else None
+        way.append(part)
+    return way
+
+
+def _named(data: Any, parts: list[str]) -> Path:
+    """The reverse: names for numbers of entries in lists."""
+    way = []
+    for part in parts:
+        if isinstance(data, list):
+            names = _names(data)
+            number = int(part) if part.isdecimal() else names.index(part) if part in names else len(data)
+            inside = number < len(data)
+            way.append(_labels(names)[number] if inside and names[number] else part)
+            data = data[number] if inside else None
+        else:
+            way.append(part)
+            data = data.get(part) if isinstance(data, Mapping) else None
+    return tuple(way)
+
+
+def _names(items: list[Any]) -> list[str]:
+    """The components' names; empty for entries that are none."""
+    return [str(item.get("name", "")) if isinstance(item, Mapping) else "" for item in items]

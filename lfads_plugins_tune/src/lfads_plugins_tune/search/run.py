@@ -1,0 +1,207 @@
+"""A search from data to its best model: ``lfads search`` without its command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lfads_core.config.load import resolve
+from lfads_core.config.schema import RunConfig
+from lfads_core.config.yaml_io import dump
+from lfads_core.data.session import Session
+from lfads_core.errors import LfadsError, RunError
+from lfads_core.files import remove_leftovers, write_text
+from lfads_core.locks import only_one
+from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.versions import versions
+from lfads_core.runs import Run, free_folder
+from lfads_core.train.data import check_for, read_for
+from lfads_core.train.interrupt import stop_wish
+from lfads_plugins_tune.executors import ExecutorOptions, make_executor
+from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
+from lfads_plugins_tune.search.driver import Driver
+from lfads_plugins_tune.search.executor import AbstractExecutor
+from lfads_plugins_tune.search.history import JOURNAL
+from lfads_plugins_tune.search.paths import faults_of
+from lfads_plugins_tune.search.plan import Chances, first_members, with_another_try
+from lfads_plugins_tune.search.progress import SearchDisplay
+from lfads_plugins_tune.search.report import WHY_STOPPED
+from lfads_plugins_tune.search.score import choose_score
+from lfads_plugins_tune.search.settings import Settled, settled
+from lfads_plugins_tune.search.spaces_of import Kind, search_of
+from lfads_plugins_tune.search.state import State, read_state, write_state
+from lfads_plugins_tune.search.trackers import draw_figures, watched
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """How a search ended. ``best`` is there once it has been inferred."""
+
+    folder: Path
+    state: State
+    best: Run | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """Where and how a search is carried out: nothing that its decisions depend on."""
+
+    executor: str
+    options: ExecutorOptions = ExecutorOptions()
+
+
+def first_state(kind: Kind, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, State]:
+    """Settle a search and draw its first members; nothing is written.
+
+    Raises:
+        ConfigError, DataError: settings, spaces or data that do not do.
+    """
+    sessions = read_for(base, patterns, registry)
+    score, judge = choose_score(base, sessions, registry)
+    ready = settled(kind, base, score, judge, registry)
+    check_for(ready.base, sessions, registry)
+    members = first_members(kind, ready.spaces, search_of(base).members, chances_of(ready.base, registry))
+    state = State(
+        kind=kind,
+        executor=executor,
+        data=tuple(str(Path(p).expanduser().resolve()) for p in patterns),
+        spaces=ready.spaces,
+        score=score,
+        targets=ready.targets,
+        burn_in=ready.burn_in,
+        generation=0,
+        members=members,
+        versions=versions(registry),
+    )
+    return ready, state
+
+
+def start_search(
+    path: Path,
+    first: tuple[Settled, State],
+    registry: Registry,
+    display: SearchDisplay,
+    placing: Placing | None = None,
+    *,
+    numbered: bool = False,
+) -> Searched:
+    """Carry out a search in a new folder; ``numbered`` takes ``path-2`` and so on when ``path`` is taken.
+
+    Raises:
+        RunError: the folder is taken or cannot be written, no member is left, or the best cannot be inferred.
+        ConfigError: there is no such executor here.
+    """
+    ready, state = first
+    if numbered:
+        path = free_folder(path)
+    elif (path / JOURNAL).exists() or (path / "run.json").exists():
+        raise RunError(f"{path}: a new search needs a folder of its own, but one is there already. Use `lfads search resume`, or another --name.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise RunError(f"{path}: the search's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
+    with only_one(path):
+        write_text(path / "config.yaml", dump(ready.base))
+        write_state(path, state)
+        return _drive(path, ready.base, state, registry, display, placing)
+
+
+def resume_search(folder: Path, registry: Registry, display: SearchDisplay, placing: Placing | None = None, *, retry: bool = False) -> Searched:
+    """Go on with a search: the generation that was interrupted, or the inference of the best; a finished one infers its best again.
+
+    ``retry`` first gives members that failed or diverged another try.
+
+    Raises:
+        RunError: there is no search, it is damaged, or another process drives it.
+    """
+    state = read_state(folder)
+    base = resolve([folder / "config.yaml"], (), (), registry)
+    with only_one(folder):
+        remove_leftovers(folder)
+        state = read_state(folder)
+        if retry:
+            state = with_another_try(state)
+        return _drive(folder, base, state, registry, display, placing)
+
+
+def make_best(folder: Path, registry: Registry, say: Callable[[str], None]) -> Searched:
+    """Copy the best member so far out and infer it, whether or not the search has ended.
+
+    Raises:
+        RunError: no member has a score, another process drives the search, or the inference fails.
+    """
+    state = read_state(folder)
+    base = resolve([folder / "config.yaml"], (), (), registry)
+    with only_one(folder):
+        return _finish(folder, base, read_state(folder), registry, say, ends=state.stopped is not None)
+
+
+def chances_of(base: RunConfig, registry: Registry) -> Chances:
+    """What decides in this search besides outcomes."""
+
+    def faults(values: Mapping[str, object]) -> str:
+        return faults_of(base, values, registry)
+
+    return Chances(seed=search_of(base).seed, faults=faults)
+
+
+def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
+    """Generations until they end or somebody interrupts, then the best."""
+    placing = placing or Placing(executor=state.executor)
+    placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
+    state = replace(state, executor=placing.executor)
+    with watched(folder, base, state, registry) as watching:
+        display.start(state)
+        try:
+            if state.stopped is None:
+                with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
+                    driver = Driver(folder, base, state, executor, chances_of(base, registry), display)
+                    driver.watchers.append(watching.trackers)
+                    try:
+                        state = driver.run(wish)
+                    except LfadsError as err:
+                        with suppress(RunError):  # a full disk may be what it is about
+                            write_state(folder, replace(driver.state, status="failed", error=str(err)))
+                        raise
+                if state.stopped is None:
+                    watching.status = "interrupted"
+                    return Searched(folder=folder, state=state)
+        finally:
+            display.stop()
+        display.message(f"search ended after {len(state.history)} generations: {WHY_STOPPED[state.stopped or 'epochs']}")
+        searched = _finish(folder, base, state, registry, display.message, ends=True)
+        watching.finished(searched.state.best, searched.best)
+        return searched
+
+
+@contextmanager
+def _executor(base: RunConfig, state: State, registry: Registry, placing: Placing) -> Iterator[AbstractExecutor]:
+    executor = make_executor(placing.executor, base, state.data, registry, placing.options)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _finish(folder: Path, base: RunConfig, state: State, registry: Registry, say: Callable[[str], None], *, ends: bool) -> Searched:
+    """Copy the best member out and infer it; the journal knows before and after."""
+    best = find_best(folder, state)
+    state = replace(state, best=best, status="sampling" if ends else state.status)
+    write_state(folder, state)
+    say(f"member {best.member} is the best")
+    run = copy_out(folder, state, base, registry, best)
+    sessions: list[Session] = read_for(base, state.data, registry)
+    try:
+        scores = infer_best(run, sessions, registry, say, tries=1 + search_of(base).retries)
+    except RunError as err:
+        write_state(folder, replace(state, error=str(err)))
+        raise
+    state = replace(state, best=replace(best, scores=scores), status="finished" if ends else state.status, error=None)
+    write_state(folder, state)
+    draw_figures(folder)
+    return Searched(folder=folder, state=state, best=run)

@@ -1,0 +1,268 @@
+"""Figures: what is drawn from which numbers, in which units; saving; matplotlib missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from lfads_core.errors import LfadsError
+from lfads_plugins_std.figures import draw_alignment, draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
+from lfads_plugins_std.figures.curves import MOST_PANELS
+from lfads_plugins_std.figures.factors import MOST_CONDITIONS, MOST_TRIALS, principal_components
+from lfads_plugins_std.figures.units import rate_unit, spread_out, time_axis
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def table():
+    epochs = np.arange(40)
+    measured = np.where(epochs % 5 == 0, epochs / 40, np.nan)
+    return {
+        "epoch": epochs + 10,
+        "train/recon": 1 / (1 + epochs),
+        "valid/recon": 1.1 / (1 + epochs),
+        "valid/bps": measured,
+        "valid/recon_smooth": 1.2 / (1 + epochs),
+        "valid/behaviour_r2_0": measured,
+        "lr": 4e-3 * 0.95**epochs,
+        "kl_ramp": np.clip(epochs / 20, 0, 1),
+        "l2_ramp": np.clip(epochs / 30, 0, 1),
+        "valid/co_bps": np.full(40, np.nan),
+        "seconds": epochs * 2.0,
+    }
+
+
+def _titles(figure):
+    return [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+
+
+def _panel(figure, title):
+    return next(ax for ax in figure.axes if ax.get_title(loc="left") == title)
+
+
+def test_curves_share_a_panel_per_quantity_and_leave_out_what_shows_nothing(table):
+    assert _titles(draw_curves(table)) == ["recon", "bps", "lr", "ramps", "behaviour_r2_0"]
+
+
+def test_curves_are_the_columns_over_epochs(table):
+    figure = draw_curves(table)
+    train, valid, _ = _panel(figure, "recon").get_lines()
+    np.testing.assert_array_equal(train.get_xdata(), table["epoch"])
+    np.testing.assert_array_equal(valid.get_ydata(), table["valid/recon"])
+    assert [t.get_text() for t in _panel(figure, "recon").get_legend().get_texts()] == ["train", "valid", "valid, smoothed"]
+    assert _panel(figure, "recon").get_xlabel() == "epoch"
+    (bps,) = _panel(figure, "bps").get_lines()
+    np.testing.assert_array_equal(bps.get_xdata(), [10, 15, 20, 25, 30, 35, 40, 45])
+    assert _panel(figure, "bps").get_ylabel() == "bits/spike"
+    assert _panel(figure, "lr").get_yscale() == "log"
+    assert len(_panel(figure, "ramps").get_lines()) == 2
+
+
+def test_the_fall_of_the_first_epochs_does_not_flatten_the_rest():
+    cost = np.concatenate([[1000.0, 100.0], np.linspace(1.0, 0.9, 98)])
+    low, high = _panel(draw_curves({"train/recon": cost}), "recon").get_ylim()
+    assert 0.85 < low < 0.9
+    assert 0.99 < high < 1.1
+
+
+@pytest.mark.parametrize("table", [{}, {"epoch": np.arange(3)}, {"epoch": np.arange(1), "train/recon": np.array([0.5])}])
+def test_curves_of_a_run_that_hardly_began_can_be_drawn_and_saved(table, tmp_path):
+    assert save(draw_curves(table), tmp_path / "curves.png").exists()
+
+
+def test_columns_beyond_the_most_are_counted():
+    figure = draw_curves({f"q{i}": np.arange(5.0) for i in range(MOST_PANELS + 4)})
+    assert len(_titles(figure)) == MOST_PANELS
+    assert figure.get_supxlabel() == "4 more quantities stand in fitlog.csv"
+
+
+def test_trials_show_recording_rates_and_truth_in_one_order_and_unit(rng):
+    rates = rng.gamma(2.0, 0.1, (7, 20, 5))
+    data = rng.poisson(rates).astype(float)
+    data[0, 3, 2] = np.nan
+    figure = draw_trials(data, rates, 10.0, truth=rates * 2)
+    order = np.argsort(rates.mean(0).argmax(0), kind="stable")
+    assert _titles(figure) == [f"{word}{trial}" for t in (0, 3, 6) for word, trial in (("recorded, trial ", t), ("inferred", ""), ("true", ""))]
+    for row, trial in enumerate((0, 3, 6)):
+        recorded, inferred, true = (np.ma.filled(ax.images[0].get_array(), np.nan) for ax in figure.axes[3 * row : 3 * row + 3])
+        np.testing.assert_array_equal(recorded, data[trial][:, order].T)
+        np.testing.assert_allclose(inferred, rates[trial][:, order].T * 100)
+        np.testing.assert_allclose(true, rates[trial][:, order].T * 200)
+    assert figure.axes[0].images[0].get_extent() == [0, 200, 5, 0]
+    assert figure.axes[6].get_xlabel() == "time in trial (ms)"
+    assert figure.axes[-1].get_ylabel() == "rate (spikes/s)"
+
+
+def test_means_that_are_no_rates_keep_their_unit(rng):
+    values = rng.gamma(2.0, 1.0, (2, 10, 3))
+    figure = draw_trials(values, values, 10.0, is_rate=False)
+    np.testing.assert_allclose(figure.axes[1].images[0].get_array(), values[0][:, np.argsort(values.mean(0).argmax(0), kind="stable")].T)
+    assert figure.axes[-1].get_ylabel() == "mean"
+
+
+def test_principal_components_are_those_of_scikit_learn(rng):
+    factors = rng.normal(size=(6, 9, 5)) * np.array([3.0, 2.0, 1.5, 0.3, 0.1])
+    scores, shares = principal_components(factors)
+    pca = PCA(3).fit(factors.reshape(-1, 5))
+    np.testing.assert_allclose(np.abs(scores.reshape(-1, 3)), np.abs(pca.transform(factors.reshape(-1, 5))), atol=1e-10)
+    np.testing.assert_allclose(shares, pca.explained_variance_ratio_, rtol=1e-10)
+    np.testing.assert_allclose(principal_components(-factors)[0], -scores, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_fewer_factors_than_components_leave_the_others_at_zero(rng, width):
+    scores, shares = principal_components(rng.normal(size=(4, 6, width)))
+    assert not scores[..., width:].any()
+    assert shares.sum() == pytest.approx(1.0)
+    assert principal_components(np.ones((4, 6, width)))[1].sum() == 0
+
+
+def test_factors_are_drawn_in_space_and_over_time(rng):
+    factors = rng.normal(size=(100, 12, 4))
+    space, *panels = draw_factors(factors, 20.0).axes
+    assert len(space.get_lines()) == MOST_TRIALS
+    scores, shares = principal_components(factors)
+    np.testing.assert_allclose(panels[1].get_lines()[0].get_ydata(), scores[0, :, 1])
+    np.testing.assert_array_equal(panels[0].get_lines()[0].get_xdata(), np.arange(12) * 20 + 10.0)
+    assert panels[0].get_title(loc="left") == f"component 1: {shares[0]:.0%} of the variance"
+    assert panels[2].get_xlabel() == "time in trial (ms)"
+
+
+def test_conditions_get_a_colour_each_and_an_average(rng):
+    conditions = np.repeat(np.arange(20), 4)
+    space, *_ = draw_factors(rng.normal(size=(80, 12, 4)), 20.0, conditions).axes
+    labels = [t.get_text() for t in space.get_legend().get_texts()]
+    assert len(labels) == MOST_CONDITIONS
+    assert labels[0] == "0"
+    assert labels[-1] == "19"
+    assert len({line.get_color() for line in space.get_lines()}) == MOST_CONDITIONS
+    assert len(space.get_lines()) == MOST_CONDITIONS * (4 + 1)
+
+
+def test_inputs_show_spread_over_trials_and_posterior_width(rng):
+    means = rng.normal(size=(9, 15, 2))
+    figure = draw_inputs(means, np.full(means.shape, 0.5), 10.0)
+    average, single = figure.axes[2:4]
+    np.testing.assert_allclose(average.get_lines()[0].get_ydata(), means[:, :, 1].mean(0))
+    band = average.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx((means[:, :, 1].mean(0) + means[:, :, 1].std(0)).max())
+    np.testing.assert_allclose(single.get_lines()[1].get_ydata(), means[4, :, 1])
+    assert single.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(means[0, :, 1].max() + 0.5)
+    assert average.get_ylabel() == "input 1"
+    assert average.get_xlabel() == "time in trial (ms)"
+    assert "posterior" not in draw_inputs(means).axes[1].get_title(loc="left")
+
+
+def test_only_the_inputs_that_vary_most_are_drawn_in_their_order(rng):
+    means = rng.normal(size=(5, 8, 8)) * np.array([1, 0.1, 1, 1, 0.1, 1, 1, 1])
+    assert [ax.get_ylabel() for ax in draw_inputs(means).axes[::2]] == [f"input {u}" for u in (0, 2, 3, 5, 6, 7)]
+
+
+def test_truth_and_rates_are_drawn_together_with_their_r2(rng):
+    truth = rng.gamma(2.0, 0.1, (5, 12, 3))
+    rates = truth * np.array([1.0, 1.05, 0.8])
+    figure = draw_truth(rates, truth, 10.0)
+    true, inferred = figure.axes[0].get_lines()
+    np.testing.assert_allclose(true.get_ydata(), truth[0, :, 0] * 100)
+    np.testing.assert_allclose(inferred.get_ydata(), rates[0, :, 0] * 100)
+    assert [ax.get_ylabel() for ax in figure.axes[:9:3]] == ["channel 0\nrate (spikes/s)", "channel 1\nrate (spikes/s)", "channel 2\nrate (spikes/s)"]
+    total = ((truth - truth.mean((0, 1))) ** 2).sum((0, 1))
+    scores = 1 - ((rates - truth) ** 2).sum((0, 1)) / total
+    assert f"R² {scores.mean():.3f} (mean of channels)" in figure.axes[-1].texts[0].get_text()
+    for ax in figure.axes[:9]:
+        low, high = ax.get_ylim()
+        assert low == 0
+        assert all(line.get_ydata().max() <= high for line in ax.get_lines())
+
+
+def test_time_counts_from_the_event_and_the_lines_have_a_mark_where_it_is(rng):
+    values = rng.gamma(2.0, 0.1, (4, 5, 3))
+    time = time_axis(5, 20.0, -40.0, "go")
+    trials, truth = draw_trials(values, values, 20.0, time=time), draw_truth(values, values * 2, 20.0, time=time)
+    factors, inputs = draw_factors(values, 20.0, time=time), draw_inputs(values, None, 20.0, time=time)
+    aligned = draw_alignment(values, values, time, "monday")
+    assert all(ax.images[0].get_extent() == [-40, 60, 3, 0] for ax in trials.axes[:-1])
+    assert {ax.get_xlabel() for ax in trials.axes[:-1]} == {"", "time from go (ms)"}
+    for axes in (truth.axes[:-1], factors.axes[1:], inputs.axes, aligned.axes):
+        assert {ax.get_xlabel() for ax in axes} == {"", "time from go (ms)"}
+        for ax in axes:
+            lines = [line for line in ax.get_lines() if len(line.get_xdata()) == 5]
+            assert lines
+            assert all(list(line.get_xdata()) == [-30, -10, 10, 30, 50] for line in lines)
+            assert [0, 0] in [list(line.get_xdata()) for line in ax.get_lines()]
+    late = draw_inputs(values, None, 20.0, time=time_axis(5, 20.0, 100.0, None))
+    assert late.axes[-1].get_xlabel() == "time from the start of the trial (ms)"
+    assert [0, 0] not in [list(line.get_xdata()) for ax in late.axes for line in ax.get_lines()]
+
+
+@pytest.mark.parametrize("bin_ms", [None, 5.0])
+def test_one_trial_one_channel_one_factor_can_be_drawn_and_saved(bin_ms, tmp_path):
+    one = np.full((1, 6, 1), 0.2)
+    figures = {
+        "trials": draw_trials(one, one, bin_ms, truth=one),
+        "factors": draw_factors(one, bin_ms),
+        "conditions": draw_factors(one, bin_ms, np.array([3])),
+        "inputs": draw_inputs(one, one, bin_ms),
+        "none": draw_inputs(one[..., :0], None, bin_ms),
+        "truth": draw_truth(one, one, bin_ms),
+    }
+    for name, figure in figures.items():
+        assert save(figure, tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+def test_saving_makes_a_small_png_and_leaves_nothing_else(rng, tmp_path):
+    rates = rng.gamma(2.0, 0.1, (5, 100, 80))
+    path = save(draw_trials(rng.poisson(rates), rates, 10.0), tmp_path / "deep" / "trials.png")
+    assert [p.name for p in path.parent.iterdir()] == ["trials.png"]
+    assert path.stat().st_size < 250_000
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 500
+
+
+def test_a_drawing_that_fails_leaves_no_file(tmp_path):
+    figure = draw_curves({"train/recon": np.arange(5.0)})
+    figure.axes[0].set_xlabel("$\\undefined$")
+    with pytest.raises(ValueError, match="undefined"):
+        save(figure, tmp_path / "curves.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_units_follow_the_bin_width():
+    np.testing.assert_array_equal(time_axis(3, 20.0).edges, [0, 20, 40, 60])
+    np.testing.assert_array_equal(time_axis(3, 20.0).middles, [10, 30, 50])
+    assert time_axis(3, 20.0).label == "time in trial (ms)"
+    assert time_axis(3, None, -40.0, "go").label == "time in trial (bins)"
+    np.testing.assert_array_equal(time_axis(3, None, -40.0, "go").edges, [0, 1, 2, 3])
+    assert rate_unit(20.0, True) == (50.0, "rate (spikes/s)")
+    assert rate_unit(None, True) == (1.0, "rate (spikes/bin)")
+    assert list(spread_out(10, 3)) == [0, 4, 9]
+    assert list(spread_out(2, 5)) == [0, 1]
+    assert list(spread_out(0, 5)) == []
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    text = 'plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]"'
+    with pytest.raises(LfadsError, match=re.escape(text)):
+        draw_curves({})
+
+
+def test_matplotlib_is_loaded_on_use_only_and_pyplot_never():
+    code = (
+        "import sys, numpy as np, lfads_plugins_std.figures as p\n"
+        "assert not any(m.startswith('matplotlib') for m in sys.modules)\n"
+        "p.draw_factors(np.random.default_rng(0).normal(size=(4, 5, 3)))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,193 @@
+"""What a worker does with a share, without Ray: whom it trains, what it says and in which order, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from lfads_core.errors import ConfigError, RunError
+from lfads_plugins_tune.executors import reaper as guard
+from lfads_plugins_tune.executors.cluster import Cluster
+from lfads_plugins_tune.executors.placement import Placement, place, slots
+from lfads_plugins_tune.executors.ray import load_ray
+from lfads_plugins_tune.executors.task_queue import Row, Share, Word
+from lfads_plugins_tune.executors.worker import Hand
+from lfads_plugins_tune.executors.worker_setup import MARK, open_roster
+from lfads_plugins_tune.search.executor import Outcome, Task
+
+
+def tasks(*members):
+    return tuple(Task(member=m, path=Path(f"members/{m:03d}"), overrides={}, epochs=2, generation=0, restart=False) for m in members)
+
+
+def outcome(member, status="done", error=None):
+    return Outcome(member=member, status=status, score=1.0 if status == "done" else None, epochs=2, seconds=1.0, error=error)
+
+
+class Line:
+    """A desk that hands out shares, and keeps what it is told."""
+
+    def __init__(self, *answers, word=Word.GO_ON):
+        self.answers, self.word, self.said = list(answers), word, []
+
+    def take(self, ask, wait):
+        return self.answers.pop(0)
+
+    def hear(self, lease, said):
+        self.said += said
+        return self.word
+
+
+class Roster:
+    """Trains nobody: each member has two epochs; those that are told to, raise."""
+
+    def __init__(self, raising=(), together=()):
+        self.raising, self.together, self.trained, self.forgotten = set(raising), set(together), [], 0
+
+    def groups(self, tasks, most=None):
+        return [list(tasks)]
+
+    def train(self, tasks, report, should_stop):
+        self.trained.append([(task.member, task.restart) for task in tasks])
+        for task in tasks:
+            for epoch in range(2):
+                report(task.member, epoch, {"x": 1.0})
+            if task.member in self.raising or (len(tasks) > 1 and task.member in self.together):
+                raise KeyError("broken")
+            yield outcome(task.member)
+
+    def forget(self):
+        self.forgotten += 1
+
+
+def test_every_epoch_is_told_before_its_outcome_and_nobody_is_held_afterwards():
+    line, roster = Line(Share(lease=7, tasks=tasks(3)), Word.CLOSED), Roster()
+    hand = Hand(line, roster)
+    assert hand.work()
+    assert line.said == [Row(member=3, epoch=0, values={"x": 1.0}), Row(member=3, epoch=1, values={"x": 1.0}), outcome(3)]
+    assert roster.forgotten == 1
+    assert not hand.work()
+
+
+def test_what_a_group_raises_is_put_down_to_the_member_that_raises_alone():
+    line, roster = Line(Share(lease=1, tasks=tasks(0, 1, 2))), Roster(raising={1})
+    assert Hand(line, roster).work()
+    found = {word.member: (word.status, word.error) for word in line.said if isinstance(word, Outcome)}
+    assert found == {0: ("done", None), 1: ("failed", "KeyError: 'broken'"), 2: ("done", None)}
+    assert roster.trained == [[(0, False), (1, False), (2, False)], [(1, True)], [(2, True)]]
+
+
+def test_a_worker_that_was_given_up_ends_itself():
+    ended = []
+    line = Line(Share(lease=1, tasks=tasks(0)), word=Word.GONE)
+    Hand(line, Roster(), end=lambda: ended.append(True)).work()
+    assert ended
+
+
+def test_a_worker_without_an_answer_ends_itself_before_its_members_go_to_others():
+    class Dead(Line):
+        def take(self, ask, wait):
+            raise ConnectionError("no route")
+
+    ended = []
+    assert not Hand(Dead(), Roster(), fence=0.0, end=lambda: ended.append(True)).work()
+    assert ended == [True]
+
+
+def test_fractions_of_one_node_cannot_be_added_to_anothers():
+    nodes = [{"CPU": 1.5}, {"CPU": 0.5}, {"CPU": 4.0, "GPU": 1.0}, {}]
+    assert slots(nodes, 1.0, 0.0) == 5
+    assert slots(nodes, 0.5, 0.0) == 12
+    assert slots(nodes, 0.1, 0.25) == 4
+    assert slots([{"CPU": 0.3}], 0.1, 0.0) == 3  # 0.3 / 0.1 is a little less than 3
+
+
+def test_members_are_dealt_out_evenly_and_gpus_are_used_where_there_are_any():
+    assert place([{"CPU": 2.0}], 16, None, 1.0, None) == Placement(workers=2, members=8, cpus=1.0, gpus=0.0)
+    assert place([{"CPU": 8.0, "GPU": 2.0}], 10, None, 1.0, None) == Placement(workers=2, members=5, cpus=1.0, gpus=1.0)
+    assert place([{"CPU": 2.0}], 5, 2, 1.0, None) == Placement(workers=3, members=2, cpus=1.0, gpus=0.0)
+    assert place([], 5, None, 1.0, None).workers == 1
+    assert str(Placement(workers=1, members=1, cpus=0.5, gpus=0.25)) == "0.5 CPU and 0.25 GPU"
+
+
+@pytest.fixture
+def work(tmp_path):
+    (tmp_path / MARK).write_text("key")
+    from lfads_core import __version__
+
+    return {"version": __version__, "folder": str(tmp_path), "key": "key"}
+
+
+def test_a_worker_that_sees_another_folder_of_that_name_takes_no_part(work, monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "node7")
+    after = " With --address, put the runs and the data on storage that all nodes have under the same path."
+    with pytest.raises(RunError) as caught:
+        open_roster(work | {"key": "another"})
+    assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'key'.{after}"
+    (Path(work["folder"]) / MARK).unlink()
+    with pytest.raises(RunError) as caught:
+        open_roster(work)
+    assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'No such file or directory'.{after}"
+
+
+def test_a_worker_of_another_version_takes_no_part(work, monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "node7")
+    monkeypatch.setattr("lfads_plugins_tune.executors.worker_setup.__version__", "0.0.1")
+    with pytest.raises(RunError) as caught:
+        open_roster(work)
+    assert str(caught.value) == (f"node7: every node must have lfads-core {work['version']}, got 0.0.1. Install the same packages on all nodes.")
+
+
+def test_without_ray_a_sentence_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError) as caught:
+        load_ray()
+    assert str(caught.value) == ('--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.')
+
+
+def test_a_client_address_is_refused_and_a_cluster_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def fail(**_):
+        raise ConnectionError("Traceback\nNo cluster at 10.0.0.1:6379.")
+
+    ray = types.SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: None)
+    with pytest.raises(ConfigError) as caught:
+        Cluster(ray, "ray://head:10001")
+    assert str(caught.value) == (
+        "--address: must be HOST:PORT or auto, got 'ray://head:10001'. Start the search on a machine of the cluster, "
+        "which sees the same files as its nodes."
+    )
+    with pytest.raises(RunError) as caught:
+        Cluster(ray, "10.0.0.1:6379")
+    assert str(caught.value) == (
+        "--address 10.0.0.1:6379: a Ray cluster must be there, got: No cluster at 10.0.0.1:6379. Look with `ray status`, and resume the search."
+    )
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc")
+def test_when_the_driver_is_gone_the_guard_kills_what_carries_the_mark_and_removes_the_folder(tmp_path):
+    folder = tmp_path / "session"
+    folder.mkdir()
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    ours = subprocess.Popen(sleep, env=os.environ | {guard.VARIABLE: "mark"})
+    other = subprocess.Popen(sleep, env=os.environ | {guard.VARIABLE: "marker"})
+    watching = subprocess.Popen([sys.executable, "-I", "-S", guard.__file__, str(folder), "mark"], stdin=subprocess.PIPE)
+    try:
+        time.sleep(0.3)
+        assert (ours.poll(), watching.poll()) == (None, None)
+        watching.stdin.close()
+        assert watching.wait(30) == 0
+        assert ours.wait(10) == -9
+        assert other.poll() is None
+        assert not folder.exists()
+    finally:
+        for process in (ours, other, watching):
+            process.kill()
+            process.wait()

@@ -1,0 +1,142 @@
+"""A search as its listeners hear it: MLflow's runs while it goes on, is interrupted, fails and is resumed; its figures."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from fake_client import DirectWriter, FakeClient
+from lfads_core.errors import LfadsError, RunError
+from lfads_core.plugins import load_registry
+from lfads_core.runs import Run
+from lfads_plugins_tune.mlflow import searches as tracking
+from lfads_plugins_tune.search.driver import Driver
+from lfads_plugins_tune.search.state import Best
+from lfads_plugins_tune.search.trackers import Watching, draw_figures, watched
+from toy_search import Toy
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    client = FakeClient()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://nowhere")
+    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(tracking, "WriterProcess", lambda place, what: DirectWriter(place, what, client))
+    return client
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_registry()
+
+
+def never():
+    return False
+
+
+def carry(driver: Driver, registry, should_stop=never) -> Watching:
+    """What `lfads search` does around a driver."""
+    with watched(driver.folder, driver.base, driver.state, registry) as watching:
+        driver.watchers.append(watching.trackers)
+        if driver.run(should_stop).stopped is None:
+            watching.status = "interrupted"
+        else:
+            watching.finished(None, None)
+    return watching
+
+
+def runs_of(client: FakeClient) -> dict:
+    return {run.job.run_name.removesuffix(" · a").replace("a", "search"): run for run in client.runs.values()}
+
+
+def test_every_member_has_its_epochs_hyperparameters_and_scores(client, toy_search, registry):
+    driver = toy_search("a", Toy(), members=4)
+    carry(driver, registry)
+    runs = runs_of(client)
+    assert list(runs) == ["search", "m00", "m01", "m02", "m03"]
+    for member in range(4):
+        run = runs[f"m{member:02d}"]
+        records = [(g, next(r for r in g.members if r.member == member)) for g in driver.state.history]
+        assert [epoch for epoch, _ in run.curve("valid/masked_smooth")] == list(range(8))
+        assert run.curve("score") == [(g.epochs - 1, r.score) for g, r in records]
+        assert run.curve("hp/lr") == [(epoch, r.hyperparameters["optim.lr"]) for g, r in records for epoch in (g.first_epoch, g.epochs - 1)]
+        assert run.params["hp/lr"] == str(records[0][1].hyperparameters["optim.lr"])
+        assert run.params["optim.lr"] == run.params["hp/lr"]
+        assert run.params["train.seed"] == str(member)
+        assert run.status == "finished"
+    parent = runs["search"]
+    assert parent.curve("score/best") == [(g.generation, g.best.score) for g in driver.state.history]
+    assert parent.params["search.kind"] == "pbt"
+    assert {path.rsplit("/", 1)[-1] for path in parent.files} == {"search.json", "fitlog.csv"}
+
+
+def test_an_interrupted_search_goes_on_in_the_same_runs_with_nothing_twice(client, toy_search, registry):
+    driver = toy_search("a", Toy(), members=3)
+    count = iter(range(1000))
+    carry(driver, registry, lambda: next(count) > 13)
+    assert {run.status for run in client.runs.values()} == {"interrupted"}
+    again = toy_search("a", Toy(), members=3)
+    carry(again, registry)
+    runs = runs_of(client)
+    assert len(runs) == 4
+    assert {run.status for run in runs.values()} == {"finished"}
+    for run in runs.values():
+        places = [(name, epoch) for name, _, epoch, _ in run.points]
+        assert len(places) == len(set(places))
+        assert [name for name in run.tags if name.startswith("resumed with")] == []  # hyperparameters that moved are no changed settings
+    assert [epoch for epoch, _ in runs["m01"].curve("valid/masked_smooth")] == list(range(8))
+    assert [generation for generation, _ in runs["search"].curve("score/best")] == [0, 1, 2, 3]
+
+
+def test_a_search_that_stops_with_a_sentence_is_a_failed_one(client, toy_search, registry):
+    driver = toy_search("a", Toy(fate=lambda *_: "failed"), "search.retries=0", members=3)
+    with pytest.raises(RunError):
+        carry(driver, registry)
+    assert {run.status for run in client.runs.values()} == {"failed"}
+
+
+def test_one_that_is_interrupted_at_its_end_is_an_interrupted_one(client, toy_search, registry):
+    driver = toy_search("a", Toy(), members=2)
+    with pytest.raises(KeyboardInterrupt), watched(driver.folder, driver.base, driver.state, registry):
+        raise KeyboardInterrupt
+    assert {run.status for run in client.runs.values()} == {"interrupted"}
+
+
+def test_the_best_member_is_marked_and_has_the_files_of_its_run(client, toy_search, registry):
+    driver = toy_search("a", Toy(), members=2)
+    run = Run.create(driver.folder / "best")
+    run.config_path.write_text("a: 1")
+    run.output("day").write_bytes(b"")
+    with watched(driver.folder, driver.base, driver.state, registry) as watching:
+        watching.finished(Best(member=1, score=0.5, scores={"valid/bps": 0.3}), run)
+    runs = runs_of(client)
+    assert runs["search"].tags["lfads.best_member"] == "m01"
+    assert runs["search"].curve("best/valid/bps") == [(0, 0.3)]
+    assert (runs["m00"].tags["lfads.best"], runs["m01"].tags["lfads.best"]) == ("false", "true")
+    assert [path.rsplit("/", 1)[-1] for path in runs["m01"].files] == ["config.yaml", "checkpoints", "lfads_output_day.h5"]
+
+
+def test_a_store_that_fails_costs_a_search_one_warning_and_nothing_else(client, toy_search, registry, caplog):
+    reference = toy_search("b", Toy(), members=3)
+    reference.run(never)
+    client.faults = [ConnectionError("refused")] * 10_000
+    driver = toy_search("a", Toy(), members=3)
+    carry(driver, registry)
+    assert driver.state.history == reference.state.history
+    assert len([record for record in caplog.records if "MLflow" in record.getMessage()]) == 1
+
+
+def test_figures_are_drawn_and_what_goes_wrong_there_is_one_warning(toy_search, tmp_path, caplog, monkeypatch):
+    driver = toy_search("a", Toy(), members=3)
+    driver.run(never)
+    assert [path.name for path in draw_figures(driver.folder)] == ["curves.png", "scores.png", "hyperparameters.png", "lineage.png"]
+    caplog.set_level(logging.WARNING)
+    for error, text in (
+        (LfadsError("plots: matplotlib must be installed"), "plots: matplotlib must be installed"),
+        (ZeroDivisionError("no"), f"{driver.folder}: the figures could not be drawn (ZeroDivisionError: no)."),
+    ):
+        caplog.clear()
+        monkeypatch.setattr("lfads_plugins_tune.figures.draw_search", lambda _, error=error: (_ for _ in ()).throw(error))
+        assert draw_figures(driver.folder) == []
+        assert caplog.messages == [text]
