@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ReportSectionSpec, SettingsSpec, TrackerSpec
 from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.search.settings_class import SearchConfig
+from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
 if TYPE_CHECKING:
     from lfads_core.config.schema import RunConfig
     from lfads_core.runs import Run
 
 _CLI = "lfads_plugins_tune.cli"
+_EXECUTORS = "lfads_plugins_tune.executors"
+_ALGORITHMS = "lfads_plugins_tune.search.algorithms"
 
 
 @hookimpl
@@ -28,7 +32,9 @@ def lfads_settings() -> Iterator[SettingsSpec]:
 @hookimpl
 def lfads_trackers() -> Iterator[TrackerSpec]:
     """MLflow."""
-    yield TrackerSpec(name="mlflow", summary="MLflow: compare runs in its pages", open="lfads_plugins_tune.mlflow.tracker:open_tracker")
+    yield TrackerSpec(
+        name="mlflow", summary="MLflow: compare runs in its pages", open="lfads_plugins_tune.mlflow.tracker:open_tracker", members=False
+    )
 
 
 @hookimpl
@@ -41,6 +47,73 @@ def lfads_commands() -> Iterator[CommandSpec]:
         "ui": "Open the runs in MLflow's browser pages.",
     }.items():
         yield CommandSpec(name=name, summary=summary, command=f"{_CLI}.{name}:command")
+
+
+@hookimpl
+def lfads_hooks() -> Iterator[ModuleType]:
+    """Hooks of searches."""
+    from lfads_plugins_tune import hookspecs
+
+    yield hookspecs
+
+
+@hookimpl
+def lfads_executors() -> Iterator[ExecutorSpec]:
+    """Members one after another, as one batched model, or on Ray."""
+    yield ExecutorSpec(name="serial", summary="members one after another, in this process", build=f"{_EXECUTORS}.serial:SerialExecutor")
+    yield ExecutorSpec(
+        name="batched", summary="members as one vectorised model, in this process", build=f"{_EXECUTORS}.batched:BatchedExecutor", takes=("workers",)
+    )
+    yield ExecutorSpec(
+        name="ray",
+        summary="members on a Ray cluster, or on all cores of this machine",
+        build=f"{_EXECUTORS}.ray:RayExecutor",
+        takes=("address", "workers", "cpus", "gpus"),
+    )
+
+
+@hookimpl
+def lfads_searches() -> Iterator[SearchSpec]:
+    """Random search, grid, population-based training."""
+    yield SearchSpec(
+        name="random",
+        summary="Draw every model's hyperparameters at random.",
+        build=f"{_ALGORITHMS}:RandomSearch",
+        # A member may start at a low rate; it stops when the rate has fallen below any that is searched.
+        defaults={"optim": {"min_lr": 1e-6}, "search": {}},
+        help="""Train models whose hyperparameters are drawn at random; the best is copied out and inferred.
+
+        DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
+
+        \b
+          lfads search random data.h5 --members 20 --epochs 300 --space model.generator.factors=int:8:60""",
+    )
+    yield SearchSpec(
+        name="grid",
+        summary="Train one model for every combination of values.",
+        build=f"{_ALGORITHMS}:GridSearch",
+        lists=True,
+        defaults={"optim": {"min_lr": 1e-6}, "search": {}},
+        help="""Train one model for every combination of the values that --space lists.
+
+        \b
+          lfads search grid data.h5 --space model.generator.factors=choice:8,16,32 --space optim.lr=choice:2e-3,4e-3""",
+    )
+    yield SearchSpec(
+        name="pbt",
+        summary="Population-based training: the worse go on from the better.",
+        build=f"{_ALGORITHMS}:PopulationBasedTraining",
+        compares=True,
+        # A population's learning rates are moved by its decisions alone, and its members stop together.
+        defaults={"optim": {"decay": 1.0, "min_lr": 0.0}, "train": {"early_stopping": None}, "search": {}},
+        help="""Train a population of models; after every generation the worse go on from the better, with their hyperparameters moved a little.
+
+        DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
+
+        \b
+          lfads search pbt data.h5
+          lfads search pbt data.h5 --members 32 --space optim.lr=log:1e-4:1e-2:init=4e-3 --space model.dropout=null""",
+    )
 
 
 @hookimpl

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 from typing import Any
 
 import click
@@ -14,6 +13,8 @@ from lfads_core.errors import PluginError
 from lfads_core.plugins.offers import offered
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import CommandSpec, Imported
+
+_REGISTRY = f"{__name__}.registry"
 
 
 class LazyGroup(click.Group):
@@ -26,26 +27,29 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._prefix = f"{prefix} " if prefix else ""
 
-    @functools.cached_property
-    def _registry(self) -> Registry:
-        return Registry.from_installed()
+    def _registry(self, ctx: click.Context) -> Registry:
+        """What is installed, looked up once for each invocation."""
+        if _REGISTRY not in ctx.meta:
+            ctx.meta[_REGISTRY] = Registry.from_installed()
+        found: Registry = ctx.meta[_REGISTRY]
+        return found
 
-    def _by_distribution(self) -> dict[str, dict[str, CommandSpec]]:
+    def _by_distribution(self, ctx: click.Context) -> dict[str, dict[str, CommandSpec]]:
         """Offered commands of this group by distribution, core's first, each in the order in which it is offered."""
         found: dict[str, dict[str, CommandSpec]] = {}
-        for spec, provider in self._registry.as_offered(CommandSpec):
+        for spec, provider in self._registry(ctx).as_offered(CommandSpec):
             prefix, space, name = spec.name.rpartition(" ")
             if prefix + space == self._prefix:
                 found.setdefault(provider.distribution, {})[name] = spec
         return found
 
-    def _offered(self) -> dict[str, CommandSpec]:
-        return {name: spec for commands in self._by_distribution().values() for name, spec in commands.items()}
+    def _offered(self, ctx: click.Context) -> dict[str, CommandSpec]:
+        return {name: spec for commands in self._by_distribution(ctx).values() for name, spec in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the group's own commands, then of what is offered."""
         own = list(self.commands)
-        return own + [name for name in self._offered() if name not in own]
+        return own + [name for name in self._offered(ctx) if name not in own]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command.
@@ -55,12 +59,14 @@ class LazyGroup(click.Group):
         """
         if cmd_name in self.commands:
             return self.commands[cmd_name]
-        if cmd_name not in self._offered():
+        if cmd_name not in self._offered(ctx):
             return None
-        spec = self._registry.get(CommandSpec, self._prefix + cmd_name)
+        spec = self._registry(ctx).get(CommandSpec, self._prefix + cmd_name)
         command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
         if not isinstance(command, click.Command):
-            raise PluginError(f"{self._registry.owner(CommandSpec, spec.name)}: the command {spec.name!r} must be a click command, got {command!r}")
+            raise PluginError(
+                f"{self._registry(ctx).owner(CommandSpec, spec.name)}: the command {spec.name!r} must be a click command, got {command!r}"
+            )
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -81,7 +87,7 @@ class LazyGroup(click.Group):
         if own:
             with formatter.section("Commands"):
                 formatter.write_dl(own)
-        for distribution, commands in self._by_distribution().items():
+        for distribution, commands in self._by_distribution(ctx).items():
             with formatter.section(f"Commands of {distribution}"):
                 formatter.write_dl([(name, spec.summary) for name, spec in commands.items()])
 
@@ -89,7 +95,7 @@ class LazyGroup(click.Group):
         """Complete command names, without importing the commands."""
         helps = {
             **{name: command.get_short_help_str() for name, command in self.commands.items()},
-            **{n: s.summary for n, s in self._offered().items()},
+            **{n: s.summary for n, s in self._offered(ctx).items()},
         }
         commands = [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
         return commands + click.Command.shell_complete(self, ctx, incomplete)

@@ -50,7 +50,7 @@ class AbstractPrior(nn.Module, abc.ABC):
     def log_ratio(self, mean: Tensor, std: Tensor, draw: Draw) -> Float[Tensor, " B"] | None:
         """``ln q(z) - ln p(z)`` at ``z = sample(mean, std, draw)``, SUMMED over dimensions and bins, in nats; None if p has no density.
 
-        Bounds on the likelihood of trials are made of it (:mod:`lfads_plugins_lab.evaluate.bound`), whatever ``kl`` averages over.
+        Bounds on the likelihood of trials are made of it (``lfads bound``), whatever ``kl`` averages over.
         """
         return None
 

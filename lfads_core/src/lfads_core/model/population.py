@@ -25,7 +25,7 @@ SHARED = ("encoder.", "input_encoder.", "decoder.")
 def forward_population(models: Sequence[LFADS], batches: Sequence[Mapping[str, Batch]], noises: Sequence[Noise]) -> list[ModelOutput]:
     """What each model makes of its own batches and noise, as if each were called alone; equal to rounding.
 
-    The models must be of one shape (:func:`lfads_plugins_tune.search.shape.same_shape`). Rates of dropout, and whether posteriors are
+    The models must be of one shape. Rates of dropout, and whether posteriors are
     sampled, may differ; so may numbers of trials, where the smaller are filled up with zeros.
     """
     if len(models) == 1 or any(model.decoder.hears == "rates" for model in models):  # rates are read out by each alone, within the loop

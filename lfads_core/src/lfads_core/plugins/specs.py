@@ -70,20 +70,22 @@ class Imported:
         return self.load()(*args, **kwargs)
 
 
-def _imported(value: Callable[..., Any] | str) -> Callable[..., Any]:
+def imported(value: Callable[..., Any] | str) -> Callable[..., Any]:
     """Converter of fields that take a callable, or ``"module:name"`` of one; what is neither is left to the validator."""
     return Imported(value) if isinstance(value, str) and _PATH.fullmatch(value) else value  # type: ignore[return-value]
 
 
-def _imported_or_none(value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
-    return None if value is None else _imported(value)
+def imported_or_none(value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+    """The same for a field that may be None."""
+    return None if value is None else imported(value)
 
 
 def _strings(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _is_function(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def is_function(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Validator of such fields."""
     if not callable(value):
         raise ValueError(f"'{attribute.name}' must be a function, or 'module:name' of one, got {value!r}")
 
@@ -170,7 +172,7 @@ class PriorSpec(ComponentSpec):
     """One entry of ``lfads_priors``: a prior over initial conditions or inferred inputs."""
 
     kind: ClassVar[str] = "prior"
-    build: Callable[[Any, int], AbstractPrior] = field(converter=_imported, validator=_is_function)  # (settings, dimensions)
+    build: Callable[[Any, int], AbstractPrior] = field(converter=imported, validator=is_function)  # (settings, dimensions)
 
 
 @frozen(kw_only=True)
@@ -182,8 +184,8 @@ class ReconstructionSpec(ComponentSpec):
     """
 
     kind: ClassVar[str] = "reconstruction"
-    build: Callable[[Any, int], AbstractReconstruction] = field(converter=_imported, validator=_is_function)  # (settings, channels)
-    inspect: Callable[[Session], Iterable[Problem]] | None = field(default=None, converter=_imported_or_none, validator=v.optional(_is_function))
+    build: Callable[[Any, int], AbstractReconstruction] = field(converter=imported, validator=is_function)  # (settings, channels)
+    inspect: Callable[[Session], Iterable[Problem]] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
 
 
 @frozen(kw_only=True)
@@ -191,7 +193,7 @@ class AugmentationSpec(ComponentSpec):
     """One entry of ``lfads_augmentations``: a change to batches, and what it does to the loss."""
 
     kind: ClassVar[str] = "augmentation"
-    build: Callable[[Any], AbstractAugmentation] = field(converter=_imported, validator=_is_function)  # (settings)
+    build: Callable[[Any], AbstractAugmentation] = field(converter=imported, validator=is_function)  # (settings)
 
 
 @frozen(kw_only=True)
@@ -199,7 +201,7 @@ class ReadinSpec(ComponentSpec):
     """One entry of ``lfads_readins``: how a session's channels reach the shared encoders."""
 
     kind: ClassVar[str] = "readin"
-    build: Callable[[Any, SessionInfo], AbstractReadin] = field(converter=_imported, validator=_is_function)  # (settings, session)
+    build: Callable[[Any, SessionInfo], AbstractReadin] = field(converter=imported, validator=is_function)  # (settings, session)
 
 
 @frozen(kw_only=True)
@@ -207,7 +209,7 @@ class ReadoutSpec(ComponentSpec):
     """One entry of ``lfads_readouts``: how factors reach a session's channels."""
 
     kind: ClassVar[str] = "readout"
-    build: Callable[[Any, SessionInfo], AbstractReadout] = field(converter=_imported, validator=_is_function)  # (settings, session)
+    build: Callable[[Any, SessionInfo], AbstractReadout] = field(converter=imported, validator=is_function)  # (settings, session)
 
 
 @frozen(kw_only=True)
@@ -233,7 +235,7 @@ class SyntheticSpec(Spec):
 
     kind: ClassVar[str] = "synthetic"
     config: type = _settings()
-    generate: Callable[[Any, np.random.Generator], Mapping[str, Any]] = field(converter=_imported, validator=_is_function)
+    generate: Callable[[Any, np.random.Generator], Mapping[str, Any]] = field(converter=imported, validator=is_function)
     cites: tuple[str, ...] = _cites()
 
     def usage(self) -> str:
@@ -249,8 +251,8 @@ class DataReaderSpec(Spec):
     """
 
     kind: ClassVar[str] = "reader"
-    matches: Callable[[Path], bool] = field(converter=_imported, validator=_is_function)
-    read: Callable[[Path], Session] = field(converter=_imported, validator=_is_function)
+    matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
+    read: Callable[[Path], Session] = field(converter=imported, validator=is_function)
 
 
 @frozen(kw_only=True)
@@ -261,7 +263,7 @@ class MetricSpec(Spec):
     """
 
     kind: ClassVar[str] = "metric"
-    compute: Callable[[Evaluation], Mapping[str, float]] = field(converter=_imported, validator=_is_function)
+    compute: Callable[[Evaluation], Mapping[str, float]] = field(converter=imported, validator=is_function)
     cites: tuple[str, ...] = _cites()
 
 
@@ -270,7 +272,7 @@ class ReportSpec(Spec):
     """One entry of ``lfads_reports``: figures drawn from a finished run; ``render`` returns the files it wrote."""
 
     kind: ClassVar[str] = "report"
-    render: Callable[[Run, Path], Iterable[Path]] = field(converter=_imported, validator=_is_function)
+    render: Callable[[Run, Path], Iterable[Path]] = field(converter=imported, validator=is_function)
 
 
 @frozen(kw_only=True)
@@ -283,7 +285,7 @@ class ReportSectionSpec(Spec):
 
     kind: ClassVar[str] = "report section"
     title: str = field(validator=v.and_(v.instance_of(str), v.min_len(1)))
-    draw: Callable[[LoadedRun], Iterable[Block]] = field(converter=_imported, validator=_is_function)
+    draw: Callable[[LoadedRun], Iterable[Block]] = field(converter=imported, validator=is_function)
     place: int = field(default=85, validator=v.instance_of(int))
 
 
@@ -295,7 +297,7 @@ class ExporterSpec(Spec):
     """
 
     kind: ClassVar[str] = "exporter"
-    write: Callable[[LoadedRun, Path | None], Iterable[Path]] = field(converter=_imported, validator=_is_function)
+    write: Callable[[LoadedRun, Path | None], Iterable[Path]] = field(converter=imported, validator=is_function)
 
 
 @frozen(kw_only=True)
@@ -303,11 +305,13 @@ class TrackerSpec(Spec):
     """One entry of ``lfads_trackers``: a place where runs are recorded while they train.
 
     ``open(run, config, first_epoch)`` returns a :class:`~lfads_core.track.tracker.Tracker`, or None if the settings do not want it.
-    ``first_epoch`` is above 0 for a run that goes on. What it raises, now or later, is one warning; the training goes on.
+    ``first_epoch`` is above 0 for a run that goes on. What it raises, now or later, is one warning; the training goes on. It is opened for each
+    member of a search too, in the process that drives the search, unless ``members`` is False: then it hears of searches in another way.
     """
 
     kind: ClassVar[str] = "tracker"
-    open: Callable[[Run, RunConfig, int], Tracker | None] = field(converter=_imported, validator=_is_function)
+    open: Callable[[Run, RunConfig, int], Tracker | None] = field(converter=imported, validator=is_function)
+    members: bool = field(default=True, validator=v.instance_of(bool))
 
 
 @frozen(kw_only=True)
@@ -321,11 +325,11 @@ class RecurrenceSpec(Spec):
     """
 
     kind: ClassVar[str] = "recurrence"
-    gru: Callable[..., Any] = field(converter=_imported, validator=_is_function)
-    controlled: Callable[..., Any] = field(converter=_imported, validator=_is_function)
-    last: Callable[..., Any] | None = field(default=None, converter=_imported_or_none, validator=v.optional(_is_function))
-    driven: Callable[..., Any] | None = field(default=None, converter=_imported_or_none, validator=v.optional(_is_function))
-    obstacle: Callable[..., str | None] | None = field(default=None, converter=_imported_or_none, validator=v.optional(_is_function))
+    gru: Callable[..., Any] = field(converter=imported, validator=is_function)
+    controlled: Callable[..., Any] = field(converter=imported, validator=is_function)
+    last: Callable[..., Any] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
+    driven: Callable[..., Any] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
+    obstacle: Callable[..., str | None] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
     fastest_on: tuple[str, ...] = field(default=(), converter=_strings, validator=v.deep_iterable(v.instance_of(str)))
 
     def usage(self) -> str:
@@ -361,7 +365,7 @@ class CommandSpec(Spec):
 
     kind: ClassVar[str] = "command"
     name: str = field(validator=_is_command)
-    command: Any = field(converter=_imported)
+    command: Any = field(converter=imported)
 
     def usage(self) -> str:
         """The command."""
@@ -373,7 +377,7 @@ class DoctorCheckSpec(Spec):
     """One entry of ``lfads_doctor_checks``: ``check(runs)`` gets the folder of runs and yields what it found, as findings."""
 
     kind: ClassVar[str] = "doctor check"
-    check: Callable[[Path], Iterable[Finding]] = field(converter=_imported, validator=_is_function)
+    check: Callable[[Path], Iterable[Finding]] = field(converter=imported, validator=is_function)
 
     def usage(self) -> str:
         """The command that runs it."""

@@ -19,14 +19,16 @@ log = logging.getLogger(__name__)
 class Trackers:
     """Fulfils :class:`Tracker` for all at once; one that fails is named once, and is called again at the next epoch all the same."""
 
-    def __init__(self, fitlog: FitLog, others: Mapping[str, Tracker]) -> None:
+    def __init__(self, fitlog: FitLog | None, others: Mapping[str, Tracker]) -> None:
         self.fitlog = fitlog
         self.others = dict(others)
         self._named: set[str] = set()
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
         """Take one epoch's numbers."""
-        self._guard("fitlog.csv", lambda: self.fitlog.append(epoch, row))
+        fitlog = self.fitlog
+        if fitlog is not None:
+            self._guard("fitlog.csv", lambda: fitlog.append(epoch, row))
         self._each(lambda tracker: tracker.log(epoch, row))
 
     def artifacts(self, paths: Iterable[Path]) -> None:
@@ -56,11 +58,23 @@ def open_trackers(run: Run, config: RunConfig, registry: Registry, *, first_epoc
 
     Never raises: a tracker that cannot be opened is one warning. A run that goes on has a ``first_epoch`` > 0.
     """
-    trackers = Trackers(FitLog(run.fitlog), {})
-    trackers._guard("fitlog.csv", lambda: trackers.fitlog.truncate(first_epoch))  # noqa: SLF001 - its own factory
-    for spec in registry.all(TrackerSpec):
-        trackers._guard(spec.name, lambda spec=spec: _add(trackers, spec, run, config, first_epoch))  # type: ignore[misc]  # noqa: SLF001
+    fitlog = FitLog(run.fitlog)
+    trackers = Trackers(fitlog, {})
+    trackers._guard("fitlog.csv", lambda: fitlog.truncate(first_epoch))  # noqa: SLF001 - its own factory
+    _open(trackers, registry.all(TrackerSpec), run, config, first_epoch)
     return trackers
+
+
+def open_member_trackers(run: Run, config: RunConfig, registry: Registry, *, first_epoch: int) -> Trackers:
+    """The trackers of one member of a search, whose ``fitlog.csv`` is written where it is trained. Never raises."""
+    trackers = Trackers(None, {})
+    _open(trackers, [spec for spec in registry.all(TrackerSpec) if spec.members], run, config, first_epoch)
+    return trackers
+
+
+def _open(trackers: Trackers, specs: Iterable[TrackerSpec], run: Run, config: RunConfig, first_epoch: int) -> None:
+    for spec in specs:
+        trackers._guard(spec.name, lambda spec=spec: _add(trackers, spec, run, config, first_epoch))  # type: ignore[misc]  # noqa: SLF001
 
 
 def _add(trackers: Trackers, spec: TrackerSpec, run: Run, config: RunConfig, first_epoch: int) -> None:

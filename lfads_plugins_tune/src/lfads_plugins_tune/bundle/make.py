@@ -20,11 +20,11 @@ from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 from lfads_plugins_tune.bundle.pack import Packed, pack
 from lfads_plugins_tune.bundle.unzip import unpack
-from lfads_plugins_tune.bundle.work import Kind, Work, purpose_of
+from lfads_plugins_tune.bundle.work import NO_SEARCH, Work, purpose_of
 from lfads_plugins_tune.collection.moved import data_are_at
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.run import Placing, first_state, resume_search, start_search
-from lfads_plugins_tune.search.settings import LAYERS
+from lfads_plugins_tune.specs import SearchSpec
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +41,19 @@ class Order:
 
     source: Path
     config: RunConfig
-    kind: Kind
+    kind: str
     output: Path
     max_size: int  # bytes of unpacked recordings
     placing: Placing | None = None  # of a search
 
 
-def settings_for(kind: Kind, files: Sequence[Path], plugins: Sequence[str], overrides: Sequence[str], registry: Registry) -> RunConfig:
+def settings_for(kind: str, files: Sequence[Path], plugins: Sequence[str], overrides: Sequence[str], registry: Registry) -> RunConfig:
     """The settings of a bundle: as for a run, or for this kind of search.
 
     Raises:
         ConfigError: one line for each fault.
     """
-    defaults = LAYERS[kind] if kind != "none" else None
+    defaults = registry.get(SearchSpec, kind).defaults if kind != NO_SEARCH else None
     return resolve([_UNTRACKED, *files], plugins, overrides, registry, defaults=defaults)
 
 
@@ -89,11 +89,11 @@ def make_bundle(order: Order, work: Work, registry: Registry, displays: tuple[Di
         sources = _recordings(order, work, display.message)
         if work.has_begun:
             data_are_at(work.model, sources)
-        best = _search(order, work, sources, registry, search_display) if order.kind != "none" else _train(order, work, sources, registry, display)
+        best = _search(order, work, sources, registry, search_display) if order.kind != NO_SEARCH else _train(order, work, sources, registry, display)
         if best is None:
             return None
         _report(best, registry, display.message)
-        return pack(order.output, best, None if order.kind == "none" else work.model, order.source.name)
+        return pack(order.output, best, None if order.kind == NO_SEARCH else work.model, order.source.name)
 
 
 def _report(best: Run, registry: Registry, say: Callable[[str], None]) -> None:
@@ -126,7 +126,7 @@ def _train(order: Order, work: Work, sources: Sequence[Path], registry: Registry
 def _search(order: Order, work: Work, sources: Sequence[Path], registry: Registry, display: SearchDisplay) -> Run | None:
     if work.has_begun:
         return resume_search(work.model, registry, display, order.placing).best
-    if order.kind == "none":
+    if order.kind == NO_SEARCH:
         raise ValueError("a search must be of a kind")
     from lfads_plugins_tune.executors import DEFAULT
 

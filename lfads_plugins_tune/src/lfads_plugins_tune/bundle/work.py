@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from lfads_core.config.differences import differences, settings_hash
 from lfads_core.config.schema import RunConfig
@@ -15,9 +14,10 @@ from lfads_core.errors import RunError
 from lfads_core.files import spoken_failure, write_json
 from lfads_plugins_tune.search.history import JOURNAL
 
-Kind = Literal["none", "random", "grid", "pbt"]
-
 _CHUNK = 1 << 22
+
+NO_SEARCH = "none"
+"""Stands for a single run where a search algorithm could be named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Purpose:
 
     data: str  # SHA-256 of the recording or zip
     settings: str  # hash of what differs from the defaults
-    kind: Kind
+    kind: str  # name of a search algorithm, or NO_SEARCH
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Work:
         return found if isinstance(found, dict) else None
 
 
-def purpose_of(source: Path, config: RunConfig, kind: Kind) -> Purpose:
+def purpose_of(source: Path, config: RunConfig, kind: str) -> Purpose:
     """What a bundle of this recording or zip with these settings is.
 
     Raises:

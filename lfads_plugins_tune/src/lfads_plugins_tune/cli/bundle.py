@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 @click.command("bundle")
 @click.argument("sources", nargs=-1, metavar="DATA.h5|SESSIONS.zip [CONFIG.yaml]")
 @click.option("-o", "--output", type=PATH, default=Path("autolfads.zip"), show_default=True, help="Zip to write.")
-@click.option(
-    "--search", "kind", type=click.Choice(["pbt", "random", "grid", "none"]), default="pbt", show_default=True, help="How to find the best model."
-)
+@click.option("--search", "kind", metavar="NAME", default="pbt", show_default=True, help="How to find the best model.")
 @settings_options
 @placing_options
 @click.option("--work", type=PATH, help="Folder to work in, which is kept  [default: one beside the output, which is not]")

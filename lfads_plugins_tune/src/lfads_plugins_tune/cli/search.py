@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.cli.run import checked_name, default_name, recordings_and_settings
 from lfads_core.errors import ConfigError
-from lfads_plugins_tune.executors import DEFAULT, EXECUTORS
+from lfads_plugins_tune.executors import DEFAULT
+from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.search.run import Placing
@@ -58,55 +60,53 @@ def placing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--per-worker", type=click.IntRange(min=1), help="Most members trained together, as one batch, in one process."),
         click.option("--address", help="Ray cluster to use, such as auto  [default: one on this machine]"),
-        click.option("--executor", type=click.Choice(list(EXECUTORS)), help=f"How models are trained  [default: {DEFAULT}]"),
+        click.option("--executor", metavar="NAME", help=f"How models are trained: serial, batched, ray or one of a plugin  [default: {DEFAULT}]"),
     ):
         function = option(function)
     return function
 
 
-@click.group()
+class SearchGroup(click.Group):
+    """Commands on searches, and one for each algorithm of ``lfads_searches``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Algorithms first."""
+        return [*(way.name for way in _ways()), *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command of the group, or one made for an algorithm."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        way = next((way for way in _ways() if way.name == cmd_name), None)
+        return None if way is None else _command_for(way)
+
+
+def _ways() -> list[SearchSpec]:
+    from lfads_core.plugins.registry import Registry
+
+    return [way for way, _ in Registry.from_installed().as_offered(SearchSpec)]
+
+
+def _command_for(way: SearchSpec) -> click.Command:
+    """``lfads search NAME``."""
+
+    def start(**given: Any) -> None:
+        _search(way.name, given)
+
+    start.__doc__ = inspect.cleandoc(way.help or way.summary)
+    function = _options(members=not way.lists)(start)
+    if way.compares:
+        for option in (
+            click.option("--burn-in", type=click.IntRange(min=0), help="Epochs before the first comparison  [default: until the ramps have ended]"),
+            click.option("--generations", type=click.IntRange(min=1), help="Most generations after the burn-in  [default: as --epochs allow]"),
+        ):
+            function = option(function)
+    return click.command(way.name, short_help=way.summary)(function)
+
+
+@click.group(cls=SearchGroup)
 def command() -> None:
     """Search hyperparameters: many models on the same data, and the best one copied out."""
-
-
-@command.command(short_help="Draw every model's hyperparameters at random.")
-@_options(members=True)
-def random(**given: Any) -> None:
-    """Train models whose hyperparameters are drawn at random; the best is copied out and inferred.
-
-    DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
-
-    \b
-      lfads search random data.h5 --members 20 --epochs 300 --space model.generator.factors=int:8:60
-    """
-    _search("random", given)
-
-
-@command.command(short_help="Train one model for every combination of values.")
-@_options(members=False)
-def grid(**given: Any) -> None:
-    """Train one model for every combination of the values that --space lists.
-
-    \b
-      lfads search grid data.h5 --space model.generator.factors=choice:8,16,32 --space optim.lr=choice:2e-3,4e-3
-    """
-    _search("grid", given)
-
-
-@command.command(short_help="Population-based training: the worse go on from the better.")
-@_options(members=True)
-@click.option("--generations", type=click.IntRange(min=1), help="Most generations after the burn-in  [default: as --epochs allow]")
-@click.option("--burn-in", type=click.IntRange(min=0), help="Epochs before the first comparison  [default: until the ramps have ended]")
-def pbt(**given: Any) -> None:
-    """Train a population of models; after every generation the worse go on from the better, with their hyperparameters moved a little.
-
-    DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
-
-    \b
-      lfads search pbt data.h5
-      lfads search pbt data.h5 --members 32 --space optim.lr=log:1e-4:1e-2:init=4e-3 --space model.dropout=null
-    """
-    _search("pbt", given)
 
 
 @command.command(short_help="Print how a search stands.")
@@ -156,7 +156,7 @@ def best(search: Path) -> None:
     show_searched(make_best(search, load_registry(), display.message), display)
 
 
-def _search(kind: Literal["random", "grid", "pbt"], given: dict[str, Any]) -> None:
+def _search(kind: str, given: dict[str, Any]) -> None:
     """Start one search."""
     data, files = recordings_and_settings(given["sources"], f"Try `lfads search {kind} data.h5`.")
     path = given["folder"] / (f"{default_name(data)}-{kind}" if given["name"] is None else checked_name(given["name"]))
@@ -194,6 +194,8 @@ def _shortcuts(given: dict[str, Any]) -> list[str]:
 
 def placing_of(given: dict[str, Any]) -> Placing | None:
     """How models are trained, as far as it was said."""
+    from lfads_core.plugins import load_registry
+    from lfads_core.wording import listed
     from lfads_plugins_tune.executors import ExecutorOptions
     from lfads_plugins_tune.search.run import Placing
 
@@ -205,11 +207,14 @@ def placing_of(given: dict[str, Any]) -> Placing | None:
         cpus_per_worker=given["cpus"],
         gpus_per_worker=given["gpus"],
     )
-    for_ray = {"--address": given["address"], "--cpus": given["cpus"], "--gpus": given["gpus"]}
-    if name != "batched":
-        for_ray["--workers"] = given["workers"]
-    if name not in {None, "ray"} and (said := [option for option, value in for_ray.items() if value is not None]):
-        raise ConfigError(f"{said[0]}: is for --executor ray, got --executor {name}. Leave one of them out.")
+    said = [option for option in ("address", "workers", "cpus", "gpus") if given[option] is not None]
+    if name is not None:
+        offered = load_registry().all(ExecutorSpec)
+        takes = next((spec.takes for spec in offered if spec.name == name), None)
+        for option in said:
+            if takes is not None and option not in takes:
+                able = listed(spec.name for spec in offered if option in spec.takes)
+                raise ConfigError(f"--{option}: is for --executor {able}, got --executor {name}. Leave one of them out.")
     if name is None and options == ExecutorOptions():
         return None
-    return Placing(executor=cast("str", name or ("ray" if any(v is not None for v in for_ray.values()) else DEFAULT)), options=options)
+    return Placing(executor=cast("str", name or ("ray" if {*said} - {"workers"} else DEFAULT)), options=options)

@@ -21,8 +21,8 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import run_name, safe
 from lfads_plugins_tune.collection.recordings import Recording, Recordings, data_hash
-from lfads_plugins_tune.collection.spec import Described, ExecutorName, SearchKind, VariantSpec
-from lfads_plugins_tune.search.settings import LAYERS
+from lfads_plugins_tune.collection.spec import Described, VariantSpec
+from lfads_plugins_tune.specs import SearchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class Setup:
     variant: str  # "" without variants
     varied: Mapping[str, Any]  # by the path of the setting
     config: RunConfig
-    search: SearchKind | None  # None: a single run
-    executor: ExecutorName | None
+    search: str | None  # None: a single run
+    executor: str | None
     datasets: tuple[str, ...] | None  # None: all
 
     @cached_property
@@ -165,7 +165,7 @@ def find_setups(described: Described, registry: Registry) -> Iterator[Setup]:
             overrides = [f"{path}={json.dumps(value)}" for path, value in zip(vary, values, strict=True)]
             said = f"{described.path}: vary"
             kind = variant.search or spec.search
-            defaults = LAYERS[kind] if kind is not None else None
+            defaults = registry.get(SearchSpec, kind).defaults if kind is not None else None
             config = resolve(layers, (*spec.plugins, *variant.plugins), overrides, registry, said=said, defaults=defaults)
             varied = {path: _settled(config, path, value) for path, value in zip(vary, values, strict=True)}
             executor = variant.executor or spec.executor

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
 from attrs import frozen
 
-from lfads_core.config.faults import Origin, Path
+from lfads_core.config.faults import Fault, Origin, Path, origin_of, refuse
 from lfads_core.config.fields import at_least, setting
 from lfads_core.config.structure import structure_as
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
+from lfads_core.errors import PluginError
 from lfads_core.plugins.registry import Registry
-
-SearchKind = Literal["random", "grid", "pbt"]
-ExecutorName = Literal["serial", "batched", "ray"]
+from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
 FILE_NAME = "collection.yaml"
 
@@ -36,8 +35,8 @@ class VariantSpec:
     plugins: tuple[str, ...] = setting((), "recipes and components to use")
     settings: dict[str, Any] = setting(dict, "settings, as in a settings file")
     vary: dict[str, tuple[Any, ...]] = setting(dict, "values to try by the path of a setting; every combination is a run")
-    search: SearchKind | None = setting(None, "search hyperparameters in this way, as settings.search says (null: as said for all)")
-    executor: ExecutorName | None = setting(None, "how a search trains its models (null: as said for all)")
+    search: str | None = setting(None, "search hyperparameters in this way, as settings.search says (null: as said for all)")
+    executor: str | None = setting(None, "how a search trains its models (null: as said for all)")
     datasets: tuple[str, ...] | None = setting(None, "names of the datasets this is for (null: all)")
 
 
@@ -49,8 +48,8 @@ class CollectionSpec:
     plugins: tuple[str, ...] = setting((), "recipes and components to use, as `--plugin` does")
     settings: dict[str, Any] = setting(dict, "settings of all runs, as in a settings file")
     vary: dict[str, tuple[Any, ...]] = setting(dict, "values to try by the path of a setting; every combination is a run")
-    search: SearchKind | None = setting(None, "search hyperparameters in this way, as settings.search says (null: single runs)")
-    executor: ExecutorName | None = setting(None, "how a search trains its models (null: as `lfads search` chooses)")
+    search: str | None = setting(None, "search hyperparameters in this way, as settings.search says (null: single runs)")
+    executor: str | None = setting(None, "how a search trains its models (null: as `lfads search` chooses)")
     variants: dict[str, VariantSpec] = setting(dict, "further ways of setting things, by name (none: only the above)")
 
 
@@ -75,7 +74,21 @@ def read_spec(path: FilePath, registry: Registry) -> Described:
         ConfigError: one line for each fault, with the file and the line.
     """
     layer = read_yaml(path)
-    return Described(path=path, spec=structure_as(CollectionSpec, layer.data, registry, origins=layer.origins), origins=layer.origins)
+    spec = structure_as(CollectionSpec, layer.data, registry, origins=layer.origins)
+    refuse(list(_unknown(spec, layer.origins, registry)))
+    return Described(path=path, spec=spec, origins=layer.origins)
+
+
+def _unknown(spec: CollectionSpec, origins: Mapping[Path, Origin], registry: Registry) -> Iterator[Fault]:
+    """Searches and executors that nobody offers."""
+    parts: list[tuple[Path, CollectionSpec | VariantSpec]] = [((), spec), *((("variants", name), part) for name, part in spec.variants.items())]
+    for way, part in parts:
+        for key, record, name in (("search", SearchSpec, part.search), ("executor", ExecutorSpec, part.executor)):
+            try:
+                if name is not None:
+                    registry.get(record, name)
+            except PluginError as err:
+                yield Fault((*way, key), str(err), origin_of((*way, key), origins))
 
 
 def written(data: Mapping[str, Any]) -> str:

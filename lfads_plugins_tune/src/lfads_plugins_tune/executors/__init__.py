@@ -1,25 +1,16 @@
-"""What carries out generations, by name; each is imported when it is asked for, so that one needs only its own packages."""
+"""What carries out generations: executors of ``lfads_executors``, each imported when it is asked for, so that one needs only its own packages."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.errors import ConfigError
+from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.registry import Registry
-from lfads_core.wording import listed
 from lfads_plugins_tune.search.executor import AbstractExecutor
-
-EXECUTORS: Mapping[str, str] = {
-    "serial": "lfads_plugins_tune.executors.serial:SerialExecutor",
-    "batched": "lfads_plugins_tune.executors.batched:BatchedExecutor",
-    "ray": "lfads_plugins_tune.executors.ray:RayExecutor",
-}
-"""Name -> where its class is. Each is made as ``Class(base, patterns, registry, options)``."""
+from lfads_plugins_tune.specs import ExecutorSpec
 
 DEFAULT = "batched"
 
@@ -41,15 +32,9 @@ def make_executor(name: str, base: RunConfig, patterns: Sequence[str], registry:
     """Make the executor of this name.
 
     Raises:
-        ConfigError: there is none, or it cannot be imported here.
+        ConfigError: there is none, or it cannot be made here.
     """
-    if name not in EXECUTORS:
-        raise ConfigError(f"--executor: must be {listed(EXECUTORS)}, got {name!r}.")
-    module, _, cls = EXECUTORS[name].partition(":")
     try:
-        made = getattr(importlib.import_module(module), cls)(base, patterns, registry, options)
-    except ImportError as err:
-        raise ConfigError(
-            f"--executor: {name!r} must be importable here, got: {err}. Use another, such as serial, or install what is missing."
-        ) from err
-    return cast("AbstractExecutor", made)
+        return registry.get(ExecutorSpec, name).build(base, patterns, registry, options)
+    except PluginError as err:
+        raise ConfigError(f"--executor: {err}") from err

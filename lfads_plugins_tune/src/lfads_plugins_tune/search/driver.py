@@ -14,7 +14,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Task
 from lfads_plugins_tune.search.history import Generation
-from lfads_plugins_tune.search.plan import Chances, next_generation
+from lfads_plugins_tune.search.plan import Rule, next_generation
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.starts import member_folder, prepare_start, prepare_starts
@@ -40,9 +40,9 @@ class Watcher(Protocol):
 class Driver:
     """Carries a search from its journal to the end of its generations."""
 
-    def __init__(self, folder: Path, base: RunConfig, state: State, executor: AbstractExecutor, chances: Chances, display: SearchDisplay) -> None:
+    def __init__(self, folder: Path, base: RunConfig, state: State, executor: AbstractExecutor, rule: Rule, display: SearchDisplay) -> None:
         self.folder, self.base, self.state = folder, base, state
-        self.executor, self.chances, self.display = executor, chances, display
+        self.executor, self.rule, self.display = executor, rule, display
         self.watchers: list[Watcher] = []
         self.log = SearchLog(folder / "fitlog.csv")
         self._held: set[int] = set()  # members that the executor, or their `last`, has just where this generation starts
@@ -127,7 +127,7 @@ class Driver:
         before, search = self.state, search_of(self.base)
         if before.members and all(member.status == "failed" for member in before.members):
             raise RunError(_all_failed(self.folder, before.members))
-        after = next_generation(before, self.chances, patience=search.patience, least=search.min_improvement)
+        after = next_generation(before, self.rule, patience=search.patience, least=search.min_improvement)
         after = replace(after, seconds=before.seconds + self._lap())
         if after.stopped is None and search.minutes is not None and after.seconds >= 60 * search.minutes:
             after = replace(after, stopped="minutes")

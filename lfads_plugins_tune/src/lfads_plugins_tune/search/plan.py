@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import ConfigError, RunError
 from lfads_plugins_tune.search.chance import chance
-from lfads_plugins_tune.search.decide import Improvement, better_of_two, tournament
+from lfads_plugins_tune.search.decide import Improvement
 from lfads_plugins_tune.search.history import Generation, MemberRecord
-from lfads_plugins_tune.search.spaces import explore, points, sample
-from lfads_plugins_tune.search.spaces_of import Kind
+from lfads_plugins_tune.search.spaces import explore, sample
 from lfads_plugins_tune.search.state import Member, State
 
 Faults = Callable[[Mapping[str, Any]], str]
@@ -35,22 +33,24 @@ class Chances:
     faults: Faults
 
 
-def first_members(kind: Kind, spaces: Mapping[str, SpaceConfig], number: int, chances: Chances) -> tuple[Member, ...]:
-    """The members of the first generation: drawn, at their start where a population's spaces have one, or every point of the grid.
+@runtime_checkable
+class Follows(Protocol):
+    """The part of an algorithm that a generation's end needs."""
 
-    Raises:
-        ConfigError: hyperparameters that do not go together.
-    """
-    if kind == "grid":
-        axes = [[(path, value) for value in points(space, path)] for path, space in spaces.items()]
-        members = tuple(Member(member=i, values=dict(point)) for i, point in enumerate(itertools.product(*axes)))
-        if faults := [text for member in members if (text := chances.faults(member.values))]:
-            raise ConfigError("\n".join(dict.fromkeys(faults)))
-        return members
-    return tuple(Member(member=i, values=_draw(spaces, chances, i, 0, start=kind == "pbt")) for i in range(number))
+    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> Sequence[Member]:
+        """See :class:`lfads_plugins_tune.search.algorithm.AbstractAlgorithm`."""
 
 
-def next_generation(state: State, chances: Chances, *, patience: int, least: float | None) -> State:
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How a search goes on: its algorithm, whether that compares members after the burn-in, and what its decisions depend on."""
+
+    algorithm: Follows
+    compares: bool
+    chances: Chances
+
+
+def next_generation(state: State, rule: Rule, *, patience: int, least: float | None) -> State:
     """Record the generation that is over and set out the next one, or say why there is none.
 
     Raises:
@@ -61,8 +61,8 @@ def next_generation(state: State, chances: Chances, *, patience: int, least: flo
     state = replace(state, history=(*state.history, record), prepared=False)
     end = state.targets[state.generation]
     members = tuple(_settled(member, end) for member in state.members)
-    compared = state.kind == "pbt" and end >= state.burn_in
-    if state.kind == "pbt" and not scores:
+    compared = rule.compares and end >= state.burn_in
+    if rule.compares and not scores:
         if any(member.status == "ended" for member in members):
             return replace(state, members=members, stopped="members")
         raise RunError(_nobody(state))
@@ -74,22 +74,19 @@ def next_generation(state: State, chances: Chances, *, patience: int, least: flo
         return replace(state, stopped="improvement")
     if state.generation + 1 == len(state.targets):
         return replace(state, stopped="epochs")
-    if state.kind == "pbt":
-        members = _exploit(state, scores, chances, compete=compared)
-    else:
-        members = tuple(_replaced(member, state, chances) for member in members)
+    members = tuple(rule.algorithm.following(state, scores, rule.chances, compete=compared))
     state = replace(state, members=members, generation=state.generation + 1)
     return state if any(member.status == "waiting" for member in members) else replace(state, stopped="members")
 
 
-def with_another_try(state: State) -> State:
+def with_another_try(state: State, *, compares: bool) -> State:
     """The same search with every member that failed, diverged or was given up waiting to carry out the last generation again."""
     bad = {"failed", "diverged", "lost"}
     if not any(member.status in bad for member in state.members):
         return state
     members = tuple(replace(m, status="waiting", failures=0, error=None) if m.status in bad else m for m in state.members)
     over = len(state.history) > state.generation  # it was decided on already
-    compared = over and state.kind == "pbt" and state.targets[state.generation] >= state.burn_in
+    compared = over and compares and state.targets[state.generation] >= state.burn_in
     return replace(
         state,
         members=members,
@@ -134,48 +131,12 @@ def _settled(member: Member, end: int) -> Member:
     return replace(member, status="ended") if member.status == "done" and member.epochs < end else member
 
 
-def _exploit(state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
-    """Losers go on from the winner they met; the dead go on from a survivor, the better of two that are drawn."""
-    generation = state.generation
-    winners: dict[int, int] = {}
-    if compete:
-        duels = tournament(scores, chance(chances.seed, "tournament", generation))
-        winners = {duel.loser: duel.winner for duel in duels}
-    by_number = {member.member: member for member in state.members}
-    following = []
-    for member in state.members:
-        number = member.member
-        if member.status in {"diverged", "failed"}:
-            winners[number] = better_of_two(scores, chance(chances.seed, "replace", generation, number))
-        if member.status == "ended":
-            following.append(member)
-        elif number in winners:
-            parent = by_number[winners[number]]
-            values = _explored(state.spaces, parent.values, chances, ("explore", generation, number))
-            following.append(_waiting(member, values=values, parent=parent.member, epochs=parent.epochs))
-        else:
-            following.append(_waiting(member, values=member.values, parent=number, epochs=member.epochs))
-    return tuple(following)
-
-
-def _replaced(member: Member, state: State, chances: Chances) -> Member:
-    """A member of a random search or grid: goes on, has ended, or is drawn afresh after it failed or diverged."""
-    if member.status in {"ended", "lost"}:
-        return member
-    if member.status == "done":
-        return _waiting(member, values=member.values, parent=member.member, epochs=member.epochs)
-    attempt = member.attempt + 1
-    if state.kind == "grid" or attempt >= MOST_ATTEMPTS:
-        return replace(member, status="lost", score=None)
-    values = _draw(state.spaces, chances, member.member, attempt, start=False)
-    return replace(_waiting(member, values=values, parent=None, epochs=0), attempt=attempt)
-
-
-def _waiting(member: Member, *, values: Mapping[str, Any], parent: int | None, epochs: int) -> Member:
+def waiting(member: Member, *, values: Mapping[str, Any], parent: int | None, epochs: int) -> Member:
+    """A member that trains in the next generation, from the weights of ``parent``; None starts it afresh."""
     return replace(member, values=values, parent=parent, epochs=epochs, status="waiting", failures=0, score=None, error=None)
 
 
-def _draw(spaces: Mapping[str, SpaceConfig], chances: Chances, member: int, attempt: int, *, start: bool) -> dict[str, Any]:
+def draw(spaces: Mapping[str, SpaceConfig], chances: Chances, member: int, attempt: int, *, start: bool) -> dict[str, Any]:
     """Hyperparameters of one member, drawn again as a whole while they do not go together."""
     rng = chance(chances.seed, "sample", member, attempt)
     faults = ""
@@ -187,7 +148,7 @@ def _draw(spaces: Mapping[str, SpaceConfig], chances: Chances, member: int, atte
     raise ConfigError(f"search.spaces: {MOST_SAMPLES} draws in a row gave hyperparameters that do not go together:\n{faults}")
 
 
-def _explored(spaces: Mapping[str, SpaceConfig], winner: Mapping[str, Any], chances: Chances, name: Sequence[str | int]) -> dict[str, Any]:
+def explored(spaces: Mapping[str, SpaceConfig], winner: Mapping[str, Any], chances: Chances, name: Sequence[str | int]) -> dict[str, Any]:
     """The winner's hyperparameters, each moved; one that its setting would refuse beside the others is drawn again."""
     rng = chance(chances.seed, *name)
     values = dict(winner)

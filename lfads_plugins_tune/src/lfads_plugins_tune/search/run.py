@@ -26,14 +26,15 @@ from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.executor import AbstractExecutor
 from lfads_plugins_tune.search.history import JOURNAL
 from lfads_plugins_tune.search.paths import faults_of
-from lfads_plugins_tune.search.plan import Chances, first_members, with_another_try
+from lfads_plugins_tune.search.plan import Chances, Rule, with_another_try
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED
 from lfads_plugins_tune.search.score import choose_score
 from lfads_plugins_tune.search.settings import Settled, settled
-from lfads_plugins_tune.search.spaces_of import Kind, search_of
+from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.state import State, read_state, write_state
 from lfads_plugins_tune.search.trackers import draw_figures, watched
+from lfads_plugins_tune.specs import SearchSpec
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Placing:
     options: ExecutorOptions = ExecutorOptions()
 
 
-def first_state(kind: Kind, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, State]:
+def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, State]:
     """Settle a search and draw its first members; nothing is written.
 
     Raises:
@@ -65,7 +66,7 @@ def first_state(kind: Kind, base: RunConfig, patterns: Sequence[str | Path], reg
     score, judge = choose_score(base, sessions, registry)
     ready = settled(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
-    members = first_members(kind, ready.spaces, search_of(base).members, chances_of(ready.base, registry))
+    members = tuple(registry.get(SearchSpec, kind).build().first(ready.spaces, search_of(base).members, chances_of(ready.base, registry)))
     state = State(
         kind=kind,
         executor=executor,
@@ -125,7 +126,7 @@ def resume_search(folder: Path, registry: Registry, display: SearchDisplay, plac
         remove_leftovers(folder)
         state = read_state(folder)
         if retry:
-            state = with_another_try(state)
+            state = with_another_try(state, compares=registry.get(SearchSpec, state.kind).compares)
         return _drive(folder, base, state, registry, display, placing)
 
 
@@ -150,6 +151,16 @@ def chances_of(base: RunConfig, registry: Registry) -> Chances:
     return Chances(seed=search_of(base).seed, faults=faults)
 
 
+def rule_of(kind: str, base: RunConfig, registry: Registry) -> Rule:
+    """How a search of this kind goes on.
+
+    Raises:
+        PluginError: no algorithm has this name.
+    """
+    way = registry.get(SearchSpec, kind)
+    return Rule(algorithm=way.build(), compares=way.compares, chances=chances_of(base, registry))
+
+
 def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
     """Generations until they end or somebody interrupts, then the best."""
     placing = placing or Placing(executor=state.executor)
@@ -160,8 +171,8 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
         try:
             if state.stopped is None:
                 with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
-                    driver = Driver(folder, base, state, executor, chances_of(base, registry), display)
-                    driver.watchers.append(watching.trackers)
+                    driver = Driver(folder, base, state, executor, rule_of(state.kind, base, registry), display)
+                    driver.watchers += [watching.trackers, watching.announcer]
                     try:
                         state = driver.run(wish)
                     except LfadsError as err:

@@ -19,23 +19,15 @@ from lfads_core.train.plateau import ramps_end
 from lfads_plugins_tune.search.decide import targets
 from lfads_plugins_tune.search.score import Judge
 from lfads_plugins_tune.search.settings_class import SearchConfig
-from lfads_plugins_tune.search.spaces_of import Kind, resolve_spaces, search_of
-
-LAYERS: Mapping[Kind, Mapping[str, Any]] = {
-    # A population's learning rates are moved by its decisions alone, and its members stop together.
-    "pbt": {"optim": {"decay": 1.0, "min_lr": 0.0}, "train": {"early_stopping": None}, "search": {}},
-    # A member may start at a low rate; it stops when the rate has fallen below any that is searched.
-    "random": {"optim": {"min_lr": 1e-6}, "search": {}},
-    "grid": {"optim": {"min_lr": 1e-6}, "search": {}},
-}
-"""What a kind of search changes in the defaults of a run; the user's own settings win."""
+from lfads_plugins_tune.search.spaces_of import resolve_spaces, search_of
+from lfads_plugins_tune.specs import SearchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
     """A search whose settings are settled: everything its decisions depend on."""
 
-    kind: Kind
+    kind: str
     base: RunConfig
     spaces: Mapping[str, SpaceConfig]  # by path of the setting
     score: str  # column of the members' logs that is compared; with a leading '-' most wins
@@ -44,14 +36,14 @@ class Settled:
 
 
 def settle(
-    kind: Kind, files: Sequence[Path], plugins: Sequence[str], overrides: Sequence[str], spaces: Mapping[str, Any], registry: Registry
+    kind: str, files: Sequence[Path], plugins: Sequence[str], overrides: Sequence[str], spaces: Mapping[str, Any], registry: Registry
 ) -> RunConfig:
     """The base settings of a search; ``spaces`` are those of the command line, which win.
 
     Raises:
         ConfigError: one line for each fault.
     """
-    config = resolve(files, plugins, overrides, registry, defaults=LAYERS[kind])
+    config = resolve(files, plugins, overrides, registry, defaults=registry.get(SearchSpec, kind).defaults)
     if config.group(SearchConfig) is None:
         raise ConfigError("search: must be on for a search, got null. Leave it out for its defaults.")
     if not spaces:
@@ -61,7 +53,7 @@ def settle(
     return structure(data, registry)
 
 
-def settled(kind: Kind, base: RunConfig, score: str, judge: Judge, registry: Registry) -> Settled:
+def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Registry) -> Settled:
     """Settle spaces and generations, with members judged by ``judge`` and compared by the column ``score``.
 
     Raises:
@@ -71,7 +63,7 @@ def settled(kind: Kind, base: RunConfig, score: str, judge: Judge, registry: Reg
         raise ConfigError(f"train.minutes: must be null in a search, got {base.train.minutes:g}. Limit the search itself with search.minutes.")
     search = search_of(base)
     base = attrs.evolve(base, validation=attrs.evolve(base.validation, judge=judge))
-    burn_in = burn_in_of(base) if kind == "pbt" else 0
+    burn_in = burn_in_of(base) if registry.get(SearchSpec, kind).compares else 0
     total = base.train.epochs
     if search.generations is not None:
         total = burn_in + search.generations * search.interval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
@@ -16,8 +16,7 @@ from lfads_core.wording import shown
 from lfads_plugins_tune.search.paths import SEARCH, Address, addresses, faults_of, find
 from lfads_plugins_tune.search.settings_class import SearchConfig
 from lfads_plugins_tune.search.spaces import drawing_function, points
-
-Kind = Literal["random", "grid", "pbt"]
+from lfads_plugins_tune.specs import SearchSpec
 
 FIXED = {
     "data.hold_out": "decides which channels the scores are about",
@@ -43,15 +42,16 @@ def search_of(base: RunConfig) -> SearchConfig:
     return base.group(SearchConfig) or SearchConfig()
 
 
-def resolve_spaces(kind: Kind, base: RunConfig, registry: Specs) -> dict[str, SpaceConfig]:
+def resolve_spaces(kind: str, base: RunConfig, registry: Specs) -> dict[str, SpaceConfig]:
     """Every hyperparameter of a search by the path of its setting, in order of the settings.
 
     Raises:
+        PluginError: no algorithm has this name.
         ConfigError: a space leads nowhere, holds values its setting refuses, or cannot be searched in this way; one line for each.
     """
-    search = search_of(base)
+    way, search = registry.get(SearchSpec, kind), search_of(base)
     faults: list[str] = []
-    chosen: dict[str, SpaceConfig | None] = dict(suggestions(base)) if search.suggested and kind != "grid" else {}
+    chosen: dict[str, SpaceConfig | None] = dict(suggestions(base)) if search.suggested and not way.lists else {}
     for path, space in search.spaces.items():
         try:
             chosen[find(base, path).path] = space
@@ -60,7 +60,7 @@ def resolve_spaces(kind: Kind, base: RunConfig, registry: Specs) -> dict[str, Sp
     order = {path: i for i, path in enumerate(addresses(base))}
     wanted = {path: space for path, space in sorted(chosen.items(), key=lambda item: order[item[0]]) if space is not None}
     for path, space in wanted.items():
-        faults += _faults(kind, base, find(base, path), space, registry)
+        faults += _faults(way, base, find(base, path), space, registry)
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
     if not wanted:
@@ -94,13 +94,13 @@ def probes(space: SpaceConfig) -> list[Any]:
     return found if space.init is None else [*found, space.init]
 
 
-def _faults(kind: Kind, base: RunConfig, address: Address, space: SpaceConfig, registry: Specs) -> Iterator[str]:
+def _faults(way: SearchSpec, base: RunConfig, address: Address, space: SpaceConfig, registry: Specs) -> Iterator[str]:
     path = address.path
     for fixed, why in FIXED.items():
         if path == fixed or (path.startswith(f"{fixed}.") and fixed != "components.reconstruction"):
             yield f"{SEARCH}: {path}: must stay as it is in a search, for it {why}."
             return
-    if kind == "pbt" and not is_live(address):
+    if way.compares and not is_live(address):
         yield (
             f"{SEARCH}: {path}: must be a setting that can change while a model trains, got one that shapes the model, its data or its start. "
             "Search it with `lfads search random` or `grid`; of a component of your own, declare it with setting(..., search=LIVE)."
@@ -112,7 +112,7 @@ def _faults(kind: Kind, base: RunConfig, address: Address, space: SpaceConfig, r
     try:
         if space.kind == "function":
             drawing_function(space)
-        if kind == "grid":
+        if way.lists:
             points(space, path)
     except ConfigError as err:
         yield str(err) if str(err).startswith(str(SEARCH)) else f"{SEARCH}: {path}: {err}"

@@ -14,7 +14,6 @@ from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_plugins_tune.search.history import JOURNAL, Generation, generation_from_json, generation_to_json
-from lfads_plugins_tune.search.spaces_of import Kind
 
 SCHEMA = 1
 """Version of the layout; another one is refused."""
@@ -54,7 +53,7 @@ class Best:
 class State:
     """All of a search that is not in its settings."""
 
-    kind: Kind
+    kind: str  # name of the algorithm
     executor: str
     data: tuple[str, ...]
     spaces: Mapping[str, SpaceConfig]

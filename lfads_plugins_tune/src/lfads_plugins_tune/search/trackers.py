@@ -14,6 +14,7 @@ from lfads_core.errors import LfadsError
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_plugins_tune.mlflow.searches import SearchTrackers, TrackedMember, open_search_trackers
+from lfads_plugins_tune.search.announce import Announcer
 from lfads_plugins_tune.search.driver import overrides_of
 from lfads_plugins_tune.search.history import JOURNAL
 from lfads_plugins_tune.search.paths import member_config
@@ -26,13 +27,14 @@ log = logging.getLogger(__name__)
 class Watching:
     """The trackers of a search, and how it has ended so far."""
 
-    def __init__(self, trackers: SearchTrackers) -> None:
-        self.trackers = trackers
+    def __init__(self, trackers: SearchTrackers, announcer: Announcer) -> None:
+        self.trackers, self.announcer = trackers, announcer
         self.status = "failed"
+        self.best: Run | None = None
 
     def finished(self, best: Best | None, run: Run | None) -> None:
         """Mark the best member and hand over its files: the search has come to its end."""
-        self.status = "finished"
+        self.status, self.best = "finished", run
         if best is None or run is None:
             return
         self.trackers.best(best.member, best.scores)
@@ -43,7 +45,7 @@ class Watching:
 @contextmanager
 def watched(folder: Path, base: RunConfig, state: State, registry: Registry) -> Iterator[Watching]:
     """Record a search in MLflow while the block runs, or go on with it and fill in what the store lacks; its files and status come at the end."""
-    watching = Watching(_open(folder, base, state, registry))
+    watching = Watching(_open(folder, base, state, registry), Announcer(folder, state, registry))
     try:
         yield watching
     except KeyboardInterrupt:
@@ -52,6 +54,7 @@ def watched(folder: Path, base: RunConfig, state: State, registry: Registry) -> 
     finally:
         watching.trackers.artifacts([folder / name for name in ("config.yaml", JOURNAL, "fitlog.csv", "plots")])
         watching.trackers.close(watching.status)
+        watching.announcer.close(watching.status, watching.best)
 
 
 def draw_figures(folder: Path) -> list[Path]:

@@ -1,0 +1,93 @@
+"""The algorithms that come with this package: random search, grid, population-based training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lfads_core.config.spaces import SpaceConfig
+from lfads_core.errors import ConfigError
+from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
+from lfads_plugins_tune.search.chance import chance
+from lfads_plugins_tune.search.decide import better_of_two, tournament
+from lfads_plugins_tune.search.plan import Chances, draw, explored, waiting
+from lfads_plugins_tune.search.spaces import points
+from lfads_plugins_tune.search.state import Member, State
+
+MOST_ATTEMPTS = 3
+"""Times a member of a random search is drawn afresh before its place stays empty."""
+
+
+class RandomSearch(AbstractAlgorithm):
+    """Every member is drawn by itself and trains to its end; one that fails or diverges is drawn afresh, some times."""
+
+    attempts = MOST_ATTEMPTS
+
+    def first(self, spaces: Mapping[str, SpaceConfig], number: int, chances: Chances) -> tuple[Member, ...]:
+        """As many as wanted, drawn."""
+        return tuple(Member(member=i, values=draw(spaces, chances, i, 0, start=False)) for i in range(number))
+
+    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
+        """Each goes on by itself."""
+        return tuple(self._replaced(member, state, chances) for member in state.members)
+
+    def _replaced(self, member: Member, state: State, chances: Chances) -> Member:
+        """A member that goes on, has ended, or is drawn afresh after it failed or diverged."""
+        if member.status in {"ended", "lost"}:
+            return member
+        if member.status == "done":
+            return waiting(member, values=member.values, parent=member.member, epochs=member.epochs)
+        attempt = member.attempt + 1
+        if attempt >= self.attempts:
+            return replace(member, status="lost", score=None)
+        values = draw(state.spaces, chances, member.member, attempt, start=False)
+        return replace(waiting(member, values=values, parent=None, epochs=0), attempt=attempt)
+
+
+class GridSearch(RandomSearch):
+    """Every combination of the values that the spaces list, once."""
+
+    attempts = 1
+
+    def first(self, spaces: Mapping[str, SpaceConfig], number: int, chances: Chances) -> tuple[Member, ...]:
+        """Every point of the grid, however many that are."""
+        axes = [[(path, value) for value in points(space, path)] for path, space in spaces.items()]
+        members = tuple(Member(member=i, values=dict(point)) for i, point in enumerate(itertools.product(*axes)))
+        if faults := [text for member in members if (text := chances.faults(member.values))]:
+            raise ConfigError("\n".join(dict.fromkeys(faults)))
+        return members
+
+
+class PopulationBasedTraining(AbstractAlgorithm):
+    """Losers of a binary tournament go on from the winner's weights, with its hyperparameters moved a little.
+
+    Source: Jaderberg et al. 2017 (arXiv:1711.09846), with the tournament of AutoLFADS (Keshtkaran et al. 2022, doi:10.1038/s41592-022-01675-0).
+    """
+
+    def first(self, spaces: Mapping[str, SpaceConfig], number: int, chances: Chances) -> tuple[Member, ...]:
+        """As many as wanted, at the start of their spaces where these have one, else drawn."""
+        return tuple(Member(member=i, values=draw(spaces, chances, i, 0, start=True)) for i in range(number))
+
+    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
+        """Losers go on from the winner they met; the dead go on from a survivor, the better of two that are drawn."""
+        generation = state.generation
+        winners: dict[int, int] = {}
+        if compete:
+            duels = tournament(scores, chance(chances.seed, "tournament", generation))
+            winners = {duel.loser: duel.winner for duel in duels}
+        by_number = {member.member: member for member in state.members}
+        following = []
+        for member in state.members:
+            number = member.member
+            if member.status in {"diverged", "failed"}:
+                winners[number] = better_of_two(scores, chance(chances.seed, "replace", generation, number))
+            if member.status == "ended":
+                following.append(member)
+            elif number in winners:
+                parent = by_number[winners[number]]
+                values = explored(state.spaces, parent.values, chances, ("explore", generation, number))
+                following.append(waiting(member, values=values, parent=parent.member, epochs=parent.epochs))
+            else:
+                following.append(waiting(member, values=member.values, parent=number, epochs=member.epochs))
+        return tuple(following)

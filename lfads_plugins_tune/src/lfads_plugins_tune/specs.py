@@ -1,0 +1,54 @@
+"""Records of the hooks that lfads-plugins-tune declares; importing them loads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import field, frozen
+from attrs import validators as v
+
+from lfads_core.plugins.specs import Spec, imported, is_function
+
+if TYPE_CHECKING:
+    from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
+    from lfads_plugins_tune.search.executor import AbstractExecutor
+
+
+@frozen(kw_only=True)
+class ExecutorSpec(Spec):
+    """One entry of ``lfads_executors``: what carries a search's generations out.
+
+    ``build(base, patterns, registry, options)`` returns an :class:`~lfads_plugins_tune.search.executor.AbstractExecutor`: base settings, files of
+    the data, the registry, and :class:`~lfads_plugins_tune.executors.ExecutorOptions`. ``takes`` names the options of the command line that it
+    heeds beside ``per_worker``: ``address``, ``workers``, ``cpus``, ``gpus``.
+    """
+
+    kind: ClassVar[str] = "executor"
+    build: Callable[..., AbstractExecutor] = field(converter=imported, validator=is_function)
+    takes: tuple[str, ...] = field(default=(), validator=v.deep_iterable(v.in_(("address", "workers", "cpus", "gpus"))))
+
+    def usage(self) -> str:
+        """The option that chooses it."""
+        return f"lfads search pbt DATA --executor {self.name}"
+
+
+@frozen(kw_only=True)
+class SearchSpec(Spec):
+    """One entry of ``lfads_searches``: an algorithm that decides which hyperparameters are tried, and for how long.
+
+    ``build()`` returns an :class:`~lfads_plugins_tune.search.algorithm.AbstractAlgorithm`. ``compares`` says that members are compared after the
+    burn-in and go on from one another, with hyperparameters that change while models train; ``lists`` that every space must have values that can
+    be listed. ``defaults`` are laid on those of a run; ``help`` is more for ``--help``.
+    """
+
+    kind: ClassVar[str] = "search"
+    build: Callable[[], AbstractAlgorithm] = field(converter=imported, validator=is_function)
+    compares: bool = field(default=False, validator=v.instance_of(bool))
+    lists: bool = field(default=False, validator=v.instance_of(bool))
+    defaults: Mapping[str, Any] = field(factory=dict, validator=v.instance_of(Mapping), hash=False)
+    help: str = field(default="", validator=v.instance_of(str))
+
+    def usage(self) -> str:
+        """The command."""
+        return f"lfads search {self.name} DATA"
