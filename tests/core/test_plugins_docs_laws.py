@@ -40,7 +40,7 @@ ENTRIES = entries()
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_an_example_of_the_page_obeys_the_laws_of_its_kind(entry):
-    findings = try_laws(entry.kind, entry.spec, Given())
+    findings = try_laws(entry.spec, Given())
     broken = {finding.law: finding.faults for finding in findings if not finding.ok}
     copies = broken.pop(COPIES, ("Define its class at the top of a module",))
     assert broken == {}

@@ -7,9 +7,13 @@ import sys
 
 import pytest
 
+from lfads_core import __version__
 from lfads_core.errors import PluginError
 from lfads_core.plugins import Fault, Provider, Registry
 from lfads_core.plugins.specs import PriorSpec
+
+CORE = Provider("lfads-core", __version__, "core")
+"""Core's own plugin, which is always there."""
 
 GOOD = """
     from lfads_core.plugins import NoSettings, PriorSpec, hookimpl
@@ -41,7 +45,7 @@ def test_what_a_distribution_on_disk_offers_is_found_with_its_origin(install):
     assert [spec.name for spec in registry.all(PriorSpec)] == ["box", "tent"]
     assert registry.get(PriorSpec, "tent").summary == "A tent"
     assert registry.owner(PriorSpec, "tent") == Provider("good", "1.2", "good")
-    assert registry.providers == (Provider("good", "1.2", "good"),)
+    assert registry.providers == (CORE, Provider("good", "1.2", "good"))
     assert registry.faults == ()
 
 
@@ -115,14 +119,14 @@ def test_a_hook_of_a_later_version_may_be_marked_optional(install):
     install("ahead", hook("yield from ()", "lfads_encoders", decorator="@hookimpl(optionalhook=True)"))
     registry = Registry.from_installed()
     assert registry.faults == ()
-    assert registry.providers == (Provider("ahead", "1.0", "ahead"),)
+    assert registry.providers == (CORE, Provider("ahead", "1.0", "ahead"))
 
 
 def test_one_broken_hook_leaves_the_whole_plugin_out(install):
     install("half", GOOD + hook("raise ValueError('no')", "lfads_metrics"))
     registry = Registry.from_installed()
     assert registry.all(PriorSpec) == []
-    assert registry.providers == ()
+    assert registry.providers == (CORE,)
 
 
 def test_a_very_long_reason_is_cut(install):
@@ -192,7 +196,7 @@ def test_the_variable_limits_what_is_loaded(install, monkeypatch):
     install("broken", "raise ValueError('no')")
     monkeypatch.setenv("LFADS_PLUGINS", " good, ")
     registry = Registry.from_installed()
-    assert registry.providers == (Provider("good", "1.0", "good"),)
+    assert registry.providers == (CORE, Provider("good", "1.0", "good"))
     assert registry.faults == ()
     assert Provider("broken", "1.0", "broken") in registry.left_out
 
@@ -201,7 +205,7 @@ def test_an_empty_variable_loads_nothing(install, monkeypatch):
     module = install("good", GOOD)
     monkeypatch.setenv("LFADS_PLUGINS", "")
     registry = Registry.from_installed()
-    assert registry.providers == ()
+    assert registry.providers == (CORE,)
     assert Provider("good", "1.0", "good") in registry.left_out
     assert module not in sys.modules
 

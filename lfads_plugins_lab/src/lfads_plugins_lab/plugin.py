@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec
+from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec, RecordingSpec
+from lfads_plugins_lab.specs import ForeignSettingsSpec
 
 _CLI = "lfads_plugins_lab.cli"
+_FILES = "lfads_plugins_lab.recordings.files"
 
 
 @hookimpl
@@ -35,9 +38,48 @@ def lfads_commands() -> Iterator[CommandSpec]:
 
 
 @hookimpl
+def lfads_hooks() -> Iterator[ModuleType]:
+    """Settings of other implementations."""
+    from lfads_plugins_lab import hookspecs
+
+    yield hookspecs
+
+
+@hookimpl
+def lfads_recordings() -> Iterator[RecordingSpec]:
+    """NWB, MATLAB, HDF5 of any layout, NumPy archives (pynapple's too), tables."""
+    for name, summary, matches, read in (
+        ("nwb", "Neurodata Without Borders", "is_nwb", "read_nwb_file"),
+        ("matlab", "MAT-files of any version", "is_matlab", "read_mat"),
+        ("hdf5", "HDF5 of any layout", "is_hdf5", "read_arrays"),
+        ("npz", "NumPy archives, pynapple's too", "is_npz", "read_npz"),
+        ("tables", "events in .csv, .tsv or .txt", "is_table", "read_tables"),
+    ):
+        yield RecordingSpec(name=name, summary=summary, matches=f"{_FILES}:{matches}", read=f"{_FILES}:{read}")
+
+
+@hookimpl
+def lfads_foreign_settings() -> Iterator[ForeignSettingsSpec]:
+    """The implementations that people come from."""
+    for name, summary, module, examples in (
+        ("autolfads-tf2", "autolfads-tf2", "tf2", ("MODEL", "TRAIN")),
+        ("lfads-torch", "lfads-torch", "lfads_torch", ("gen_dim", "fac_dim")),
+        ("lfads-tf1", "LFADS in TensorFlow 1", "tf1", ("factors_dim", "keep_prob")),
+    ):
+        where = f"lfads_plugins_lab.foreign.{module}"
+        yield ForeignSettingsSpec(name=name, summary=summary, known=f"{where}:known", translate=f"{where}:translate", examples=examples)
+
+
+@hookimpl
 def lfads_exporters() -> Iterator[ExporterSpec]:
-    """The page of a run."""
-    yield ExporterSpec(name="page", summary="One HTML page on a run", write="lfads_plugins_lab.report.page:export_page")
+    """One file of all trials, MATLAB, weights by name, and the page of a run."""
+    for name, summary, write in (
+        ("h5", "All sessions in one HDF5 file: trials in the recording's order, averages by condition", "export.write:export_h5"),
+        ("mat", "The same trials and averages for MATLAB", "export.write:export_mat"),
+        ("parameters", "Every trained parameter by name, and by session", "export.write:export_parameters"),
+        ("page", "One HTML page on a run", "report.page:export_page"),
+    ):
+        yield ExporterSpec(name=name, summary=summary, write=f"lfads_plugins_lab.{write}")
 
 
 @hookimpl

@@ -17,9 +17,10 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.search.driver import Driver
-from lfads_plugins_tune.search.plan import Chances, first_members
+from lfads_plugins_tune.search.plan import Chances, Rule
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.state import State, read_state, write_state
+from lfads_plugins_tune.specs import SearchSpec
 from toy_search import SPACES, Toy
 
 
@@ -58,6 +59,7 @@ def toy_search(no_sync: None, tmp_path: Path, settings: Callable[..., RunConfig]
         faults: Callable[[Mapping[str, Any]], str] = lambda _: "",
     ) -> Driver:
         folder, chances, base = tmp_path / name, Chances(seed=seed, faults=faults), settings(*overrides)
+        way = load_registry().get(SearchSpec, kind)
         if not (folder / "search.json").exists():
             folder.mkdir(exist_ok=True)
             state = State(
@@ -69,10 +71,11 @@ def toy_search(no_sync: None, tmp_path: Path, settings: Callable[..., RunConfig]
                 targets=targets,
                 burn_in=burn_in,
                 generation=0,
-                members=first_members(kind, spaces, members, chances),
+                members=tuple(way.build().first(spaces, members, chances)),
             )
             write_state(folder, state)
-        return Driver(folder, base, read_state(folder), executor, chances, SearchDisplay(io.StringIO()))
+        rule = Rule(algorithm=way.build(), compares=way.compares, chances=chances)
+        return Driver(folder, base, read_state(folder), executor, rule, SearchDisplay(io.StringIO()))
 
     return make
 

@@ -262,7 +262,7 @@ def test_when_all_fail_it_stops_with_a_sentence_and_the_next_driver_tries_again(
     )
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         broken.run(never)
-    write_state(folder, with_another_try(read_state(folder)))
+    write_state(folder, with_another_try(read_state(folder), compares=True))
     mended, whole = toy_search("a", Toy()), toy_search("whole", Toy())
     assert mended.run(never).history == whole.run(never).history
 

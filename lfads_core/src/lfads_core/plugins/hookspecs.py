@@ -21,6 +21,7 @@ from lfads_core.plugins.specs import (
     ReadoutSpec,
     RecipeSpec,
     ReconstructionSpec,
+    RecordingSpec,
     RecurrenceSpec,
     ReportSectionSpec,
     ReportSpec,
@@ -169,6 +170,19 @@ def lfads_reports() -> Iterable[ReportSpec]:
         @hookimpl
         def lfads_reports():
             yield ReportSpec(name="spectra", summary="Power spectra of the rates", render=draw_spectra)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_recordings() -> Iterable[RecordingSpec]:
+    """Offer formats of raw recordings for `lfads data make`.
+
+    Example::
+
+        @hookimpl
+        def lfads_recordings():
+            yield RecordingSpec(name="axona", summary="Axona tetrodes", matches=lambda p: p.suffix == ".set", read="lab_axona:read")
     """
     yield from ()
 

@@ -17,6 +17,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "report": ("factors", "inputs", "training-curves", "trials", "truth"),
         "recurrence": ("compiled",),
         "command": ("compile", "demo"),
+        "doctor check": ("compiled-loops", "figures"),
     },
     "lfads-plugins-calcium": {
         "reconstruction": ("zero-inflated-gamma",),
@@ -28,10 +29,15 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "tracker": ("mlflow",),
         "settings": ("search", "track"),
         "command": ("bundle", "collection", "search", "ui"),
-        "doctor check": ("mlflow-store",),
+        "doctor check": ("mlflow-store", "searches"),
+        "executor": ("batched", "ray", "serial"),
+        "report section": ("search",),
+        "search": ("grid", "pbt", "random"),
     },
     "lfads-plugins-lab": {
-        "exporter": ("page",),
+        "exporter": ("h5", "mat", "page", "parameters"),
+        "foreign settings": ("autolfads-tf2", "lfads-tf1", "lfads-torch"),
+        "recording format": ("hdf5", "matlab", "npz", "nwb", "tables"),
         "command": (
             "bench",
             "bound",
@@ -50,6 +56,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "report",
             "stream",
         ),
+        "doctor check": ("recordings",),
     },
     "lfads-plugins-emg": {
         "reconstruction": ("gamma",),

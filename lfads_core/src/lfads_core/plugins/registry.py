@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from attrs import frozen
 
 from lfads_core.errors import PluginError
+from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing
 from lfads_core.plugins.specs import RecipeSpec, Spec
@@ -78,9 +79,14 @@ class Registry:
         return self._entries
 
     @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Every hook there is: core's, then those that plugins declare."""
+        return self._installed.hooks
+
+    @property
     def records(self) -> tuple[type[Spec], ...]:
         """Record class of every kind there is, in the order in which their hooks are declared."""
-        return tuple(hook.record for hook in self._installed.hooks if hook.record is not None)
+        return tuple(hook.record for hook in self.hooks if hook.record is not None)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:

@@ -276,6 +276,24 @@ class ReportSpec(Spec):
 
 
 @frozen(kw_only=True)
+class RecordingSpec(Spec):
+    """One entry of ``lfads_recordings``: a format of raw recordings that ``lfads data make`` reads.
+
+    ``matches(path)`` says quickly, without reading it, whether a file or folder is of this format. ``read(path, options)`` returns the arrays by
+    the names that an .npz archive would give them (spike times, units, trials, signals, ``bin_ms``: the page on raw recordings), or a recording of
+    lfads-plugins-lab; ``options`` are its ``SourceOptions``. What it raises is told in one sentence.
+    """
+
+    kind: ClassVar[str] = "recording format"
+    matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
+    read: Callable[[Path, Any], Any] = field(converter=imported, validator=is_function)
+
+    def usage(self) -> str:
+        """The command that reads it."""
+        return "lfads data make RECORDING -o FILE.h5"
+
+
+@frozen(kw_only=True)
 class ReportSectionSpec(Spec):
     """One entry of ``lfads_report_sections``: a section of the page that ``lfads report`` makes of a run.
 
@@ -298,6 +316,10 @@ class ExporterSpec(Spec):
 
     kind: ClassVar[str] = "exporter"
     write: Callable[[LoadedRun, Path | None], Iterable[Path]] = field(converter=imported, validator=is_function)
+
+    def usage(self) -> str:
+        """The command that writes it."""
+        return f"lfads export RUN --to {self.name} PATH"
 
 
 @frozen(kw_only=True)

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import frozen
 
+from lfads_core.errors import PluginError
 from lfads_core.plugins.citations import bibliography, citation_key
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
     DataReaderSpec,
+    Imported,
     MetricSpec,
     PriorSpec,
     ReadinSpec,
@@ -37,8 +40,9 @@ class Given:
 
 
 def try_laws(spec: Spec, given: Given | None = None) -> list[Finding]:
-    """Try every law of a kind on one component, and raise nothing."""
-    return [*_EXAMINERS[type(spec)](spec, Given() if given is None else given), *examine((_CITED,), spec)]
+    """Try every law of a kind on one record, and raise nothing; kinds without laws of their own have those of all."""
+    found = _EXAMINERS[type(spec)](spec, Given() if given is None else given) if type(spec) in _EXAMINERS else []
+    return [*found, *examine((_IMPORTABLE, _CITED), spec)]
 
 
 def _uncited(spec: Any) -> Iterator[str]:
@@ -47,6 +51,17 @@ def _uncited(spec: Any) -> Iterator[str]:
             yield f"no entry has the key {cite!r}. Give the whole BibTeX entry in its place"
 
 
+def _not_importable(spec: Spec) -> Iterator[str]:
+    for field in attrs.fields(type(spec)):
+        value = getattr(spec, field.name)
+        if isinstance(value, Imported):
+            try:
+                value.load()
+            except PluginError as err:
+                yield f"{field.name}: {err}"
+
+
+_IMPORTABLE: Law[Any] = Law("what it names as 'module:name' can be imported", _not_importable)
 _CITED: Law[Any] = Law("every citation has its BibTeX entry", _uncited)
 
 

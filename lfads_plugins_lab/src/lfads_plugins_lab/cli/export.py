@@ -18,22 +18,24 @@ from lfads_core.errors import ConfigError
 @click.option(
     "--conditions", metavar="KEY", help="Array of the recording that tells trials' conditions  [default: cond, condition or condition_labels]"
 )
+@click.option("--to", "others", type=(str, PATH), multiple=True, metavar="NAME PATH", help="Any exporter by name, such as one of a plugin.")
 @inferred_option
-def command(run: Path, h5: Path | None, mat: Path | None, parameters: Path | None, conditions: str | None, checkpoint: str | None) -> None:
+def command(run: Path, conditions: str | None, checkpoint: str | None, others: tuple[tuple[str, Path], ...], **paths: Path | None) -> None:
     """Write a RUN's outputs and parameters in other forms.
 
     \b
       lfads export runs/data --h5 data_all.h5 --conditions target
       lfads export runs/data --mat data.mat --parameters weights.h5
     """
-    if h5 is None and mat is None and parameters is None:
-        raise ConfigError("export: at least one of --h5, --mat and --parameters must be given, got none. See `lfads export --help`.")
+    wanted: list[tuple[str, Path]] = [*((name, path) for name, path in paths.items() if path is not None), *others]
+    if not wanted:
+        raise ConfigError("export: at least one of --h5, --mat, --parameters and --to must be given, got none. See `lfads export --help`.")
     from lfads_core.infer.made_with import load_inferred
-    from lfads_plugins_lab.export.write import export_h5, export_mat, export_parameters
+    from lfads_core.plugins.specs import ExporterSpec
 
     loaded = load_inferred(run, checkpoint)
-    written = [] if h5 is None else [export_h5(loaded, h5, conditions=conditions)]
-    written += [] if mat is None else export_mat(loaded, mat, conditions=conditions)
-    written += [] if parameters is None else [export_parameters(loaded, parameters)]
-    for path in written:
-        click.echo(f"wrote {path}")
+    exporters = [(loaded.registry.get(ExporterSpec, name), path) for name, path in wanted]
+    for spec, path in exporters:
+        more = {"conditions": conditions} if spec.name in {"h5", "mat"} else {}
+        for made in spec.write(loaded, path, **more):
+            click.echo(f"wrote {made}")

@@ -19,7 +19,7 @@ from lfads_plugins_lab.export.matlab import matlab_name, write_mat
 from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits
 
 
-def export_parameters(loaded: LoadedRun, path: Path) -> Path:
+def export_parameters(loaded: LoadedRun, path: Path | None) -> list[Path]:
     """Write every parameter: the shared ones under their names, with ``/`` for dots; those of a session under ``sessions/<name>``.
 
     Each dataset has the attributes ``name``, as :meth:`LoadedRun.parameters` knows it, and ``trained``. ``decoder/factors/rows`` are
@@ -28,6 +28,7 @@ def export_parameters(loaded: LoadedRun, path: Path) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
+    path = path or loaded.run.path / "parameters.h5"
     model = loaded.model
     trained = {name: p.requires_grad for name, p in model.named_parameters()}
     per_session = {"readins": "readin", "readouts": "readout", "reconstructions": "reconstruction"}
@@ -43,26 +44,27 @@ def export_parameters(loaded: LoadedRun, path: Path) -> Path:
                 for name, value in module.state_dict().items():
                     at = f"sessions/{session}/{word}/{name.replace('.', '/')}"
                     _put(file, at, value.cpu().numpy(), name=f"{layer}.{session}.{name}", trained=inner.get(name, False))
-    return path
+    return [path]
 
 
-def export_h5(loaded: LoadedRun, path: Path, *, conditions: str | None) -> Path:
+def export_h5(loaded: LoadedRun, path: Path | None, *, conditions: str | None = None) -> list[Path]:
     """Write all sessions' outputs into one file, a group each: ``trials``, ``conditions`` (averages), ``concatenated``, ``time_ms``.
 
     Raises:
         RunError: there are no outputs, or the file cannot be written.
         DataError: conditions that are not there.
     """
+    path = path or loaded.run.path / "export.h5"
     with spoken_failure(path, (OSError,)), _new(path) as file:
         for session in _names(loaded):
             content = session_content(loaded, session, conditions=conditions)
             for part, arrays in content.items():
                 for name, value in arrays.items():
                     _put(file, f"{session}/{part}/{name}" if part else f"{session}/{name}", value, **_about(loaded, session, name))
-    return path
+    return [path]
 
 
-def export_mat(loaded: LoadedRun, path: Path, *, conditions: str | None) -> list[Path]:
+def export_mat(loaded: LoadedRun, path: Path | None, *, conditions: str | None = None) -> list[Path]:
     """Write each session's outputs as a MAT-file of version 5; several sessions go into a folder ``path``.
 
     Variables are trials' arrays under their names, averages as ``condition_<name>``, ``time_ms``, ``split``, ``trial``.
@@ -71,7 +73,7 @@ def export_mat(loaded: LoadedRun, path: Path, *, conditions: str | None) -> list
         RunError: there are no outputs, or a file cannot be written.
         DataError: conditions that are not there.
     """
-    names = _names(loaded)
+    path, names = path or loaded.run.path / "export.mat", _names(loaded)
     written = []
     for session in names:
         content = session_content(loaded, session, conditions=conditions)

@@ -14,8 +14,9 @@ from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
 from lfads_core.errors import ConfigError
-from lfads_plugins_lab.foreign import lfads_torch, tf1, tf2
+from lfads_core.wording import listed
 from lfads_plugins_lab.foreign.reading import Leftover, Reading
+from lfads_plugins_lab.specs import ForeignSettingsSpec
 
 
 @frozen
@@ -31,20 +32,22 @@ class Imported:
 
 
 def import_settings(path: Path, registry: Specs) -> Imported:
-    """Read a file of lfads-torch, autolfads-tf2 or LFADS in TensorFlow 1.
+    """Read a file of any format of ``lfads_foreign_settings``; the one that knows most of its keys is taken.
 
     Raises:
         ConfigError: it cannot be read, is of none of them, or holds values that cannot be meant; one line each.
     """
     layer = read_yaml(path)
-    name = _format(layer.data)
-    if name is None:
+    formats = [spec for spec, _ in registry.as_offered(ForeignSettingsSpec)]
+    counts = [spec.known(layer.data) for spec in formats]
+    if not any(counts):
+        known = listed(f"{spec.summary} ({', '.join([*spec.examples, '...'])})" for spec in formats) if formats else "a format that a plugin offers"
         raise ConfigError(
-            f"{path}: must be settings of lfads-torch (gen_dim, fac_dim, ...), autolfads-tf2 (MODEL, TRAIN) or LFADS in TensorFlow "
-            f"(factors_dim, keep_prob, ...), got {_brief(layer.data)}. Settings of lfads itself are checked by 'lfads config check'."
+            f"{path}: must be settings of {known}, got {_brief(layer.data)}. Settings of lfads itself are checked by 'lfads config check'."
         )
+    chosen = formats[counts.index(max(counts))]
     reading = Reading(origins=layer.origins)
-    {"lfads-torch": lfads_torch.translate, "autolfads-tf2": tf2.translate, "LFADS in TensorFlow 1": tf1.translate}[name](layer.data, reading)
+    chosen.translate(layer.data, reading)
     refuse([fault if fault.origin else fault.__class__(fault.path, fault.text, layer.origins.get(())) for fault in reading.faults])
     try:
         config = resolve([Layer(reading.settings, {})], [], [], registry)
@@ -52,7 +55,7 @@ def import_settings(path: Path, registry: Specs) -> Imported:
         theirs = {ours: key for key, written in reading.taken.items() for ours in written.split(", ")}
         lines = [f"{path}: {_named(line, theirs)}" for line in str(err).splitlines()]
         raise ConfigError("\n".join(lines)) from err
-    return Imported(str(path), name, reading.settings, dict(reading.taken), tuple(reading.left), config)
+    return Imported(str(path), chosen.summary, reading.settings, dict(reading.taken), tuple(reading.left), config)
 
 
 def written(imported: Imported) -> str:
@@ -60,21 +63,6 @@ def written(imported: Imported) -> str:
     head = f"# From {imported.source} ({imported.format}) by 'lfads config import'."
     lines = [head, *(f"# not taken over: {item.key}: {item.why}" for item in imported.left)]
     return "\n".join(line.replace("\n", " ") for line in lines) + "\n" + (dump_plain(imported.settings) if imported.settings else "")
-
-
-def _format(data: Mapping[str, Any]) -> str | None:
-    """Whose keys these are, by how many are known there."""
-    if {"MODEL", "TRAIN"} & set(data) and any(".".join(map(str, way)).upper() in tf2.TABLE for way, _ in tf2.leaves(data)):
-        return "autolfads-tf2"
-    names = set(data)
-    for section in lfads_torch.SECTIONS:
-        inner = data.get(section)
-        names |= set(inner) if isinstance(inner, Mapping) else set()
-    names |= {name.partition(".")[2] for name in names if name.partition(".")[0] in lfads_torch.SECTIONS}
-    torch_keys = {name for table in lfads_torch.SECTIONS.values() for name in table}
-    scores = {"lfads-torch": len(names & torch_keys), "LFADS in TensorFlow 1": len(set(data) & tf1.TABLE.keys())}
-    best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] else None
 
 
 def _named(line: str, theirs: Mapping[str, str]) -> str:

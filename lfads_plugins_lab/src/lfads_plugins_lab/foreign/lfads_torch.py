@@ -262,3 +262,13 @@ def _together(reading: Reading) -> None:
                 return
             betas[i] = value
             reading.put(given[name], "optim.betas", betas)
+
+
+def known(data: Mapping[str, Any]) -> int:
+    """How many keys are this format's own, in sections, with dots or without either."""
+    names = set(data)
+    for section in SECTIONS:
+        inner = data.get(section)
+        names |= set(inner) if isinstance(inner, Mapping) else set()
+    names |= {name.partition(".")[2] for name in names if name.partition(".")[0] in SECTIONS}
+    return len(names & {name for table in SECTIONS.values() for name in table})

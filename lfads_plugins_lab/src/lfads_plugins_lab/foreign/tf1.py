@@ -203,3 +203,8 @@ def _augmentations(reading: Reading) -> None:
         reading.leave("cd_grad_passthru_prob", "there is no coordinated dropout")
     for key in keys or ["(no coordinated dropout)"]:
         reading.put(key, "components.train_augmentations", items)
+
+
+def known(data: Mapping[str, Any]) -> int:
+    """How many keys are this format's own."""
+    return len(set(data) & TABLE.keys())

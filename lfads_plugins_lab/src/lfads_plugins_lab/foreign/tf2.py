@@ -149,3 +149,8 @@ def masks(reading: Reading, dropout: Given, passed: Given, validation: Given) ->
         items.append({"name": "sample-validation", "rate": validation[1]})
     for key in keys:
         reading.put(key, "components.train_augmentations", items)
+
+
+def known(data: Mapping[str, Any]) -> int:
+    """How many keys are this format's own; none without one of its two sections."""
+    return sum(".".join(map(str, way)).upper() in TABLE for way, _ in leaves(data)) if {"MODEL", "TRAIN"} & set(data) else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ import h5py
 import numpy as np
 
 from lfads_core.data.read import session_name
-from lfads_core.errors import DataError
+from lfads_core.errors import DataError, LfadsError
+from lfads_core.plugins import load_registry
+from lfads_core.plugins.loading import one_line
+from lfads_core.plugins.specs import RecordingSpec
 from lfads_plugins_lab.recordings.arrays import source_of
 from lfads_plugins_lab.recordings.build import Made, make
 from lfads_plugins_lab.recordings.matlab import read_matlab
@@ -23,7 +26,15 @@ from lfads_plugins_lab.recordings.write import write_layout
 
 TABLES, HDF5 = (".csv", ".tsv", ".txt"), (".h5", ".hdf5", ".hdf", ".he5")
 KINDS = (*TABLES, ".npz", *HDF5, ".mat", ".nwb")
-"""Endings of the files that can be read."""
+"""Endings of the files that can be read without a further plugin."""
+
+
+def ends_in(*endings: str) -> Callable[[Path], bool]:
+    """Whether a path is no folder and its name ends so."""
+    return lambda path: path.suffix.lower() in endings and not path.is_dir()
+
+
+is_table, is_npz, is_hdf5, is_matlab, is_nwb = ends_in(*TABLES), ends_in(".npz"), ends_in(*HDF5), ends_in(".mat"), ends_in(".nwb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +57,27 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
         ConfigError: an option is.
     """
     path, options = Path(path), options or SourceOptions()
-    kind = path.suffix.lower()
-    if path.is_dir():
-        raise DataError(f"{path}: must be a file, got a folder. Name the files in it.")
-    if kind not in KINDS:
-        raise DataError(f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, got {kind!r}. Rename or convert it.")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: must be a file, found nothing there. Check the path.")
-    source: Raw | Cut
-    if kind in TABLES:
-        source = Raw(where=str(path), units=read_events(path, options.keys))
-    elif kind == ".nwb":
-        source = read_nwb(path)
-    else:
-        arrays = _npz(path) if kind == ".npz" else read_matlab(path) if kind == ".mat" else _hdf5(path)
-        source = source_of(str(path), arrays, options.keys, options.axes)
+    formats = load_registry().as_offered(RecordingSpec)
+    spec, provider = next(((spec, provider) for spec, provider in formats if spec.matches(path)), (None, None))
+    if spec is None:
+        if path.is_dir():
+            raise DataError(f"{path}: must be a file, got a folder. Name the files in it.")
+        raise DataError(
+            f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, or of a format that a plugin reads, got {path.suffix.lower()!r}. "
+            "Rename or convert it."
+        )
+    try:
+        source = spec.read(path, options)
+    except LfadsError:
+        raise
+    except Exception as err:
+        raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
+    if isinstance(source, Mapping):
+        source = source_of(str(path), dict(source), options.keys, options.axes)
+    if not isinstance(source, Raw | Cut):
+        raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
 
 
@@ -110,7 +127,17 @@ def outputs_for(sources: Sequence[Path], output: Path) -> dict[Path, Path]:
     return places
 
 
-def _npz(path: Path) -> dict[str, Any]:
+def read_tables(path: Path, options: SourceOptions) -> Raw:
+    """Events in a table."""
+    return Raw(where=str(path), units=read_events(path, options.keys))
+
+
+def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any]:
+    """Arrays of a NumPy archive.
+
+    Raises:
+        DataError: it is no whole archive of plain arrays.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
@@ -122,7 +149,12 @@ def _npz(path: Path) -> dict[str, Any]:
     return _ragged(found)
 
 
-def _hdf5(path: Path) -> dict[str, Any]:
+def read_arrays(path: Path, _options: SourceOptions) -> dict[str, Any]:
+    """Arrays of an HDF5 file of any layout.
+
+    Raises:
+        DataError: HDF5 cannot read it.
+    """
     found: dict[str, Any] = {}
 
     def visit(key: str, item: Any) -> None:
@@ -136,6 +168,16 @@ def _hdf5(path: Path) -> dict[str, Any]:
     except OSError as err:
         raise DataError(f"{path}: must be a readable HDF5 file, but HDF5 says: {err}. Copy or write it again.") from err
     return _ragged(found)
+
+
+def read_mat(path: Path, _options: SourceOptions) -> dict[str, Any]:
+    """Variables of a MAT-file; see :func:`lfads_plugins_lab.recordings.matlab.read_matlab`."""
+    return read_matlab(path)
+
+
+def read_nwb_file(path: Path, _options: SourceOptions) -> Raw | Cut:
+    """A session in NWB; see :func:`lfads_plugins_lab.recordings.nwb.read_nwb`."""
+    return read_nwb(path)
 
 
 def _ragged(arrays: dict[str, Any]) -> dict[str, Any]:
