@@ -18,7 +18,7 @@ def reference_page() -> str:
     lines = [
         "# Hooks",
         "",
-        "Every door a plugin can come through, those that packages of this project declare included, and the records that are handed through it; made by",
+        "Every door a plugin can come through, those of this project's packages included, and the records that are handed through it; made by",
         "`python -m lfads_core.plugins.reference > docs/hooks.md`. [Plugins](plugins.md) shows how to write one, [the contracts](contracts.md)",
         "say what must hold.",
     ]
