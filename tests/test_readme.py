@@ -10,8 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from lfads_core.cli.main import COMMANDS
-from lfads_core.plugins import NoSettings
+from lfads_core.plugins import CommandSpec, NoSettings, load_registry
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -50,7 +49,7 @@ def test_the_plugin_generates_laplace_values(prior):
 def test_every_command_in_the_readme_exists():
     named = set(re.findall(r"\blfads ([a-z]+)", README))
     assert named
-    assert named <= set(COMMANDS)
+    assert named <= {spec.name for spec in load_registry().all(CommandSpec)}
 
 
 def test_every_file_the_readme_links_to_exists():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
+import re
 import subprocess
 import sys
-from types import ModuleType
 
 import click
 import pytest
@@ -14,8 +13,9 @@ from click.testing import CliRunner
 
 from lfads_core import __version__
 from lfads_core.cli.lazy import LazyGroup
-from lfads_core.cli.main import COMMANDS, cli
+from lfads_core.cli.main import cli
 from lfads_core.errors import DataError
+from lfads_core.plugins import CommandSpec, Registry, hookimpl, load_registry
 
 
 @click.command()
@@ -25,16 +25,26 @@ def raising(what: str) -> None:
     raise {"user": DataError("a.h5: 'train_encod_data' is missing. Add it."), "ctrl-c": KeyboardInterrupt(), "bug": ZeroDivisionError("ours")}[what]
 
 
+OFFERED = load_registry().as_offered(CommandSpec)
+COMMANDS = {spec.name: spec.summary for spec, _ in OFFERED if " " not in spec.name}
+"""Commands of ``lfads`` itself, with their line of help, by package and in the order in which it offers them."""
+
+
+class Offering:
+    """A plugin of two commands, one of which is none."""
+
+    @hookimpl
+    def lfads_commands(self):
+        yield CommandSpec(name="boom", summary="Raise.", command=raising)
+        yield CommandSpec(name="wrong", summary="Not a command.", command=print)
+        yield CommandSpec(name="gone", summary="Cannot be imported.", command="nowhere.at_all:command")
+
+
 @pytest.fixture
 def group(monkeypatch):
-    module = ModuleType("fake_commands.boom")
-    module.command = raising
-    monkeypatch.setitem(sys.modules, "fake_commands", ModuleType("fake_commands"))
-    monkeypatch.setitem(sys.modules, "fake_commands.boom", module)
-    table = {"boom": "Raise.", "wrong": "Not a command."}
-    monkeypatch.setitem(sys.modules, "fake_commands.wrong", ModuleType("fake_commands.wrong"))
-    sys.modules["fake_commands.wrong"].command = print
-    return LazyGroup("lfads", package="fake_commands", table=table, params=[click.Option(["--debug"], is_flag=True)], callback=lambda **_: None)
+    registry = Registry.from_plugins({"mine": Offering()})
+    monkeypatch.setattr(Registry, "from_installed", lambda: registry)
+    return LazyGroup("lfads", params=[click.Option(["--debug"], is_flag=True)], callback=lambda **_: None)
 
 
 def test_an_error_of_the_user_is_one_message_and_exit_code_2(group):
@@ -64,7 +74,17 @@ def test_a_bug_keeps_its_traceback_without_debug(group):
 
 def test_a_module_whose_command_is_no_click_command_is_named(group):
     result = CliRunner().invoke(group, ["wrong"])
-    assert str(result.exception) == f"fake_commands.wrong: 'command' must be a click command, got {print!r}"
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: mine 0 (entry point 'mine'): the command 'wrong' must be a click command, got {print!r}\n",
+    )
+
+
+def test_a_command_that_cannot_be_imported_is_one_message_and_spoils_no_help(group):
+    assert "Cannot be imported." in CliRunner().invoke(group, ["--help"]).stdout
+    result = CliRunner().invoke(group, ["gone"])
+    text = "error: 'nowhere.at_all:command': must be 'module:name' of something that can be imported, got ModuleNotFoundError: No module named "
+    assert (result.exit_code, result.stderr) == (2, f"{text}'nowhere'\n")
 
 
 def test_an_unknown_command_names_the_near_one_and_all():
@@ -79,8 +99,10 @@ def test_an_unknown_option_is_a_usage_error():
     assert "No such option" in result.stderr  # click's own words, which change with its version
 
 
-def test_help_lists_every_command_in_the_order_of_work_with_one_line():
+def test_help_lists_every_command_by_package_in_the_order_of_work_with_one_line():
     text = CliRunner().invoke(cli, ["--help"], terminal_width=200).stdout
+    packages = list(dict.fromkeys(provider.distribution for spec, provider in OFFERED if " " not in spec.name))
+    assert re.findall(r"^Commands of (.*):$", text, flags=re.MULTILINE) == packages
     places = [text.index(f"\n  {name}  ") for name in COMMANDS]
     assert places == sorted(places)
     for line in COMMANDS.values():
@@ -99,9 +121,9 @@ def test_the_version_is_told():
     assert CliRunner().invoke(cli, ["--version"]).stdout == f"lfads, version {__version__}\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_of_the_table_exists_and_has_help(name):
-    command = importlib.import_module(f"lfads_core.cli.{name}").command
+@pytest.mark.parametrize(("spec", "provider"), OFFERED, ids=[spec.name for spec, _ in OFFERED])
+def test_every_command_exists_and_has_help(spec, provider):
+    command = spec.command.load()
     assert isinstance(command, click.Command)
     assert command.help
 

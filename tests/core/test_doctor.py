@@ -11,8 +11,11 @@ from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
 from lfads_core.doctor import checks
-from lfads_core.doctor.checks import Finding, examine
+from lfads_core.doctor.checks import examine
+from lfads_core.doctor.finding import Finding
+from lfads_core.plugins import load_registry
 from lfads_core.plugins.registry import Registry
+from lfads_plugins_tune.mlflow.doctor import packages, store
 
 
 def by_name(found, what):
@@ -32,10 +35,10 @@ def test_the_page_names_versions_plugins_devices_loops_and_disk_and_ends_well(tm
     assert int(last.split()[0]) == sum(line.startswith("ok ") for line in done.output.splitlines())
 
 
-def test_a_missing_extra_is_a_warning_with_the_line_that_mends_it(monkeypatch):
+def test_a_missing_extra_is_a_warning_with_the_line_that_mends_it(monkeypatch, tmp_path):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "mlflow" else real(name, *rest))
-    (finding,) = by_name(list(checks.extras()), "mlflow")
+    (finding,) = by_name(list(packages(tmp_path)), "mlflow")
     assert finding == Finding(what="mlflow", status="warn", text="is not installed: no runs in MLflow", remedy='pip install "lfads-core[track]"')
 
 
@@ -53,12 +56,12 @@ def test_no_component_at_all_keeps_lfads_from_working(monkeypatch, tmp_path):
 
 
 def test_a_check_that_fails_is_a_line_of_its_own(monkeypatch, tmp_path):
-    def threads():
+    def threads(_runs):
         raise RuntimeError("no such file")
         yield
 
     monkeypatch.setattr(checks, "threads", threads)
-    (finding,) = by_name(examine(tmp_path), "threads")
+    (finding,) = by_name(examine(tmp_path, load_registry()), "threads")
     assert finding.status == "fail"
     assert finding.text == "could not be looked at: RuntimeError: no such file"
 
@@ -69,13 +72,13 @@ def test_a_damaged_store_is_a_warning(content, status, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if content is not None:
         (tmp_path / "mlflow.db").write_bytes(content)
-    (finding,) = checks.store(tmp_path)
+    (finding,) = store(tmp_path)
     assert finding.status == status
 
 
 def test_a_server_that_does_not_answer_is_a_warning(tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    (finding,) = checks.store(tmp_path)
+    (finding,) = store(tmp_path)
     assert (finding.status, finding.remedy) == ("warn", "start the server, or unset MLFLOW_TRACKING_URI")
     assert finding.text.startswith("http://127.0.0.1:9 does not answer")

@@ -110,9 +110,9 @@ def test_a_hook_with_other_arguments_than_its_spec_is_a_fault(install):
 
 
 def test_a_misspelt_hook_without_a_near_one_lists_the_hooks(install):
-    install("far", hook("pass", "lfads_xylophone"))
+    install("far", hook("pass", "lfads_xylophones_by_night"))
     (fault,) = Registry.from_installed().faults
-    assert fault.reason.startswith("no hook is named 'lfads_xylophone'. Hooks: lfads_priors, lfads_reconstructions, lfads_augmentations, ")
+    assert fault.reason.startswith("no hook is named 'lfads_xylophones_by_night'. Hooks: lfads_priors, lfads_reconstructions, lfads_augmentations, ")
 
 
 def test_a_hook_of_a_later_version_may_be_marked_optional(install):
@@ -180,7 +180,7 @@ def test_only_the_first_of_two_copies_of_a_distribution_is_loaded(install):
     install("copy", GOOD, version="1.0")
     install("copy", "raise ValueError", version="2.0")
     registry = Registry.from_installed()
-    assert len(registry.providers) + len(registry.faults) == 1
+    assert len(registry.providers) + len(registry.faults) == 2  # core is the other
 
 
 def test_a_distribution_may_have_several_entry_points(install):

@@ -6,11 +6,13 @@ import importlib.metadata
 import logging
 from types import SimpleNamespace
 
+import attrs
 import pytest
 
 import lfads_core.plugins
 from lfads_core.errors import PluginError
-from lfads_core.plugins import KINDS, NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.plugins import NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.plugins.hooks import CORE_HOOKS
 from lfads_core.plugins.loading import Fault, Installed
 from lfads_core.plugins.offers import OFFERS
 
@@ -42,20 +44,18 @@ def recipe(name: str) -> SimpleNamespace:
 
 
 def test_every_kind_finds_what_its_hook_offers():
-    for kind, door in KINDS.items():
-        extra = {
-            "recipe": {"settings": {}},
-            "synthetic": {"config": NoSettings, "generate": print},
-            "reader": {"matches": bool, "read": print},
-            "metric": {"compute": print},
-            "report": {"render": print},
-        }.get(kind, {"config": NoSettings, "build": print})
-        spec = door.spec(name="thing", summary="s", **extra)
-        registry = Registry.from_plugins({"mine": offering(door.hook, spec)})
+    given = {"config": NoSettings, "settings": {}, "title": "A title"}
+    for hook in CORE_HOOKS:
+        record = hook.record
+        if record is None:
+            continue
+        needed = [field.name for field in attrs.fields(record) if field.default is attrs.NOTHING and field.name not in {"name", "summary"}]
+        spec = record(name="thing", summary="s", **{name: given.get(name, print) for name in needed})
+        registry = Registry.from_plugins({"mine": offering(hook.name, spec)})
         assert registry.faults == ()
-        assert registry.get(kind, "thing") is spec
-        assert registry.all(kind) == [spec]
-        assert registry.owner(kind, "thing") == Provider("mine", "0", "mine")
+        assert registry.get(record, "thing") is spec
+        assert registry.all(record) == [spec]
+        assert registry.owner(record, "thing") == Provider("mine", "0", "mine")
 
 
 def test_a_miss_names_what_comes_near_and_what_is_installed():
@@ -130,7 +130,7 @@ def test_a_miss_tells_of_broken_plugins_that_may_have_offered_it():
 
 def test_the_same_name_is_allowed_for_different_kinds_and_found_recipes_first():
     registry = Registry.from_plugins({"a": reconstructions("zig"), "b": recipe("zig")})
-    assert [kind for kind, _ in registry.find("zig")] == ["recipe", "reconstruction"]
+    assert [spec.kind for spec in registry.find("zig")] == ["recipe", "reconstruction"]
 
 
 def test_a_miss_of_a_bare_name_looks_through_recipes_and_components():

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import attrs
 import pytest
 
-from lfads_core.config.schema import RunConfig, TrackConfig
+from lfads_core.config.schema import RunConfig
+from lfads_core.plugins import Registry, TrackerSpec, hookimpl
 from lfads_core.runs import Run
-from lfads_core.track.collect import Trackers, open_trackers
+from lfads_core.track.collect import Trackers, open_member_trackers, open_trackers
 from lfads_core.track.fitlog import FitLog, read_fitlog
 from lfads_core.track.tracker import Tracker
 
-CSV_ONLY = RunConfig(track=TrackConfig(mlflow=False))
+NOBODY = Registry.from_plugins({})
 
 
 class Recorder:
@@ -37,9 +37,6 @@ class Recorder:
 
     def close(self, status: str) -> None:
         self._take(status)
-
-    def refill(self, fitlog: Path, before: int) -> None:
-        self._take((fitlog, before))
 
 
 @pytest.fixture
@@ -70,7 +67,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(run, caplog):
 
 
 def test_a_table_that_cannot_be_written_for_a_while_goes_on_afterwards(run, caplog):
-    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    trackers = open_trackers(run, RunConfig(), NOBODY, first_epoch=0)
     trackers.log(0, {"a": 0.0})
     run.fitlog.rename(run.path / "aside")
     run.fitlog.mkdir()
@@ -86,7 +83,7 @@ def test_a_table_that_cannot_be_written_for_a_while_goes_on_afterwards(run, capl
 
 def test_a_table_that_is_no_log_is_one_warning(run, caplog):
     run.fitlog.write_text("mine\n")
-    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    trackers = open_trackers(run, RunConfig(), NOBODY, first_epoch=0)
     trackers.log(0, {"a": 0.0})
     fault = f"{run.fitlog}: must begin with a line of column names, 'epoch' first, got ['mine']."
     assert caplog.messages == [f"fitlog.csv: could not be written ({fault}); the training goes on."]
@@ -94,34 +91,50 @@ def test_a_table_that_is_no_log_is_one_warning(run, caplog):
 
 
 def test_opening_cuts_the_table_back_to_the_epochs_that_count(run):
-    trackers = open_trackers(run, CSV_ONLY, first_epoch=0)
+    trackers = open_trackers(run, RunConfig(), NOBODY, first_epoch=0)
     for epoch in range(4):
         trackers.log(epoch, {"a": float(epoch)})
-    open_trackers(run, CSV_ONLY, first_epoch=2)
+    open_trackers(run, RunConfig(), NOBODY, first_epoch=2)
     assert read_fitlog(run.fitlog) == {"epoch": [0, 1], "a": [0, 1]}
 
 
-def test_settings_that_want_no_mlflow_start_none(run, monkeypatch):
-    monkeypatch.setattr("lfads_plugins_tune.mlflow.tracker.MlflowTracker.start", lambda *_, **__: pytest.fail("started"))
-    assert open_trackers(run, CSV_ONLY, first_epoch=0).others == {}
-    assert "mlflow_key" not in run.read_state()
+class Offering:
+    """A plugin of trackers: one that works, one that the settings do not want, one that cannot be opened."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[Run, int]] = []
+        self.recorder = Recorder()
+
+    def open(self, run, config, first_epoch):
+        self.opened.append((run, first_epoch))
+        return self.recorder
+
+    def fail(self, run, config, first_epoch):
+        raise OSError("no server")
+
+    @hookimpl
+    def lfads_trackers(self):
+        yield TrackerSpec(name="mine", summary="s", open=self.open)
+        yield TrackerSpec(name="unwanted", summary="s", open=lambda *_: None)
+        yield TrackerSpec(name="broken", summary="s", open=self.fail)
+        yield TrackerSpec(name="alone", summary="s", open=self.open, members=False)
 
 
-def test_a_run_keeps_the_key_by_which_mlflow_finds_it_again(run, monkeypatch):
-    pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
-    started, recorder = [], Recorder()
-    monkeypatch.setattr(
-        "lfads_plugins_tune.mlflow.tracker.MlflowTracker.start", lambda _, params, **given: started.append((params, given)) or recorder
-    )
-    run.update_state(versions={"torch": "2.13.0"})
-    config = attrs.evolve(RunConfig(), track=TrackConfig(experiment="mine"))
-    open_trackers(run, config, first_epoch=0)
-    open_trackers(run, config, first_epoch=3)
-    (params, first), (_, second) = started
-    assert first == second == {"experiment": "mine", "key": run.read_state()["mlflow_key"], "tags": {"version torch": "2.13.0"}}
-    assert params["optim"]["lr"] == config.optim.lr
-    assert params["components"]["reconstruction"] == {"name": "poisson"}
-    assert recorder.got == [(run.fitlog, 3)]  # only a run that goes on may lack epochs
+def test_trackers_of_plugins_are_opened_and_one_that_cannot_be_is_one_warning(run, caplog):
+    plugin = Offering()
+    trackers = open_trackers(run, RunConfig(), Registry.from_plugins({"mine": plugin}), first_epoch=4)
+    assert set(trackers.others) == {"mine", "alone"}
+    assert plugin.opened == [(run, 4), (run, 4)]
+    assert caplog.messages == ["broken: could not be written (no server); the training goes on."]
+    trackers.log(4, {"a": 1.0})
+    assert plugin.recorder.got == [(4, {"a": 1.0})] * 2
+
+
+def test_members_of_a_search_have_trackers_but_those_that_hear_of_it_otherwise_and_write_no_log(run):
+    trackers = open_member_trackers(run, RunConfig(), Registry.from_plugins({"mine": Offering()}), first_epoch=0)
+    assert set(trackers.others) == {"mine"}
+    trackers.log(0, {"a": 1.0})
+    assert not run.fitlog.exists()
 
 
 def test_all_trackers_together_are_a_tracker(run):

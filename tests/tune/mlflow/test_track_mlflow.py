@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
 from lfads_core.track.collect import open_trackers
 from lfads_core.track.fitlog import read_fitlog
@@ -165,7 +166,7 @@ def test_a_folder_that_a_uri_cannot_name_is_refused(tmp_path):
 
 def test_such_a_folder_costs_the_run_one_warning(tmp_path, caplog):
     run = Run.create(tmp_path / "50% off" / "one")
-    trackers = open_trackers(run, RunConfig(), first_epoch=0)
+    trackers = open_trackers(run, RunConfig(), load_registry(), first_epoch=0)
     trackers.log(0, {"a": 1.0})
     trackers.close("finished")
     assert read_fitlog(run.fitlog)["a"] == [1.0]
@@ -214,8 +215,8 @@ def test_a_store_held_by_another_program_says_so(tmp_path):
 
 def test_without_mlflow_a_run_says_what_would_bring_it(run, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("lfads_core.track.collect.importlib.util.find_spec", lambda _: None)
-    trackers = open_trackers(run, RunConfig(), first_epoch=0)
+    monkeypatch.setattr("lfads_plugins_tune.mlflow.tracker.importlib.util.find_spec", lambda _: None)
+    trackers = open_trackers(run, RunConfig(), load_registry(), first_epoch=0)
     trackers.log(0, {"a": 1.0})
     trackers.close("finished")
     assert caplog.messages == ['not recorded in MLflow, which is not installed: pip install "lfads-core[track]" brings it']
@@ -275,14 +276,14 @@ def test_a_run_arrives_with_settings_curves_files_and_status(run):
 
 @pytest.mark.slow
 def test_a_resumed_run_goes_on_in_the_same_mlflow_run_and_has_each_epoch_once(ready):
-    first = open_trackers(ready, RunConfig(), first_epoch=0)
+    first = open_trackers(ready, RunConfig(), load_registry(), first_epoch=0)
     for epoch in range(8):
         first.log(epoch, {"a": float(epoch)})
     first.close("interrupted")
     assert ask(ready, "select status from runs where name = 'one'") == [("KILLED",)]
 
     config = RunConfig()
-    second = open_trackers(ready, config, first_epoch=5)
+    second = open_trackers(ready, config, load_registry(), first_epoch=5)
     for epoch in range(5, 12):
         second.log(epoch, {"a": float(epoch), "b": float(epoch)})
     second.close("finished")
@@ -334,7 +335,7 @@ def test_a_store_that_fails_for_good_costs_one_warning_and_some_seconds(ready, c
         return None
 
     other = spoil() if when == "before" else None
-    trackers = open_trackers(ready, RunConfig(), first_epoch=0)
+    trackers = open_trackers(ready, RunConfig(), load_registry(), first_epoch=0)
     if when == "during":
         wait_for(lambda: trackers.others["MLflow"].run_id)
         other = spoil()
@@ -357,10 +358,11 @@ import sys, time
 from pathlib import Path
 from lfads_core.config.schema import RunConfig
 from lfads_core.runs import Run
+from lfads_core.plugins import load_registry
 from lfads_core.track.collect import open_trackers
 run = Run.create(Path(sys.argv[1]))
 run.update_state(status="running")
-trackers = open_trackers(run, RunConfig(), first_epoch=0)
+trackers = open_trackers(run, RunConfig(), load_registry(), first_epoch=0)
 for epoch in range(int(sys.argv[2])):
     trackers.log(epoch, {"a": float(epoch)})
     time.sleep(float(sys.argv[3]))
@@ -397,7 +399,7 @@ def test_a_training_and_its_writer_killed_at_any_moment_leave_a_store_that_works
         os.kill(pid, signal.SIGKILL)
     training.communicate()
 
-    again = open_trackers(run, RunConfig(), first_epoch=3)
+    again = open_trackers(run, RunConfig(), load_registry(), first_epoch=3)
     again.log(3, {"b": 3.0})
     again.close("finished")
     assert ask(run, "select name, status from runs") == [("killed", "FINISHED")]

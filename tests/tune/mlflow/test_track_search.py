@@ -10,10 +10,13 @@ import pytest
 
 from fake_client import DirectWriter, FakeClient, StoredRun
 from fake_search import FakeSearch, append_rows, member_folders
-from lfads_core.config.schema import RunConfig, TrackConfig
+from lfads_core.config.groups import run_config_class
+from lfads_core.config.schema import RunConfig
+from lfads_core.plugins import load_registry
 from lfads_plugins_tune.mlflow import searches as tracking
 from lfads_plugins_tune.mlflow.process import WriterProcess
 from lfads_plugins_tune.mlflow.searches import SearchTrackers, TrackedMember, open_search_trackers
+from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.search.history import Generation, MemberRecord
 
 
@@ -257,7 +260,7 @@ def test_a_folder_that_cannot_be_written_is_one_warning(client, folder, caplog, 
 
 def test_without_mlflow_or_against_the_users_wish_nothing_is_recorded(client, folder, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    off = open_search_trackers(folder, RunConfig(track=TrackConfig(mlflow=False)), [member(folder, 0)], kind="pbt")
+    off = open_search_trackers(folder, run_config_class(load_registry())(track=TrackConfig(mlflow=False)), [member(folder, 0)], kind="pbt")
     monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: None)
     missing = start(folder, [member(folder, 0)])
     for trackers in (off, missing):

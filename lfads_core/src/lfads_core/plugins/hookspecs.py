@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -29,10 +27,6 @@ from lfads_core.plugins.specs import (
     SyntheticSpec,
     TrackerSpec,
 )
-
-if TYPE_CHECKING:
-    from lfads_core.config.schema import RunConfig
-    from lfads_core.runs import Run
 
 PROJECT = "lfads"
 """pluggy's project name, and the entry-point group of every plugin package."""
@@ -292,51 +286,3 @@ def lfads_hooks() -> Iterable[ModuleType]:
             yield hookspecs
     """
     yield from ()
-
-
-@_hookspec
-def lfads_run_started(run: Run) -> None:
-    """Be told that training begins, or goes on; the settings are on disk at ``run.config_path``.
-
-    Example::
-
-        @hookimpl
-        def lfads_run_started(run):
-            print("started", run.path)
-    """
-
-
-@_hookspec
-def lfads_epoch_ended(run: Run, epoch: int, row: Mapping[str, float]) -> None:
-    """Be told the numbers of each epoch in a copy of one's own: its row of ``fitlog.csv``, told again if a killed process writes it again.
-
-    Example::
-
-        @hookimpl
-        def lfads_epoch_ended(run, epoch, row):
-            print(epoch, row["valid/recon"])
-    """
-
-
-@_hookspec
-def lfads_run_finished(run: Run, status: str) -> None:
-    """Be told how a run ended: ``finished``, ``interrupted`` or ``failed``.
-
-    Example::
-
-        @hookimpl
-        def lfads_run_finished(run, status):
-            print(status, run.path)
-    """
-
-
-@_hookspec
-def lfads_run_evaluated(run: Run, config: RunConfig, numbers: Mapping[str, float], files: Sequence[Path]) -> None:
-    """Be told scores that were found out about a run after it had ended, and the files that hold them.
-
-    Example::
-
-        @hookimpl
-        def lfads_run_evaluated(run, numbers, files):
-            print(run.path, numbers["valid/co_bps"])
-    """

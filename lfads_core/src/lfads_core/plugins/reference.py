@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
-from lfads_core.plugins import specs
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import NoSettings
 
 
 def reference_page() -> str:
@@ -30,7 +30,8 @@ def reference_page() -> str:
             if inspect.isfunction(function) and hasattr(function, f"{PROJECT}_spec"):
                 lines += ["", f"### {name}", "", "```py", f"def {name}{_signature(function)}: ...", "```", "", *_text(function)]
     lines += ["", "## Records", "", "Frozen and checked when they are made; every field is given by name."]
-    for record in dict.fromkeys([specs.NoSettings, *(hook.record for hook in hooks if hook.record is not None)]):
+    records: list[type] = [NoSettings, *(hook.record for hook in hooks if hook.record is not None)]
+    for record in dict.fromkeys(records):
         lines += [
             "",
             f"### {record.__name__}",

@@ -6,18 +6,24 @@ A record names a component, says in one line what it is, gives the attrs class t
 
 from __future__ import annotations
 
-import importlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
 from attrs import field, frozen
 from attrs import validators as v
 
-from lfads_core.errors import PluginError
-from lfads_core.plugins.citations import citation_key
+from lfads_core.plugins.around import (
+    CommandSpec,
+    DoctorCheckSpec,
+    ExporterSpec,
+    RecordingSpec,
+    RecurrenceSpec,
+    ReportSectionSpec,
+    SettingsSpec,
+    TrackerSpec,
+)
+from lfads_core.plugins.record import ComponentSpec, Imported, NoSettings, Spec, citations, imported, imported_or_none, is_function, settings_class
 
 if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothing of these is imported
     import numpy as np
@@ -31,140 +37,37 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
         SessionInfo,
     )
     from lfads_core.components.evaluation import Evaluation
-    from lfads_core.components.page import Block
-    from lfads_core.config.schema import RunConfig
     from lfads_core.data.checks import Problem
     from lfads_core.data.session import Session
-    from lfads_core.doctor.finding import Finding
-    from lfads_core.infer.loading import LoadedRun
     from lfads_core.runs import Run
-    from lfads_core.track.tracker import Tracker
 
-_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*")
-_SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-
-@frozen
-class Imported:
-    """What ``"module:name"`` names, imported when it is first called, so that declaring it costs nothing."""
-
-    path: str
-
-    def load(self) -> Any:
-        """The thing itself.
-
-        Raises:
-            PluginError: there is no such module, or nothing of that name in it.
-        """
-        module, _, names = self.path.partition(":")
-        try:
-            found: Any = importlib.import_module(module)
-            for name in names.split("."):
-                found = getattr(found, name)
-        except (ImportError, AttributeError) as err:
-            raise PluginError(f"{self.path!r}: must be 'module:name' of something that can be imported, got {type(err).__name__}: {err}") from err
-        return found
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it."""
-        return self.load()(*args, **kwargs)
-
-
-def imported(value: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Converter of fields that take a callable, or ``"module:name"`` of one; what is neither is left to the validator."""
-    return Imported(value) if isinstance(value, str) and _PATH.fullmatch(value) else value  # type: ignore[return-value]
-
-
-def imported_or_none(value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
-    """The same for a field that may be None."""
-    return None if value is None else imported(value)
-
-
-def _strings(value: Iterable[str]) -> tuple[str, ...]:
-    return tuple(value)
-
-
-def is_function(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Validator of such fields."""
-    if not callable(value):
-        raise ValueError(f"'{attribute.name}' must be a function, or 'module:name' of one, got {value!r}")
-
-
-def _is_slug(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not _SLUG.fullmatch(value):
-        raise ValueError(f"'{attribute.name}' must be lower-case words joined by '-', such as 'my-prior', got {value!r}")
-
-
-def _is_identifier(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", value):
-        raise ValueError(f"'{attribute.name}' must be a lower-case word that Python takes for a name, such as 'my_group', got {value!r}")
-
-
-def _is_command(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not 1 <= len(value.split(" ")) <= 2 or not all(map(_SLUG.fullmatch, value.split(" "))):
-        raise ValueError(f"'{attribute.name}' must be one lower-case word joined by '-', or two with a space, such as 'data make', got {value!r}")
-
-
-def _is_attrs_class(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
-    if not (isinstance(value, type) and attrs.has(value)):
-        raise ValueError(f"'{attribute.name}' must be an attrs class that holds the component's settings, got {value!r}")
-
-
-def _name() -> Any:
-    return field(validator=_is_slug)
-
-
-def _summary() -> Any:
-    return field(validator=v.and_(v.instance_of(str), v.min_len(1)))
-
-
-def _settings() -> Any:
-    return field(validator=_is_attrs_class)
-
-
-def _are_citations(_instance: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
-    for cite in value:
-        try:
-            citation_key(cite)
-        except ValueError as err:
-            raise ValueError(f"'{attribute.name}': {err}") from err
-
-
-def _cites() -> Any:
-    """BibTeX keys of core's ``citations.bib``, or whole entries (``"@article{doe2025, ...}"``), mixed as needed."""
-    return field(default=(), converter=tuple, validator=v.and_(v.deep_iterable(v.instance_of(str)), _are_citations))
-
-
-@frozen(kw_only=True)
-class NoSettings:
-    """For components that have nothing to set."""
-
-
-@frozen(kw_only=True)
-class Spec:
-    """What every record has: a name, and one line that says what it is.
-
-    A kind of plugin is a subclass of this and one hook spec that returns ``Iterable`` of it (:mod:`lfads_core.plugins.hookspecs`, or a
-    module that a plugin gives in ``lfads_hooks``); nothing else names it.
-    """
-
-    kind: ClassVar[str]  # the noun for it, in lists and messages
-    pickable: ClassVar[bool] = False  # whether `--plugin NAME` looks through this kind
-    name: str = _name()
-    summary: str = _summary()
-
-    def usage(self) -> str:
-        """How a user uses it, as a command or a comment; what is chosen in settings (:class:`ComponentSpec`) is shown as YAML instead."""
-        return "# nothing to do: used by itself wherever it applies"
-
-
-@frozen(kw_only=True)
-class ComponentSpec(Spec):
-    """What the parts of a model have: settings of their own, a function that builds them, and whom to cite."""
-
-    pickable: ClassVar[bool] = True
-    config: type = _settings()
-    cites: tuple[str, ...] = _cites()
+__all__ = [
+    "AugmentationSpec",
+    "CommandSpec",
+    "ComponentSpec",
+    "DataReaderSpec",
+    "DoctorCheckSpec",
+    "ExporterSpec",
+    "Imported",
+    "MetricSpec",
+    "NoSettings",
+    "PriorSpec",
+    "ReadinSpec",
+    "ReadoutSpec",
+    "RecipeSpec",
+    "ReconstructionSpec",
+    "RecordingSpec",
+    "RecurrenceSpec",
+    "ReportSectionSpec",
+    "ReportSpec",
+    "SettingsSpec",
+    "Spec",
+    "SyntheticSpec",
+    "TrackerSpec",
+    "imported",
+    "imported_or_none",
+    "is_function",
+]
 
 
 @frozen(kw_only=True)
@@ -222,7 +125,7 @@ class RecipeSpec(Spec):
     kind: ClassVar[str] = "recipe"
     pickable: ClassVar[bool] = True
     settings: Mapping[str, Any] = field(validator=v.instance_of(Mapping))
-    cites: tuple[str, ...] = _cites()
+    cites: tuple[str, ...] = citations()
 
 
 @frozen(kw_only=True)
@@ -234,9 +137,9 @@ class SyntheticSpec(Spec):
     """
 
     kind: ClassVar[str] = "synthetic"
-    config: type = _settings()
+    config: type = settings_class()
     generate: Callable[[Any, np.random.Generator], Mapping[str, Any]] = field(converter=imported, validator=is_function)
-    cites: tuple[str, ...] = _cites()
+    cites: tuple[str, ...] = citations()
 
     def usage(self) -> str:
         """The command that makes it."""
@@ -264,7 +167,7 @@ class MetricSpec(Spec):
 
     kind: ClassVar[str] = "metric"
     compute: Callable[[Evaluation], Mapping[str, float]] = field(converter=imported, validator=is_function)
-    cites: tuple[str, ...] = _cites()
+    cites: tuple[str, ...] = citations()
 
 
 @frozen(kw_only=True)
@@ -273,134 +176,3 @@ class ReportSpec(Spec):
 
     kind: ClassVar[str] = "report"
     render: Callable[[Run, Path], Iterable[Path]] = field(converter=imported, validator=is_function)
-
-
-@frozen(kw_only=True)
-class RecordingSpec(Spec):
-    """One entry of ``lfads_recordings``: a format of raw recordings that ``lfads data make`` reads.
-
-    ``matches(path)`` says quickly, without reading it, whether a file or folder is of this format. ``read(path, options)`` returns the arrays by
-    the names that an .npz archive would give them (spike times, units, trials, signals, ``bin_ms``: the page on raw recordings), or a recording of
-    lfads-plugins-lab; ``options`` are its ``SourceOptions``. What it raises is told in one sentence.
-    """
-
-    kind: ClassVar[str] = "recording format"
-    matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
-    read: Callable[[Path, Any], Any] = field(converter=imported, validator=is_function)
-
-    def usage(self) -> str:
-        """The command that reads it."""
-        return "lfads data make RECORDING -o FILE.h5"
-
-
-@frozen(kw_only=True)
-class ReportSectionSpec(Spec):
-    """One entry of ``lfads_report_sections``: a section of the page that ``lfads report`` makes of a run.
-
-    ``draw(loaded)`` gives its blocks (:mod:`lfads_core.components.page`) in order; nothing leaves the section out. Sections stand in the
-    order of ``place``; those of the page itself are at 10, 20, ... 100.
-    """
-
-    kind: ClassVar[str] = "report section"
-    title: str = field(validator=v.and_(v.instance_of(str), v.min_len(1)))
-    draw: Callable[[LoadedRun], Iterable[Block]] = field(converter=imported, validator=is_function)
-    place: int = field(default=85, validator=v.instance_of(int))
-
-
-@frozen(kw_only=True)
-class ExporterSpec(Spec):
-    """One entry of ``lfads_exporters``: a trained run, written in another form.
-
-    ``write(loaded, path)`` writes to ``path``, or where the exporter's files belong if that is None, and returns what it wrote.
-    """
-
-    kind: ClassVar[str] = "exporter"
-    write: Callable[[LoadedRun, Path | None], Iterable[Path]] = field(converter=imported, validator=is_function)
-
-    def usage(self) -> str:
-        """The command that writes it."""
-        return f"lfads export RUN --to {self.name} PATH"
-
-
-@frozen(kw_only=True)
-class TrackerSpec(Spec):
-    """One entry of ``lfads_trackers``: a place where runs are recorded while they train.
-
-    ``open(run, config, first_epoch)`` returns a :class:`~lfads_core.track.tracker.Tracker`, or None if the settings do not want it.
-    ``first_epoch`` is above 0 for a run that goes on. What it raises, now or later, is one warning; the training goes on. It is opened for each
-    member of a search too, in the process that drives the search, unless ``members`` is False: then it hears of searches in another way.
-    """
-
-    kind: ClassVar[str] = "tracker"
-    open: Callable[[Run, RunConfig, int], Tracker | None] = field(converter=imported, validator=is_function)
-    members: bool = field(default=True, validator=v.instance_of(bool))
-
-
-@frozen(kw_only=True)
-class RecurrenceSpec(Spec):
-    """One entry of ``lfads_recurrences``: a backend of the loops over time, chosen by ``train.recurrence``.
-
-    ``gru`` and ``controlled`` have the signatures of :mod:`lfads_core.recurrence.reference`; ``last`` and ``driven``, those of
-    :mod:`lfads_core.recurrence.composed` without their first argument, are put together from ``gru`` where they are not given.
-    ``obstacle(device, asked=...)`` says in one clause why it cannot run on a device here, or None; ``asked`` says that the user named it, so
-    that something may be done about it. ``fastest_on`` names the device types (``cpu``, ``cuda``) on which ``auto`` takes it.
-    """
-
-    kind: ClassVar[str] = "recurrence"
-    gru: Callable[..., Any] = field(converter=imported, validator=is_function)
-    controlled: Callable[..., Any] = field(converter=imported, validator=is_function)
-    last: Callable[..., Any] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
-    driven: Callable[..., Any] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
-    obstacle: Callable[..., str | None] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
-    fastest_on: tuple[str, ...] = field(default=(), converter=_strings, validator=v.deep_iterable(v.instance_of(str)))
-
-    def usage(self) -> str:
-        """The setting that chooses it."""
-        return f"lfads run DATA --set train.recurrence={self.name}"
-
-
-@frozen(kw_only=True)
-class SettingsSpec(Spec):
-    """One entry of ``lfads_settings``: a group of settings at the top of the file, under its name.
-
-    ``optional`` groups are null unless somebody writes them. ``changes_results`` is False for what only says where a run is computed or
-    recorded: such a group may change when a run is resumed, and two runs that differ in it alone are the same.
-    """
-
-    kind: ClassVar[str] = "settings"
-    name: str = field(validator=_is_identifier)
-    config: type = _settings()
-    optional: bool = field(default=False, validator=v.instance_of(bool))
-    changes_results: bool = field(default=True, validator=v.instance_of(bool))
-
-    def usage(self) -> str:
-        """The command that explains them."""
-        return f"lfads config explain {self.name}"
-
-
-@frozen(kw_only=True)
-class CommandSpec(Spec):
-    """One entry of ``lfads_commands``: ``lfads NAME``; a name of two words, ``data make``, is a command of the group ``data``.
-
-    ``command`` is a click command, or ``"module:name"`` of one, which is imported when it is invoked.
-    """
-
-    kind: ClassVar[str] = "command"
-    name: str = field(validator=_is_command)
-    command: Any = field(converter=imported)
-
-    def usage(self) -> str:
-        """The command."""
-        return f"lfads {self.name} --help"
-
-
-@frozen(kw_only=True)
-class DoctorCheckSpec(Spec):
-    """One entry of ``lfads_doctor_checks``: ``check(runs)`` gets the folder of runs and yields what it found, as findings."""
-
-    kind: ClassVar[str] = "doctor check"
-    check: Callable[[Path], Iterable[Finding]] = field(converter=imported, validator=is_function)
-
-    def usage(self) -> str:
-        """The command that runs it."""
-        return "lfads doctor"
