@@ -20,7 +20,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).resolve().parent
-DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
+DISTS = ("lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium", "emg", "tune", "lab")))
 TEST_TOOLS = ("beartype", "hypothesis", "packaging", "pytest", "pytest-timeout", "scikit-learn", "scipy")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
@@ -32,7 +32,7 @@ def in_shared(session: nox.Session, *command: str) -> None:
 
 
 def floors() -> list[str]:
-    """The lowest version of each dependency that the four packages and their extras allow, as exact pins."""
+    """The lowest version of each dependency that the six packages and their extras allow, as exact pins."""
     pins = []
     for dist in DISTS:
         project = tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -46,7 +46,7 @@ def floors() -> list[str]:
 
 
 def foreign_requirements() -> list[str]:
-    """What the four packages need, extras aside, of what is not ours."""
+    """What the six packages need, extras aside, of what is not ours."""
     projects = [tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"] for dist in DISTS]
     return sorted({line for project in projects for line in project["dependencies"] if not line.startswith("lfads-")})
 
@@ -60,13 +60,13 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Are the four packages typed without gaps?"""
+    """Are the six packages typed without gaps?"""
     in_shared(session, "mypy", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Do all four packages work together from source, with every annotated shape checked?"""
+    """Do all six packages work together from source, with every annotated shape checked?"""
     in_shared(session, "pytest", "-m", "not slow", *session.posargs)
 
 
@@ -124,7 +124,7 @@ def build_wheels(session: nox.Session) -> list[Path]:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Do the wheels work on their own, without Ray, MLflow and matplotlib?"""
+    """Do the wheels work on their own, without what only extras bring?"""
     built = [str(wheel) for wheel in build_wheels(session)]
     session.install("-c", "constraints.txt", "torch", *built)
     session.install("--force-reinstall", "--no-deps", *built)  # a reused environment holds the last build of the same version

@@ -19,9 +19,17 @@ import numpy as np
 from check_wheels import LFADS, lfads, need
 from packaging.requirements import Requirement
 
-OURS = ("lfads-core", "lfads-plugins-std", "lfads-plugins-calcium", "lfads-plugins-emg")
-SIGNS = {"lfads-plugins-std": ("recipe", "spikes"), "lfads-plugins-calcium": ("recipe", "zig"), "lfads-plugins-emg": ("recipe", "emg")}
-"""One component of each package: it is there with the package, and pointed to without it."""
+SIGNS = {
+    "lfads-plugins-std": ("recipe", "spikes"),
+    "lfads-plugins-calcium": ("recipe", "zig"),
+    "lfads-plugins-emg": ("recipe", "emg"),
+    "lfads-plugins-tune": ("search", "pbt"),
+    "lfads-plugins-lab": ("exporter", "page"),
+}
+"""One thing of each package that it offers: it is there with the package, and pointed to without it."""
+VERBS = {"lfads-plugins-std": "demo", "lfads-plugins-tune": "search", "lfads-plugins-lab": "report"}
+"""A command of each package that has some."""
+OURS = ("lfads-core", *SIGNS)
 
 
 def needed(dist: str) -> set[str]:
@@ -47,13 +55,19 @@ def check_list(folder: Path, here: set[str]) -> None:
     """What is listed comes from what is installed; what is not says how to get it."""
     listed = json.loads(lfads("plugins", "list", "--json", folder=folder))
     need(not listed["faults"], f"plugins are broken: {listed['faults']}")
-    need({c["distribution"] for c in listed["components"]} == here - {"lfads-core"}, f"components must come from {sorted(here)}")
+    need({c["distribution"] for c in listed["components"]} == here, f"what is listed must come from {sorted(here)}")
     for dist, (kind, name) in SIGNS.items():
         offered = any(c["kind"] == kind and c["name"] == name for c in listed["components"])
         need(offered == (dist in here), f"{kind} {name!r} must be listed just when {dist} is installed")
         if dist not in here:
             said = refused("plugins", "show", name, folder=folder)
             need(f"{dist} offers it: pip install {dist}" in said, f"`lfads plugins show {name}` must name {dist}, got: {said}")
+    for dist, verb in VERBS.items():
+        if dist in here:
+            lfads(verb, "--help", folder=folder)
+        else:
+            said = refused(verb, folder=folder)
+            need(f"pip install {dist}" in said, f"`lfads {verb}` must name {dist}, got: {said}")
 
 
 def check_run(folder: Path, dist: str) -> None:
@@ -70,8 +84,13 @@ def check_run(folder: Path, dist: str) -> None:
         said = refused(*command, folder=folder)
         need("pip install lfads-plugins-std" in said, f"`lfads run` without plugins must name lfads-plugins-std, got: {said}")
         return
-    lfads(*command, "--plugin", SIGNS[dist][1], folder=folder)
-    need(list(folder.glob("runs/*/lfads_output_*.h5")), f"`lfads run --plugin {SIGNS[dist][1]}` wrote no output file")
+    recipe = SIGNS[dist][1] if SIGNS[dist][0] == "recipe" else "spikes"
+    lfads(*command, "--plugin", recipe, folder=folder)
+    need(list(folder.glob("runs/*/lfads_output_*.h5")), f"`lfads run --plugin {recipe}` wrote no output file")
+    if dist == "lfads-plugins-lab":
+        lfads("report", "runs/tiny", folder=folder)
+    if dist == "lfads-plugins-tune":
+        lfads("search", "random", *command[1:], "--members", "2", "--set", "search.interval=2", folder=folder)
     need("@" in lfads("cite", "runs/tiny", folder=folder), "`lfads cite` printed no BibTeX")
 
 

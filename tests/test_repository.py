@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-DISTS = ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")
+DISTS = ("lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium", "emg", "tune", "lab")))
 SOURCES = sorted(path for dist in DISTS for path in (ROOT / dist / "src").rglob("*.py"))
 PROJECTS = {dist: tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"] for dist in DISTS}
 
@@ -81,7 +81,7 @@ def test_no_source_file_is_longer_than_320_lines():
     assert {name: length for name, length in lengths.items() if length > 320} == {}
 
 
-def test_the_four_packages_share_one_version_and_ask_for_each_other_in_its_window():
+def test_the_six_packages_share_one_version_and_ask_for_each_other_in_its_window():
     versions = {project["version"] for project in PROJECTS.values()}
     assert len(versions) == 1
     (version,) = versions

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
@@ -17,7 +16,6 @@ KINDS = ("prior", "reconstruction", "augmentation", "readin", "metric", "reader"
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIX = "lfads-"
-_ENDING = ".tmpl"
 
 
 def make_plugin(name: str, kind: str, folder: Path) -> Path:
@@ -62,17 +60,11 @@ def _words(name: str, kind: str) -> Mapping[str, str]:
 
 
 def _files(kind: str) -> Iterator[tuple[str, str]]:
-    """Relative path and text of every file, both with ``$words`` to fill in; a kind's own files come after the shared ones."""
-    templates = resources.files("lfads_core") / "scaffold"
+    """Relative path and text of every file, both with ``$words`` to fill in; a kind's own files come after the shared ones.
+
+    A template holds several files, each after a line ``=== PATH``.
+    """
     for part in ("common", kind):
-        yield from _walk(templates / part, "")
-
-
-def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
-    for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if item.is_dir():
-            yield from _walk(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(_ENDING):
-            # '.' stands as 'dot-' and '$package' as 'package' in names of templates, so that tools do not take them for what they make.
-            path = f"{prefix}{item.name.removesuffix(_ENDING)}".replace("dot-", ".").replace("src/package/", "src/$package/")
-            yield path, item.read_text(encoding="utf-8")
+        template = (resources.files("lfads_core") / "scaffold" / f"{part}.tmpl").read_text(encoding="utf-8")
+        _, *pieces = re.split(r"^=== (.*)\n", template, flags=re.MULTILINE)
+        yield from zip(pieces[::2], pieces[1::2], strict=True)
