@@ -65,7 +65,7 @@ def test_without_an_inspector_there_is_nothing_to_say(session):
 
 
 def test_an_inspector_must_be_callable():
-    with pytest.raises(TypeError, match="'inspect' must be callable"):
+    with pytest.raises(ValueError, match="'inspect' must be a function, or 'module:name' of one, got 'no'"):
         spec("no")
 
 

@@ -8,6 +8,7 @@ import pytest
 from attrs import frozen
 from attrs import validators as v
 
+from lfads_core import builtin
 from lfads_core.config.fields import above, setting, share
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.registry import Registry
@@ -113,3 +114,9 @@ class Plugin:
 def registry() -> Registry:
     """Every component of these tests."""
     return Registry.from_plugins({"test-plugin": Plugin()})
+
+
+@pytest.fixture
+def with_commands() -> Registry:
+    """The same beside core's own plugin, for commands."""
+    return Registry.from_plugins({"core": builtin, "test-plugin": Plugin()})

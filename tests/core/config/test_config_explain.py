@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
 from attrs import frozen
 from click.testing import CliRunner
@@ -12,16 +13,18 @@ from lfads_core.cli.config import command
 from lfads_core.cli.main import cli
 from lfads_core.config.explain import Entry, entry, explain, reference_page
 from lfads_core.config.fields import at_least, between, one_of, setting
+from lfads_core.config.groups import run_config_class
 from lfads_core.config.places import places
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure
 from lfads_core.errors import ConfigError
+from lfads_core.plugins import load_registry
 from lfads_core.plugins.registry import Registry
 
 
 @pytest.fixture
-def lfads(registry, monkeypatch, tmp_path):
-    monkeypatch.setattr(Registry, "from_installed", lambda: registry)
+def lfads(with_commands, monkeypatch, tmp_path):
+    monkeypatch.setattr(Registry, "from_installed", lambda: with_commands)
     monkeypatch.chdir(tmp_path)
     return lambda *args: CliRunner().invoke(cli, ["config", *args])
 
@@ -130,10 +133,10 @@ def test_the_page_is_printed_without_loading_torch():
 
 def test_the_page_holds_every_setting_once():
     page = reference_page()
-    for place in places():
+    for place in places(run_config_class(load_registry())):
         heading = f" {'.'.join(map(str, place.path))}\n"
         assert (heading in page) == (place.setting.group is not None)
-    assert page.count("\n| `") == len([p for p in places() if len(p.path) > 1])
+    assert page.count("\n| `") == len([p for p in places(run_config_class(load_registry())) if len(p.path) > 1])
 
 
 def test_show_prints_the_settings_of_a_run(lfads, tmp_path):
@@ -197,7 +200,8 @@ def test_the_commands_help_loads_no_torch():
     code = f"{use}; assert not {{'torch', 'rich'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Show, explain, check and import settings." in done.stdout
-    assert set(command.commands) == {"show", "explain", "check", "import"}
+    assert set(command.commands) == {"show", "explain", "check"}
+    assert set(command.list_commands(click.Context(command))) == {"show", "explain", "check", "import"}
 
 
 @pytest.mark.parametrize(

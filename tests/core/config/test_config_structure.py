@@ -17,6 +17,7 @@ from lfads_core.config.places import places
 from lfads_core.config.schema import Component, DataConfig, RunConfig
 from lfads_core.config.structure import structure, structure_as, unstructure
 from lfads_core.errors import ConfigError, PluginError
+from lfads_core.plugins import load_registry
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import NoSettings, ReconstructionSpec
@@ -65,6 +66,9 @@ def test_settings_without_a_name_are_those_of_the_default_component(registry):
 
         def find(self, name):
             return registry.find(name)
+
+        def as_offered(self, record):
+            return registry.as_offered(record)
 
     config = structure({"components": {"reconstruction": {"gamma_loc": 0.5}}}, Known())
     assert config.components.reconstruction.name == "poisson"
@@ -250,7 +254,7 @@ def test_a_key_that_lives_in_several_groups_is_offered_with_all_of_them(registry
         "hidden: no such setting. Did you mean model.encoder.hidden, model.controller.hidden or model.generator.hidden?"
     ]
     assert faults({"optim": {"smothing": 1}}, registry) == ["optim.smothing: no such setting. Did you mean train.smoothing?"]
-    assert faults({"track": {"qq": 1}}, registry) == ["track.qq: no such setting. Known here: mlflow, experiment"]
+    assert faults({"track": {"qq": 1}}, load_registry()) == ["track.qq: no such setting. Known here: mlflow, experiment"]
     assert faults({"track": {3: 1}}, registry) == ["track.3: a setting's name must be a word, got 3"]
 
 

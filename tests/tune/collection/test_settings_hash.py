@@ -99,6 +99,9 @@ def plugin_hash(more, install, **entry):
         def find(self, name):
             return registry.find(name) if name == "wide" else standard.find(name)
 
+        def as_offered(self, record):
+            return standard.as_offered(record)
+
     return settings_hash(differences(resolve([], [], ["components.ic_prior={name: wide, width: 2.0}"], Both())))
 
 

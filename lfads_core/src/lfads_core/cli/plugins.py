@@ -45,9 +45,8 @@ def list_plugins(*, as_json: bool) -> None:
         click.echo(json.dumps(describe_registry(registry), indent=2, default=str))
         return
     console = _console()
-    if registry.entries:
-        console.print(_components(registry))
-    else:
+    console.print(_components(registry))
+    if not any(entry.spec.pickable for entry in registry.entries):
         console.print("No component is installed. The standard ones: pip install lfads-plugins-std", highlight=False)
     for line in _remarks(registry):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -158,7 +158,8 @@ class _Walk:
         except PluginError as err:
             return self.fault(path, str(err))
         if "name" in settings_of(cls):
-            raise PluginError(f"{kind.kind} {name!r}: no setting may be called 'name', the component's own. Rename it in {cls.__qualname__}.")
+            said = f"{kind.kind} {name!r}: no setting may be called 'name', which is the component's own"
+            raise PluginError(f"{said}. Rename it in {cls.__qualname__}.")
         settings = before.settings if before and before.name == name else None
         found = self.group(cls, {k: v for k, v in value.items() if k != "name"}, path, settings, owner=f"{kind.kind} {name!r}")
         return _BAD if found is _BAD else Component(name, found)

@@ -69,6 +69,7 @@ class Recurrence:
     driven: DrivenLoop
 
     @classmethod
+    @functools.cache
     def of(
         cls, name: str, gru: SequenceLoop, controlled: ControlledLoop, last: LastState | None = None, driven: DrivenLoop | None = None
     ) -> Recurrence:
@@ -87,7 +88,7 @@ def offers() -> Mapping[str, RecurrenceSpec]:
     return {spec.name: spec for spec in load_registry().all(RecurrenceSpec)}
 
 
-REFERENCE = Recurrence.of("reference", reference.gru, reference.controlled)
+REFERENCE = Recurrence.of("reference", reference.gru, reference.controlled, None, None)
 """Plain PyTorch: what every other backend is held to."""
 
 
