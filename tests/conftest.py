@@ -39,6 +39,8 @@ settings.load_profile("ci")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["fixtures"]
+
 _ROOT = Path(__file__).resolve().parents[1]
 
 

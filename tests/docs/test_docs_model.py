@@ -10,8 +10,7 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from lfads_core.objective.ramps import ramp
-from lfads_core.objective.reconstruction import reduce_reconstruction
+from lfads_core.objective.terms import ramp, reduce_reconstruction
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import PriorSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lfads_core.config.schema import OptimConfig
-from lfads_core.objective.ramps import ramp
+from lfads_core.objective.terms import ramp
 from lfads_core.train.plateau import Plateau
 from parity.report import Report
 

@@ -252,7 +252,7 @@ def test_options_that_do_not_go_together_are_refused_in_a_sentence(settings, mak
 
 
 def test_the_price_of_correlation_in_time_is_the_squared_autocorrelation_of_a_spreadsheet():
-    from lfads_core.objective.correlation import correlation_in_time
+    from lfads_core.objective.terms import correlation_in_time
 
     rng = np.random.default_rng(3)
     means = rng.normal(size=(4, 9, 2))

@@ -10,9 +10,7 @@ import torch
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractAugmentation
 from lfads_core.config.schema import RampConfig, RegularisationConfig
-from lfads_core.objective.l2 import l2_of_kernels, recurrent_kernels
-from lfads_core.objective.ramps import ramp
-from lfads_core.objective.reconstruction import reduce_reconstruction
+from lfads_core.objective.terms import l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 

@@ -10,7 +10,7 @@ import torch
 import lfads_core
 from lfads_core.config.schema import RegularisationConfig
 from lfads_core.errors import ConfigError
-from lfads_core.objective.l2 import recurrent_kernels
+from lfads_core.objective.terms import recurrent_kernels
 
 
 def weights_of(path, which="last"):

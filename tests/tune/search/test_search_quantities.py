@@ -14,8 +14,9 @@ from lfads_core.errors import ConfigError
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.search.parse import parse_spaces
 from lfads_plugins_tune.search.paths import addresses, find, member_config
-from lfads_plugins_tune.search.settings import LAYERS, settle, settled
+from lfads_plugins_tune.search.settings import settle, settled
 from lfads_plugins_tune.search.spaces_of import resolve_spaces, suggestions
+from lfads_plugins_tune.specs import SearchSpec
 
 CD = "components.train_augmentations.coordinated-dropout.rate"
 
@@ -264,7 +265,7 @@ def test_each_kind_begins_from_its_own_defaults_and_the_users_settings_win(regis
     assert (config.optim.decay, config.optim.min_lr, config.train.early_stopping) == (1.0, 0.0, None)
     assert settle("pbt", [], [], ["optim.decay=0.9"], {}, registry).optim.decay == 0.9
     assert settle("random", [], [], [], {}, registry).train.early_stopping == 100
-    assert set(LAYERS) == {"pbt", "random", "grid"}
+    assert {spec.name for spec in registry.all(SearchSpec)} == {"pbt", "random", "grid"}
 
 
 @pytest.mark.parametrize(

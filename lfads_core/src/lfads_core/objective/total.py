@@ -16,10 +16,7 @@ from lfads_core.config.schema import RegularisationConfig
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.objective.correlation import correlation_in_time
-from lfads_core.objective.l2 import l2_of_kernels, recurrent_kernels
-from lfads_core.objective.ramps import Ramps, ramp
-from lfads_core.objective.reconstruction import reduce_reconstruction
+from lfads_core.objective.terms import Ramps, correlation_in_time, l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the core package."""
+"""Fixtures that tests of several packages use: a place that plays site-packages, tiny recordings and trainings, processes."""
 
 from __future__ import annotations
 
