@@ -39,7 +39,7 @@ settings.load_profile("ci")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["tiny_runs"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 
