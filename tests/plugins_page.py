@@ -24,7 +24,7 @@ def blocks(text: str, language: str) -> list[str]:
 FILES = {block.splitlines()[0].removeprefix("# "): block for block in [*blocks(PAGE, "python"), *blocks(PAGE, "toml")]}
 """File name -> content, for every file on the page."""
 
-PLUGINS = tuple(name for name in FILES if name.endswith(".py") and not name.startswith("test_"))
+PLUGINS = tuple(name for name, text in FILES.items() if "@hookimpl\n" in text)
 
 
 def _run(name: str) -> ModuleType:
@@ -35,8 +35,8 @@ def _run(name: str) -> ModuleType:
     return module
 
 
-MODULES = {name: _run(name) for name in PLUGINS}
-"""File name -> module."""
+MODULES = {name: _run(name) for name in FILES if name.endswith(".py") and not name.startswith("test_")}
+"""File name -> module: plugins, and what they import."""
 
 
 def registry_with(*names: str, ours: tuple[str, ...] = tuple(OURS)) -> Registry:

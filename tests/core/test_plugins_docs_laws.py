@@ -33,7 +33,7 @@ def test_the_test_of_the_page_passes_in_the_repository_that_the_page_makes(tmp_p
     root = make_plugin("laplace", "prior", tmp_path)
     (block,) = re.findall(r"```python\n# test_laplace.py\n(.*?)```", PAGE, flags=re.DOTALL)
     (root / "tests" / "test_laplace.py").write_text(block, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(root / "src")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=root, capture_output=True, text=True, check=False, env=environment)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 
