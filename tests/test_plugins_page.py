@@ -222,9 +222,7 @@ def test_the_settings_of_the_pages_old_scripts_are_taken_over(here):
     }
 
 
-@pytest.mark.parametrize(
-    ("where", "line"), [(None, "warn  queue .* no sbatch here  -> log in"), ("/opt/slurm/sbatch", "ok    queue .* /opt/slurm/sbatch")]
-)
+@pytest.mark.parametrize(("where", "line"), [(None, "warn  queue .* no sbatch here  -> log in"), ("slurm/sbatch", "ok    queue .* slurm/sbatch")])
 def test_the_check_of_the_page_is_a_line_of_the_doctor(where, line, here, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: where)
     monkeypatch.setattr("lfads_core.cli.doctor.sys.exit", lambda _: None)
