@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / name / "src") for name in ("lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg")]
+sys.path[:0] = [str(ROOT / name / "src") for name in ("lfads_core", *(f"lfads_plugins_{end}" for end in ("std", "calcium", "emg", "tune", "lab")))]
 
 project = "lfads"
 author = "the authors of lfads-core"

@@ -15,9 +15,10 @@ from lfads_core.config.explain import Entry, explain
 from lfads_core.config.places import places
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.specs import AugmentationSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 from lfads_plugins_tune.search.spaces_of import text_of
 
-KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout")
+RECORDS = (ReconstructionSpec, PriorSpec, AugmentationSpec, ReadinSpec, ReadoutSpec)
 HEADINGS = {
     "often": ("Often", "What a search begins with. If you tune nothing else, tune these."),
     "sometimes": ("Sometimes", "Worth a look when data are small, large or unusual."),
@@ -35,7 +36,7 @@ def rows(registry: Registry) -> Iterator[tuple[str, Entry, SpaceConfig | None]]:
             yield entry.key, entry, _space(metadata[entry.key])
     seen = set()
     for found in registry.entries:
-        if found.kind not in KINDS:
+        if not isinstance(found.spec, RECORDS):
             continue
         fields = {field.name: field.metadata for field in attrs.fields(found.spec.config)}
         for entry in explain(found.spec.name, registry):

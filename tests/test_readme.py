@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from lfads_core.plugins import CommandSpec, NoSettings, load_registry
+from lfads_core.plugins import CommandSpec, NoSettings, Registry
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -49,7 +49,14 @@ def test_the_plugin_generates_laplace_values(prior):
 def test_every_command_in_the_readme_exists():
     named = set(re.findall(r"\blfads ([a-z]+)", README))
     assert named
-    assert named <= {spec.name for spec in load_registry().all(CommandSpec)}
+    assert named <= {spec.name for spec in Registry.from_installed().all(CommandSpec)}
+
+
+def test_every_package_has_its_row_and_its_folder():
+    root = Path(__file__).resolve().parents[1]
+    rows = re.findall(r"^\| \[`([a-z-]+)`\]\((\w+)\) \|", README, flags=re.MULTILINE)
+    assert {folder for _, folder in rows} == {path.name for path in root.glob("lfads_*")}
+    assert all(name.replace("-", "_") == folder for name, folder in rows)
 
 
 def test_every_file_the_readme_links_to_exists():

@@ -8,8 +8,7 @@ import math
 import re
 import textwrap
 import tomllib
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,82 +16,91 @@ import torch
 from scipy import integrate, stats
 
 import lfads_core.plugins
+import lfads_plugins_lab.plugin
+import lfads_plugins_tune.plugin
 from lfads_core.components import SessionInfo
 from lfads_core.components.batch import Batch
 from lfads_core.components.evaluation import Evaluation
 from lfads_core.data.session import Session
-from lfads_core.plugins import NOTIFICATIONS, NoSettings, Registry, hookspecs
-from lfads_core.plugins.hookspecs import PROJECT
+from lfads_core.plugins import (
+    AugmentationSpec,
+    DataReaderSpec,
+    MetricSpec,
+    NoSettings,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+    Registry,
+    ReportSpec,
+    SyntheticSpec,
+)
+from lfads_core.plugins.hooks import Hook
+from lfads_core.plugins.hookspecs import DECLARES, lfads_hooks
 from lfads_core.runs import Run
+from plugins_page import FILES, PAGE, PLUGINS, blocks, only, registry_with
 
-HOOKS = {name: function for name, function in vars(hookspecs).items() if hasattr(function, f"{PROJECT}_spec")}
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-FILES = {block.splitlines()[0].removeprefix("# "): block for block in [*blocks(PAGE, "python"), *blocks(PAGE, "toml")]}
-"""File name -> content, for every file on the page."""
+HOOKS: dict[str, Hook] = {hook.name: hook for hook in Registry.from_installed().hooks}
+"""Those of core, tune and lab."""
+FUNCTIONS = {**{name: getattr(hook.module, name) for name, hook in HOOKS.items()}, DECLARES: lfads_hooks}
 
 
 def section(hook: str) -> str:
     return PAGE.split(f"\n### {hook}\n", 1)[1].split("\n##", 1)[0]
 
 
-def run_file(name: str) -> ModuleType:
-    module = ModuleType(name.removesuffix(".py"))
-    exec(compile(FILES[name], name, "exec"), module.__dict__)
-    return module
-
-
-def only(name: str, kind: str):
-    """The one spec of a file on the page, and its default settings."""
-    registry = Registry.from_plugins({name: run_file(name)})
-    assert registry.faults == ()
-    (spec,) = registry.all(kind)
-    return spec, getattr(spec, "config", NoSettings)()
-
-
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", HOOKS)
+def test_hooks_of_three_packages_are_looked_at():
+    assert {hook.module.__name__ for hook in HOOKS.values()} == {
+        "lfads_core.plugins.hookspecs",
+        "lfads_plugins_tune.hookspecs",
+        "lfads_plugins_lab.hookspecs",
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_docstring_of_every_hook_has_a_sentence_and_an_example_that_is_accepted(name):
-    text = inspect.getdoc(HOOKS[name])
+    text = inspect.getdoc(FUNCTIONS[name])
     assert text is not None
-    assert re.match(r"[A-Z].*\.\n\nExample::\n\n", text)
+    assert re.match(r"[A-Z].*\.\n\n(.+\n\n)?Example::\n\n", text, flags=re.DOTALL)
     code = textwrap.dedent(text.split("Example::\n", 1)[1])
     tree = ast.parse(code)
     assert [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] == [name]
+    if name == DECLARES:
+        return
+    records = {hook.record.__name__: hook.record for hook in HOOKS.values() if hook.record}
     stand_ins = {n.id: NoSettings if n.id.endswith("Config") else print for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    space = {**stand_ins, **{key: getattr(lfads_core.plugins, key) for key in lfads_core.plugins.__all__}}
+    space = {**stand_ins, **records, **{key: getattr(lfads_core.plugins, key) for key in lfads_core.plugins.__all__}}
     exec(compile(tree, name, "exec"), space)
-    registry = Registry.from_plugins({"example": SimpleNamespace(**{name: space[name]})})
+    registry = Registry.from_plugins(
+        {"tune": lfads_plugins_tune.plugin, "lab": lfads_plugins_lab.plugin, "example": SimpleNamespace(**{name: space[name]})}
+    )
     assert registry.faults == ()
-    assert (name in registry.plugins[0].listeners) == (name in NOTIFICATIONS)
-    assert len(registry.entries) == (name not in NOTIFICATIONS)
+    is_notification = HOOKS[name].record is None
+    assert (name in registry.plugins[-1].listeners) == is_notification
+    assert len([entry for entry in registry.entries if entry.provider.entry_point == "example"]) == (not is_notification)
 
 
-@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_hook_has_its_section_with_an_example_and_a_command(name):
-    (example,) = blocks(section(name), "python")
-    assert f"@hookimpl\ndef {name}(" in example
+    examples = blocks(section(name), "python")
+    assert len(examples) == (2 if name == DECLARES else 1)  # hooks stand in a module of their own
+    assert f"@hookimpl\ndef {name}(" in examples[-1]
     commands = blocks(section(name), "console")
     assert len(commands) == 1
     assert all(line.startswith("$ ") for line in commands[0].splitlines())
 
 
 def test_the_page_documents_no_hook_that_does_not_exist():
-    assert set(re.findall(r"^### (lfads_\w+)$", PAGE, flags=re.MULTILINE)) == set(HOOKS)
+    assert set(re.findall(r"^### (lfads_\w+)$", PAGE, flags=re.MULTILINE)) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".py") and not name.startswith("test_")])
+@pytest.mark.parametrize("name", PLUGINS)
 def test_every_file_of_the_page_is_a_plugin_without_faults_and_imports_no_torch_by_itself(name):
-    registry = Registry.from_plugins({name: run_file(name)})
-    assert registry.faults == ()
+    assert registry_with(name).faults == ()
     assert not re.search(r"^(import|from) torch", FILES[name], flags=re.MULTILINE)
 
 
@@ -105,7 +113,7 @@ def test_the_pyproject_of_the_page_names_the_module_of_the_page_in_six_lines():
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.3, 0.2), (-2.0, 0.05), (1.0, 3.0)])
 def test_the_laplace_prior_of_the_page_has_the_divergence_that_integration_gives(mean, std):
-    spec, settings = only("lfads_laplace.py", "prior")
+    spec, settings = only("lfads_laplace.py", PriorSpec)
     prior = spec.build(settings, 1)
     q = stats.norm(mean, std)
     expected, _ = integrate.quad(
@@ -116,13 +124,13 @@ def test_the_laplace_prior_of_the_page_has_the_divergence_that_integration_gives
 
 
 def test_the_laplace_prior_of_the_page_generates_laplace_values():
-    spec, settings = only("lfads_laplace.py", "prior")
+    spec, settings = only("lfads_laplace.py", PriorSpec)
     values = spec.build(settings, 1).generate(torch.empty(20_000, 1), rng()).numpy().ravel()
     assert stats.kstest(values, stats.laplace(scale=settings.scale).cdf).pvalue > 1e-3
 
 
 def test_the_unit_prior_of_the_page_has_the_divergence_of_two_normals():
-    spec, settings = only("lfads_unit.py", "prior")
+    spec, settings = only("lfads_unit.py", PriorSpec)
     mean, std = torch.randn(4, 3, 2, generator=rng(1)), torch.rand(4, 3, 2, generator=rng(2)) + 0.1
     normal = torch.distributions.Normal
     expected = torch.distributions.kl_divergence(normal(mean, std), normal(0.0, 1.0)).sum((1, 2))
@@ -130,7 +138,7 @@ def test_the_unit_prior_of_the_page_has_the_divergence_of_two_normals():
 
 
 def test_the_bernoulli_of_the_page_matches_scipy_and_is_finite_at_the_ends():
-    spec, settings = only("lfads_bernoulli.py", "reconstruction")
+    spec, settings = only("lfads_bernoulli.py", ReconstructionSpec)
     model = spec.build(settings, 2)
     x = torch.tensor([-3.0, 0.0, 2.0, 5.0], dtype=torch.float64).reshape(1, 2, 2, 1)
     data = torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64).reshape(1, 2, 2)
@@ -143,7 +151,7 @@ def test_the_bernoulli_of_the_page_matches_scipy_and_is_finite_at_the_ends():
 
 
 def test_the_augmentation_of_the_page_hides_channels_and_keeps_the_mean():
-    spec, settings = only("lfads_deafen.py", "augmentation")
+    spec, settings = only("lfads_deafen.py", AugmentationSpec)
     augmentation = spec.build(settings)
     ones = torch.ones(2, 3, 5000)
     batch = Batch(encod=ones, recon=ones, external=torch.zeros(2, 3, 0), trials=torch.arange(2))
@@ -155,10 +163,10 @@ def test_the_augmentation_of_the_page_hides_channels_and_keeps_the_mean():
 
 def test_the_readin_and_readout_of_the_page_have_the_right_sizes_and_start_at_the_mean():
     info = SessionInfo(name="a", encod_channels=7, recon_channels=5, factors=4, n_params=2)
-    spec, settings = only("lfads_tanh_readin.py", "readin")
+    spec, settings = only("lfads_tanh_readin.py", ReadinSpec)
     readin = spec.build(settings, info)
     assert readin(torch.zeros(2, 3, 7)).shape == (2, 3, readin.size)
-    spec, settings = only("lfads_deep_readout.py", "readout")
+    spec, settings = only("lfads_deep_readout.py", ReadoutSpec)
     readout = spec.build(settings, info)
     params = torch.arange(10.0).reshape(5, 2)
     readout.start_at(params)
@@ -168,7 +176,7 @@ def test_the_readin_and_readout_of_the_page_have_the_right_sizes_and_start_at_th
 
 
 def test_the_generator_of_the_page_writes_the_data_layout():
-    spec, settings = only("lfads_waves.py", "synthetic")
+    spec, settings = only("lfads_waves.py", SyntheticSpec)
     arrays = spec.generate(settings, np.random.default_rng(0))
     for split in ("train", "valid"):
         assert arrays[f"{split}_encod_data"].shape == arrays[f"{split}_truth"].shape == (100, 100, 30)
@@ -176,7 +184,7 @@ def test_the_generator_of_the_page_writes_the_data_layout():
 
 
 def test_the_reader_of_the_page_reads_an_archive(tmp_path):
-    spec, _ = only("lfads_npz.py", "reader")
+    spec, _ = only("lfads_npz.py", DataReaderSpec)
     path = tmp_path / "day.npz"
     np.savez(path, train=np.ones((4, 3, 2)), valid=np.zeros((1, 3, 2)))
     assert spec.matches(path)
@@ -187,7 +195,7 @@ def test_the_reader_of_the_page_reads_an_archive(tmp_path):
 
 
 def test_the_metric_of_the_page_is_one_for_poisson_counts():
-    spec, _ = only("lfads_fano.py", "metric")
+    spec, _ = only("lfads_fano.py", MetricSpec)
     means = np.random.default_rng(0).uniform(0.5, 2, (50, 40, 10))
     counts = np.random.default_rng(1).poisson(means).astype(float)
     fields = {"session": "a", "split": "valid", "means": means, "data": counts, "encod_bins": 40, "encod_channels": 10, "support": "counts"}
@@ -198,10 +206,10 @@ def test_the_metric_of_the_page_is_one_for_poisson_counts():
 def test_the_report_and_the_notifications_of_the_page_work(tmp_path, capsys):
     run = Run(tmp_path)
     run.fitlog.write_text("epoch,loss\n0,2.0\n1,1.5\n", encoding="utf-8")
-    spec, _ = only("lfads_last_row.py", "report")
+    spec, _ = only("lfads_last_row.py", ReportSpec)
     (path,) = spec.render(run, tmp_path)
     assert path.read_text(encoding="utf-8") == "epoch = 1\nloss = 1.5"
-    registry = Registry.from_plugins({name: run_file(name) for name in ("lfads_hello.py", "lfads_watch.py", "lfads_bell.py")})
+    registry = registry_with("lfads_hello.py", "lfads_watch.py", "lfads_bell.py")
     registry.notify("lfads_run_started", run=run)
     registry.notify("lfads_epoch_ended", run=run, epoch=3, row={"valid/recon": 11.0})
     registry.notify("lfads_run_finished", run=run, status="finished")

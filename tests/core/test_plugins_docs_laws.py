@@ -6,36 +6,18 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from lfads_core.plugins import Registry
-from lfads_core.plugins.registry import Entry
 from lfads_core.scaffold.make import KINDS, make_plugin
 from lfads_core.testing import Given, try_laws
+from plugins_page import PAGE, PLUGINS, registry_with
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 COPIES = "copies give the same"
 """The law that a class defined inside of a function cannot obey; the page says so."""
 
 
-def entries() -> dict[str, Entry]:
-    found = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        name = block.splitlines()[0].removeprefix("# ")
-        if name.startswith("test_"):
-            continue
-        module = ModuleType(name.removesuffix(".py"))
-        sys.modules[module.__name__] = module  # where pickle looks for a class
-        exec(compile(block, name, "exec"), module.__dict__)
-        for entry in Registry.from_plugins({name: module}).entries:
-            found[f"{entry.kind} {entry.spec.name}"] = entry
-    return found
-
-
-ENTRIES = entries()
+ENTRIES = {f"{entry.kind} {entry.spec.name}": entry for entry in registry_with(*PLUGINS).entries if entry.provider.entry_point in PLUGINS}
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
@@ -51,7 +33,7 @@ def test_the_test_of_the_page_passes_in_the_repository_that_the_page_makes(tmp_p
     root = make_plugin("laplace", "prior", tmp_path)
     (block,) = re.findall(r"```python\n# test_laplace.py\n(.*?)```", PAGE, flags=re.DOTALL)
     (root / "tests" / "test_laplace.py").write_text(block, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(root / "src")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=root, capture_output=True, text=True, check=False, env=environment)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 

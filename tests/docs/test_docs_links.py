@@ -61,12 +61,39 @@ def test_figures_are_small_and_shown_somewhere():
 
 
 def test_every_module_that_a_page_names_exists():
-    source = ROOT / "lfads_core" / "src" / "lfads_core"
+    sources = [ROOT, *ROOT.glob("lfads_*/src/lfads_*")]
     missing = []
     for page in (ROOT / "docs").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         files = re.findall(r"(?<![\w/<])([a-z_]+/[a-z_]+\.py)\b", text)
         folders = [name for name in re.findall(r"`([a-z_]+)/`", text) if name not in {"plots", "docs"}]
         named = [*files, *folders]
-        missing += [f"{page.name}: {name}" for name in named if not any((at / name.removeprefix("lfads_core/")).exists() for at in (source, ROOT))]
+        missing += [f"{page.name}: {name}" for name in named if not any((at / name.removeprefix("lfads_core/")).exists() for at in sources)]
     assert missing == []
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module of ours, or stands in one."""
+    package, *parts = name.split(".")
+    place = ROOT / package / "src" / package
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if parts and place.joinpath(f"{parts[0]}.py").is_file():
+        place = place / f"{parts.pop(0)}.py"
+    text = (place / "__init__.py" if place.is_dir() else place).read_text(encoding="utf-8")
+    return all(re.search(rf"\b{part}\b", text) for part in parts)
+
+
+def test_every_dotted_name_of_ours_on_a_page_leads_to_a_module_and_what_is_in_it():
+    missing = []
+    for page in PAGES:
+        for name in re.findall(r"\blfads_(?:core|plugins_[a-z]+)(?:\.\w+)+", page.read_text(encoding="utf-8")):
+            if not exists(name):
+                missing.append(f"{page.name}: {name}")
+    assert missing == []
+
+
+def test_a_dotted_name_that_leads_nowhere_would_be_noticed():
+    assert exists("lfads_core.plugins.specs.PriorSpec")
+    assert not exists("lfads_core.plugins.nowhere")
+    assert not exists("lfads_core.plugins.specs.NoSuchSpec")

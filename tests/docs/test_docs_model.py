@@ -73,7 +73,7 @@ def test_the_ramp_of_the_page_is_that_of_the_objective():
         assert ramp(epoch, start, increase) == pytest.approx(min(max((epoch + 1 - start) / (increase + 1), 0), 1))
 
 
-@pytest.mark.parametrize("dist", ["lfads_core", "lfads_plugins_std", "lfads_plugins_calcium", "lfads_plugins_emg"])
+@pytest.mark.parametrize("dist", ["lfads_core", *(f"lfads_plugins_{end}" for end in ("std", "calcium", "emg", "tune", "lab"))])
 def test_the_table_of_distributions_names_what_each_depends_on(dist):
     project = tomllib.loads((DOCS.parent / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (row,) = [line for line in (DOCS / "architecture.md").read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{project['name']}` |")]
