@@ -29,11 +29,11 @@ def keys(text: str) -> list[str]:
 def test_every_citation_of_our_components_has_its_entry():
     cited = {cite for entry in load_registry().entries for cite in getattr(entry.spec, "cites", ())}
     assert cited
-    assert {citation_key(cite) for cite in cited} <= set(bibliography())
+    assert {citation_key(cite) for cite in cited} <= set(load_registry().bibliography)
 
 
 def test_every_entry_has_what_a_reference_needs():
-    for key, entry in bibliography().items():
+    for key, entry in load_registry().bibliography.items():
         fields = dict(re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?$", entry, flags=re.MULTILINE))
         assert {"author", "title", "year"} <= set(fields), key
         assert fields["year"] == key[-4:]
@@ -80,15 +80,16 @@ def test_a_plugin_may_bring_whole_entries_and_keys_mixed(install):
 
         @hookimpl
         def lfads_priors():
-            yield PriorSpec(name="tent", summary="A tent", config=NoSettings, build=print, cites=("wei2020", {ENTRY!r}, "nobody1999"))
+            yield PriorSpec(name="tent", summary="A tent", config=NoSettings, build=print, cites=("sussillo2016", {ENTRY!r}, "nobody1999"))
         """,
     )
-    text = bibtex(Cited(cite, "prior tent") for cite in Registry.from_installed().get(PriorSpec, "tent").cites)
-    assert keys(text) == ["wei2020", "doe2025"]
+    registry = Registry.from_installed()
+    text = bibtex((Cited(cite, "prior tent") for cite in registry.get(PriorSpec, "tent").cites), registry.bibliography)
+    assert keys(text) == ["sussillo2016", "doe2025"]
     assert f"% prior tent\n{ENTRY}" in text
     assert "% nobody1999: there is no BibTeX entry of this key" in text
     shown = CliRunner().invoke(cli, ["plugins", "show", "tent"]).stdout
-    assert "cites wei2020, doe2025, nobody1999" in shown
+    assert "cites sussillo2016, doe2025, nobody1999" in shown
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,13 @@ def test_a_broken_entry_is_refused_where_it_is_written(cite):
 
 def test_entries_are_split_as_they_are_written():
     assert parse_bibtex(f"% a comment\n{ENTRY}\n\n@misc{{other, title = {{b}}}}") == {"doe2025": ENTRY, "other": "@misc{other, title = {b}}"}
+
+
+def test_a_package_may_keep_entries_in_a_file_and_a_broken_one_costs_only_its_own(tmp_path, monkeypatch, caplog):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in {"camp_good": ENTRY, "camp_broken": "@article{x2020, title = {a}"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / "citations.bib").write_text(text)
+    assert bibliography(("camp_broken", "camp_good")) == {"doe2025": ENTRY}
+    assert caplog.messages == ["citations.bib of camp_broken: left out (every '{' must have its '}', got an open end in the entry 'x2020')"]

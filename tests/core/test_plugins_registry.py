@@ -10,11 +10,13 @@ import attrs
 import pytest
 
 import lfads_core.plugins
+from lfads_core.config.groups import run_config_class
 from lfads_core.errors import PluginError
 from lfads_core.plugins import NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
 from lfads_core.plugins.hooks import CORE_HOOKS
 from lfads_core.plugins.loading import Fault, Installed
-from lfads_core.plugins.offers import OFFERS
+from lfads_core.plugins.offers import HOOKS, OFFERS
+from lfads_core.plugins.specs import SettingsSpec
 
 CLASHING = """
     from lfads_core.plugins import NoSettings, PriorSpec, hookimpl
@@ -272,3 +274,25 @@ def test_the_table_of_offers_is_what_the_distributions_register(distribution, mo
         if entry.provider.distribution == distribution:
             registered.setdefault(entry.kind, []).append(entry.spec.name)
     assert registered == {kind: list(names) for kind, names in OFFERS[distribution].items()}
+
+
+def test_the_table_of_declared_hooks_is_what_the_distributions_declare(monkeypatch):
+    monkeypatch.delenv("LFADS_PLUGINS", raising=False)
+    declared: dict[str, list[str]] = {}
+    for hook in Registry.from_installed().hooks:
+        if hook not in CORE_HOOKS:
+            declared.setdefault(hook.module.__name__.partition(".")[0].replace("_", "-"), []).append(hook.name)
+    assert {dist: set(names) for dist, names in declared.items()} == {dist: set(names) for dist, names in HOOKS.items()}
+
+
+def test_a_hook_of_a_package_that_is_not_here_names_the_package():
+    (fault,) = Registry.from_plugins({"mine": offering("lfads_executors")}).faults
+    assert fault.reason == (
+        "lfads_executors: is a hook of lfads-plugins-tune, which is not here: pip install lfads-plugins-tune, or mark it optionalhook=True"
+    )
+
+
+def test_a_group_of_settings_called_like_one_of_core_is_refused():
+    registry = Registry.from_plugins({"mine": offering("lfads_settings", SettingsSpec(name="optim", summary="s", config=NoSettings))})
+    with pytest.raises(PluginError, match=r"^settings 'optim': must not be called like a group of core \(data, model, "):
+        run_config_class(registry)

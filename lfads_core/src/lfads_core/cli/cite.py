@@ -36,7 +36,7 @@ def command(*, run: Path | None, plugins: tuple[str, ...]) -> None:
         cited += _named(name, registry)
     if run is not None or not plugins or any(_changes_models(name, registry) for name in plugins):
         cited += _used(_settings(run, plugins, registry), registry)
-    click.echo(bibtex(cited))
+    click.echo(bibtex(cited, registry.bibliography))
 
 
 def _named(name: str, registry: Registry) -> Iterator[Cited]:

@@ -13,6 +13,7 @@ from lfads_core.config.fields import setting
 from lfads_core.config.kinds import Specs
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
+from lfads_core.errors import PluginError
 from lfads_core.plugins.offers import offered
 from lfads_core.plugins.specs import SettingsSpec
 
@@ -20,14 +21,23 @@ log = logging.getLogger(__name__)
 
 
 def run_config_class(registry: Specs) -> type[RunConfig]:
-    """:class:`RunConfig` with a field for each group of ``lfads_settings``; the same class for the same groups."""
-    return _with_groups(tuple(spec for spec, _ in registry.as_offered(SettingsSpec)))
+    """:class:`RunConfig` with a field for each group of ``lfads_settings``; the same class for the same groups.
+
+    Raises:
+        PluginError: two groups have one name, or one is called like a group of core.
+    """
+    offered_groups = [spec for spec, _ in registry.as_offered(SettingsSpec)]
+    return _with_groups(tuple(registry.get(SettingsSpec, spec.name) for spec in offered_groups))
 
 
 @functools.cache
 def _with_groups(groups: tuple[SettingsSpec, ...]) -> type[RunConfig]:
     if not groups:
         return RunConfig
+    own = [field.name for field in RunConfig.__attrs_attrs__]
+    for spec in groups:
+        if spec.name in own:
+            raise PluginError(f"settings {spec.name!r}: must not be called like a group of core ({', '.join(own)}). Give the group another name.")
     body: dict[str, Any] = {"__module__": RunConfig.__module__, "__qualname__": RunConfig.__qualname__, "__doc__": RunConfig.__doc__}
     body["__annotations__"] = {spec.name: spec.config | None if spec.optional else spec.config for spec in groups}
     for spec in groups:

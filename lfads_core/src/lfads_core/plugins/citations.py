@@ -1,8 +1,9 @@
-"""BibTeX of what a model is made of: core's own entries, and those that specs bring along in ``cites``."""
+"""BibTeX of what a model is made of: entries of packages' ``citations.bib``, and those that records bring along in ``cites``."""
 
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -10,6 +11,9 @@ from importlib import resources
 from attrs import frozen
 
 _START = re.compile(r"@\s*\w+\s*\{\s*([^\s,{}\"#%~\\]+)\s*,")
+
+FILE = "citations.bib"
+"""Where a plugin's package may keep entries that it and others cite by key."""
 
 LFADS = ("sussillo2016", "pandarinath2018")
 """What every use of LFADS cites."""
@@ -61,18 +65,29 @@ def parse_bibtex(text: str) -> dict[str, str]:
 
 
 @functools.cache
-def bibliography() -> Mapping[str, str]:
-    """Core's own entries by key."""
-    return parse_bibtex((resources.files("lfads_core") / "citations.bib").read_text(encoding="utf-8"))
+def bibliography(packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Entries by key of the file ``citations.bib`` of each Python package that has one; earlier packages win, a broken file is one warning."""
+    entries: dict[str, str] = {}
+    for package in packages:
+        try:
+            file = resources.files(package) / FILE
+            found = parse_bibtex(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except TypeError:  # a plugin of one module has no folder
+            continue
+        except (ValueError, OSError) as err:
+            logging.getLogger("lfads").warning("%s of %s: left out (%s)", FILE, package, err)
+            continue
+        entries = {**found, **entries}
+    return entries
 
 
-def bibtex(cited: Iterable[Cited]) -> str:
-    """BibTeX of everything that is cited, each entry once, led by a comment that says by whom.
+def bibtex(cited: Iterable[Cited], known: Mapping[str, str]) -> str:
+    """BibTeX of everything that is cited, each entry once, led by a comment that says by whom; ``known`` are entries by key.
 
     A key without an entry becomes a comment that says so.
     """
     by: dict[str, list[str]] = {}
-    entries = dict(bibliography())
+    entries = dict(known)
     for item in cited:
         key = citation_key(item.cite)
         if key != item.cite:

@@ -20,6 +20,7 @@ from lfads_core.plugins import hookspecs
 from lfads_core.plugins.compatible import incompatibility
 from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
+from lfads_core.plugins.offers import HOOKS
 from lfads_core.plugins.specs import Spec
 
 VARIABLE = "LFADS_PLUGINS"
@@ -263,6 +264,9 @@ def _check_names(plugin: object, callers: Iterable[pluggy.HookCaller], names: Se
     for caller in callers:
         if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
             near = difflib.get_close_matches(caller.name, names, n=1)
+            declares = next((dist for dist, hooks in HOOKS.items() if caller.name in hooks), None)
+            if declares is not None:
+                raise PluginError(f"{caller.name}: is a hook of {declares}, which is not here: pip install {declares}, or mark it optionalhook=True")
             hint = f" Did you mean {near[0]!r}?" if near else f" Hooks: {', '.join(names)}."
             raise PluginError(f"no hook is named {caller.name!r}.{hint}")
     for name in names:

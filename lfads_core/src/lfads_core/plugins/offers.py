@@ -68,6 +68,13 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """Distribution -> kind -> names. A test holds it to what the packages register."""
 
 
+HOOKS: Mapping[str, tuple[str, ...]] = {
+    "lfads-plugins-tune": ("lfads_executors", "lfads_searches", "lfads_search_started", "lfads_generation_ended", "lfads_search_finished"),
+    "lfads-plugins-lab": ("lfads_foreign_settings",),
+}
+"""Distribution -> hooks that it declares. A test holds it to what the packages declare."""
+
+
 def offered(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names that our distributions offer for these kinds, each with its distribution."""
     wanted = tuple(kinds)

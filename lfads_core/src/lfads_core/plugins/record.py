@@ -97,7 +97,7 @@ def _are_citations(_instance: object, attribute: attrs.Attribute[Any], value: tu
 
 
 def citations() -> Any:
-    """BibTeX keys of core's ``citations.bib``, or whole entries (``"@article{doe2025, ...}"``), mixed as needed."""
+    """BibTeX keys of an installed package's ``citations.bib``, or whole entries (``"@article{doe2025, ...}"``), mixed as needed."""
     return field(default=(), converter=tuple, validator=v.and_(v.deep_iterable(v.instance_of(str)), _are_citations))
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from attrs import frozen
 
 from lfads_core.errors import PluginError
+from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing
@@ -77,6 +78,11 @@ class Registry:
     def entries(self) -> tuple[Entry, ...]:
         """Every component, by kind and then by name; clashing ones too."""
         return self._entries
+
+    @property
+    def bibliography(self) -> Mapping[str, str]:
+        """BibTeX entries by key, of core and of every plugin's package that has a ``citations.bib``."""
+        return bibliography(tuple(dict.fromkeys(["lfads_core", *(plugin.package for plugin in self.plugins if plugin.package)])))
 
     @property
     def hooks(self) -> tuple[Hook, ...]:

@@ -10,7 +10,8 @@ import attrs
 from attrs import frozen
 
 from lfads_core.errors import PluginError
-from lfads_core.plugins.citations import bibliography, citation_key
+from lfads_core.plugins import load_registry
+from lfads_core.plugins.citations import citation_key
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -47,7 +48,7 @@ def try_laws(spec: Spec, given: Given | None = None) -> list[Finding]:
 
 def _uncited(spec: Any) -> Iterator[str]:
     for cite in getattr(spec, "cites", ()):
-        if citation_key(cite) == cite and cite not in bibliography():
+        if citation_key(cite) == cite and cite not in load_registry().bibliography:
             yield f"no entry has the key {cite!r}. Give the whole BibTeX entry in its place"
 
 

@@ -24,7 +24,7 @@ from lfads_plugins_tune.bundle.work import NO_SEARCH, Work, purpose_of
 from lfads_plugins_tune.collection.moved import data_are_at
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.run import Placing, first_state, resume_search, start_search
-from lfads_plugins_tune.specs import SearchSpec
+from lfads_plugins_tune.search.settings import defaults_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def settings_for(kind: str, files: Sequence[Path], plugins: Sequence[str], overr
     Raises:
         ConfigError: one line for each fault.
     """
-    defaults = registry.get(SearchSpec, kind).defaults if kind != NO_SEARCH else None
+    defaults = defaults_of(kind, registry) if kind != NO_SEARCH else None
     return resolve([_UNTRACKED, *files], plugins, overrides, registry, defaults=defaults)
 
 

@@ -22,7 +22,7 @@ from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import run_name, safe
 from lfads_plugins_tune.collection.recordings import Recording, Recordings, data_hash
 from lfads_plugins_tune.collection.spec import Described, VariantSpec
-from lfads_plugins_tune.specs import SearchSpec
+from lfads_plugins_tune.search.settings import defaults_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def find_setups(described: Described, registry: Registry) -> Iterator[Setup]:
             overrides = [f"{path}={json.dumps(value)}" for path, value in zip(vary, values, strict=True)]
             said = f"{described.path}: vary"
             kind = variant.search or spec.search
-            defaults = registry.get(SearchSpec, kind).defaults if kind is not None else None
+            defaults = defaults_of(kind, registry) if kind is not None else None
             config = resolve(layers, (*spec.plugins, *variant.plugins), overrides, registry, said=said, defaults=defaults)
             varied = {path: _settled(config, path, value) for path, value in zip(vary, values, strict=True)}
             executor = variant.executor or spec.executor

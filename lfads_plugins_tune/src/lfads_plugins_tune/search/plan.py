@@ -21,9 +21,6 @@ Faults = Callable[[Mapping[str, Any]], str]
 MOST_SAMPLES = 100
 """Times a member is drawn when its hyperparameters do not go together."""
 
-MOST_ATTEMPTS = 3
-"""Times a member of a random search is drawn afresh before its place stays empty."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Chances:

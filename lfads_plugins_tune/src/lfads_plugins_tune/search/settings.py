@@ -43,7 +43,7 @@ def settle(
     Raises:
         ConfigError: one line for each fault.
     """
-    config = resolve(files, plugins, overrides, registry, defaults=registry.get(SearchSpec, kind).defaults)
+    config = resolve(files, plugins, overrides, registry, defaults=defaults_of(kind, registry))
     if config.group(SearchConfig) is None:
         raise ConfigError("search: must be on for a search, got null. Leave it out for its defaults.")
     if not spaces:
@@ -51,6 +51,15 @@ def settle(
     data = unstructure(config)
     data["search"]["spaces"] = {**data["search"]["spaces"], **spaces}
     return structure(data, registry)
+
+
+def defaults_of(kind: str, registry: Registry) -> dict[str, Any]:
+    """What an algorithm changes in the defaults of a run, with the group ``search`` on.
+
+    Raises:
+        PluginError: no algorithm has this name.
+    """
+    return {"search": {}, **registry.get(SearchSpec, kind).defaults}
 
 
 def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Registry) -> Settled:
