@@ -87,6 +87,6 @@ def test_a_reader_is_given_a_file(install, tmp_path):
         """,
     )
     assert check("npz").exit_code == 0
-    result = check("--file", str(tmp_path / "a.npz"))
+    result = check("npz", "--file", str(tmp_path / "a.npz"))
     assert result.exit_code == 2
     assert "raised ValueError: cannot" in result.stdout

@@ -11,6 +11,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.optional import HoldOutConfig
 from lfads_core.config.places import places
@@ -254,7 +255,7 @@ def test_a_key_that_lives_in_several_groups_is_offered_with_all_of_them(registry
         "hidden: no such setting. Did you mean model.encoder.hidden, model.controller.hidden or model.generator.hidden?"
     ]
     assert faults({"optim": {"smothing": 1}}, registry) == ["optim.smothing: no such setting. Did you mean train.smoothing?"]
-    assert faults({"track": {"qq": 1}}, load_registry()) == ["track.qq: no such setting. Known here: mlflow, experiment"]
+    assert faults({"track": {"qq": 1}}, load_registry(), run_config_class(load_registry())) == ["track.qq: no such setting. Known here: mlflow, experiment"]
     assert faults({"track": {3: 1}}, registry) == ["track.3: a setting's name must be a word, got 3"]
 
 
