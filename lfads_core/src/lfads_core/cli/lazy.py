@@ -75,10 +75,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in known and not args[0].startswith("-"):
             brought = dict(offered(["command"])).get(self._prefix + args[0])
             if brought is not None:
-                raise PluginError(f"lfads {self._prefix}{args[0]}: comes with {brought}, which is not installed. Run: pip install {brought}")
+                raise PluginError(f"lfads {self._prefix}{args[0]}: {self._registry(ctx).who_offers(brought)}")
             near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.")
+            faults = self._registry(ctx).faults
+            broken = f" Not loaded: {'; '.join(map(str, faults))}." if faults else ""
+            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.{broken}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

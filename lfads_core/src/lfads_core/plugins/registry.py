@@ -11,7 +11,7 @@ from attrs import frozen
 from lfads_core.errors import PluginError
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
-from lfads_core.plugins.missing import explain_missing
+from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import RecipeSpec, Spec
 
 T = TypeVar("T")
@@ -145,6 +145,10 @@ class Registry:
     def owner(self, record: type[Spec], name: str) -> Provider:
         """Who provides an entry; raises as :meth:`get` does."""
         return self._entry(record, name).provider
+
+    def who_offers(self, distribution: str) -> str:
+        """Say that a distribution of this project offers something, and why it is not here all the same: absent, left out, broken or too old."""
+        return who_offers(distribution, self._installed)
 
     def find(self, name: str, records: Sequence[type[Spec]] | None = None) -> list[Spec]:
         """Every entry with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
