@@ -1,4 +1,4 @@
-"""Makes ``old_runs.tar.xz`` with the version that stands on the path: runs and searches of it, some interrupted, and how they went on. See README.md."""
+"""Makes ``old_runs.tar.xz`` with the version that stands on the path: runs and searches of it, finished and stopped. See README.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.chdir(folder)
-    lfads("synth", "lorenz", "-o", "lorenz.h5", **{"trials_per_condition": 4, "bins": 10, "conditions": 6, "channels": 5})
+    lfads("synth", "lorenz", "-o", "lorenz.h5", trials_per_condition=4, bins=10, conditions=6, channels=5)
 
     def press(epoch: int) -> None:
         if epoch == stop_after[0]:

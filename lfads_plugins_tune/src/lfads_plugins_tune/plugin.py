@@ -79,8 +79,6 @@ def lfads_searches() -> Iterator[SearchSpec]:
         name="random",
         summary="Draw every model's hyperparameters at random.",
         build=f"{_ALGORITHMS}:RandomSearch",
-        # A member may start at a low rate; it stops when the rate has fallen below any that is searched.
-        defaults={"optim": {"min_lr": 1e-6}, "search": {}},
         help="""Train models whose hyperparameters are drawn at random; the best is copied out and inferred.
 
         DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.
@@ -93,7 +91,6 @@ def lfads_searches() -> Iterator[SearchSpec]:
         summary="Train one model for every combination of values.",
         build=f"{_ALGORITHMS}:GridSearch",
         lists=True,
-        defaults={"optim": {"min_lr": 1e-6}, "search": {}},
         help="""Train one model for every combination of the values that --space lists.
 
         \b
@@ -105,7 +102,7 @@ def lfads_searches() -> Iterator[SearchSpec]:
         build=f"{_ALGORITHMS}:PopulationBasedTraining",
         compares=True,
         # A population's learning rates are moved by its decisions alone, and its members stop together.
-        defaults={"optim": {"decay": 1.0, "min_lr": 0.0}, "train": {"early_stopping": None}, "search": {}},
+        defaults={"optim": {"decay": 1.0, "min_lr": 0.0}, "train": {"early_stopping": None}},
         help="""Train a population of models; after every generation the worse go on from the better, with their hyperparameters moved a little.
 
         DATA and CONFIG.yaml are those of `lfads run`. What settings and components suggest is searched, and each --space.

@@ -62,11 +62,13 @@ class LazyGroup(click.Group):
         if cmd_name not in self._offered(ctx):
             return None
         spec = self._registry(ctx).get(CommandSpec, self._prefix + cmd_name)
-        command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
+        owner = self._registry(ctx).owner(CommandSpec, spec.name)
+        try:
+            command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
+        except PluginError as err:
+            raise PluginError(f"{owner}: the command {spec.name!r} {err}") from err
         if not isinstance(command, click.Command):
-            raise PluginError(
-                f"{self._registry(ctx).owner(CommandSpec, spec.name)}: the command {spec.name!r} must be a click command, got {command!r}"
-            )
+            raise PluginError(f"{owner}: the command {spec.name!r} must be a click command, got {command!r}")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -43,7 +43,7 @@ def settle(
     Raises:
         ConfigError: one line for each fault.
     """
-    config = resolve(files, plugins, overrides, registry, defaults=registry.get(SearchSpec, kind).defaults)
+    config = resolve(files, plugins, overrides, registry, defaults={"search": {}, **registry.get(SearchSpec, kind).defaults})
     if config.group(SearchConfig) is None:
         raise ConfigError("search: must be on for a search, got null. Leave it out for its defaults.")
     if not spaces:

@@ -1,6 +1,7 @@
 """What lab-planes offers, through the hook of lab-jpca."""
 
 from lab_jpca.specs import RotationSpec
+
 from lfads_core.plugins import hookimpl
 
 
