@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import tarfile
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,8 +15,8 @@ from click.testing import CliRunner
 import lfads_core
 from lfads_core.cli.main import cli
 from lfads_core.plugins.versions import versions
+from old_runs import unpack
 
-ARCHIVE = Path(__file__).parent / "data" / "old_runs.tar.xz"
 ONE_BATCH = ("--executor", "batched", "--workers", "1")
 
 
@@ -31,12 +29,7 @@ def no_figures(monkeypatch):
 @pytest.fixture
 def old(tmp_path):
     """What was left behind, in a new place that its files know of."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
-    was = json.loads((tmp_path / "made_on.json").read_text())["data"]
-    for path in [*tmp_path.rglob("run.json"), *tmp_path.rglob("search.json")]:
-        path.write_text(path.read_text().replace(json.dumps(was), json.dumps(str(tmp_path / "lorenz.h5"))))
-    return tmp_path
+    return unpack(tmp_path)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
         try:
             command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
         except PluginError as err:
-            raise PluginError(f"{owner}: the command {spec.name!r} {err}") from err
+            raise PluginError(f"{owner}: the command {spec.name!r} cannot be had: {err}") from err
         if not isinstance(command, click.Command):
             raise PluginError(f"{owner}: the command {spec.name!r} must be a click command, got {command!r}")
         return command
