@@ -33,21 +33,25 @@ class ExecutorSpec(Spec):
         return f"lfads search pbt DATA --executor {self.name}"
 
 
+def low_rates() -> dict[str, Any]:
+    """A member may start at a low rate; it stops when the rate has fallen below any that is searched."""
+    return {"optim": {"min_lr": 1e-6}}
+
+
 @frozen(kw_only=True)
 class SearchSpec(Spec):
     """One entry of ``lfads_searches``: an algorithm that decides which hyperparameters are tried, and for how long.
 
     ``build()`` returns an :class:`~lfads_plugins_tune.search.algorithm.AbstractAlgorithm`. ``compares`` says that members are compared after the
     burn-in and go on from one another, with hyperparameters that change while models train; ``lists`` that every space must have values that can
-    be listed. ``defaults`` are laid on those of a run: by default a rate that falls below any that
-    is searched, for a member may start at a low one; ``help`` is more for ``--help``.
+    be listed. ``defaults`` are laid on those of a run, so that members may have low rates if they are not given; ``help`` is more for ``--help``.
     """
 
     kind: ClassVar[str] = "search"
     build: Callable[[], AbstractAlgorithm] = field(converter=imported, validator=is_function)
     compares: bool = field(default=False, validator=v.instance_of(bool))
     lists: bool = field(default=False, validator=v.instance_of(bool))
-    defaults: Mapping[str, Any] = field(factory=lambda: {"optim": {"min_lr": 1e-6}}, validator=v.instance_of(Mapping), hash=False)
+    defaults: Mapping[str, Any] = field(factory=low_rates, validator=v.instance_of(Mapping), hash=False)
     help: str = field(default="", validator=v.instance_of(str))
 
     def usage(self) -> str:

@@ -62,11 +62,13 @@ class LazyGroup(click.Group):
         if cmd_name not in self._offered(ctx):
             return None
         spec = self._registry(ctx).get(CommandSpec, self._prefix + cmd_name)
-        command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
+        owner = self._registry(ctx).owner(CommandSpec, spec.name)
+        try:
+            command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
+        except PluginError as err:
+            raise PluginError(f"{owner}: the command {spec.name!r} cannot be had: {err}") from err
         if not isinstance(command, click.Command):
-            raise PluginError(
-                f"{self._registry(ctx).owner(CommandSpec, spec.name)}: the command {spec.name!r} must be a click command, got {command!r}"
-            )
+            raise PluginError(f"{owner}: the command {spec.name!r} must be a click command, got {command!r}")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -75,10 +77,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in known and not args[0].startswith("-"):
             brought = dict(offered(["command"])).get(self._prefix + args[0])
             if brought is not None:
-                raise PluginError(f"lfads {self._prefix}{args[0]}: comes with {brought}, which is not installed. Run: pip install {brought}")
+                raise PluginError(f"lfads {self._prefix}{args[0]}: {self._registry(ctx).who_offers(brought)}")
             near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.")
+            faults = self._registry(ctx).faults
+            broken = f" Not loaded: {'; '.join(map(str, faults))}." if faults else ""
+            ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.{broken}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -104,17 +104,18 @@ def _start(
     from lfads_core.plugins import load_registry
 
     registry = load_registry()
-    config = resolve(files, *chosen, registry)
     path = folder / (default_name(data) if name is None else checked_name(name))
     if dry_run:
         from lfads_core.train.data import check_for, read_for
 
+        config = resolve(files, *chosen, registry)
         check_for(config, read_for(config, data, registry), registry)
         click.echo(dump(config), nl=False)
         return
     from lfads_core.pipeline.run import start_run
 
-    display = make_display()
+    display = make_display()  # before settings are read, which may be worth a word
+    config = resolve(files, *chosen, registry)
     show_finished(start_run(path, data, config, registry, display, numbered=name is None, profile=profile), display)
 
 

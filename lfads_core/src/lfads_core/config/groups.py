@@ -47,7 +47,7 @@ def _with_groups(groups: tuple[SettingsSpec, ...]) -> type[RunConfig]:
 
 
 def without_absent(data: Mapping[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
-    """``data`` without the groups that a distribution of this project reads which is not installed; what is left out is logged once."""
+    """``data`` without the groups that a distribution of this project reads which is not loaded; what is left out is logged once."""
     brought = dict(offered(["settings"]))
     known = {field.name for field in cls.__attrs_attrs__}
     gone = [name for name in data if name in brought and name not in known]
@@ -58,4 +58,4 @@ def without_absent(data: Mapping[str, Any], cls: type[RunConfig]) -> dict[str, A
 
 @functools.cache
 def _say_once(name: str, distribution: str) -> None:
-    log.info("settings '%s': left out, for %s, which reads them, is not installed", name, distribution)
+    log.info("settings '%s': left out, for %s, which reads them, is not loaded", name, distribution)

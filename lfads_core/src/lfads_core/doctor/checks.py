@@ -99,11 +99,10 @@ def loops(_runs: Path) -> Iterator[Finding]:
 def examine(runs: Path, registry: Registry) -> list[Finding]:
     """Every check of ``lfads_doctor_checks``; one that fails itself is a line too."""
     found: list[Finding] = []
-    for spec, _ in registry.as_offered(DoctorCheckSpec):
+    for spec, provider in registry.as_offered(DoctorCheckSpec):
         try:
             found += spec.check(runs)
         except Exception as err:  # noqa: BLE001 - anything a stranger's check raises
-            found.append(
-                Finding(what=spec.name, status="fail", text=f"could not be looked at: {type(err).__name__}: {err}", remedy="mend this first")
-            )
+            text = f"could not be looked at: {type(err).__name__}: {err}"
+            found.append(Finding(what=spec.name, status="fail", text=text, remedy=f"mend {provider} first"))
     return found

@@ -22,13 +22,14 @@ def explain_missing(noun: str, kinds: Sequence[str], name: str, *, names: Sequen
     parts.append(f"Installed: {', '.join(names) or 'none'}.")
     wanted = name if name in elsewhere else next((other for other in near if other in elsewhere), None)
     if wanted is not None:
-        parts.append(_who_offers(elsewhere[wanted], installed))
+        parts.append(who_offers(elsewhere[wanted], installed))
     if installed.faults and name not in elsewhere:
         parts.append(f"Not loaded: {'; '.join(map(str, installed.faults))}.")
     return " ".join(part for part in parts if part)
 
 
-def _who_offers(distribution: str, installed: Installed) -> str:
+def who_offers(distribution: str, installed: Installed) -> str:
+    """Say that a distribution of this project offers something, and why it is not here all the same."""
     for fault in installed.faults:
         if fault.provider.distribution == distribution:
             return f"{distribution} offers it, but is broken: {fault.reason}"

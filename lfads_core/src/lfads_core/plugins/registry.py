@@ -8,11 +8,11 @@ from typing import Any, TypeVar, cast
 
 from attrs import frozen
 
-from lfads_core.errors import PluginError
+from lfads_core.errors import LfadsError, PluginError
 from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
-from lfads_core.plugins.missing import explain_missing
+from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import RecipeSpec, Spec
 
 T = TypeVar("T")
@@ -152,6 +152,10 @@ class Registry:
         """Who provides an entry; raises as :meth:`get` does."""
         return self._entry(record, name).provider
 
+    def who_offers(self, distribution: str) -> str:
+        """Say that a distribution of this project offers something, and why it is not here all the same: absent, left out, broken or too old."""
+        return who_offers(distribution, self._installed)
+
     def find(self, name: str, records: Sequence[type[Spec]] | None = None) -> list[Spec]:
         """Every entry with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
 
@@ -178,13 +182,29 @@ class Registry:
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
                 self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
 
-    def shield(self, record: type[Spec], name: str, call: Callable[[], T]) -> T | None:
+    def shield(self, record: type[Spec], name: str, call: Callable[[], T], then: str = "the run goes on") -> T | None:
         """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
         try:
             return call()
         except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
-            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and the run goes on ({one_line(err)})")
+            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})")
             return None
+
+    def blame(self, record: type[Spec], name: str, call: Callable[[], T]) -> T:
+        """Call something of a plugin's that nothing can stand in for.
+
+        Raises:
+            PluginError: it raised something that is not told to users, or cannot be imported; in one sentence that names the plugin.
+        """
+        try:
+            return call()
+        except Exception as err:
+            if isinstance(err, LfadsError) and not isinstance(err, PluginError):
+                raise
+            text = str(err) if isinstance(err, PluginError) else one_line(err)
+            raise PluginError(
+                f"{self.owner(record, name)}: the {record.kind} {name!r} failed ({text}). --debug shows where; tell its authors."
+            ) from err
 
     def _warn(self, provider: Provider, text: str) -> None:
         if provider not in self._warned:

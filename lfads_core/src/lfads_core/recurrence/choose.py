@@ -13,6 +13,7 @@ from torch import Tensor
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import load_registry
+from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import Imported, RecurrenceSpec
 from lfads_core.recurrence import composed, reference
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
@@ -120,7 +121,10 @@ BACKENDS: Mapping[str, Recurrence] = _Backends()
 def obstacle(name: str, device: str, *, asked: bool = False) -> str | None:
     """Why a backend cannot run on a device here, in one clause; None if it can."""
     look = offers()[name].obstacle
-    return None if look is None else look(device, asked=asked)
+    try:
+        return None if look is None else look(device, asked=asked)
+    except Exception as err:  # noqa: BLE001 - whatever a stranger's check raises
+        return f"{load_registry().owner(RecurrenceSpec, name)} could not look ({one_line(err)})"
 
 
 def choose_recurrence(wanted: str, device: str) -> Recurrence:

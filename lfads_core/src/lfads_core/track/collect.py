@@ -61,23 +61,24 @@ def open_trackers(run: Run, config: RunConfig, registry: Registry, *, first_epoc
     fitlog = FitLog(run.fitlog)
     trackers = Trackers(fitlog, {})
     trackers._guard("fitlog.csv", lambda: fitlog.truncate(first_epoch))  # noqa: SLF001 - its own factory
-    _open(trackers, registry.all(TrackerSpec), run, config, first_epoch)
+    _open(trackers, registry, (run, config, first_epoch), members=False)
     return trackers
 
 
 def open_member_trackers(run: Run, config: RunConfig, registry: Registry, *, first_epoch: int) -> Trackers:
     """The trackers of one member of a search, whose ``fitlog.csv`` is written where it is trained. Never raises."""
     trackers = Trackers(None, {})
-    _open(trackers, [spec for spec in registry.all(TrackerSpec) if spec.members], run, config, first_epoch)
+    _open(trackers, registry, (run, config, first_epoch), members=True)
     return trackers
 
 
-def _open(trackers: Trackers, specs: Iterable[TrackerSpec], run: Run, config: RunConfig, first_epoch: int) -> None:
-    for spec in specs:
-        trackers._guard(spec.name, lambda spec=spec: _add(trackers, spec, run, config, first_epoch))  # type: ignore[misc]  # noqa: SLF001
+def _open(trackers: Trackers, registry: Registry, what: tuple[Run, RunConfig, int], *, members: bool) -> None:
+    for spec in registry.all(TrackerSpec):
+        if spec.members or not members:
+            name = f"{spec.name} of {registry.owner(TrackerSpec, spec.name)}"
+            trackers._guard(name, lambda name=name, spec=spec: _add(trackers, name, spec.open(*what)))  # type: ignore[misc]  # noqa: SLF001
 
 
-def _add(trackers: Trackers, spec: TrackerSpec, run: Run, config: RunConfig, first_epoch: int) -> None:
-    tracker = spec.open(run, config, first_epoch)
+def _add(trackers: Trackers, name: str, tracker: Tracker | None) -> None:
     if tracker is not None:
-        trackers.others[spec.name] = tracker
+        trackers.others[name] = tracker

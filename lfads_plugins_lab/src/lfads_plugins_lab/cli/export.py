@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lfads_core.cli.options import PATH, inferred_option
 from lfads_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lfads_core.infer.loading import LoadedRun
+    from lfads_core.plugins.specs import ExporterSpec
 
 
 @click.command("export")
@@ -37,5 +43,9 @@ def command(run: Path, conditions: str | None, checkpoint: str | None, others: t
     exporters = [(loaded.registry.get(ExporterSpec, name), path) for name, path in wanted]
     for spec, path in exporters:
         more = {"conditions": conditions} if spec.name in {"h5", "mat"} else {}
-        for made in spec.write(loaded, path, **more):
+        for made in loaded.registry.blame(ExporterSpec, spec.name, partial(_write, spec, loaded, path, **more)):
             click.echo(f"wrote {made}")
+
+
+def _write(spec: ExporterSpec, loaded: LoadedRun, path: Path, **more: Any) -> list[Path]:
+    return list(spec.write(loaded, path, **more))

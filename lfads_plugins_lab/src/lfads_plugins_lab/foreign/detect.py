@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from lfads_core.config.faults import refuse
-from lfads_core.config.kinds import Specs
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
 from lfads_core.errors import ConfigError
+from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed
 from lfads_plugins_lab.foreign.reading import Leftover, Reading
 from lfads_plugins_lab.specs import ForeignSettingsSpec
@@ -31,7 +32,7 @@ class Imported:
     config: RunConfig
 
 
-def import_settings(path: Path, registry: Specs) -> Imported:
+def import_settings(path: Path, registry: Registry) -> Imported:
     """Read a file of any format of ``lfads_foreign_settings``; the one that knows most of its keys is taken.
 
     Raises:
@@ -39,7 +40,7 @@ def import_settings(path: Path, registry: Specs) -> Imported:
     """
     layer = read_yaml(path)
     formats = [spec for spec, _ in registry.as_offered(ForeignSettingsSpec)]
-    counts = [spec.known(layer.data) for spec in formats]
+    counts = [registry.shield(ForeignSettingsSpec, spec.name, partial(spec.known, layer.data), "other formats are tried") or 0 for spec in formats]
     if not any(counts):
         known = listed(f"{spec.summary} ({', '.join([*spec.examples, '...'])})" for spec in formats) if formats else "a format that a plugin offers"
         raise ConfigError(
@@ -47,7 +48,7 @@ def import_settings(path: Path, registry: Specs) -> Imported:
         )
     chosen = formats[counts.index(max(counts))]
     reading = Reading(origins=layer.origins)
-    chosen.translate(layer.data, reading)
+    registry.blame(ForeignSettingsSpec, chosen.name, lambda: chosen.translate(layer.data, reading))
     refuse([fault if fault.origin else fault.__class__(fault.path, fault.text, layer.origins.get(())) for fault in reading.faults])
     try:
         config = resolve([Layer(reading.settings, {})], [], [], registry)

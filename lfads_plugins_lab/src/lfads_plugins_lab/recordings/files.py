@@ -12,7 +12,7 @@ import numpy as np
 
 from lfads_core.data.read import session_name
 from lfads_core.errors import DataError, LfadsError
-from lfads_core.plugins import load_registry
+from lfads_core.plugins import Registry, load_registry
 from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import RecordingSpec
 from lfads_plugins_lab.recordings.arrays import source_of
@@ -59,8 +59,9 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     path, options = Path(path), options or SourceOptions()
     if not path.exists():
         raise DataError(f"{path}: must be a file, found nothing there. Check the path.")
-    formats = load_registry().as_offered(RecordingSpec)
-    spec, provider = next(((spec, provider) for spec, provider in formats if spec.matches(path)), (None, None))
+    registry = load_registry()
+    formats = registry.as_offered(RecordingSpec)
+    spec, provider = next((offer for offer in formats if _takes(registry, offer[0], path)), (None, None))
     if spec is None:
         if path.is_dir():
             raise DataError(f"{path}: must be a file, got a folder. Name the files in it.")
@@ -79,6 +80,10 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     if not isinstance(source, Raw | Cut):
         raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
+
+
+def _takes(registry: Registry, spec: RecordingSpec, path: Path) -> bool:
+    return bool(registry.shield(RecordingSpec, spec.name, lambda: spec.matches(path), "other formats are tried"))
 
 
 def _with_tables(source: Raw | Cut, options: SourceOptions) -> Raw | Cut:

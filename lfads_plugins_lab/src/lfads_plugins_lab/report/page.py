@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from lfads_core.errors import LfadsError
 from lfads_core.files import write_text
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.plugins.specs import ReportSectionSpec
@@ -89,12 +90,13 @@ def sections_for(facts: Facts) -> list[Section]:
 
 
 def _of_plugin(spec: ReportSectionSpec, facts: Facts) -> str:
-    return markup(spec.draw(facts.loaded))
+    return facts.loaded.registry.blame(ReportSectionSpec, spec.name, lambda: markup(spec.draw(facts.loaded)))
 
 
 def _drawn(draw: Callable[[Facts], str], heading: str, facts: Facts) -> str:
     try:
         return draw(facts)
     except Exception as err:  # noqa: BLE001 - a page without one section is better than none
-        log.warning("report: the section '%s' could not be drawn (%s: %s)", heading, type(err).__name__, err)
-        return f'<p class="none">This section could not be drawn: {escape(type(err).__name__)}: {escape(str(err))}</p>'
+        why = str(err) if isinstance(err, LfadsError) else f"{type(err).__name__}: {err}"
+        log.warning("report: the section '%s' could not be drawn (%s)", heading, why)
+        return f'<p class="none">This section could not be drawn: {escape(why)}</p>'

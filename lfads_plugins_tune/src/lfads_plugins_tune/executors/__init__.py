@@ -35,6 +35,7 @@ def make_executor(name: str, base: RunConfig, patterns: Sequence[str], registry:
         ConfigError: there is none, or it cannot be made here.
     """
     try:
-        return registry.get(ExecutorSpec, name).build(base, patterns, registry, options)
+        spec = registry.get(ExecutorSpec, name)
+        return registry.blame(ExecutorSpec, name, lambda: spec.build(base, patterns, registry, options))
     except PluginError as err:
         raise ConfigError(f"--executor: {err}") from err

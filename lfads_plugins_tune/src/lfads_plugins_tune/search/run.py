@@ -22,6 +22,7 @@ from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
 from lfads_plugins_tune.executors import ExecutorOptions, make_executor
 from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
+from lfads_plugins_tune.search.blamed import BlamedAlgorithm, BlamedExecutor
 from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.executor import AbstractExecutor
 from lfads_plugins_tune.search.history import JOURNAL
@@ -66,7 +67,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
     score, judge = choose_score(base, sessions, registry)
     ready = settled(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
-    members = tuple(registry.get(SearchSpec, kind).build().first(ready.spaces, search_of(base).members, chances_of(ready.base, registry)))
+    members = BlamedAlgorithm(kind, registry).first(ready.spaces, search_of(base).members, chances_of(ready.base, registry))
     state = State(
         kind=kind,
         executor=executor,
@@ -157,8 +158,7 @@ def rule_of(kind: str, base: RunConfig, registry: Registry) -> Rule:
     Raises:
         PluginError: no algorithm has this name.
     """
-    way = registry.get(SearchSpec, kind)
-    return Rule(algorithm=way.build(), compares=way.compares, chances=chances_of(base, registry))
+    return Rule(algorithm=BlamedAlgorithm(kind, registry), compares=registry.get(SearchSpec, kind).compares, chances=chances_of(base, registry))
 
 
 def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
@@ -192,7 +192,7 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
 
 @contextmanager
 def _executor(base: RunConfig, state: State, registry: Registry, placing: Placing) -> Iterator[AbstractExecutor]:
-    executor = make_executor(placing.executor, base, state.data, registry, placing.options)
+    executor = BlamedExecutor(make_executor(placing.executor, base, state.data, registry, placing.options), placing.executor, registry)
     try:
         yield executor
     finally:

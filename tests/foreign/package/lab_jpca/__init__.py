@@ -1,0 +1,1 @@
+"""Rotations in factors, and everything a lab might want beside them."""

@@ -1,0 +1,1 @@
+"""Another way to find rotations."""
