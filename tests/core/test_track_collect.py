@@ -123,16 +123,16 @@ class Offering:
 def test_trackers_of_plugins_are_opened_and_one_that_cannot_be_is_one_warning(run, caplog):
     plugin = Offering()
     trackers = open_trackers(run, RunConfig(), Registry.from_plugins({"mine": plugin}), first_epoch=4)
-    assert set(trackers.others) == {"mine", "alone"}
+    assert set(trackers.others) == {f"{name} of mine 0 (entry point 'mine')" for name in ("mine", "alone")}
     assert plugin.opened == [(run, 4), (run, 4)]
-    assert caplog.messages == ["broken: could not be written (no server); the training goes on."]
+    assert caplog.messages == ["broken of mine 0 (entry point 'mine'): could not be written (no server); the training goes on."]
     trackers.log(4, {"a": 1.0})
     assert plugin.recorder.got == [(4, {"a": 1.0})] * 2
 
 
 def test_members_of_a_search_have_trackers_but_those_that_hear_of_it_otherwise_and_write_no_log(run):
     trackers = open_member_trackers(run, RunConfig(), Registry.from_plugins({"mine": Offering()}), first_epoch=0)
-    assert set(trackers.others) == {"mine"}
+    assert set(trackers.others) == {"mine of mine 0 (entry point 'mine')"}
     trackers.log(0, {"a": 1.0})
     assert not run.fitlog.exists()
 

@@ -171,7 +171,9 @@ def test_such_a_folder_costs_the_run_one_warning(tmp_path, caplog):
     trackers.close("finished")
     assert read_fitlog(run.fitlog)["a"] == [1.0]
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("mlflow: could not be written (MLflow cannot keep its data in a folder with '%'")
+    assert caplog.messages[0].startswith(
+        "mlflow of lfads-plugins-tune 0.1.0 (entry point 'tune'): could not be written (MLflow cannot keep its data in a folder with '%'"
+    )
 
 
 def test_the_lock_of_a_store_waits_and_then_names_itself(tmp_path):
