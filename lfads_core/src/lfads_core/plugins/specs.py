@@ -108,6 +108,11 @@ def _is_attrs_class(_instance: object, attribute: attrs.Attribute[type], value: 
         raise ValueError(f"'{attribute.name}' must be an attrs class that holds the component's settings, got {value!r}")
 
 
+def _is_new_type(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+    if not isinstance(value, type) or value in {bool, int, float, str, Path, list, tuple, dict, type(None), object}:
+        raise ValueError(f"'{attribute.name}' must be a class that settings do not know by themselves, got {value!r}")
+
+
 def _name() -> Any:
     return field(validator=_is_slug)
 
@@ -350,6 +355,26 @@ class SettingsSpec(Spec):
     def usage(self) -> str:
         """The command that explains them."""
         return f"lfads config explain {self.name}"
+
+
+@frozen(kw_only=True)
+class SettingTypeSpec(Spec):
+    """One entry of ``lfads_setting_types``: a class of values that settings may have beside numbers, texts and their like.
+
+    ``structure(value)`` makes an instance of ``cls`` from plain data, as it stands in a settings file, and raises ValueError with what must
+    hold; ``unstructure(instance)`` gives plain data (null, true, finite numbers, text, lists, mappings by text) that ``structure`` reads back to
+    an equal instance. ``phrase`` says in messages what a value must be, such as ``a duration such as '5 ms'``.
+    """
+
+    kind: ClassVar[str] = "setting type"
+    cls: type = field(validator=_is_new_type)
+    structure: Callable[[Any], Any] = field(converter=_imported, validator=_is_function)
+    unstructure: Callable[[Any], Any] = field(converter=_imported, validator=_is_function)
+    phrase: str = _summary()
+
+    def usage(self) -> str:
+        """What a plugin's author writes."""
+        return f"# in a plugin's settings: a field of type {self.cls.__name__}"
 
 
 @frozen(kw_only=True)
