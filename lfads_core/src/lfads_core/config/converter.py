@@ -16,7 +16,7 @@ from cattrs import Converter
 
 from lfads_core.config.faults import Path
 from lfads_core.config.kinds import is_group, members, settings_of, words
-from lfads_core.config.own_types import OwnType, Types
+from lfads_core.config.own_types import OwnType, Types, base
 from lfads_core.config.schema import Component
 from lfads_core.config.values import SCALARS, Misfit, literal
 from lfads_core.wording import shown
@@ -51,9 +51,9 @@ class ValueConverter:
         hooks = self.cattrs
         hooks.register_structure_hook_func(lambda _: True, _misfit)
         hooks.register_structure_hook_func(lambda t: t is Any, lambda value, _: value)
-        hooks.register_structure_hook_func(lambda t: typing.get_origin(t) is Literal, literal)
-        hooks.register_structure_hook_func(lambda t: typing.get_origin(t) in (tuple, list), self._sequence)
-        hooks.register_structure_hook_func(lambda t: typing.get_origin(t) is dict, self._table)
+        hooks.register_structure_hook_func(lambda t: base(t) is Literal, literal)
+        hooks.register_structure_hook_func(lambda t: base(t) in (tuple, list), self._sequence)
+        hooks.register_structure_hook_func(lambda t: base(t) is dict, self._table)
         hooks.register_structure_hook_func(lambda t: t is type(None) or len(members(t)) > 1, self._union)
         for scalar, hook in SCALARS.items():
             hooks.register_structure_hook(scalar, hook)
@@ -107,7 +107,7 @@ class ValueConverter:
         raise Misfit
 
     def _sequence(self, value: Any, t: Any) -> Any:
-        origin, args = typing.get_origin(t), typing.get_args(t)
+        origin, args = base(t), typing.get_args(t)
         if not isinstance(value, list | tuple):
             raise Misfit
         any_length = origin is list or Ellipsis in args
@@ -116,7 +116,7 @@ class ValueConverter:
             raise Misfit
         good, found = self.structured((i, item, v) for i, (item, v) in enumerate(zip(types, value, strict=True)))
         whole = any_length or len(good) == len(types)
-        return _unless(found, origin(good.values()) if whole else attrs.NOTHING)  # type: ignore[misc]  # origin is tuple or list
+        return _unless(found, origin(good.values()) if whole else attrs.NOTHING)
 
     def _table(self, value: Any, t: Any) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -125,7 +125,8 @@ class ValueConverter:
         return _unless(found, good)
 
     def _plain_group(self, value: Any) -> dict[str, Any]:
-        return {name: self.plain(getattr(value, name)) for name in settings_of(type(value), self.own)}
+        cls: type = type(value)
+        return {name: self.plain(getattr(value, name)) for name in settings_of(cls, self.own)}
 
     def _plain_component(self, value: Component) -> dict[str, Any]:
         return {"name": value.name, **(self.plain(value.settings) if value.settings is not None else {})}
@@ -133,10 +134,9 @@ class ValueConverter:
 
 def _register(hooks: Converter, brought: OwnType) -> None:
     cls = brought.spec.cls
-    if attrs.has(cls):  # cattrs would resolve their annotations, which need not be there at run time
-        hooks.register_structure_hook_func(lambda t: (typing.get_origin(t) or t) is cls, brought.structured)
-        hooks.register_unstructure_hook_func(lambda t: t is cls, brought.unstructured)
-    else:  # by class, because cattrs asks for classes first: an IntEnum is an int too
+    hooks.register_structure_hook_func(lambda t: base(t) is cls, brought.structured)
+    hooks.register_unstructure_hook_func(lambda t: t is cls, brought.unstructured)
+    if not attrs.has(cls):  # by class too, because cattrs asks for classes first, and an IntEnum is an int
         hooks.register_structure_hook(cls, brought.structured)
         hooks.register_unstructure_hook(cls, brought.unstructured)
 

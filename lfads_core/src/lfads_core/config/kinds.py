@@ -122,7 +122,7 @@ def _choosing(t: Any, record: type[Spec] | None) -> Any:
     args = tuple(_choosing(arg, record) for arg in typing.get_args(t))
     if args == typing.get_args(t):
         return t
-    return Union[args] if len(members(t)) > 1 else typing.get_origin(t)[args]  # type: ignore[index]  # noqa: UP007
+    return Union[args] if len(members(t)) > 1 else typing.get_origin(t)[args]  # noqa: UP007
 
 
 def is_component(t: Any) -> bool:
@@ -167,8 +167,8 @@ def _phrase(t: Any, own: Types) -> str:
     if origin in (tuple, list):
         return f"a list of {_many(args[0], own)}"
     raise PluginError(
-        f"settings cannot be of type {t!r}. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, and null for off, "
-        "or offer the type in lfads_setting_types."
+        f"settings cannot be of type {t!r}. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, and null for "
+        "off, or offer the type in lfads_setting_types."
     )
 
 

@@ -62,8 +62,13 @@ Types = tuple[OwnType, ...]
 
 def own_type(t: Any, types: Types) -> OwnType | None:
     """What a plugin says of a type; ``NDArray[...]`` is a ``numpy.ndarray``."""
-    cls = typing.get_origin(t) or t
-    return next((own for own in types if own.spec.cls is cls), None)
+    return next((own for own in types if own.spec.cls is base(t)), None)
+
+
+def base(t: Any) -> Any:
+    """What a type with arguments is made of: ``tuple`` of ``tuple[int, ...]``; others stay as they are."""
+    origin: Any = typing.get_origin(t)
+    return t if origin is None else origin
 
 
 def _is_plain(value: Any) -> bool:

@@ -44,7 +44,8 @@ def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | No
 
 def structure_as(cls: type[C], data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[Fault] = ()) -> C:
     """Build any settings class from plain data, as strictly as :func:`structure`; for the settings of one component, say."""
-    converter = _structuring(types_of(registry), registry)
+    known: Any = registry
+    converter = _structuring(types_of(registry), known)
     good, found = converter.structured([("", cls, data)])
     texts = ((path[1:], _near_misses(path[1:], what, cls, converter.own) if isinstance(what, Unknown) else what) for path, what in found)
     refuse([*earlier, *(Fault(path, text, origin_of(path, origins or {})) for path, text in texts)])
@@ -128,7 +129,8 @@ def _laid_on(converter: ValueConverter, default: Any, given: Any) -> Any:
         return {"name": default.name, **_laid_on(converter, default.settings, given)}
     if not isinstance(given, Mapping) or not is_group(type(default), converter.own):
         return given
-    fields = settings_of(type(default), converter.own)
+    cls: type = type(default)
+    fields = settings_of(cls, converter.own)
     left_out = {name: converter.plain(getattr(default, name)) for name in fields if name not in given}
     return left_out | {key: _laid_on(converter, getattr(default, key), value) if key in fields else value for key, value in given.items()}
 
