@@ -67,6 +67,9 @@ class ValueConverter:
         good: dict[str | int, Any] = {}
         found: list[Found] = []
         for key, t, value in items:
+            if value is attrs.NOTHING:
+                found.append(((key,), f"must be given: {words(t, self.own)}"))
+                continue
             try:
                 good[key] = self.cattrs.structure(value, t)
             except Misfit as err:

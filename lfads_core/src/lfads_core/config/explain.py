@@ -11,7 +11,7 @@ from attrs import frozen
 
 from lfads_core.config.faults import dotted
 from lfads_core.config.groups import run_config_class, types_of
-from lfads_core.config.kinds import Setting, Specs, settings_of
+from lfads_core.config.kinds import Setting, Specs, settings_of, words
 from lfads_core.config.own_types import Types
 from lfads_core.config.places import Place, elsewhere, places, slots
 from lfads_core.config.schema import Component
@@ -69,7 +69,7 @@ def entry(place: Place) -> Entry:
     group = setting.group is not None
     return Entry(
         key=dotted(place.path),
-        type=setting.words,
+        type=words(setting.type, setting.own),
         default=_default(setting),
         rule=setting.rule(),
         unit=metadata.get("unit") or "",

@@ -73,11 +73,6 @@ class Setting:
         """The settings class below this one, also where null may turn it off."""
         return next((t for t in members(self.type) if is_group(t, self.own)), None)
 
-    @property
-    def words(self) -> str:
-        """Its type as a phrase."""
-        return words(self.type, self.own)
-
     def default(self, siblings: Any = None) -> Any:
         """The default value, freshly made; ``attrs.NOTHING`` where one must be given."""
         default: Any = self.attribute.default

@@ -61,9 +61,7 @@ def unstructure(value: Any, own: Types | None = None) -> Any:
     return _unstructuring(types_in(type(value)) if own is None else own).plain(value)
 
 
-@lru_cache(maxsize=8)
-def _unstructuring(own: Types) -> ValueConverter:
-    return ValueConverter(own)
+_unstructuring = lru_cache(maxsize=8)(ValueConverter)
 
 
 @lru_cache(maxsize=8)
@@ -87,21 +85,17 @@ def _group(converter: ValueConverter, data: Any, cls: type) -> Any:
     fields = settings_of(cls, converter.own)
     found: list[Found] = [((key,), Unknown(tuple(fields))) for key in data if key not in fields]
     draft: Any = object.__new__(cls)  # rules may look at other fields, so they are run on an instance that no rule has refused yet
-    doubtful, complete = set[str](), True
     for name, setting in fields.items():
         default = setting.default(draft)
-        good, wrong = converter.structured(_given(converter, setting, data, default))
-        if name not in good and default is attrs.NOTHING:
-            wrong = wrong or [((name,), f"must be given: {setting.words}")]
-            complete = False
-        if wrong:
-            doubtful.add(name)
-            found += wrong
+        # Defaults take the same way: components among them have no settings yet, and a plugin's may be wrong.
+        value = _laid_on(converter, default, data[name]) if name in data else default if default is attrs.NOTHING else converter.plain(default)
+        good, wrong = converter.structured([(name, setting.type, value)])
+        found += wrong
         object.__setattr__(draft, name, good.get(name, default))
-    if not complete:
+    if any(getattr(draft, name) is attrs.NOTHING for name in fields):
         raise Faulty(found)
-    found += [fault for name, setting in fields.items() if name not in doubtful for fault in _broken_rule(draft, setting)]
-    found += _broken_rules(draft, found)
+    found += _broken_rules(draft, fields, found)
+    found += _broken_rules_across(draft, found)
     if found:
         raise Faulty(found, draft)
     try:
@@ -110,18 +104,8 @@ def _group(converter: ValueConverter, data: Any, cls: type) -> Any:
         raise Faulty([((), said(err))]) from err
 
 
-def _given(converter: ValueConverter, setting: Setting, data: Mapping[Any, Any], default: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The plain value of a setting, if there is any: what is given, laid on its default where that is a group or a component.
-
-    Defaults take the same way: components among them have no settings yet, and a plugin's may be wrong.
-    """
-    if setting.name in data:
-        yield setting.name, setting.type, _laid_on(converter, default, data[setting.name])
-    elif default is not attrs.NOTHING:
-        yield setting.name, setting.type, converter.plain(default)
-
-
 def _laid_on(converter: ValueConverter, default: Any, given: Any) -> Any:
+    """What is given; in plain data too what it leaves out of a default group or component."""
     if isinstance(default, Component):
         given = {"name": given} if isinstance(given, str) else given
         if not isinstance(given, Mapping) or given.get("name", default.name) != default.name:
@@ -158,15 +142,18 @@ def _component(converter: ValueConverter, registry: Specs, value: Any, t: Any) -
         raise Faulty(found, attrs.NOTHING if err.draft is attrs.NOTHING else Component(name, err.draft)) from err
 
 
-def _broken_rule(draft: Any, setting: Setting) -> Iterator[Found]:
-    if setting.attribute.validator is not None:
-        try:
-            setting.attribute.validator(draft, setting.attribute, getattr(draft, setting.name))
-        except (ValueError, TypeError) as err:
-            yield (setting.name,), said(err)
+def _broken_rules(draft: Any, fields: Mapping[str, Setting], found: Sequence[Found]) -> Iterator[Found]:
+    """Run the rules of single fields, but for those in doubt."""
+    doubtful = {path[0] for path, _ in found}
+    for name, setting in fields.items():
+        if name not in doubtful and setting.attribute.validator is not None:
+            try:
+                setting.attribute.validator(draft, setting.attribute, getattr(draft, name))
+            except (ValueError, TypeError) as err:
+                yield (name,), said(err)
 
 
-def _broken_rules(draft: Any, found: Sequence[Found]) -> Iterator[Found]:
+def _broken_rules_across(draft: Any, found: Sequence[Found]) -> Iterator[Found]:
     """Run the rules across fields, and hold back those that name a field in doubt: they would judge its default."""
     rules = getattr(type(draft), "rules", None)
     doubted = {path for path, _ in found}
