@@ -5,6 +5,7 @@ import enum
 import json
 import pickle
 import re
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -207,8 +208,10 @@ def test_wrong_values_are_faults_like_any_other_with_file_line_and_path(own, tmp
         "lfads.yaml:4: rig.camera.gian: no such setting. Did you mean rig.camera.gain?",
         "lfads.yaml:5: rig.window: must be hann or boxcar, got 'round': 'round' is not a valid Window",
         "lfads.yaml:8: components.ic_prior.tau: must be longer than 0, got Duration(value=0.0, unit='ms')",
-        "lfads.yaml:9: components.ic_prior.pause: "
-        "must be a duration such as '5 ms' or null, got false: write a number, a space and a unit. Off is null",
+        (
+            "lfads.yaml:9: components.ic_prior.pause: "
+            "must be a duration such as '5 ms' or null, got false: write a number, a space and a unit. Off is null"
+        ),
         "lfads.yaml:10: components.ic_prior.weights: must be a list of numbers, got [[1]]: it has 2 axes",
         "lfads.yaml:11: components.ic_prior.steps.1: must be a duration such as '5 ms', got 2: write a number, a space and a unit",
         "lfads.yaml:12: components.ic_prior.level: must be 1 or 2, got 3: 3 is not a valid Level",
@@ -230,13 +233,17 @@ def test_a_list_of_values_is_refused_as_a_list(own):
 
 def test_what_a_plugin_trips_over_is_one_sentence_that_names_it(own):
     assert faults(own, "tau=5 parsecs") == [
-        "--set: components.ic_prior.tau: must be a duration such as '5 ms', got '5 parsecs': "
-        "lab-units 0 (entry point 'lab-units') fails over it (KeyError: 'parsecs'), which is the plugin's to mend"
+        (
+            "--set: components.ic_prior.tau: must be a duration such as '5 ms', got '5 parsecs': "
+            "lab-units 0 (entry point 'lab-units') fails over it (KeyError: 'parsecs'), which is the plugin's to mend"
+        )
     ]
     assert faults(own, "weights={a: 1}") == [
-        "--set: components.ic_prior.weights: must be a list of numbers, got {'a': 1}: "
-        "lab-units 0 (entry point 'lab-units') fails over it (TypeError: float() argument must be a string or a real number, not 'dict'), "
-        "which is the plugin's to mend"
+        (
+            "--set: components.ic_prior.weights: must be a list of numbers, got {'a': 1}: "
+            "lab-units 0 (entry point 'lab-units') fails over it (TypeError: float() argument must be a string or a real number, not 'dict'), "
+            "which is the plugin's to mend"
+        )
     ]
 
 
@@ -441,3 +448,23 @@ def test_a_union_takes_the_first_type_that_fits(own):
         assert structure_as(Either, {"x": value}, own).x == expected
     with pytest.raises(ConfigError, match=r"^x: must be a whole number or a duration such as '5 ms' or hann or boxcar, got 'x'$"):
         structure_as(Either, {"x": "x"}, own)
+
+
+def test_the_example_of_the_docs_says_what_the_page_says(root):
+    page = (root / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# lfads_stimulus.py\n(.*?)```", page, flags=re.DOTALL)
+    module = ModuleType("lfads_stimulus")
+    exec(compile(code, "lfads_stimulus.py", "exec"), module.__dict__)
+
+    class Renamed(Plugin):
+        @hookimpl
+        def lfads_setting_types(self):
+            yield from (evolve(spec, name=f"own-{spec.name}") for spec in types())
+
+    registry = Registry.from_plugins({"lfads-stimulus": module, "lab-units": Renamed()})
+    config = resolve([], [], ["stimulus.length=300 ms"], registry)
+    assert config.stimulus.length.ms == 300
+    assert unstructure(structure(unstructure(config), registry))["stimulus"] == {"start": "0.0 ms", "length": "300.0 ms"}
+    with pytest.raises(ConfigError) as err:
+        resolve([], [], ["stimulus.length=300"], registry)
+    assert f"`{err.value}`" in page
