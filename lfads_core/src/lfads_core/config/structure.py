@@ -88,7 +88,9 @@ def _group(converter: ValueConverter, data: Any, cls: type) -> Any:
     for name, setting in fields.items():
         default = setting.default(draft)
         # Defaults take the same way: components among them have no settings yet, and a plugin's may be wrong.
-        value = _laid_on(converter, default, data[name]) if name in data else default if default is attrs.NOTHING else converter.plain(default)
+        value = default if default is attrs.NOTHING else converter.plain(default)
+        if name in data:
+            value = _laid_on(converter, default, data[name])
         good, wrong = converter.structured([(name, setting.type, value)])
         found += wrong
         object.__setattr__(draft, name, good.get(name, default))

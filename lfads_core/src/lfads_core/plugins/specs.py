@@ -108,7 +108,7 @@ def _is_attrs_class(_instance: object, attribute: attrs.Attribute[type], value: 
         raise ValueError(f"'{attribute.name}' must be an attrs class that holds the component's settings, got {value!r}")
 
 
-def _is_new_type(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+def _is_new_type(_instance: object, attribute: attrs.Attribute[type], value: Any) -> None:
     if not isinstance(value, type) or value in {bool, int, float, str, Path, list, tuple, dict, type(None), object}:
         raise ValueError(f"'{attribute.name}' must be a class that settings do not know by themselves, got {value!r}")
 
