@@ -83,8 +83,8 @@ def test_a_module_whose_command_is_no_click_command_is_named(group):
 def test_a_command_that_cannot_be_imported_is_one_message_and_spoils_no_help(group):
     assert "Cannot be imported." in CliRunner().invoke(group, ["--help"]).stdout
     result = CliRunner().invoke(group, ["gone"])
-    text = "error: mine 0 (entry point 'mine'): the command 'gone' cannot be had: 'nowhere.at_all:command': must be 'module:name' of something that can be imported, got ModuleNotFoundError: No module named "
-    assert (result.exit_code, result.stderr) == (2, f"{text}'nowhere'\n")
+    text = "error: mine 0 (entry point 'mine'): the command 'gone' cannot be had: 'nowhere.at_all:command': must be 'module:name' of something "
+    assert (result.exit_code, result.stderr) == (2, f"{text}that can be imported, got ModuleNotFoundError: No module named 'nowhere'\n")
 
 
 def test_an_unknown_command_names_the_near_one_and_all():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from lfads_core.config.own_types import Types
     from lfads_core.plugins.registry import Entry, Registry
     from lfads_core.testing import Finding
 
@@ -56,6 +57,7 @@ def list_plugins(*, as_json: bool) -> None:
 @click.argument("name")
 def show_plugin(name: str) -> None:
     """Show everything called NAME: what it is, its settings, and what to write in a config file."""
+    from lfads_core.config.groups import types_of
     from lfads_core.plugins.registry import Registry
 
     registry = Registry.from_installed()
@@ -66,7 +68,7 @@ def show_plugin(name: str) -> None:
     for number, entry in enumerate(found):
         if number:
             console.print()
-        _show(console, entry)
+        _show(console, entry, types_of(registry))
 
 
 @command.command("check")
@@ -182,7 +184,7 @@ def _remarks(registry: Registry) -> Iterator[str]:
     yield from (f"broken, left out: {fault}" for fault in registry.faults)
 
 
-def _show(console: Console, entry: Entry) -> None:
+def _show(console: Console, entry: Entry, own: Types) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -198,7 +200,7 @@ def _show(console: Console, entry: Entry) -> None:
         from lfads_core.plugins.citations import citation_key
 
         say(f"cites {', '.join(map(citation_key, cites))}")
-    rows = list(describe_settings(config)) if (config := getattr(entry.spec, "config", None)) else []
+    rows = list(describe_settings(config, own)) if (config := getattr(entry.spec, "config", None)) else []
     if rows:
         table = _table("setting", "default", "must be", "unit", "meaning", "tuned")
         for row in rows:
@@ -206,5 +208,5 @@ def _show(console: Console, entry: Entry) -> None:
             table.add_row(*map(Text, (row.path, default, row.rule, row.unit, row.meaning, row.tune)))
         console.print(Padding(table, (1, 0, 1, 2), expand=False))
     say("use:")
-    for line in usage(entry.spec).splitlines():  # never wrapped, so that it can be pasted
+    for line in usage(entry.spec, own).splitlines():  # never wrapped, so that it can be pasted
         console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

@@ -35,11 +35,12 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
         for spec in specs:
             click.echo(f"{spec.name}  {spec.summary}")
         return
+    from lfads_core.config.groups import types_of
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import write_synthetic
 
     spec = registry.get(SyntheticSpec, name)
     settings = synthetic_settings(spec, overrides, registry)
-    path = write_synthetic(spec, settings, seed, output, overwrite=force)
+    path = write_synthetic(spec, settings, seed, output, overwrite=force, own=types_of(registry))
     click.echo(f"wrote {path}")
     click.echo(f"next: lfads run {path}")

@@ -8,6 +8,10 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from lfads_core.config.groups import types_of
+from lfads_core.config.kinds import is_group
+from lfads_core.config.own_types import Types
+from lfads_core.config.structure import unstructure
 from lfads_core.plugins.citations import citation_key
 from lfads_core.plugins.registry import Entry, Registry
 from lfads_core.plugins.specs import ComponentSpec, RecipeSpec, Spec
@@ -28,20 +32,20 @@ class SettingRow:
     tune: str
 
 
-def describe_settings(config: type, prefix: str = "") -> Iterator[SettingRow]:
+def describe_settings(config: type, own: Types, prefix: str = "") -> Iterator[SettingRow]:
     """Every setting of an attrs class, groups flattened to dotted paths. Classes without our metadata show what they have."""
     for field in attrs.fields(config):
         default = _default(field)
         path = prefix + field.name
-        if attrs.has(type(default)):
-            yield from describe_settings(type(default), f"{path}.")
+        if is_group(type(default), own):
+            yield from describe_settings(type(default), own, f"{path}.")
             continue
         notes = field.metadata
         words = {key: notes.get(key, "") for key in ("unit", "meaning", "tune")}
-        yield SettingRow(path=path, default=default, rule=_rule(field), **words)
+        yield SettingRow(path=path, default=unstructure(default, own), rule=_rule(field), **words)
 
 
-def describe_entry(entry: Entry) -> dict[str, Any]:
+def describe_entry(entry: Entry, own: Types) -> dict[str, Any]:
     """Return one component as JSON-ready data."""
     spec = entry.spec
     return {
@@ -50,14 +54,14 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
         "summary": spec.summary,
         **attrs.asdict(entry.provider),
         "cites": [citation_key(cite) for cite in getattr(spec, "cites", ())],
-        "settings": [attrs.asdict(row) for row in describe_settings(getattr(spec, "config", _Nothing))],
+        "settings": [attrs.asdict(row) for row in describe_settings(getattr(spec, "config", _Nothing), own)],
     }
 
 
 def describe_registry(registry: Registry) -> dict[str, Any]:
     """Return everything that is installed, broken or in conflict as JSON-ready data."""
     return {
-        "components": [describe_entry(entry) for entry in registry.entries],
+        "components": [describe_entry(entry, types_of(registry)) for entry in registry.entries],
         "plugins": [{**attrs.asdict(p.provider), "notifications": sorted(p.listeners)} for p in registry.plugins],
         "left_out": [attrs.asdict(provider) for provider in registry.left_out],
         "faults": [{**attrs.asdict(fault.provider), "reason": fault.reason} for fault in registry.faults],
@@ -65,27 +69,27 @@ def describe_registry(registry: Registry) -> dict[str, Any]:
     }
 
 
-def usage(spec: Spec) -> str:
+def usage(spec: Spec, own: Types) -> str:
     """How one uses this entry: the YAML of a settings file, or a command."""
     if isinstance(spec, RecipeSpec):
         return f"# lfads run DATA --plugin {spec.name}   stands for\n{_yaml(spec.settings)}"
-    return _component_yaml(spec) if isinstance(spec, ComponentSpec) else spec.usage()
+    return _component_yaml(spec, own) if isinstance(spec, ComponentSpec) else spec.usage()
 
 
-def _component_yaml(spec: ComponentSpec) -> str:
+def _component_yaml(spec: ComponentSpec, own: Types) -> str:
     """Every place in ``components`` that takes this kind, with the component's defaults."""
     from lfads_core.config.schema import ComponentsConfig
 
-    chosen = {"name": spec.name, **_nested(spec.config)}
+    chosen = {"name": spec.name, **_nested(spec.config, own)}
     places = [field for field in attrs.fields(ComponentsConfig) if field.metadata.get("component") is type(spec)]
     return _yaml({"components": {place.name: [chosen] if isinstance(_default(place), tuple) else chosen for place in places}})
 
 
-def _nested(config: type) -> dict[str, Any]:
+def _nested(config: type, own: Types) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in attrs.fields(config):
         default = _default(field)
-        values[field.name] = _nested(type(default)) if attrs.has(type(default)) else default
+        values[field.name] = _nested(type(default), own) if is_group(type(default), own) else unstructure(default, own)
     return values
 
 

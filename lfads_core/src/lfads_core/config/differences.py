@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from lfads_core.config.groups import run_config_class
-from lfads_core.config.kinds import Specs, settings_of
+from lfads_core.config.kinds import Specs, is_group, settings_of, types_in
+from lfads_core.config.own_types import Types, own_type
 from lfads_core.config.places import places
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.config.spaces import ELSEWHERE
+from lfads_core.config.structure import unstructure
 
 _HEX = 16
 
@@ -32,7 +33,7 @@ def differences(config: RunConfig) -> dict[str, Any]:
     A component is given by its name and what differs from its own defaults; a list that differs at all is given whole; a group
     that null would turn off, and does not, is there even if it is empty.
     """
-    found: dict[str, Any] = _form(config)
+    found: dict[str, Any] = _form(config, types_in(type(config)))
     for path in _elsewhere(type(config)):
         found = _without(found, path)
     return found
@@ -54,18 +55,18 @@ def settings_hash(form: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HEX]
 
 
-def _form(value: Any) -> Any:
+def _form(value: Any, own: Types) -> Any:
     if isinstance(value, Component):
-        return {"name": value.name, **({} if value.settings is None else _form(value.settings))}
+        return {"name": value.name, **({} if value.settings is None else _form(value.settings, own))}
     cls: type = type(value)
-    if attrs.has(cls):
-        pairs = ((name, _form(getattr(value, name)), setting.default(value)) for name, setting in settings_of(cls).items())
-        return {name: form for name, form, default in pairs if default is attrs.NOTHING or not _same(form, _form(default))}
-    if isinstance(value, Mapping):
-        return {key: _form(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_form(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if is_group(cls, own):
+        pairs = ((name, _form(getattr(value, name), own), setting.default(value)) for name, setting in settings_of(cls, own).items())
+        return {name: form for name, form, default in pairs if default is attrs.NOTHING or not _same(form, _form(default, own))}
+    if isinstance(value, Mapping) and own_type(cls, own) is None:
+        return {key: _form(item, own) for key, item in value.items()}
+    if isinstance(value, list | tuple) and own_type(cls, own) is None:
+        return [_form(item, own) for item in value]
+    return unstructure(value, own)
 
 
 def _same(one: Any, other: Any) -> bool:

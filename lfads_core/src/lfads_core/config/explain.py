@@ -10,8 +10,9 @@ import attrs
 from attrs import frozen
 
 from lfads_core.config.faults import dotted
-from lfads_core.config.groups import run_config_class
-from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, words
+from lfads_core.config.groups import run_config_class, types_of
+from lfads_core.config.kinds import Setting, Specs, settings_of, words
+from lfads_core.config.own_types import Types
 from lfads_core.config.places import Place, elsewhere, places, slots
 from lfads_core.config.schema import Component
 from lfads_core.config.structure import unstructure
@@ -68,7 +69,7 @@ def entry(place: Place) -> Entry:
     group = setting.group is not None
     return Entry(
         key=dotted(place.path),
-        type=words(setting.type, setting.component),
+        type=words(setting.type, setting.own),
         default=_default(setting),
         rule=setting.rule(),
         unit=metadata.get("unit") or "",
@@ -107,16 +108,17 @@ def _default(setting: Setting) -> str:
     default = setting.default()
     if default is attrs.NOTHING:
         return "none: must be given"
-    if is_group(type(default)):
+    if setting.group is not None and isinstance(default, setting.group):
         return "on"
-    return _brief(default)
+    return _brief(default, setting.own)
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Any, own: Types = ()) -> str:
     if isinstance(value, Component):
-        return value.name if value.settings is None else shown(unstructure(value))
+        return value.name if value.settings is None else shown(unstructure(value, own))
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_brief(item) for item in value)}]"
+        return f"[{', '.join(_brief(item, own) for item in value)}]"
+    value = unstructure(value, own)
     return value if isinstance(value, str) and value else shown(value)
 
 
@@ -133,7 +135,7 @@ def _below_slot(way: Sequence[str], registry: Specs) -> list[Entry]:
         rest = way[len(place.path) :]
         if place.setting.component is not None and tuple(way[: len(place.path)]) == place.path and rest:
             try:
-                return _of_spec(place, registry.get(place.setting.component, rest[0]), rest[1:])
+                return _of_spec(place, registry.get(place.setting.component, rest[0]), rest[1:], types_of(registry))
             except PluginError as err:
                 raise ConfigError(f"{dotted(place.path)}: {err}") from err
     return []
@@ -149,7 +151,7 @@ def _of_plugin(way: Sequence[str], registry: Specs) -> Iterator[Entry]:
             yield Entry(key=f"--plugin {spec.name}", type="a recipe", default="", meaning=spec.summary, tuning="", is_group=True)
             yield from _of_recipe(spec.settings, spec.name)
         for place in slots(type(spec)):
-            yield from _of_spec(place, spec, way[1:])
+            yield from _of_spec(place, spec, way[1:], types_of(registry))
 
 
 def _of_recipe(settings: Mapping[str, Any], name: str, path: tuple[str, ...] = ()) -> Iterator[Entry]:
@@ -160,13 +162,13 @@ def _of_recipe(settings: Mapping[str, Any], name: str, path: tuple[str, ...] = (
             yield Entry(key=dotted((*path, key)), type="", default=_brief(value), meaning=f"set by the recipe {name}", tuning="")
 
 
-def _of_spec(place: Place, spec: Any, rest: Sequence[str]) -> list[Entry]:
+def _of_spec(place: Place, spec: Any, rest: Sequence[str], own: Types) -> list[Entry]:
     path = (*place.path, spec.name)
-    fields = settings_of(spec.config)
+    fields = settings_of(spec.config, own)
     if not rest:
         head = Entry(key=dotted(path), type=a(spec.kind), default="", meaning=spec.summary, tuning="", is_group=True)
-        return [head, *(entry(Place((*path, *p.path), p.setting)) for p in places(spec.config))]
-    found = [entry(Place((*path, *p.path), p.setting)) for p in places(spec.config) if p.path[: len(rest)] == tuple(rest)]
+        return [head, *(entry(Place((*path, *p.path), p.setting)) for p in places(spec.config, own))]
+    found = [entry(Place((*path, *p.path), p.setting)) for p in places(spec.config, own) if p.path[: len(rest)] == tuple(rest)]
     if not found:
         like = near(rest[0], fields)
         hint = f"Did you mean {listed(like)}?" if like else f"Known here: {', '.join(fields) or 'nothing'}"

@@ -46,6 +46,11 @@ def dotted(path: Path) -> str:
     return ".".join(str(part) if str(part).isprintable() else repr(part) for part in path)
 
 
+def said(err: Exception) -> str:
+    """What a check says; attrs puts more than that into an exception."""
+    return " ".join(str(err.args[0] if err.args else repr(err)).split())
+
+
 def origin_of(path: Path, origins: Origins) -> Origin | None:
     """Origin of the value at ``path``; else of the first thing written inside it; else of the nearest group around it."""
     inside = (origin for way, origin in origins.items() if way[: len(path)] == path)

@@ -11,34 +11,52 @@ from attrs import frozen
 
 from lfads_core.config.fields import setting
 from lfads_core.config.kinds import Specs
+from lfads_core.config.own_types import OwnType, Types
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.errors import PluginError
 from lfads_core.plugins.offers import offered
-from lfads_core.plugins.specs import SettingsSpec
+from lfads_core.plugins.specs import SettingsSpec, SettingTypeSpec
 
 log = logging.getLogger(__name__)
 
 
 def run_config_class(registry: Specs) -> type[RunConfig]:
-    """:class:`RunConfig` with a field for each group of ``lfads_settings``; the same class for the same groups.
+    """:class:`RunConfig` with a field for each group of ``lfads_settings``; the same class for the same groups and own types.
 
     Raises:
-        PluginError: two groups have one name, or one is called like a group of core.
+        PluginError: two groups have one name, one is called like a group of core, or two plugins bring the same type.
     """
     offered_groups = [spec for spec, _ in registry.as_offered(SettingsSpec)]
-    return _with_groups(tuple(registry.get(SettingsSpec, spec.name) for spec in offered_groups))
+    return _with_groups(tuple(registry.get(SettingsSpec, spec.name) for spec in offered_groups), types_of(registry))
+
+
+def types_of(registry: Specs) -> Types:
+    """The types that plugins bring for settings.
+
+    Raises:
+        PluginError: two plugins bring the same one.
+    """
+    by_class: dict[type, OwnType] = {}
+    for own in (OwnType(spec, provider) for spec, provider in registry.as_offered(SettingTypeSpec)):
+        other = by_class.setdefault(own.spec.cls, own)
+        if other is not own:
+            raise PluginError(
+                f"the type {own.spec.cls.__name__} of settings must come from one plugin, got {other.provider} and {own.provider}. Uninstall one."
+            )
+    return tuple(by_class.values())
 
 
 @functools.cache
-def _with_groups(groups: tuple[SettingsSpec, ...]) -> type[RunConfig]:
-    if not groups:
+def _with_groups(groups: tuple[SettingsSpec, ...], own: Types) -> type[RunConfig]:
+    if not groups and not own:
         return RunConfig
-    own = [field.name for field in RunConfig.__attrs_attrs__]
+    core = [field.name for field in RunConfig.__attrs_attrs__]
     for spec in groups:
-        if spec.name in own:
-            raise PluginError(f"settings {spec.name!r}: must not be called like a group of core ({', '.join(own)}). Give the group another name.")
+        if spec.name in core:
+            raise PluginError(f"settings {spec.name!r}: must not be called like a group of core ({', '.join(core)}). Give the group another name.")
     body: dict[str, Any] = {"__module__": RunConfig.__module__, "__qualname__": RunConfig.__qualname__, "__doc__": RunConfig.__doc__}
+    body["__own_types__"] = own
     body["__annotations__"] = {spec.name: spec.config | None if spec.optional else spec.config for spec in groups}
     for spec in groups:
         body[spec.name] = setting(None if spec.optional else spec.config, spec.summary, search=None if spec.changes_results else ELSEWHERE)

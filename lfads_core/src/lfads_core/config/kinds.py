@@ -7,12 +7,13 @@ import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, Union, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, runtime_checkable
 
 import attrs
 from attrs import frozen
 
 from lfads_core.config.fields import Rule
+from lfads_core.config.own_types import Types, own_type
 from lfads_core.config.schema import Component
 from lfads_core.errors import PluginError
 from lfads_core.plugins.specs import ComponentSpec, Spec
@@ -49,11 +50,12 @@ class Specs(Protocol):
 
 @frozen
 class Setting:
-    """One field of a settings class, with its type resolved."""
+    """One field of a settings class, with its type resolved; where it chooses components, each is annotated with their record class."""
 
     name: str
     type: Any
     attribute: attrs.Attribute[Any]
+    own: Types = ()  # types that plugins bring, as far as they are known here
 
     @property
     def component(self) -> type[ComponentSpec] | None:
@@ -62,9 +64,14 @@ class Setting:
         return record
 
     @property
+    def takes_one(self) -> bool:
+        """Whether it chooses a single component, and no list of them."""
+        return any(is_component(member) for member in members(self.type))
+
+    @property
     def group(self) -> type | None:
         """The settings class below this one, also where null may turn it off."""
-        return next((t for t in members(self.type) if is_group(t)), None)
+        return next((t for t in members(self.type) if is_group(t, self.own)), None)
 
     def default(self, siblings: Any = None) -> Any:
         """The default value, freshly made; ``attrs.NOTHING`` where one must be given."""
@@ -81,19 +88,46 @@ class Setting:
 
 
 @cache
-def settings_of(cls: type) -> Mapping[str, Setting]:
-    """The fields of a settings class by name, in order. Raises PluginError if its annotations cannot be resolved."""
+def settings_of(cls: type, own: Types | None = None) -> Mapping[str, Setting]:
+    """The fields of a settings class by name, in order; ``own`` are the types of plugins, by default those that the class carries.
+
+    Raises:
+        PluginError: its annotations cannot be resolved.
+    """
     try:
         hints = typing.get_type_hints(cls)
     except NameError as err:
         where = f"{cls.__module__}.{cls.__qualname__}"
         raise PluginError(f"{where}: types of settings must be known at run time, got: {err}. Import it for real.") from err
-    return {field.name: Setting(field.name, hints[field.name], field) for field in attrs.fields(cls) if field.init}
+    known = types_in(cls) if own is None else own
+    fields = [field for field in attrs.fields(cls) if field.init]
+    return {f.name: Setting(f.name, _choosing(hints[f.name], f.metadata.get("component")), f, known) for f in fields}
 
 
-def is_group(t: Any) -> bool:
-    """Whether a type is a settings class: attrs, and not a component chosen by name."""
-    return isinstance(t, type) and attrs.has(t) and t is not Component
+def types_in(cls: type) -> Types:
+    """The types of plugins that a class of settings carries, having been made for a registry."""
+    found: Types = getattr(cls, "__own_types__", ())
+    return found
+
+
+def _choosing(t: Any, record: type[Spec] | None) -> Any:
+    """``t`` with every Component in it annotated with what it is chosen among."""
+    if t is Component and record is not None:
+        return Annotated[Component, record]
+    args = tuple(_choosing(arg, record) for arg in typing.get_args(t))
+    if args == typing.get_args(t):
+        return t
+    return Union[args] if len(members(t)) > 1 else typing.get_origin(t)[args]  # noqa: UP007
+
+
+def is_component(t: Any) -> bool:
+    """Whether a type is that of a component chosen by name among those of one record class."""
+    return typing.get_origin(t) is Annotated and t.__origin__ is Component
+
+
+def is_group(t: Any, own: Types = ()) -> bool:
+    """Whether a type is a settings class: attrs, and neither a component chosen by name nor a plugin's own type."""
+    return isinstance(t, type) and attrs.has(t) and t is not Component and own_type(t, own) is None
 
 
 def members(t: Any) -> tuple[Any, ...]:
@@ -101,35 +135,39 @@ def members(t: Any) -> tuple[Any, ...]:
     return typing.get_args(t) if typing.get_origin(t) in (Union, types.UnionType) else (t,)
 
 
-def words(t: Any, component: type[Spec] | None = None) -> str:
-    """A type as a phrase: ``a whole number or null``, ``a list of 2 numbers``."""
-    return " or ".join(_phrase(member, component) for member in members(t))
+@cache
+def words(t: Any, own: Types = ()) -> str:
+    """A type as a phrase: ``a whole number or null``, ``a list of 2 numbers``. Raises PluginError if settings cannot have it."""
+    return " or ".join(_phrase(member, own) for member in members(t))
 
 
-def _phrase(t: Any, component: type[Spec] | None) -> str:
-    if is_group(t):
+def _phrase(t: Any, own: Types) -> str:
+    if brought := own_type(t, own):
+        return brought.spec.phrase
+    if is_group(t, own):
         return "a group of settings"
-    if t is Component and component:
-        return f"the name of {a(component.kind)}, with its settings if any"
+    if is_component(t):
+        return f"the name of {a(t.__metadata__[0].kind)}, with its settings if any"
     if t in _PLAIN:
         return _PLAIN[t][0]
     origin, args = typing.get_origin(t), typing.get_args(t)
     if origin is Literal:
         return "one of " + ", ".join(arg if isinstance(arg, str) else shown(arg) for arg in args)
     if origin is dict:
-        return f"a mapping from names to {_many(args[1], component)}"
+        return f"a mapping from names to {_many(args[1], own)}"
     if origin is tuple and Ellipsis not in args and len(set(args)) == 1:
-        return f"a list of {len(args)} {_many(args[0], component)}"
+        return f"a list of {len(args)} {_many(args[0], own)}"
     if origin is tuple and Ellipsis not in args:
-        return "a list of " + ", ".join(words(arg, component) for arg in args)
+        return "a list of " + ", ".join(words(arg, own) for arg in args)
     if origin in (tuple, list):
-        return f"a list of {_many(args[0], component)}"
+        return f"a list of {_many(args[0], own)}"
     raise PluginError(
-        f"settings cannot be of type {t!r}. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, and null for off."
+        f"settings cannot be of type {t!r}. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, and null for "
+        "off, or offer the type in lfads_setting_types."
     )
 
 
-def _many(t: Any, component: type[Spec] | None) -> str:
-    if t is Component and component:
-        return f"{component.kind}s by name"
-    return _PLAIN[t][1] if t in _PLAIN else f"entries, each {words(t, component)}"
+def _many(t: Any, own: Types) -> str:
+    if is_component(t):
+        return f"{t.__metadata__[0].kind}s by name"
+    return _PLAIN[t][1] if t in _PLAIN else f"entries, each {words(t, own)}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import frozen
 
-from lfads_core.config.kinds import members, settings_of
-from lfads_core.config.schema import Component
+from lfads_core.config.kinds import settings_of
+from lfads_core.config.own_types import Types
 from lfads_core.errors import ConfigError
 
 
@@ -22,16 +22,16 @@ class Shape:
     group: type | None = None
     component: bool = False
     items: bool = False
+    own: Types | None = None  # types of plugins, by default those that the group's class carries
 
     def below(self, key: str) -> Shape:
         """The shape one key further down."""
         if self.items:
             return Shape(component=True)
-        setting = settings_of(self.group).get(key) if self.group else None
+        setting = settings_of(self.group, self.own).get(key) if self.group else None
         if setting is None:
             return Shape()
-        single = setting.component is not None and Component in members(setting.type)
-        return Shape(setting.group, component=single, items=setting.component is not None and not single)
+        return Shape(setting.group, component=setting.takes_one, items=setting.component is not None and not setting.takes_one, own=setting.own)
 
 
 def merge(under: Any, over: Any, shape: Shape) -> Any:

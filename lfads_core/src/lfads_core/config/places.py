@@ -10,8 +10,9 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.config.faults import Path, dotted
-from lfads_core.config.kinds import Setting, members, settings_of
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.kinds import Setting, settings_of
+from lfads_core.config.own_types import Types
+from lfads_core.config.schema import RunConfig
 from lfads_core.plugins.specs import Spec
 
 
@@ -24,22 +25,25 @@ class Place:
 
 
 @cache
-def places(cls: type[Any] = RunConfig) -> tuple[Place, ...]:
-    """Every setting and group of a settings class, in order; groups that null may turn off are entered too."""
-    return tuple(_walk(cls, ()))
+def places(cls: type[Any] = RunConfig, own: Types | None = None) -> tuple[Place, ...]:
+    """Every setting and group of a settings class, in order; groups that null may turn off are entered too.
+
+    ``own`` are the types of plugins, by default those that the class carries.
+    """
+    return tuple(_walk(cls, (), own))
 
 
-def _walk(cls: type, path: Path) -> Iterator[Place]:
-    for name, setting in settings_of(cls).items():
+def _walk(cls: type, path: Path, own: Types | None) -> Iterator[Place]:
+    for name, setting in settings_of(cls, own).items():
         yield Place((*path, name), setting)
         if setting.group:
-            yield from _walk(setting.group, (*path, name))
+            yield from _walk(setting.group, (*path, name), setting.own)
 
 
-def elsewhere(cls: type, key: str, cutoff: float = 1.0) -> list[str]:
+def elsewhere(cls: type, key: str, cutoff: float = 1.0, own: Types | None = None) -> list[str]:
     """Dotted paths whose last part is ``key``, or looks like it from a similarity of ``cutoff`` on; at most three."""
     by_name: dict[str, list[str]] = {}
-    for place in places(cls):
+    for place in places(cls, own):
         by_name.setdefault(str(place.path[-1]), []).append(dotted(place.path))
     found = [path for name in difflib.get_close_matches(key, by_name, n=3, cutoff=cutoff) for path in by_name[name]]
     return found[:3]
@@ -52,4 +56,4 @@ def slots(record: type[Spec]) -> list[Place]:
 
 def is_list(place: Place) -> bool:
     """Whether a slot takes any number of components."""
-    return Component not in members(place.setting.type)
+    return not place.setting.takes_one

@@ -13,6 +13,7 @@ import attrs
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
+from lfads_core.config.structure import unstructure
 from lfads_core.config.yaml_io import dump
 from lfads_core.errors import RunError
 from lfads_core.files import remove_leftovers, write_text
@@ -204,8 +205,9 @@ def _only_allowed(path: Path, before: RunConfig, after: RunConfig) -> None:
     if after.train.seed != before.train.seed:
         raise RunError(f"{path}: a resumed run must keep train.seed ({before.train.seed}), got {after.train.seed}. Start a new run for another seed.")
     brought = [a.name for a in attrs.fields(type(after)) if a.metadata["search"] == ELSEWHERE]
+    was, will = unstructure(before), unstructure(after)  # for plugins' own types may not be comparable
     allowed = ["train", "infer", *brought, "optim"]
-    groups = [a.name for a in attrs.fields(type(after)) if a.name not in allowed and getattr(after, a.name) != getattr(before, a.name)]
+    groups = [name for name in will if name not in allowed and will[name] != was[name]]
     if groups:
         raise RunError(
             f"{path}: a resumed run may change {', '.join(allowed[:-1])} and {allowed[-1]}, got changes in {', '.join(groups)}. "

@@ -27,6 +27,11 @@ def _is_identifier(_instance: object, attribute: attrs.Attribute[str], value: st
         raise ValueError(f"'{attribute.name}' must be a lower-case word that Python takes for a name, such as 'my_group', got {value!r}")
 
 
+def _is_new_type(_instance: object, attribute: attrs.Attribute[type], value: Any) -> None:
+    if not isinstance(value, type) or value in {bool, int, float, str, Path, list, tuple, dict, type(None), object}:
+        raise ValueError(f"'{attribute.name}' must be a class that settings do not know by themselves, got {value!r}")
+
+
 def _is_command(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not isinstance(value, str) or not 1 <= len(value.split(" ")) <= 2 or not all(map(SLUG.fullmatch, value.split(" "))):
         raise ValueError(f"'{attribute.name}' must be one lower-case word joined by '-', or two with a space, such as 'data make', got {value!r}")
@@ -133,6 +138,26 @@ class SettingsSpec(Spec):
     def usage(self) -> str:
         """The command that explains them."""
         return f"lfads config explain {self.name}"
+
+
+@frozen(kw_only=True)
+class SettingTypeSpec(Spec):
+    """One entry of ``lfads_setting_types``: a class of values that settings may have beside numbers, texts and their like.
+
+    ``structure(value)`` makes an instance of ``cls`` from plain data, as it stands in a settings file, and raises ValueError with what must
+    hold; ``unstructure(instance)`` gives plain data (null, true, finite numbers, text, lists, mappings by text) that ``structure`` reads back to
+    an equal instance. ``phrase`` says in messages what a value must be, such as ``a duration such as '5 ms'``.
+    """
+
+    kind: ClassVar[str] = "setting type"
+    cls: type = field(validator=_is_new_type)
+    structure: Callable[[Any], Any] = field(converter=imported, validator=is_function)
+    unstructure: Callable[[Any], Any] = field(converter=imported, validator=is_function)
+    phrase: str = field(validator=v.and_(v.instance_of(str), v.min_len(1)))
+
+    def usage(self) -> str:
+        """What a plugin's author writes."""
+        return f"# in a plugin's settings: a field of type {self.cls.__name__}"
 
 
 @frozen(kw_only=True)

@@ -24,6 +24,7 @@ from lfads_core.plugins.specs import (
     ReportSectionSpec,
     ReportSpec,
     SettingsSpec,
+    SettingTypeSpec,
     SyntheticSpec,
     TrackerSpec,
 )
@@ -242,6 +243,21 @@ def lfads_settings() -> Iterable[SettingsSpec]:
         @hookimpl
         def lfads_settings():
             yield SettingsSpec(name="wandb", summary="Weights & Biases", config=WandbConfig, changes_results=False)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_setting_types() -> Iterable[SettingTypeSpec]:
+    """Offer types of one's own for settings: a quantity with its unit, an Enum, an array.
+
+    Example::
+
+        @hookimpl
+        def lfads_setting_types():
+            yield SettingTypeSpec(
+                name="window", summary="Shape of a window", cls=Window, phrase="hann or boxcar", structure=Window, unstructure=lambda w: w.value
+            )
     """
     yield from ()
 

@@ -21,6 +21,7 @@ from lfads_core.plugins.around import (
     RecurrenceSpec,
     ReportSectionSpec,
     SettingsSpec,
+    SettingTypeSpec,
     TrackerSpec,
 )
 from lfads_core.plugins.record import ComponentSpec, Imported, NoSettings, Spec, citations, imported, imported_or_none, is_function, settings_class
@@ -60,6 +61,7 @@ __all__ = [
     "RecurrenceSpec",
     "ReportSectionSpec",
     "ReportSpec",
+    "SettingTypeSpec",
     "SettingsSpec",
     "Spec",
     "SyntheticSpec",

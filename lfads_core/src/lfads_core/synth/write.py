@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import h5py
 import numpy as np
 
+from lfads_core.config.own_types import Types
+from lfads_core.config.structure import unstructure
 from lfads_core.errors import DataError
 from lfads_core.files import replacing
 from lfads_core.plugins.specs import SyntheticSpec
@@ -18,12 +19,13 @@ from lfads_core.plugins.specs import SyntheticSpec
 _ENDING = ".h5"
 
 
-def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | None = None, *, overwrite: bool = False) -> Path:
+def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | None = None, *, overwrite: bool = False, own: Types = ()) -> Path:
     """Generate data and write them; every file appears whole or not at all. Returns the file, or the folder of several sessions.
 
     One session is one file, ``NAME.h5`` unless ``path`` says otherwise; several are a folder, ``NAME`` or ``path``, with one
     file each, named after the session. Arrays become datasets; single values such as ``bin_ms`` become attributes, beside
     ``generator`` (its name), ``settings`` (JSON), ``seed`` and ``synthetic`` (true). The same settings and seed give the same arrays.
+    ``own`` are the types of plugins that may be among the settings.
 
     Raises:
         DataError: a file is there already and ``overwrite`` is not set, the folder holds other recordings, or it cannot be written.
@@ -32,7 +34,7 @@ def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | 
     if path is not None and path.is_file():
         _refuse_taken(path, overwrite=overwrite)  # before any time is spent on making data
     content = spec.generate(settings, np.random.default_rng(seed))
-    made = {"generator": spec.name, "settings": json.dumps(attrs.asdict(settings), sort_keys=True), "seed": seed, "synthetic": True}
+    made = {"generator": spec.name, "settings": json.dumps(unstructure(settings, own), sort_keys=True), "seed": seed, "synthetic": True}
     if content and all(isinstance(value, Mapping) for value in content.values()):
         place = path or Path(spec.name)
         files = {place / f"{name}{_ENDING}": arrays for name, arrays in content.items()}

@@ -14,7 +14,7 @@ from lfads_core.components import AbstractAugmentation
 from lfads_core.components.batch import Batch
 from lfads_core.plugins.specs import AugmentationSpec
 from lfads_core.rng import stream
-from lfads_core.testing.built import build_faults, copy_faults, memory_faults, settings_faults
+from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite
@@ -62,10 +62,6 @@ def changed(part: AbstractAugmentation, batch: Batch, seed: int = 1) -> Batch:
 def tensors(batch: Batch) -> dict[str, Any]:
     """Everything in it."""
     return {**vars(batch), "masks": dict(batch.masks), "extras": dict(batch.extras)}
-
-
-def _settings(case: AugmentationCase) -> Iterator[str]:
-    return settings_faults(case.spec.config, case.settings)
 
 
 def _built(case: AugmentationCase) -> Iterator[str]:
@@ -186,7 +182,6 @@ def _memory(case: AugmentationCase) -> Iterator[str]:
 
 
 LAWS: tuple[Law[AugmentationCase], ...] = (
-    Law("settings go round a config file", _settings, essential=True),
     Law("building gives an equal augmentation each time, of the registered name", _built, essential=True),
     Law("shapes and types stay, and what is no data is left alone", _shapes, essential=True),
     Law("nothing that is handed in is changed in place", _pure),

@@ -11,18 +11,19 @@ import attrs
 import torch
 from torch import nn
 
+from lfads_core.config.groups import types_of
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.structure import structure_as, unstructure
 from lfads_core.config.yaml_io import dump_plain, parse_yaml
 from lfads_core.errors import LfadsError
-from lfads_core.plugins.loading import Installed
 from lfads_core.plugins.registry import Registry
 from lfads_core.testing.compare import no_shared_chance, same
 
 
-def settings_faults(config: type, settings: Any) -> Iterator[str]:
+def settings_faults(config: type, settings: Any, registry: Registry) -> Iterator[str]:
     """Settings survive a config file, and no field is called ``name``."""
-    fields = settings_of(config)
+    own = types_of(registry)
+    fields = settings_of(config, own)
     if "name" in fields:
         yield f"{config.__qualname__}: no setting may be called 'name', which is the component's own"
     required = [name for name, setting in fields.items() if setting.default() is attrs.NOTHING]
@@ -30,8 +31,7 @@ def settings_faults(config: type, settings: Any) -> Iterator[str]:
         yield f"{config.__qualname__}: every setting must have a default, got none for {', '.join(required)}"
         return
     chosen = config() if settings is None else settings
-    registry = Registry(Installed())
-    plain = unstructure(chosen)
+    plain = unstructure(chosen, own)
     try:
         back: Any = structure_as(config, plain, registry)
         read = structure_as(config, parse_yaml(dump_plain(plain), "settings").data, registry) if plain else back
@@ -39,9 +39,9 @@ def settings_faults(config: type, settings: Any) -> Iterator[str]:
         yield " ".join(str(err).split())
         return
     for way, value in (("plain data", back), ("YAML", read)):
-        if value != chosen:
+        if not same(value, chosen):
             yield f"must come back from {way} as they were ({chosen!r}), got {value!r}"
-    if pickle.loads(pickle.dumps(chosen)) != chosen:  # noqa: S301 - pickled one line before
+    if not same(pickle.loads(pickle.dumps(chosen)), chosen):  # noqa: S301 - pickled on this line
         yield "must be equal after pickling"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ def same(one: Any, other: Any) -> bool:
         return same(vars(one), vars(other))
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if attrs.has(type(one)):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in attrs.fields(type(one)) if field.eq)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     plain = getattr(type(one), "__eq__", None) is getattr(object, "__eq__", None)  # compared by identity, which copies never are

@@ -14,9 +14,8 @@ import numpy as np
 from lfads_core.data.checks import check_sessions
 from lfads_core.data.read import read_session, read_sessions
 from lfads_core.data.session import Session
-from lfads_core.plugins.specs import DataReaderSpec, SyntheticSpec
+from lfads_core.plugins.specs import DataReaderSpec, NoSettings, SyntheticSpec
 from lfads_core.synth.write import write_synthetic
-from lfads_core.testing.built import settings_faults
 from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 
@@ -42,10 +41,6 @@ class SyntheticCase:
         return self.generate(0)
 
 
-def _synthetic_settings(case: SyntheticCase) -> Iterator[str]:
-    return settings_faults(case.spec.config, case.settings)
-
-
 def _synthetic_chance(case: SyntheticCase) -> Iterator[str]:
     faults: list[str] = []
     with no_shared_chance("generate", faults):
@@ -62,7 +57,7 @@ def _synthetic_layout(case: SyntheticCase) -> Iterator[str]:
     """Written and read as any recording is, with nothing that `lfads data check` calls an error."""
     with tempfile.TemporaryDirectory() as folder:
         made: SyntheticSpec = _Given(case).spec
-        path = write_synthetic(made, case._chosen, 0, Path(folder) / "made.h5" if _is_one(case.content) else Path(folder) / "made")  # noqa: SLF001
+        path = write_synthetic(made, NoSettings(), 0, Path(folder) / "made.h5" if _is_one(case.content) else Path(folder) / "made")
         sessions = read_sessions([path])
         # NaN is for a recipe to deal with, and the support for a reconstruction.
         yield from (problem.text for problem in check_sessions(sessions, support=None, observes_missing=None) if problem.severity == "error")
@@ -85,7 +80,6 @@ class _Given:
 
 
 SYNTHETIC_LAWS: tuple[Law[SyntheticCase], ...] = (
-    Law("settings go round a config file", _synthetic_settings, essential=True),
     Law("chance comes from the given generator alone", _synthetic_chance, essential=True),
     Law("what is made is a recording without faults, with its true rates", _synthetic_layout),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lfads_core.plugins.specs import (
     SyntheticSpec,
 )
 from lfads_core.testing import augmentation, data, layers, outcome, prior, recipe, reconstruction
+from lfads_core.testing.built import settings_faults
 from lfads_core.testing.findings import Finding, Law, examine, require
 
 
@@ -37,7 +39,7 @@ class Given:
 
     settings: Any = None  # instance of the spec's config class; None: its defaults
     path: Path | None = None  # a file for a reader to read
-    registry: Registry | None = None  # components a recipe may name; None: what is installed
+    registry: Registry | None = None  # components a recipe may name, types settings may have; None: what is installed
 
 
 def try_laws(spec: Spec, given: Given | None = None) -> list[Finding]:
@@ -66,14 +68,27 @@ _IMPORTABLE: Law[Any] = Law("what it names as 'module:name' can be imported", _n
 _CITED: Law[Any] = Law("every citation has its BibTeX entry", _uncited)
 
 
+def _built(laws: Sequence[Law[Any]], case: Any, given: Given) -> list[Finding]:
+    """Laws of a component, below that of all that have settings."""
+    law: Law[Any] = Law(
+        "settings go round a config file", lambda c: settings_faults(c.spec.config, given.settings, given.registry or _installed()), essential=True
+    )
+    return examine((law, *laws), case)
+
+
+@cache
+def _installed() -> Registry:
+    return Registry.from_installed()
+
+
 _EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[Finding]]] = {
-    PriorSpec: lambda spec, given: examine(prior.LAWS, prior.PriorCase(spec, given.settings)),
-    ReconstructionSpec: lambda spec, given: examine(reconstruction.LAWS, reconstruction.ReconstructionCase(spec, given.settings)),
-    AugmentationSpec: lambda spec, given: examine(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings)),
-    ReadinSpec: lambda spec, given: examine(layers.READIN_LAWS, layers.readin_case(spec, given.settings)),
-    ReadoutSpec: lambda spec, given: examine(layers.READOUT_LAWS, layers.readout_case(spec, given.settings)),
+    PriorSpec: lambda spec, given: _built(prior.LAWS, prior.PriorCase(spec, given.settings), given),
+    ReconstructionSpec: lambda spec, given: _built(reconstruction.LAWS, reconstruction.ReconstructionCase(spec, given.settings), given),
+    AugmentationSpec: lambda spec, given: _built(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings), given),
+    ReadinSpec: lambda spec, given: _built(layers.READIN_LAWS, layers.readin_case(spec, given.settings), given),
+    ReadoutSpec: lambda spec, given: _built(layers.READOUT_LAWS, layers.readout_case(spec, given.settings), given),
     RecipeSpec: lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
-    SyntheticSpec: lambda spec, given: examine(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings)),
+    SyntheticSpec: lambda spec, given: _built(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings), given),
     DataReaderSpec: lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
     MetricSpec: lambda spec, _given: examine(outcome.METRIC_LAWS, outcome.MetricCase(spec)),
     ReportSpec: lambda spec, _given: examine(outcome.REPORT_LAWS, outcome.ReportCase(spec)),

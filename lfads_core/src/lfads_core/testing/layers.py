@@ -14,7 +14,7 @@ from lfads_core.components import AbstractReadin, AbstractReadout, SessionInfo
 from lfads_core.errors import LfadsError
 from lfads_core.plugins.specs import ReadinSpec, ReadoutSpec
 from lfads_core.rng import stream
-from lfads_core.testing.built import build_faults, copy_faults, memory_faults, settings_faults
+from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs, gradient_differs, not_finite, population_differs, trained
@@ -62,10 +62,6 @@ def readin_case(spec: ReadinSpec, settings: Any) -> LayerCase[AbstractReadin]:
 def readout_case(spec: ReadoutSpec, settings: Any) -> LayerCase[AbstractReadout]:
     """The case of a read-out."""
     return LayerCase(spec, settings, AbstractReadout, _FACTORS)
-
-
-def _settings(case: LayerCase[Any]) -> Iterator[str]:
-    return settings_faults(case.spec.config, case.settings)
 
 
 def _built(case: LayerCase[Any]) -> Iterator[str]:
@@ -165,7 +161,6 @@ def _memory(case: LayerCase[Any]) -> Iterator[str]:
 
 def _laws(noun: str, *own: Law[Any]) -> tuple[Law[Any], ...]:
     return (
-        Law("settings go round a config file", _settings, essential=True),
         Law(f"building gives an equal {noun} each time", _built, essential=True),
         *own,
         Law("a file without alignment is fine, or refused in words", _bare),

@@ -15,7 +15,7 @@ from torch import Tensor
 from lfads_core.components import AbstractPrior, Draw
 from lfads_core.plugins.specs import PriorSpec
 from lfads_core.rng import stream
-from lfads_core.testing.built import build_faults, copy_faults, memory_faults, settings_faults
+from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, population_differs, trained
@@ -102,10 +102,6 @@ def _shapes(case: PriorCase) -> Iterator[str]:
         for name, value in part.draw(mean.float(), stream(0)).items():
             if (value.shape, value.dtype) != (mean.shape, torch.float32):
                 yield f"draw[{name!r}] must be shaped and typed as the mean, got {tuple(value.shape)} of {value.dtype}"
-
-
-def _settings(case: PriorCase) -> Iterator[str]:
-    return settings_faults(case.spec.config, case.settings)
 
 
 def _built(case: PriorCase) -> Iterator[str]:
@@ -254,7 +250,6 @@ def _memory(case: PriorCase) -> Iterator[str]:
 
 
 LAWS: tuple[Law[PriorCase], ...] = (
-    Law("settings go round a config file", _settings, essential=True),
     Law("building gives an equal prior each time", _built, essential=True),
     Law("one number per trial, and everything else shaped as the mean", _shapes, essential=True),
     Law("a sample is location plus scale times standard noise", _location_and_scale),

@@ -14,7 +14,7 @@ from torch import Tensor
 from lfads_core.components import AbstractReconstruction, Support
 from lfads_core.plugins.specs import ReconstructionSpec
 from lfads_core.rng import stream
-from lfads_core.testing.built import build_faults, copy_faults, memory_faults, settings_faults
+from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, population_differs, trained
@@ -63,10 +63,6 @@ def ordinary(part: AbstractReconstruction, *shape: int, seed: int = 0) -> Tensor
 def drawn(part: AbstractReconstruction, params: Tensor, seed: int = 0) -> Tensor:
     """Data drawn from them."""
     return part.sample(params, stream(seed, "data")).detach()
-
-
-def _settings(case: ReconstructionCase) -> Iterator[str]:
-    return settings_faults(case.spec.config, case.settings)
 
 
 def _built(case: ReconstructionCase) -> Iterator[str]:
@@ -227,7 +223,6 @@ def _memory(case: ReconstructionCase) -> Iterator[str]:
 
 
 LAWS: tuple[Law[ReconstructionCase], ...] = (
-    Law("settings go round a config file", _settings, essential=True),
     Law("building gives an equal reconstruction each time, its sizes declared", _built, essential=True),
     Law("shapes are right, and batches do not touch one another", _shapes, essential=True),
     Law("samples have the mean that is promised", _means),

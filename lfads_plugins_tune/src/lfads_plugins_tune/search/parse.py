@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lfads_core.config.values import Misfit, scalar
+from lfads_core.config.values import Misfit, number
 from lfads_core.config.yaml_io import parse_value
 from lfads_core.errors import ConfigError
 
@@ -53,7 +53,7 @@ def _number(value: Any) -> Any:
     """``1e-3`` is a number here too, although YAML 1.1 takes it for text."""
     if isinstance(value, str):
         try:
-            return scalar(float, value)
+            return number(value)
         except Misfit:
             return value
     return value

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lfads_core.config.faults import Origin, Path, dotted
-from lfads_core.config.kinds import Setting, Specs, is_group, settings_of
+from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, types_in
 from lfads_core.config.merge import Shape, put
+from lfads_core.config.own_types import Types
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.errors import ConfigError
@@ -33,7 +34,7 @@ def addresses(base: RunConfig) -> dict[str, Address]:
     An entry of a list is called by its component's name (``components.train_augmentations.coordinated-dropout.rate``), or by its
     number where the name stands twice.
     """
-    return {address.path: address for address in _walk(base, ())}
+    return {address.path: address for address in _walk(base, (), types_in(type(base)))}
 
 
 def find(base: RunConfig, path: str) -> Address:
@@ -84,24 +85,24 @@ def faults_of(base: RunConfig, overrides: Mapping[str, Any], registry: Specs) ->
     return ""
 
 
-def _walk(group: Any, path: tuple[str, ...]) -> Iterator[Address]:
+def _walk(group: Any, path: tuple[str, ...], own: Types) -> Iterator[Address]:
     cls: type = type(group)
-    for name, setting in settings_of(cls).items():
+    for name, setting in settings_of(cls, own).items():
         value, here = getattr(group, name), (*path, name)
         yield Address(path=".".join(here), setting=setting, value=value)
         if isinstance(value, Component):
-            yield from _walk_component(value, here)
-        elif is_group(type(value)):
-            yield from _walk(value, here)
+            yield from _walk_component(value, here, own)
+        elif is_group(type(value), own):
+            yield from _walk(value, here, own)
         elif setting.component and isinstance(value, tuple):
             for label, part in zip(_labels([part.name for part in value]), value, strict=True):
                 yield Address(path=".".join((*here, label)), setting=setting, value=part)
-                yield from _walk_component(part, (*here, label))
+                yield from _walk_component(part, (*here, label), own)
 
 
-def _walk_component(part: Component, path: tuple[str, ...]) -> Iterator[Address]:
+def _walk_component(part: Component, path: tuple[str, ...], own: Types) -> Iterator[Address]:
     if part.settings is not None:
-        yield from _walk(part.settings, path)
+        yield from _walk(part.settings, path, own)
 
 
 def _labels(names: list[str]) -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import attrs
 
-from lfads_core.config.schema import Component, DataConfig, ModelConfig, RunConfig
+from lfads_core.config.kinds import types_in
+from lfads_core.config.schema import DataConfig, ModelConfig, RunConfig
+from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError
 
 
@@ -17,7 +19,7 @@ class Shape:
 
     model: ModelConfig  # without its rates
     data: DataConfig
-    readin: Component | None
+    readin: Any  # as plain data, for settings of plugins' own types may not be comparable
     recurrence: str
     precision: str
 
@@ -30,7 +32,7 @@ def shape_of(config: RunConfig) -> Shape:
     return Shape(
         model=attrs.evolve(config.model, dropout=0.0, variational=True),
         data=config.data,
-        readin=config.components.readin,
+        readin=unstructure(config.components.readin, types_in(type(config))),
         recurrence=config.train.recurrence,
         precision=config.train.precision,
     )
@@ -54,7 +56,7 @@ def same_shape(configs: Sequence[RunConfig]) -> None:
 
 def _difference(one: Any, other: Any, path: str) -> tuple[str, Any, Any] | None:
     """The first setting in which two groups differ, by its path."""
-    if attrs.has(type(one)) and type(one) is type(other) and not isinstance(one, Component):
+    if attrs.has(type(one)) and type(one) is type(other):
         for field in attrs.fields(type(one)):
             here = f"{path}.{field.name}" if path else _PATHS[field.name]
             if found := _difference(getattr(one, field.name), getattr(other, field.name), here):

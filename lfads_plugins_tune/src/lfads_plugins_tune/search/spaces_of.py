@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from lfads_core.config.faults import dotted
-from lfads_core.config.kinds import Specs
+from lfads_core.config.kinds import Specs, types_in
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import SpaceConfig
+from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError
 from lfads_core.wording import shown
 from lfads_plugins_tune.search.paths import SEARCH, Address, addresses, faults_of, find
@@ -75,7 +76,7 @@ def suggestions(base: RunConfig) -> Iterator[tuple[str, SpaceConfig]]:
         space = address.setting.attribute.metadata.get("search")
         idle = _IDLE_WITHOUT.get(path)
         if isinstance(space, SpaceConfig) and not (idle is not None and known[idle].value is None):
-            yield path, space if space.init is None else attrs.evolve(space, init=address.value)
+            yield path, space if space.init is None else attrs.evolve(space, init=unstructure(address.value, types_in(type(base))))
 
 
 def is_live(address: Address) -> bool:
