@@ -287,7 +287,7 @@ def test_a_file_of_nobody_is_refused(read):
     with pytest.raises(ConfigError) as err:
         read("optim: {lr: 0.1}\n")
     assert str(err.value) == (
-        "theirs.yaml: must be settings of lfads-torch (gen_dim, fac_dim, ...), autolfads-tf2 (MODEL, TRAIN) or LFADS in TensorFlow "
+        "theirs.yaml: must be settings of lfads-torch (gen_dim, fac_dim, ...), autolfads-tf2 (MODEL, TRAIN) or LFADS in TensorFlow 1 "
         "(factors_dim, keep_prob, ...), got the keys optim. Settings of lfads itself are checked by 'lfads config check'."
     )
 

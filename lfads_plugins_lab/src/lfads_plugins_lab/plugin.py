@@ -62,9 +62,9 @@ def lfads_recordings() -> Iterator[RecordingSpec]:
 def lfads_foreign_settings() -> Iterator[ForeignSettingsSpec]:
     """The implementations that people come from."""
     for name, summary, module, examples in (
+        ("lfads-torch", "lfads-torch", "lfads_torch", ("gen_dim", "fac_dim", "...")),
         ("autolfads-tf2", "autolfads-tf2", "tf2", ("MODEL", "TRAIN")),
-        ("lfads-torch", "lfads-torch", "lfads_torch", ("gen_dim", "fac_dim")),
-        ("lfads-tf1", "LFADS in TensorFlow 1", "tf1", ("factors_dim", "keep_prob")),
+        ("lfads-tf1", "LFADS in TensorFlow 1", "tf1", ("factors_dim", "keep_prob", "...")),
     ):
         where = f"lfads_plugins_lab.foreign.{module}"
         yield ForeignSettingsSpec(name=name, summary=summary, known=f"{where}:known", translate=f"{where}:translate", examples=examples)

@@ -19,7 +19,7 @@ class ForeignSettingsSpec(Spec):
 
     ``known(data)`` counts how many of the file's keys are its own; the format that knows most of them is taken. ``translate(data, reading)`` puts
     them into our names (:class:`~lfads_plugins_lab.foreign.reading.Reading`), and says what it leaves and why. ``examples`` are keys by which a
-    user recognises such a file, for messages.
+    user recognises such a file, for messages; a last "..." says that there are more.
     """
 
     kind: ClassVar[str] = "foreign settings"

@@ -42,7 +42,7 @@ def import_settings(path: Path, registry: Registry) -> Imported:
     formats = [spec for spec, _ in registry.as_offered(ForeignSettingsSpec)]
     counts = [registry.shield(ForeignSettingsSpec, spec.name, partial(spec.known, layer.data), "other formats are tried") or 0 for spec in formats]
     if not any(counts):
-        known = listed(f"{spec.summary} ({', '.join([*spec.examples, '...'])})" for spec in formats) if formats else "a format that a plugin offers"
+        known = listed(f"{spec.summary} ({', '.join(spec.examples)})" for spec in formats) if formats else "a format that a plugin offers"
         raise ConfigError(
             f"{path}: must be settings of {known}, got {_brief(layer.data)}. Settings of lfads itself are checked by 'lfads config check'."
         )

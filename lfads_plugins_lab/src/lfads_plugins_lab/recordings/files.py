@@ -57,8 +57,6 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
         ConfigError: an option is.
     """
     path, options = Path(path), options or SourceOptions()
-    if not path.exists():
-        raise DataError(f"{path}: must be a file, found nothing there. Check the path.")
     registry = load_registry()
     formats = registry.as_offered(RecordingSpec)
     spec, provider = next((offer for offer in formats if _takes(registry, offer[0], path)), (None, None))
@@ -69,6 +67,8 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
             f"{path}: the ending of a recording must be one of {', '.join(KINDS)}, or of a format that a plugin reads, got {path.suffix.lower()!r}. "
             "Rename or convert it."
         )
+    if not path.exists():
+        raise DataError(f"{path}: must be a file, found nothing there. Check the path.")
     try:
         source = spec.read(path, options)
     except LfadsError:
