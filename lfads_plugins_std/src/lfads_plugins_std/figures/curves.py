@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 MOST_PANELS = 15
 _FIRST = ("total", "recon", "ic_kl", "input_kl", "l2", "bps", "co_bps", "fp_bps", "r2", "lr", "ramp", "grad")
 _NO_CURVES = ("epoch", "step", "seconds", "time")
-_UNITS = {"bps": "bits/spike", "co_bps": "bits/spike", "fp_bps": "bits/spike"}
+_UNITS = {
+    **dict.fromkeys(("bps", "co_bps", "fp_bps"), "bits/spike"),
+    **dict.fromkeys(("recon", "heldout", "masked"), "nats/value"),
+    **dict.fromkeys(("ic_kl", "input_kl"), "nats/trial"),
+}
 _SPLIT_COLOURS = {"train": BLUE, "valid": ORANGE, "valid, smoothed": INK}
 
 Series = tuple[str, np.ndarray]

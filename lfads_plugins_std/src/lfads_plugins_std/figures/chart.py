@@ -1,0 +1,30 @@
+"""A chart that a section of a page describes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lfads_core.components.page import ChartBlock
+from lfads_plugins_std.figures.figure import BLUE, SOFT, dress, legend, new_figure, note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_chart(chart: ChartBlock) -> Figure:
+    """Draw its curves, strong ones blue and thick, others grey and thin; one where nothing is known says so."""
+    figure = new_figure(3.4, 2.1)
+    ax = figure.subplots()
+    for curve in chart.curves:
+        style = {"color": BLUE, "lw": 1.8} if curve.strong else {"color": SOFT, "lw": 0.7, "alpha": 0.6}
+        ax.plot(curve.x, curve.y, label=curve.label or None, **style)
+    dress(ax, chart.title, chart.x, chart.y)
+    if not any(np.isfinite(curve.x).any() and np.isfinite(curve.y).any() for curve in chart.curves):
+        note(ax, "Nothing was measured.")
+    elif chart.log:
+        ax.set_yscale("log")
+    if any(curve.label for curve in chart.curves):
+        legend(ax)
+    return figure
