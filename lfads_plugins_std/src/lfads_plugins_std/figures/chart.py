@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfads_core.components.page import ChartBlock
 from lfads_plugins_std.figures.figure import BLUE, SOFT, dress, legend, new_figure, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from lfads_core.components.page import ChartBlock
 
 
 def draw_chart(chart: ChartBlock) -> Figure:
@@ -18,8 +19,8 @@ def draw_chart(chart: ChartBlock) -> Figure:
     figure = new_figure(3.4, 2.1)
     ax = figure.subplots()
     for curve in chart.curves:
-        style = {"color": BLUE, "lw": 1.8} if curve.strong else {"color": SOFT, "lw": 0.7, "alpha": 0.6}
-        ax.plot(curve.x, curve.y, label=curve.label or None, **style)
+        colour, width, alpha = (BLUE, 1.8, 1.0) if curve.strong else (SOFT, 0.7, 0.6)
+        ax.plot(curve.x, curve.y, label=curve.label or None, color=colour, lw=width, alpha=alpha)
     dress(ax, chart.title, chart.x, chart.y)
     if not any(np.isfinite(curve.x).any() and np.isfinite(curve.y).any() for curve in chart.curves):
         note(ax, "Nothing was measured.")

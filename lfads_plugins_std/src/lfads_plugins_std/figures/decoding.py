@@ -25,7 +25,9 @@ def draw_decoding(
     figure = new_figure(9.6, 1.7 * len(titles) + 0.4)
     for k, ax in enumerate(figure.subplots(len(titles), 1, squeeze=False)[:, 0]):
         for values, colour, width, label in ((recorded, SOFT, 2.0, "recorded"), (decoded, BLUE, 1.3, "decoded")):
-            ax.plot(x, np.pad(values[..., k].astype(np.float64), ((0, 0), (0, 1)), constant_values=np.nan).ravel(), color=colour, lw=width, label=label)
+            ax.plot(
+                x, np.pad(values[..., k].astype(np.float64), ((0, 0), (0, 1)), constant_values=np.nan).ravel(), color=colour, lw=width, label=label
+            )
         dress(ax, titles[k], f"{trials} trials side by side ({unit})", labels[k])
         if k == 0:
             legend(ax, above=True)
