@@ -40,7 +40,7 @@ def draw_curves(table: Mapping[str, Real[np.ndarray, " epochs"]]) -> Figure:
     shown = panels[:MOST_PANELS]
     columns = min(3, max(1, len(shown)))
     rows = max(1, math.ceil(len(shown) / columns))
-    figure = new_figure(3.1 * columns, 1.9 * rows + 0.4, "Training")
+    figure = new_figure(3.1 * columns, 1.9 * rows + 0.4)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, lines) in zip(axes, shown, strict=False):
         _draw_panel(ax, name, epochs, lines)

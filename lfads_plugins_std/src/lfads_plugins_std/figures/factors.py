@@ -52,7 +52,7 @@ def draw_factors(
     """
     scores, shares = principal_components(factors)
     time = time or time_axis(factors.shape[1], bin_ms)
-    figure = new_figure(8.6, 4.4, "Factors")
+    figure = new_figure(8.6, 4.2)
     space, panels = _axes(figure)
     if conditions is None:
         trials = spread_out(len(scores), MOST_TRIALS)

@@ -58,6 +58,8 @@ def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_xlabel(x, fontsize=_SMALL, color=INK)
     ax.set_ylabel(y, fontsize=_SMALL, color=INK, parse_math=False)
     ax.tick_params(which="both", labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set(fontsize=6.5, color=INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -145,7 +147,10 @@ def as_svg(figure: Figure, salt: str) -> str:
     """An SVG on nothing whose words are text; the same figure and salt give the same file, and its ids differ from those of another salt."""
     from matplotlib import rc_context
 
-    content = BytesIO()
+    content, layout = BytesIO(), figure.get_layout_engine()
+    if layout is not None:  # once: saving would draw everything for it, and draw again
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         figure.savefig(content, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return content.getvalue().decode()
@@ -178,7 +183,6 @@ def few_ticks(axis: Any) -> None:
     form.set_powerlimits((-2, 4))
     axis.set_major_formatter(form)
     axis.set_major_locator(MaxNLocator(5))
-    axis.get_offset_text().set_fontsize(6.5)
 
 
 def whole_ticks(axis: Any) -> None:

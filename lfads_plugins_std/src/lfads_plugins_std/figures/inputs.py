@@ -37,7 +37,7 @@ def draw_inputs(
     inputs = np.sort(np.argsort(-power, kind="stable")[:MOST_INPUTS])
     time = time or time_axis(means.shape[1], bin_ms)
     middles = time.middles
-    figure = new_figure(8.0, 1.5 * max(1, len(inputs)) + 0.6, "Inferred inputs (arbitrary unit)")
+    figure = new_figure(8.0, 1.5 * max(1, len(inputs)) + 0.5)
     axes = figure.subplots(max(1, len(inputs)), 2, squeeze=False, sharex=True, sharey="row")
     for row, u in enumerate(inputs):
         average, all_trials = axes[row]
@@ -60,7 +60,7 @@ def draw_inputs(
             mark_event(ax, time.event)
             dress(ax, "", time.label if last else "", f"input {u}" if ax is average else "")
     if len(inputs):
-        dress(axes[0, 0], "mean ± sd over trials" if groups is None else "mean of each condition", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
+        dress(axes[0, 0], f"{'mean ± sd over trials' if groups is None else 'mean of each condition'} (arbitrary unit)", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
         dress(axes[0, 1], "single trials" + (" ± posterior sd" if stds is not None else ""), axes[0, 1].get_xlabel())
         legend(axes[0, 1], above=True)
     if groups is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from lfads_plugins_std.figures.figure import HEAT, colour_bar, colour_map, colours_of, dress, legend, mark_event, new_figure
+from lfads_plugins_std.figures.figure import HEAT, colour_bar, colour_map, colours_of, dress, legend, mark_event, new_figure, whole_ticks
 from lfads_plugins_std.figures.units import TimeAxis, rate_unit, spread_out, time_axis
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Pictures:
                 image.set_gid("raster")
             title = name if column else f"{name}, trial {self.trials[row]}"
             dress(ax, title, self.time.label if last else "", "" if column else "channel (sorted)")
+            whole_ticks(ax.xaxis)
+            whole_ticks(ax.yaxis)
         return image
 
 
@@ -72,7 +74,7 @@ def draw_trials(
     kinds = {"recorded": data, "inferred": rates} | ({} if truth is None else {"true": truth})
     pictures = pictures_of(kinds, most, time or time_axis(data.shape[1], bin_ms), rate_unit(bin_ms, is_rate), counts=is_rate)
     count = len(pictures.trials)
-    figure = new_figure(2.9 * len(kinds) + 0.7, 2.1 * max(1, count) + 0.5, "Trials")
+    figure = new_figure(2.9 * len(kinds) + 0.7, 2.1 * max(1, count) + 0.4)
     axes = figure.subplots(max(1, count), len(kinds), squeeze=False, sharex=True, sharey=True)
     for row in range(count):
         image = pictures.draw(axes[row], row, last=row == count - 1)
@@ -95,7 +97,7 @@ def _draw_lines(ax: Axes, time: TimeAxis, lines: Mapping[str, Float[np.ndarray, 
     for (name, values), colour in zip(lines.items(), colours_of(len(lines)), strict=True):
         ax.plot(time.middles, values, color=colour, lw=1.3, label=name)
     mark_event(ax, time.event)
-    legend(ax, loc="best")
+    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _by_peak(rates: np.ndarray) -> Int[np.ndarray, " N"]:
