@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Real
 
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, legend, mark_event, new_figure, shades
+from lfads_plugins_std.figures.figure import INK, SOFT, dress, key_of, legend, mark_event, new_figure, shades
 from lfads_plugins_std.figures.groups import Groups, groups_of_numbers
 from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
 
@@ -68,8 +68,10 @@ def draw_factors(
                 average = scores[rows].mean(axis=0)
                 _draw_path(space, panels, time.middles, average, color=colour, lw=1.8, label=label)
                 _mark_start(space, average, colour)
-        title = "" if isinstance(conditions, Groups) else "condition"
-        legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title=title, title_fontsize=7.5)
+        if isinstance(conditions, Groups):
+            key_of(figure, groups.labels, groups.colours)
+        else:
+            legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title="condition", title_fontsize=7.5)
     for k, ax in enumerate(panels):
         dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", "")
         mark_event(ax, time.event)

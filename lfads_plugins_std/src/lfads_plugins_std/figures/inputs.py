@@ -60,7 +60,8 @@ def draw_inputs(
             mark_event(ax, time.event)
             dress(ax, "", time.label if last else "", f"input {u}" if ax is average else "")
     if len(inputs):
-        dress(axes[0, 0], f"{'mean ± sd over trials' if groups is None else 'mean of each condition'} (arbitrary unit)", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
+        left = "mean ± sd over trials" if groups is None else "mean of each condition"
+        dress(axes[0, 0], f"{left} (arbitrary unit)", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
         dress(axes[0, 1], "single trials" + (" ± posterior sd" if stds is not None else ""), axes[0, 1].get_xlabel())
         legend(axes[0, 1], above=True)
     if groups is not None:
