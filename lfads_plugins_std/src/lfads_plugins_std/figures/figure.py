@@ -188,4 +188,4 @@ def whole_ticks(axis: Any) -> None:
     """Whole numbers only, for epochs and generations."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))
