@@ -26,10 +26,10 @@ from lfads_plugins_std.figures import (
     draw_truth,
     save,
 )
+from lfads_plugins_std.figures.conditions import Groups, all_together, groups_of_numbers
 from lfads_plugins_std.figures.curves import MOST_PANELS
 from lfads_plugins_std.figures.factors import MOST_CONDITIONS, MOST_TRIALS, principal_components
 from lfads_plugins_std.figures.figure import as_png, as_svg
-from lfads_plugins_std.figures.groups import Groups, all_together, groups_of_numbers
 from lfads_plugins_std.figures.trials import pictures_of
 from lfads_plugins_std.figures.units import rate_unit, spread_out, time_axis
 

@@ -31,7 +31,7 @@ from lfads_plugins_lab.evaluate.run import FILE
 from lfads_plugins_lab.report.blocks import markup
 from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.page import page
-from lfads_plugins_std.figures import draw_chart
+from lfads_plugins_std.figures.chart import draw_chart
 from lfads_plugins_std.figures.figure import as_png, new_figure
 
 VOID = {"meta", "link", "br", "img", "input"}

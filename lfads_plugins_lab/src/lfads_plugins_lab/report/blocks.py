@@ -11,7 +11,7 @@ from typing import Any
 
 from lfads_core.components.page import Block, ChartBlock, ChoiceBlock, PictureBlock, SpaceBlock, TableBlock, TextBlock
 from lfads_plugins_lab.report.embed import embedded
-from lfads_plugins_std.figures import draw_chart
+from lfads_plugins_std.figures.chart import draw_chart
 
 COLOURS = 8
 """Colours of the page's palette; more groups get steps round the colour wheel."""

@@ -14,8 +14,8 @@ from lfads_plugins_lab.report.events import events_of
 from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.words import each_session, groups_of, nothing, shown_split, times_of
 from lfads_plugins_std.figures import draw_around, draw_factors, draw_initial_conditions, draw_inputs
+from lfads_plugins_std.figures.conditions import all_together
 from lfads_plugins_std.figures.factors import principal_components
-from lfads_plugins_std.figures.groups import all_together
 from lfads_plugins_std.figures.units import spread_out
 
 MOST_PATHS = 90

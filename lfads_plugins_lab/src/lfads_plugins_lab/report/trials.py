@@ -15,7 +15,7 @@ from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.words import each_session, groups_of, nothing, rate_scale, shown_split, times_of
 from lfads_plugins_std.alignment.condition_names import texts
 from lfads_plugins_std.figures import draw_averages, draw_trial
-from lfads_plugins_std.figures.groups import Groups
+from lfads_plugins_std.figures.conditions import Groups
 from lfads_plugins_std.figures.trials import pictures_of
 from lfads_plugins_std.metrics.conditions import PSTH_MS, jitter_of
 from lfads_plugins_std.metrics.psth import make_psth, shift_trials

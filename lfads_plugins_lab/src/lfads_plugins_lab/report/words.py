@@ -10,7 +10,7 @@ from lfads_core.components.page import Block, TextBlock
 from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_lab.report.facts import Facts
 from lfads_plugins_std.alignment.condition_names import names_of
-from lfads_plugins_std.figures.groups import Groups, groups_by
+from lfads_plugins_std.figures.conditions import Groups, groups_by
 from lfads_plugins_std.figures.units import TimeAxis, time_of
 from lfads_plugins_std.metrics.conditions import labels_of
 

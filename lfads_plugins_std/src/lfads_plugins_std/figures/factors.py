@@ -1,4 +1,4 @@
-"""The latent path: factors in their first three principal components."""
+"""Latents in their first three principal components: the path of the factors, and where trials begin."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Real
 
+from lfads_plugins_std.figures.conditions import Groups, groups_of_numbers
 from lfads_plugins_std.figures.figure import INK, SOFT, dress, key_of, legend, mark_event, new_figure, shades
-from lfads_plugins_std.figures.groups import Groups, groups_of_numbers
 from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:
@@ -77,6 +77,19 @@ def draw_factors(
         mark_event(ax, time.event)
         if k < 2:
             ax.tick_params(labelbottom=False)
+    return figure
+
+
+def draw_initial_conditions(means: Real[np.ndarray, "B I"], groups: Groups) -> Figure:
+    """Draw the posterior means in three principal components, a dot for each trial in the colour of its group."""
+    scores, shares = principal_components(means[:, None])
+    figure = new_figure(8.0, 3.6)
+    for ax, other in zip(figure.subplots(1, 2), (1, 2), strict=True):
+        for rows, colour in zip(groups.rows, groups.colours, strict=True):
+            ax.scatter(scores[rows, 0, 0], scores[rows, 0, other], color=[colour], s=12, alpha=0.8, lw=0)
+        title = f"Initial conditions, components 1 and {other + 1}"
+        dress(ax, title, f"component 1 ({shares[0]:.0%} of the variance)", f"component {other + 1} ({shares[other]:.0%})")
+    key_of(figure, groups.labels, groups.colours)
     return figure
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Real
 
+from lfads_plugins_std.figures.conditions import Groups
 from lfads_plugins_std.figures.figure import BLUE, COLOURS, SOFT, dress, key_of, legend, mark_event, new_figure
-from lfads_plugins_std.figures.groups import Groups
 from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from lfads_plugins_std.figures.figure import HEAT, colour_bar, colour_map, colou
 from lfads_plugins_std.figures.units import TimeAxis, rate_unit, spread_out, time_axis
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -88,16 +87,12 @@ def draw_trial(pictures: Pictures, row: int, lines: Mapping[str, Float[np.ndarra
     figure = new_figure(10.2, 2.6)
     *axes, beside = figure.subplots(1, len(pictures.kinds) + 1)
     colour_bar(figure, pictures.draw(axes, row), axes[1:], pictures.unit)
-    _draw_lines(beside, pictures.time, lines)
+    for (name, values), colour in zip(lines.items(), colours_of(len(lines)), strict=True):
+        beside.plot(pictures.time.middles, values, color=colour, lw=1.3, label=name)
+    mark_event(beside, pictures.time.event)
+    legend(beside, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     dress(beside, title, pictures.time.label, "arbitrary unit")
     return figure
-
-
-def _draw_lines(ax: Axes, time: TimeAxis, lines: Mapping[str, Float[np.ndarray, " T"]]) -> None:
-    for (name, values), colour in zip(lines.items(), colours_of(len(lines)), strict=True):
-        ax.plot(time.middles, values, color=colour, lw=1.3, label=name)
-    mark_event(ax, time.event)
-    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _by_peak(rates: np.ndarray) -> Int[np.ndarray, " N"]:

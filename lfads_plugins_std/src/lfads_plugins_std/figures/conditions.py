@@ -1,16 +1,20 @@
-"""Conditions of trials as figures show them: a colour and a name each."""
+"""Conditions of trials as figures show them, a colour and a name each, and averages over them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, Real, Shaped
+from jaxtyping import Float, Int, Real, Shaped
 
-from lfads_plugins_std.figures.figure import colours_of
-from lfads_plugins_std.figures.units import spread_out
+from lfads_plugins_std.figures.figure import colours_of, dress, key_of, mark_event, new_figure
+from lfads_plugins_std.figures.units import TimeAxis, spread_out
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,3 +52,23 @@ def groups_of_numbers(conditions: Real[np.ndarray, " B"], most: int) -> Groups:
     """Groups named by their numbers."""
     index, kept = groups_by(conditions, most)
     return Groups(index=index, labels=[f"{number:g}" for number in kept])
+
+
+def draw_averages(
+    data: Float[np.ndarray, "K T N"], model: Float[np.ndarray, "K T N"], groups: Groups, titles: Sequence[str], time: TimeAxis, unit: str
+) -> Figure:
+    """Draw a panel for each channel: the averages of the data (dashed) and of the rates (solid) of each group."""
+    columns = min(3, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    figure = new_figure(3.2 * columns, 2.1 * rows + 0.3)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for n, (ax, title) in enumerate(zip(axes, titles, strict=False)):
+        for k, colour in enumerate(groups.colours):
+            ax.plot(time.middles, data[k, :, n], color=colour, lw=0.8, ls=(0, (4, 3)), alpha=0.8)
+            ax.plot(time.middles, model[k, :, n], color=colour, lw=1.5)
+        mark_event(ax, time.event)
+        dress(ax, title, time.label, unit if n % columns == 0 else "")
+    for ax in axes[len(titles) :]:
+        ax.set_axis_off()
+    key_of(figure, groups.labels, groups.colours)
+    return figure
