@@ -321,7 +321,7 @@ def test_ink_of_figures_is_that_of_the_page_and_what_is_large_is_a_png(monkeypat
 
 def test_what_is_no_block_is_refused():
     with pytest.raises(TypeError, match=r"^a section must consist of blocks of lfads_core\.components\.page, got a str$"):
-        markup(["<p>"])
+        markup(block for block in ["<p>"])
 
 
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))

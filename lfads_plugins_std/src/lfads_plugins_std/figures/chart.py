@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def draw_chart(chart: ChartBlock) -> Figure:
-    """Draw its curves, strong ones blue and thick, others grey and thin; one where nothing is known says so."""
-    figure = new_figure(3.4, 2.1)
+    """Draw its curves, strong ones blue and thick, others grey and thin; where nothing is known it says so. The title is the page's to write."""
+    figure = new_figure(3.2, 1.9)
     ax = figure.subplots()
     for curve in chart.curves:
         colour, width, alpha = (BLUE, 1.8, 1.0) if curve.strong else (SOFT, 0.7, 0.6)
         ax.plot(curve.x, curve.y, label=curve.label or None, color=colour, lw=width, alpha=alpha)
-    dress(ax, chart.title, chart.x, chart.y)
+    dress(ax, "", chart.x, chart.y)
     if not any(np.isfinite(curve.x).any() and np.isfinite(curve.y).any() for curve in chart.curves):
         note(ax, "Nothing was measured.")
     elif chart.log:
