@@ -12,9 +12,25 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from lfads_core.errors import LfadsError
-from lfads_plugins_std.figures import draw_alignment, draw_curves, draw_factors, draw_inputs, draw_trials, draw_truth, save
+from lfads_plugins_std.figures import (
+    draw_alignment,
+    draw_around,
+    draw_averages,
+    draw_curves,
+    draw_decoding,
+    draw_factors,
+    draw_initial_conditions,
+    draw_inputs,
+    draw_trial,
+    draw_trials,
+    draw_truth,
+    save,
+)
+from lfads_plugins_std.figures.conditions import Groups, all_together, groups_of_numbers
 from lfads_plugins_std.figures.curves import MOST_PANELS
 from lfads_plugins_std.figures.factors import MOST_CONDITIONS, MOST_TRIALS, principal_components
+from lfads_plugins_std.figures.figure import as_png, as_svg
+from lfads_plugins_std.figures.trials import pictures_of
 from lfads_plugins_std.figures.units import rate_unit, spread_out, time_axis
 
 
@@ -147,6 +163,90 @@ def test_conditions_get_a_colour_each_and_an_average(rng):
     assert labels[-1] == "19"
     assert len({line.get_color() for line in space.get_lines()}) == MOST_CONDITIONS
     assert len(space.get_lines()) == MOST_CONDITIONS * (4 + 1)
+
+
+def test_the_average_of_a_condition_is_over_all_its_trials_and_those_without_one_are_left_out(rng):
+    factors, index = rng.normal(size=(60, 12, 4)), np.repeat([0, 1, -1], 20)
+    figure = draw_factors(factors, 20.0, Groups(index=index, labels=["left", "right"]))
+    _, panel, *_ = figure.axes
+    assert len(panel.get_lines()) == 2 * (20 + 1)
+    thick = [line for line in panel.get_lines() if line.get_linewidth() == 1.8]
+    scores = principal_components(factors)[0]
+    np.testing.assert_allclose(thick[1].get_ydata(), scores[20:40, :, 0].mean(0))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["left", "right"]
+
+
+def test_groups_are_spread_evenly_and_each_has_a_colour():
+    groups = groups_of_numbers(np.repeat(np.arange(20), 2), 12)
+    assert (groups.labels[0], groups.labels[-1]) == ("0", "19")
+    assert [len(rows) for rows in groups.rows] == [2] * 12
+    assert (groups.index == -1).sum() == 40 - 24
+    assert len(set(map(str, groups.colours))) == 12
+
+
+def test_one_trial_has_its_pictures_and_its_inputs_side_by_side(rng):
+    rates = rng.gamma(2.0, 0.1, (9, 20, 5))
+    pictures = pictures_of({"Recorded": rates * 2, "Inferred": rates}, 3, time_axis(20, 10.0, -50.0, "go"), (100.0, "events/s"))
+    recorded, inferred, beside, *_ = draw_trial(pictures, 1, {"input 0": rates[4, :, 0], "input 1": rates[4, :, 1]}, "Inferred inputs").axes
+    order = np.argsort(rates.mean(0).argmax(0), kind="stable")
+    np.testing.assert_allclose(recorded.images[0].get_array(), rates[4][:, order].T * 2)
+    np.testing.assert_allclose(inferred.images[0].get_array(), rates[4][:, order].T * 100)
+    np.testing.assert_allclose(beside.lines[1].get_xydata(), np.stack([np.arange(20) * 10 - 45, rates[4, :, 1]], axis=1))
+    assert [ax.get_title(loc="left") for ax in (recorded, inferred, beside)] == ["Recorded, trial 4", "Inferred", "Inferred inputs"]
+    assert {ax.get_xlabel() for ax in (recorded, inferred, beside)} == {"time from go (ms)"}
+    assert recorded.images[0].get_extent() == [-50, 150, 5, 0]
+
+
+def test_averages_of_data_are_dashed_beside_those_of_the_model(rng):
+    data, model = rng.normal(size=(2, 6, 4)), rng.normal(size=(2, 6, 4))
+    groups = Groups(index=np.array([0, 1]), labels=["left", "$right"])
+    figure = draw_averages(data, model, groups, ["Channel 1", "Channel $2", "Channel 3", "Channel 4, held out"], time_axis(6, 10.0), "events/s")
+    dashed, solid, *_ = figure.axes[1].lines
+    np.testing.assert_allclose(dashed.get_ydata(), data[0, :, 1])
+    np.testing.assert_allclose(solid.get_ydata(), model[0, :, 1])
+    assert (dashed.is_dashed(), solid.is_dashed()) == (True, False)
+    assert (dashed.get_color(), figure.axes[1].lines[2].get_color()) == tuple(groups.colours)
+    assert (figure.axes[3].get_xlabel(), figure.axes[3].get_ylabel()) == ("time in trial (ms)", "events/s")
+    assert "Channel $2" in as_svg(figure, "salt")
+
+
+def test_initial_conditions_are_their_principal_components(rng):
+    means = rng.normal(size=(10, 7))
+    left, right = draw_initial_conditions(means, all_together(10)).axes
+    scores, shares = principal_components(means[:, None])
+    np.testing.assert_allclose(left.collections[0].get_offsets(), scores[:, 0, :2])
+    np.testing.assert_allclose(right.collections[0].get_offsets(), scores[:, 0, ::2])
+    assert right.get_ylabel() == f"component 3 ({shares[2]:.0%})"
+
+
+def test_recorded_and_decoded_behaviour_have_a_gap_after_each_trial(rng):
+    recorded, decoded = rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 4, 2))
+    figure = draw_decoding(recorded, decoded, ["hand x, R² 0.9", "hand y"], ["hand x (mm)", "hand y (mm)"], 20.0, "ms")
+    _, line = figure.axes[1].lines
+    gap = np.full((3, 1), np.nan)
+    np.testing.assert_array_equal(line.get_ydata(), np.concatenate([decoded[:, :, 1], gap], axis=1).ravel())
+    np.testing.assert_array_equal(line.get_xdata()[:6], [0, 20, 40, 60, 80, 200])
+    assert (figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()) == ("3 trials side by side (ms)", "hand y (mm)")
+
+
+def test_inputs_of_groups_are_their_averages_and_events_have_their_own_panel(rng):
+    means, groups = rng.normal(size=(9, 15, 2)), Groups(index=np.repeat([0, 1, 2], 3), labels=["a", "b", "none"])
+    average = draw_inputs(means, groups=Groups(index=np.repeat([0, 1, -1], 3), labels=groups.labels)).axes[2]
+    assert len([line for line in average.get_lines() if len(line.get_xdata()) == 15]) == 2
+    np.testing.assert_allclose(average.get_lines()[1].get_ydata(), means[3:6, :, 1].mean(0))
+    (ax,) = draw_around({"go cue": (np.arange(-2.0, 3.0), np.ones(5))}, "ms").axes
+    assert (ax.get_title(loc="left"), ax.get_xlabel()) == ("Size of inputs around go cue", "time from go cue (ms)")
+
+
+def test_an_svg_has_words_as_text_and_is_the_same_each_time_but_for_ids_of_another_salt(rng):
+    def drawn(salt):
+        return as_svg(draw_inputs(np.arange(12.0).reshape(2, 3, 2)), salt)
+
+    assert drawn("a") == drawn("a")
+    assert set(re.findall(r'id="(p[0-9a-f]{10})"', drawn("a"))).isdisjoint(re.findall(r'id="(p[0-9a-f]{10})"', drawn("b")))
+    assert ">input 1</text>" in drawn("a")
+    assert "<metadata" not in drawn("a")
+    assert as_png(draw_inputs(rng.normal(size=(2, 3, 2)))).startswith(b"\x89PNG")
 
 
 def test_inputs_show_spread_over_trials_and_posterior_width(rng):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec, RecordingSpec
+from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec, RecordingSpec, ReportSectionSpec
 from lfads_plugins_lab.specs import ForeignSettingsSpec
 
 _CLI = "lfads_plugins_lab.cli"
 _FILES = "lfads_plugins_lab.recordings.files"
+_REPORT = "lfads_plugins_lab.report"
 
 
 @hookimpl
@@ -80,6 +81,25 @@ def lfads_exporters() -> Iterator[ExporterSpec]:
         ("page", "One HTML page on a run", "report.page:export_page"),
     ):
         yield ExporterSpec(name=name, summary=summary, write=f"lfads_plugins_lab.{write}")
+
+
+@hookimpl
+def lfads_report_sections() -> Iterator[ReportSectionSpec]:
+    """The page of a run."""
+    for place, name, title, summary, draw in (
+        (10, "quality", "Is it good?", "Scores beside baselines, and costs", "quality:quality"),
+        (20, "training", "Training", "Costs and scores over epochs", "quality:course"),
+        (30, "trials", "Single trials", "The recording beside the rates, trial by trial", "trials:single_trials"),
+        (40, "conditions", "Condition averages", "Averages of data and rates", "trials:averages"),
+        (50, "factors", "Factor trajectories", "Principal components of the factors", "latents:factors"),
+        (60, "initial", "Initial conditions", "Principal components of initial conditions", "latents:initial_conditions"),
+        (70, "inputs", "Inferred inputs", "Inputs over the trial and around events", "latents:inputs"),
+        (80, "decoding", "Decoding of behaviour", "Behaviour beside what rates say of it", "behaviour:decoding"),
+        (88, "figures", "Figures of plugins", "What other reports draw", "figures:figures"),
+        (90, "settings", "Settings and versions", "Settings and versions of packages", "origin:settings"),
+        (100, "outputs", "What the outputs mean", "Arrays of the output file in words", "origin:outputs"),
+    ):
+        yield ReportSectionSpec(name=name, summary=summary, title=title, draw=f"{_REPORT}.{draw}", place=place)
 
 
 @hookimpl

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
-import struct
-import zlib
+import sys
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,20 +17,38 @@ import pytest
 from click.testing import CliRunner
 
 import browser
+import lfads_plugins_lab.plugin
+import lfads_plugins_std.plugin
 from lfads_core.cli.main import cli
+from lfads_core.components.page import ChartBlock, Curve, PictureBlock, TextBlock
 from lfads_core.config.load import resolve
 from lfads_core.infer.loading import load
 from lfads_core.pipeline.run import start_run
-from lfads_core.plugins import load_registry
+from lfads_core.plugins import Registry, ReportSectionSpec, ReportSpec, hookimpl, load_registry
 from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 from lfads_plugins_lab.evaluate.run import FILE
+from lfads_plugins_lab.report.blocks import markup
 from lfads_plugins_lab.report.facts import gather
-from lfads_plugins_lab.report.page import SECTIONS, page
-from lfads_plugins_lab.report.png import encode, heat
-from lfads_plugins_lab.report.svg import Axes, Line, chart, decades, spoken, ticks
+from lfads_plugins_lab.report.page import page
+from lfads_plugins_std.figures.chart import draw_chart
+from lfads_plugins_std.figures.figure import as_png, new_figure
 
 VOID = {"meta", "link", "br", "img", "input"}
+TITLES = [
+    "Is it good?",
+    "Training",
+    "Single trials",
+    "Condition averages",
+    "Factor trajectories",
+    "Initial conditions",
+    "Inferred inputs",
+    "Decoding of behaviour",
+    "Hyperparameters",
+    "Settings and versions",
+    "What the outputs mean",
+]
+UNDRAWN = ["Is it good?", "Settings and versions", "What the outputs mean"]
 
 
 class Structure(HTMLParser):
@@ -82,51 +101,151 @@ def trained(tmp_path_factory, tiny_settings):
     return run
 
 
+@pytest.fixture(scope="module")
+def whole(trained):
+    """Its page, with every figure."""
+    return page(load(trained.path))
+
+
 @pytest.fixture
 def full(trained, tmp_path):
     """A copy of it, to change."""
     return Run(shutil.copytree(trained.path, tmp_path / "full"))
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Sentences in place of figures, which take nearly all of the time."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+
 def words(run):
-    return " ".join(parsed(page(gather(load(run.path)))).words)
+    return " ".join(parsed(page(load(run.path))).words)
 
 
-def test_the_page_has_every_section_and_loads_nothing_from_anywhere(full):
-    text = page(gather(load(full.path)))
+def test_the_page_has_every_section_and_loads_nothing_from_anywhere(trained, whole):
+    text = whole
     found = parsed(text)
-    for _, title, _ in SECTIONS:
-        assert title in found.words
+    assert re.findall(r"<h2>(.*?)</h2>", text) == TITLES
     assert "could not be drawn" not in text
     assert all(address.startswith(("data:", "#")) for address in found.addresses)
-    assert re.findall(r"@import|url\(|https?://", text) == []
+    assert re.findall(r"@import|url\((?!#)|https?://", text) == []
     said = " ".join(found.words)
     assert "full: 12 train, 6 valid trials, 8 bins of 10 ms, 5 channels, 2 of them held out from the model's input" in said
     assert "Size of inputs around go cue" in said
     assert "condition left </script>" in said
     assert "This model comes from a single run, not from a search (lfads search)." in said
-    kept = json.loads((full.path / FILE).read_text())["sessions"]["full"]["scores"]["valid"]
+    kept = json.loads((trained.path / FILE).read_text())["sessions"]["full"]["scores"]["valid"]
     assert f"{kept['LFADS']['co_bps']:.3f}" in said
     assert f"{kept['condition average']['co_bps']:.3f}" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_without_conditions_behaviour_or_inputs_says_so_in_one_line_each(train_tiny):
     said = words(train_tiny("model.controller=null", "components.input_prior=null").run)
     assert "The file names no conditions (an array such as train_cond), or hardly any trial shares one." in said
     assert "The file has no behaviour of training and validation trials (an array such as train_behavior of trials, bins, dimensions)." in said
     assert "The model infers no inputs: it has no controller (model.controller is null)." in said
-    assert "could not be drawn" not in said
+    assert "This section could not be drawn" not in said
 
 
-def test_a_section_that_fails_is_named_and_the_others_are_there(full, monkeypatch, caplog):
+def with_plugin(run, **hooks):
+    """A loaded run whose registry knows one more plugin, and of the page's own sections those that draw nothing by themselves."""
+    own = [spec for spec in lfads_plugins_lab.plugin.lfads_report_sections() if spec.title in {*UNDRAWN, "Figures of plugins"}]
+    ours = {"std": lfads_plugins_std.plugin, "lab": SimpleNamespace(lfads_report_sections=hookimpl(lambda: own))}
+    stranger = SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()})
+    return replace(load(run.path), registry=Registry.from_plugins({**ours, "stranger": stranger}))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_section_that_fails_is_named_and_the_others_are_there(full, caplog):
     def broken(_):
+        yield TextBlock(text="lost")
         raise ZeroDivisionError("no luck")
 
-    monkeypatch.setattr("lfads_plugins_lab.report.page.SECTIONS", (("a", "Fine", lambda _: "<p>good</p>"), ("b", "Broken", broken)))
-    text = page(gather(load(full.path)))
+    def sections():
+        yield ReportSectionSpec(name="fine", summary="a", title="Fine", draw=lambda _: [TextBlock(text="good")], place=1)
+        yield ReportSectionSpec(name="broken", summary="b", title="Broken", draw=broken, place=2)
+        yield ReportSectionSpec(name="empty", summary="c", title="Nothing to say", draw=lambda _: [], place=3)
+
+    text = page(with_plugin(full, lfads_report_sections=sections))
     assert "<p>good</p>" in text
     assert "This section could not be drawn: ZeroDivisionError: no luck" in text
-    assert caplog.messages == ["report: the section 'Broken' could not be drawn (ZeroDivisionError: no luck)"]
+    assert [said for said in caplog.messages if "section" in said] == ["report: the section 'Broken' could not be drawn (ZeroDivisionError: no luck)"]
+    assert re.findall(r"<h2>(.*?)</h2>", text) == ["Fine", "Broken", *UNDRAWN]
+
+
+def test_figures_and_a_section_of_others_are_on_the_page_and_one_that_raises_costs_one_sentence(full, caplog):
+    def figure():
+        made = new_figure(3, 2)
+        made.subplots().set_title("by a stranger")
+        return made
+
+    def spectra(run, folder):
+        assert (run.path, list(folder.iterdir())) == (full.path, [])
+        (folder / "one.png").write_bytes(as_png(figure()))
+        (folder / "two.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+        (folder / "numbers.txt").write_text("1 2 3")
+        return [folder / "one.png", folder / "two.svg", folder / "numbers.txt"]
+
+    def broken(run, folder):
+        raise OSError("no ink")
+
+    def reports():
+        yield ReportSpec(name="spectra", summary="Power spectra", render=spectra)
+        yield ReportSpec(name="broken", summary="Phases", render=broken)
+
+    def sections():
+        blocks = [
+            PictureBlock(image=figure, caption="Rotations of a stranger"),
+            PictureBlock(image=as_png(figure()), caption="The same as PNG"),
+            PictureBlock(image=partial(broken, None, None), caption="Broken one"),
+            TextBlock(text="and it goes on"),
+        ]
+        yield ReportSectionSpec(name="jpca", summary="Rotations", title="jPCA", draw=lambda _: blocks, place=15)
+
+    text = page(with_plugin(full, lfads_reports=reports, lfads_report_sections=sections))
+    found = parsed(text)
+    assert re.findall(r"<h2>(.*?)</h2>", text) == ["Is it good?", "jPCA", "Figures of plugins", *UNDRAWN[1:]]
+    assert "by a stranger" in found.words
+    assert {"Rotations of a stranger", "The same as PNG", "and it goes on", "Power spectra (one.png)", "Power spectra (two.svg)"} < set(found.words)
+    alternatives = re.findall(r'<img src="data:image/(png|svg\+xml);base64,[^"]+" alt="([^"]*)">', text)
+    assert alternatives == [("png", "The same as PNG"), ("png", "Power spectra (one.png)"), ("svg+xml", "Power spectra (two.svg)")]
+    assert "Power spectra (spectra) stands in the run's folder plots: numbers.txt." in found.words
+    assert "Broken one: could not be drawn (OSError: no ink)" in found.words
+    assert "Phases (broken): could not be drawn (OSError: no ink)" in found.words
+    assert text.count("could not be drawn") == 2
+    assert caplog.messages == [
+        "report: the figure 'Broken one' could not be drawn (OSError: no ink)",
+        "report: broken could not be drawn (OSError: no ink)",
+    ]
+
+
+def test_what_the_page_draws_itself_is_not_shown_twice(full):
+    assert re.findall(r"<h2>(.*?)</h2>", page(with_plugin(full))) == UNDRAWN
+    with h5py.File(full.output("full"), "a") as file:
+        file["valid_truth"] = file["valid_output_params"][()]
+    text = page(with_plugin(full))
+    assert re.findall(r'<img [^>]*alt="([^"]*)"', text) == ["Rates against true rates, where known (truth_full.png)"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_matplotlib_sentences_stand_in_place_of_figures(full):
+    text = page(load(full.path))
+    assert re.findall(r"<h2>(.*?)</h2>", text) == TITLES
+    assert "<svg" not in text
+    assert "This section could not be drawn" not in text
+    sentence = 'could not be drawn (LfadsError: plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]")'
+    said = " ".join(parsed(text).words)
+    assert f"Condition averages of full: {sentence}" in said
+    assert f"full, valid trial 3, condition right: {sentence}" in said
+    assert "Averages over valid trials of each condition" in said
+    assert "Drag or use the arrow keys to turn" in text  # what a browser draws needs none
+
+
+def test_the_same_run_gives_the_same_page(trained, whole):
+    assert page(load(trained.path)) == whole
+    assert len(whole) < 1_000_000
 
 
 def test_a_search_is_told_with_the_way_to_the_best_member(full):
@@ -159,6 +278,7 @@ def test_a_search_is_told_with_the_way_to_the_best_member(full):
     assert "0.02" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_evaluation_is_made_once_and_again_when_outputs_are_newer(full, monkeypatch):
     import os
 
@@ -174,42 +294,40 @@ def test_the_evaluation_is_made_once_and_again_when_outputs_are_newer(full, monk
     assert (full.path / FILE).stat().st_mtime_ns != first
 
 
-def test_a_picture_reads_back_as_its_pixels():
-    pixels = np.arange(2 * 3 * 4).reshape(2, 3, 4) * 10.0
-    content = base64.b64decode(encode(pixels).removeprefix("data:image/png;base64,"))
-    assert struct.unpack(">II", content[16:24]) == (3, 2)
-    length = struct.unpack(">I", content[33:37])[0]
-    lines = zlib.decompress(content[41 : 41 + length])
-    np.testing.assert_array_equal(np.frombuffer(lines, np.uint8).reshape(2, 13)[:, 1:].reshape(2, 3, 4), pixels)
-
-
-def test_colours_go_from_dark_to_light_and_nan_is_transparent():
-    content = base64.b64decode(heat(np.array([[0.0, 1.0, np.nan]]), 0, 1).removeprefix("data:image/png;base64,"))
-    length = struct.unpack(">I", content[33:37])[0]
-    row = np.frombuffer(zlib.decompress(content[41 : 41 + length]), np.uint8)[1:].reshape(3, 4)
-    np.testing.assert_array_equal(row[:2], [[0, 32, 77, 255], [255, 234, 70, 255]])
-    assert row[2, 3] == 0
-
-
-def test_ticks_are_round_and_inside():
-    np.testing.assert_allclose(ticks(0.13, 0.98, 5), [0.2, 0.4, 0.6, 0.8])
-    np.testing.assert_allclose(10 ** np.array(decades(-2.2, -0.5)), [0.01, 0.02, 0.05, 0.1, 0.2])
-    np.testing.assert_allclose(10 ** np.array(decades(np.log10(0.0036), np.log10(0.004))), [0.0036, 0.0038, 0.004])
-    assert [spoken(value) for value in (0.0, 0.00002, 33.2812, 1234.0, 0.5, 2e6)] == ["0", "2e-5", "33.3", "1234", "0.5", "2e6"]
-
-
 def test_a_line_is_interrupted_where_there_is_no_number():
-    text = chart(Axes(title="a <b>", x="x", y="y"), [Line(x=np.arange(5), y=np.array([0, 1, np.nan, 1, 0]), label="l")])
-    (path,) = re.findall(r'<path d="([^"]+)"', text)
+    gap = Curve(x=np.arange(5.0), y=np.array([0, 1, np.nan, 1, 0]), label="l")
+    chart = ChartBlock(title="a <b>", x="x", y="y", curves=[gap, Curve(x=np.arange(2.0), y=np.ones(2), strong=False)])
+    (ax,) = draw_chart(chart).axes
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.stack([gap.x, gap.y], axis=1))
+    assert ax.lines[0].get_linewidth() > ax.lines[1].get_linewidth()
+    text = markup([chart, chart])
+    assert text.count('<div class="grid">') == 1
+    path = re.findall(r'<path d="([^"]+)" clip-path[^>]*stroke: var\(--c0\)', text)[0]
     assert (path.count("M"), path.count("L")) == (2, 2)
     assert "a &lt;b&gt;" in text
-    assert "Nothing was measured." in chart(Axes(title="t", x="x", y="y"), [Line(x=np.arange(2), y=np.full(2, np.nan))])
+    nothing = ChartBlock(title="t", x="x", y="y", curves=[Curve(x=np.arange(2.0), y=np.full(2, np.nan))], log=True)
+    assert "Nothing was measured." in markup([nothing])
+
+
+def test_ink_of_figures_is_that_of_the_page_and_what_is_large_is_a_png(monkeypatch):
+    block = PictureBlock(image=lambda: draw_chart(ChartBlock(title="t", x="x", y="y", curves=[])), caption="Mine")
+    text = markup([block])
+    assert 'role="img" aria-label="Mine"' in text
+    assert "fill: currentColor" in text
+    assert not re.search(r"#222222|#ffffff|DejaVu|<style|xmlns", text)
+    monkeypatch.setattr("lfads_plugins_lab.report.embed.MOST_CHARACTERS", 100)
+    assert '<img src="data:image/png;base64,' in markup([block])
+
+
+def test_what_is_no_block_is_refused():
+    with pytest.raises(TypeError, match=r"^a section must consist of blocks of lfads_core\.components\.page, got a str$"):
+        markup(block for block in ["<p>"])
 
 
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
-def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(full, tmp_path):
+def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(whole, tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(page(gather(load(full.path))), encoding="utf-8")
+    path.write_text(whole, encoding="utf-8")
     with browser.browsing(1280, 900) as window:
         for width in (1280, 390):
             window.size(width, 900)
@@ -248,7 +366,7 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(ful
             "const c = document.querySelector('.space canvas');return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0)"
         )
         assert drawn
-        shown = "return [...document.querySelectorAll('[data-panel=\"trial0\"]')].filter(p => !p.hidden).map(p => p.dataset.value)"
+        shown = "return [...document.querySelectorAll('.choice > [data-value]')].filter(p => !p.hidden).map(p => p.dataset.value)"
         assert window.script(shown) == ["0"]
-        window.script("const s = document.querySelector('select[data-show]'); s.value = '3'; s.dispatchEvent(new Event('change'))")
+        window.script("const s = document.querySelector('.choice select'); s.value = '3'; s.dispatchEvent(new Event('change'))")
         assert window.script(shown) == ["3"]

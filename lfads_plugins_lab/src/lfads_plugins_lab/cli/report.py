@@ -35,7 +35,7 @@ def command(run: Path, output: Path | None, checkpoint: str | None, *, show: boo
     send_logs_to(say)
     loaded = load_inferred(run_or_best(run), checkpoint)
     set_threads(loaded.config.train)
-    path = write_page(loaded, output, say)
+    path = write_page(loaded, output)
     click.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if show:
         click.launch(path.resolve().as_uri())

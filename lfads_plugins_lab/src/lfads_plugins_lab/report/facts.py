@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
 from lfads_plugins_lab.evaluate.recorded import Recorded, recorded_sessions
 from lfads_plugins_lab.evaluate.run import FILE, evaluate_run, save_report
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,8 +43,11 @@ class Facts:
         return of
 
 
-def gather(loaded: LoadedRun, say: Callable[[str], None] = lambda _: None) -> Facts:
-    """Read everything; the run is evaluated first unless ``evaluation.json`` is newer than its outputs and speaks of all sessions.
+@lru_cache(maxsize=1)
+def gather(loaded: LoadedRun) -> Facts:
+    """Read everything once; the run is evaluated first unless ``evaluation.json`` is newer than its outputs and speaks of all sessions.
+
+    Every section asks for the same; whoever makes a page forgets it afterwards with ``gather.cache_clear()``.
 
     Raises:
         RunError: there are no outputs yet, or a file is damaged.
@@ -49,14 +56,14 @@ def gather(loaded: LoadedRun, say: Callable[[str], None] = lambda _: None) -> Fa
     sessions = recorded_sessions(loaded)
     evaluation = _known(loaded.run, [s.name for s in sessions])
     if evaluation is None:
-        found = evaluate_run(loaded, say=say)
+        found = evaluate_run(loaded, say=log.info)
         save_report(loaded, found)
         evaluation = found.plain()
     try:
-        log = {name: np.asarray(column) for name, column in read_fitlog(loaded.run.fitlog).items()}
+        table = {name: np.asarray(column) for name, column in read_fitlog(loaded.run.fitlog).items()}
     except RunError:
-        log = {}
-    return Facts(loaded=loaded, state=loaded.run.read_state(), log=log, sessions=sessions, evaluation=evaluation)
+        table = {}
+    return Facts(loaded=loaded, state=loaded.run.read_state(), log=table, sessions=sessions, evaluation=evaluation)
 
 
 def _known(run: Run, names: Sequence[str]) -> Mapping[str, Any] | None:

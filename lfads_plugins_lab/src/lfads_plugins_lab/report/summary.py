@@ -9,8 +9,9 @@ from lfads_core.train.progress import clock
 from lfads_plugins_lab.evaluate.baselines import NAMES
 from lfads_plugins_lab.evaluate.lacking import title
 from lfads_plugins_lab.evaluate.run import MODEL
+from lfads_plugins_lab.report.blocks import para
 from lfads_plugins_lab.report.facts import Facts
-from lfads_plugins_lab.report.words import none, para, shown_split
+from lfads_plugins_lab.report.words import shown_split
 
 _CIRCULAR = (NAMES[0], "psth_r2")
 """A baseline that is all but the same as what its score compares with."""
@@ -67,7 +68,7 @@ def _cards(facts: Facts) -> str:
             cards.append(
                 f'<div class="card"><b>{ours[name]:.3f}</b><span>{escape(title(name))}</span>{beside}<span>{escape(whose)}{split} trials</span></div>'
             )
-    return f'<div class="cards">{"".join(cards)}</div>' if cards else none("No score: the data lack what every installed metric needs.")
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else para("No score: the data lack what every installed metric needs.", "none")
 
 
 def _verdicts(facts: Facts) -> str:
@@ -82,9 +83,10 @@ def _verdicts(facts: Facts) -> str:
             found.append(f'<div class="verdict">{para(whose + text)}</div>')
         else:
             found.append(
-                none(
+                para(
                     whose + "Whether the model copies its input could not be tested: nothing can be hidden, "
-                    "there is no gain over mean rates, or the reconstruction cannot price these."
+                    "there is no gain over mean rates, or the reconstruction cannot price these.",
+                    "none",
                 )
             )
     return "".join(found)

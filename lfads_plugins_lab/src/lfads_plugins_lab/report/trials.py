@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfads_core.components.page import Block, ChoiceBlock, PictureBlock, TextBlock
+from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.recorded import Recorded
-from lfads_plugins_lab.report.facts import Facts
-from lfads_plugins_lab.report.png import heat, raster
-from lfads_plugins_lab.report.svg import Axes, Line, chart, picture, scale_key, spoken
-from lfads_plugins_lab.report.words import colour, grid, groups_of, heading, none, para, rate_scale, shown_split, times_of
+from lfads_plugins_lab.report.facts import gather
+from lfads_plugins_lab.report.words import each_session, groups_of, nothing, rate_scale, shown_split, times_of
 from lfads_plugins_std.alignment.condition_names import texts
-from lfads_plugins_std.figures.units import spread_out
+from lfads_plugins_std.figures import draw_averages, draw_trial
+from lfads_plugins_std.figures.conditions import Groups
+from lfads_plugins_std.figures.trials import pictures_of
 from lfads_plugins_std.metrics.conditions import PSTH_MS, jitter_of
 from lfads_plugins_std.metrics.psth import make_psth, shift_trials
 
@@ -21,117 +24,70 @@ MOST_TRIALS = 6
 MOST_CHANNELS = 6
 
 
-def single_trials(facts: Facts) -> str:
+def single_trials(loaded: LoadedRun) -> Iterator[Block]:
     """What was recorded beside what was inferred, one trial at a time."""
-    several = len(facts.sessions) > 1
-    text = (
-        "Channels are sorted by the time at which their average rate is highest, the same in both pictures. Held-out "
+    yield TextBlock(
+        text="Channels are sorted by the time at which their average rate is highest, the same in both pictures. Held-out "
         "channels, if there are any, were not seen by the model."
     )
-    return para(text) + "".join(heading(session, several) + _trials(session, number) for number, session in enumerate(facts.sessions))
+    yield from each_session(gather(loaded), _trials)
 
 
-def _trials(session: Recorded, number: int) -> str:
+def _trials(session: Recorded) -> Iterator[Block]:
     split = shown_split(session)
-    data = session.session.splits[split]
-    rates = np.asarray(data.extras["output_params"], dtype=np.float64)
-    factor, unit = rate_scale(session)
-    time = times_of(session)
-    order = rates.mean(axis=0).argmax(axis=0).argsort(kind="stable")
-    low, high = (0.0 if session.support != "real" else float(np.percentile(rates, 0.5))) * factor, float(np.percentile(rates, 99.5)) * factor
-    observed = data.recon[np.isfinite(data.recon)]
-    top = (
-        max(1.0, float(np.percentile(observed, 99.9)) / 1.5)
-        if session.support == "counts"
-        else max(float(np.percentile(np.abs(observed), 99)), 1e-12)
-    )
-    chosen = spread_out(len(rates), MOST_TRIALS)
-    grouped = groups_of(session, split)
-    panels = []
-    for trial in chosen:
-        box = (time.begin, time.end, float(len(order)), 0.0)
-        figures = [
-            picture(
-                Axes(title=f"Recorded, {split} trial {trial}", x=time.label, y="channel (sorted)"),
-                raster(np.abs(data.recon[trial][:, order].T), top),
-                box,
-                kind="raster",
-            ),
-            picture(
-                Axes(title="Inferred", x=time.label, y="channel (sorted)"),
-                heat(rates[trial][:, order].T * factor, low, high),
-                box,
-                key=scale_key(spoken(low), spoken(high), unit),
-            ),
-            _inputs(session, split, int(trial)),
-        ]
-        panels.append(f'<div data-panel="trial{number}" data-value="{trial}">{grid(figures)}</div>')
-    options = "".join(f'<option value="{trial}">{split} trial {trial}{escape(_of_what(grouped, trial))}</option>' for trial in chosen.tolist())
-    tools = (
-        f'<div class="tools"><label>Trial <select data-show="trial{number}" aria-label="Trial of '
-        f'{escape(session.name, quote=True)}">{options}</select></label></div>'
-    )
-    return tools + "".join(panels)
+    data, groups = session.session.splits[split], groups_of(session, split)
+    kinds = {"Recorded": data.recon, "Inferred": data.extras["output_params"]}
+    pictures = pictures_of(kinds, MOST_TRIALS, times_of(session), rate_scale(session), counts=session.support == "counts")
+    options = []
+    for row, trial in enumerate(pictures.trials.tolist()):
+        name = f"{split} trial {trial}{_of_what(groups, trial)}"
+        title, lines = _beside(data.extras["co_means"][trial], data.extras["factors"][trial])
+        options.append((name, [PictureBlock(image=partial(draw_trial, pictures, row, lines, title), caption=f"{session.name}, {name}")]))
+    yield ChoiceBlock(label=f"Trial of {session.name}", what="Trial", options=options)
 
 
-def _of_what(grouped: tuple[np.ndarray, list[str]] | None, trial: int) -> str:
+def _of_what(groups: Groups | None, trial: int) -> str:
     """A trial's condition, if it is known."""
-    return "" if grouped is None or grouped[0][trial] < 0 else f", {grouped[1][grouped[0][trial]]}"
+    return "" if groups is None or groups.index[trial] < 0 else f", {groups.labels[groups.index[trial]]}"
 
 
-def _inputs(session: Recorded, split: str, trial: int) -> str:
-    extras = session.session.splits[split].extras
-    inputs, factors = extras["co_means"][trial], extras["factors"][trial]
-    time = times_of(session)
+def _beside(inputs: Float[np.ndarray, "T U"], factors: Float[np.ndarray, "T F"]) -> tuple[str, dict[str, np.ndarray]]:
+    """The inputs of a trial; where the model infers none, the factors that vary most."""
     if inputs.shape[1]:
-        lines = [Line(x=time.middles, y=inputs[:, k], colour=colour(k, inputs.shape[1]), label=f"input {k + 1}") for k in range(inputs.shape[1])]
-        return chart(Axes(title="Inferred inputs", x=time.label, y="input (arbitrary unit)", upright=time.event), lines)
+        return "Inferred inputs", {f"input {k}": inputs[:, k] for k in range(inputs.shape[1])}
     widest = np.argsort(factors.std(axis=0))[::-1][:4]
-    return chart(
-        Axes(title="Factors (the model infers no inputs)", x=time.label, y="factor (arbitrary unit)", upright=time.event),
-        [Line(x=time.middles, y=factors[:, k], colour=colour(i, 4), label=f"factor {k + 1}") for i, k in enumerate(widest)],
-    )
+    return "Factors (the model infers no inputs)", {f"factor {k}": factors[:, k] for k in widest.tolist()}
 
 
-def averages(facts: Facts) -> str:
+def averages(loaded: LoadedRun) -> Iterator[Block]:
     """Condition averages of data and of rates."""
-    several = len(facts.sessions) > 1
-    return "".join(heading(session, several) + _averages(session) for session in facts.sessions)
+    yield from each_session(gather(loaded), _averages)
 
 
-def _averages(session: Recorded) -> str:
+def _averages(session: Recorded) -> Iterator[Block]:
     split = shown_split(session)
-    grouped = groups_of(session, split)
-    if grouped is None:
-        return none("The file names no conditions (an array such as train_cond), or hardly any trial shares one.")
-    index, labels = grouped
+    groups = groups_of(session, split)
+    if groups is None:
+        yield nothing("The file names no conditions (an array such as train_cond), or hardly any trial shares one.")
+        return
     data = session.session.splits[split]
     factor, unit = rate_scale(session)
     rates = np.asarray(data.extras["output_params"], dtype=np.float64) * factor
-    rows = [np.flatnonzero(index == k) for k in range(len(labels))]
     width = 0.0 if session.session.bin_ms is None else PSTH_MS / session.session.bin_ms
     jitter = jitter_of(data.extras, len(rates))
-    psth = make_psth(data.recon, rows, width, jitter) * factor
+    psth = make_psth(data.recon, groups.rows, width, jitter) * factor
     rates = rates if jitter is None else shift_trials(rates, jitter)
-    model = np.stack([rates[of].mean(axis=0) if len(of) else np.full(rates.shape[1:], np.nan) for of in rows])
-    time = times_of(session)
-    figures = []
-    for channel in _telling(model).tolist():
-        held = data.nested and channel >= data.encod.shape[2]
-        lines = [
-            Line(x=time.middles, y=psth[k, :, channel], colour=colour(k, len(labels)), dashed=True, width=1, opacity=0.75) for k in range(len(labels))
-        ]
-        lines += [Line(x=time.middles, y=model[k, :, channel], colour=colour(k, len(labels)), width=2) for k in range(len(labels))]
-        title = f"Channel {_named(session, channel)}{', held out' if held else ''}"
-        figures.append(chart(Axes(title=title, x=time.label, y=unit, upright=time.event), lines))
+    model = np.stack([rates[rows].mean(axis=0) if len(rows) else np.full(rates.shape[1:], np.nan) for rows in groups.rows])
     smoothed = "" if session.session.bin_ms is None else f", smoothed by a Gaussian of {PSTH_MS:g} ms"
-    text = (
-        f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
+    yield TextBlock(
+        text=f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
         "the channels whose rates differ most between bins and conditions."
         + (" Rates are not smoothed: what changes within less than that looks flatter in the data." if smoothed else "")
     )
-    keys = "".join(f'<li><span class="key" style="--ink:{colour(k, len(labels))}"></span>{escape(label)}</li>' for k, label in enumerate(labels))
-    return para(text) + f'<ul class="legend">{keys}</ul>' + grid(figures)
+    shown, seen = _telling(model), data.encod.shape[2] if data.nested else model.shape[2]
+    titles = [f"Channel {_named(session, n)}{', held out' if n >= seen else ''}" for n in shown.tolist()]
+    draw = partial(draw_averages, psth[..., shown], model[..., shown], groups, titles, times_of(session), unit)
+    yield PictureBlock(image=draw, caption=f"Condition averages of {session.name}")
 
 
 def _telling(model: Float[np.ndarray, "K T N"]) -> Int[np.ndarray, " n"]:

@@ -1,64 +1,34 @@
-"""Pieces of HTML that sections share."""
+"""What sections share: sessions one after the other, their conditions, times and units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from lfads_core.components.page import Block, TextBlock
 from lfads_plugins_lab.evaluate.recorded import Recorded
+from lfads_plugins_lab.report.facts import Facts
 from lfads_plugins_std.alignment.condition_names import names_of
+from lfads_plugins_std.figures.conditions import Groups, groups_by
 from lfads_plugins_std.figures.units import TimeAxis, time_of
 from lfads_plugins_std.metrics.conditions import labels_of
-
-COLOURS = 8
-"""Colours of the page's palette, told apart by colour-blind readers; further conditions get steps round the colour wheel."""
 
 MOST_GROUPS = 16
 """Conditions that are shown, evenly spread."""
 
 
-def colour(index: int, of: int) -> str:
-    """Colour of one of so many things."""
-    return f"var(--c{index})" if of <= COLOURS else f"hsl({360 * index / of:.0f} 62% {52 + 10 * (index % 2)}%)"
+def each_session(facts: Facts, draw: Callable[[Recorded], Iterator[Block]]) -> Iterator[Block]:
+    """What is drawn of each session, below its name where there are several."""
+    for session in facts.sessions:
+        if len(facts.sessions) > 1:
+            yield TextBlock(text=session.name, role="heading")
+        yield from draw(session)
 
 
-def para(text: str, kind: str = "") -> str:
-    """A paragraph of plain text."""
-    return f"<p{f' class={kind!r}' if kind else ''}>{escape(text)}</p>"
-
-
-def none(text: str) -> str:
-    """The one line of a section that has nothing to show."""
-    return f'<p class="none">{escape(text)}</p>'
-
-
-def grid(figures: Sequence[str]) -> str:
-    """Figures side by side where there is room."""
-    return f'<div class="grid">{"".join(figures)}</div>'
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int] = (), ours: int | None = None, label: str = "Table") -> str:
-    """A table that scrolls by itself where it is too wide; the first cell of a row is its heading. ``words`` are columns of text."""
-
-    def cell(text: str, i: int) -> str:
-        if i == 0:
-            return f'<th scope="row">{escape(text)}</th>'
-        kind = " ".join(name for name, wanted in (("words", i in words), ("ours", i == ours)) if wanted)
-        return f"<td{f' class={kind!r}' if kind else ''}>{escape(text)}</td>"
-
-    heads = "".join(f'<th scope="col"{" style=text-align:left" if i in words else ""}>{escape(text)}</th>' for i, text in enumerate(head))
-    body = "".join(f"<tr>{''.join(cell(text, i) for i, text in enumerate(row))}</tr>" for row in rows)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def heading(session: Recorded, several: bool) -> str:
-    """Name of a session, where there are several."""
-    return f"<h3>{escape(session.name)}</h3>" if several else ""
+def nothing(text: str) -> TextBlock:
+    """Why there is nothing to show."""
+    return TextBlock(text=text, role="nothing")
 
 
 def shown_split(session: Recorded) -> str:
@@ -66,22 +36,18 @@ def shown_split(session: Recorded) -> str:
     return "valid" if "valid" in session.splits else session.splits[-1]
 
 
-def groups_of(session: Recorded, split: str) -> tuple[np.ndarray, list[str]] | None:
-    """Each trial's condition as an index (-1: not shown), and the labels of those shown; None without conditions."""
+def groups_of(session: Recorded, split: str) -> Groups | None:
+    """Conditions of a split's trials in the words of the file; None without conditions, or where hardly any trial shares one."""
     of = session.session
     extras = of.splits[split].extras
     labels = labels_of(extras)
     if labels is None or len(np.unique(labels)) > len(labels) / 1.5:
         return None
+    index, kept = groups_by(labels, MOST_GROUPS)
     names = names_of(labels, extras, of.arrays)
-    every = np.unique(labels)
-    kept = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_GROUPS)).round().astype(int))]
-    index = np.full(len(labels), -1)
-    for i, label in enumerate(kept):
-        index[labels == label] = i
     what = str(of.attributes.get("condition_columns", "condition"))
     prefix = "condition" if names is None or "," in what else what
-    return index, [f"{prefix} {_spoken(label) if names is None else names[label]}" for label in kept.tolist()]
+    return Groups(index=index, labels=[f"{prefix} {_spoken(label) if names is None else names[label]}" for label in kept.tolist()])
 
 
 def times_of(session: Recorded) -> TimeAxis:

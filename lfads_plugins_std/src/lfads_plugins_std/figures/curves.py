@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 MOST_PANELS = 15
 _FIRST = ("total", "recon", "ic_kl", "input_kl", "l2", "bps", "co_bps", "fp_bps", "r2", "lr", "ramp", "grad")
 _NO_CURVES = ("epoch", "step", "seconds", "time")
-_UNITS = {"bps": "bits/spike", "co_bps": "bits/spike", "fp_bps": "bits/spike"}
+_UNITS = {
+    **dict.fromkeys(("bps", "co_bps", "fp_bps"), "bits/spike"),
+    **dict.fromkeys(("recon", "heldout", "masked"), "nats/value"),
+    **dict.fromkeys(("ic_kl", "input_kl"), "nats/trial"),
+}
 _SPLIT_COLOURS = {"train": BLUE, "valid": ORANGE, "valid, smoothed": INK}
 
 Series = tuple[str, np.ndarray]
@@ -36,7 +40,7 @@ def draw_curves(table: Mapping[str, Real[np.ndarray, " epochs"]]) -> Figure:
     shown = panels[:MOST_PANELS]
     columns = min(3, max(1, len(shown)))
     rows = max(1, math.ceil(len(shown) / columns))
-    figure = new_figure(3.1 * columns, 1.9 * rows + 0.4, "Training")
+    figure = new_figure(3.1 * columns, 1.9 * rows + 0.4)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, lines) in zip(axes, shown, strict=False):
         _draw_panel(ax, name, epochs, lines)

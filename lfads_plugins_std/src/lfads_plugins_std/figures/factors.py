@@ -1,14 +1,14 @@
-"""The latent path: factors in their first three principal components."""
+"""Latents in their first three principal components: the path of the factors, and where trials begin."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Real
 
-from lfads_plugins_std.figures.figure import COLOURS, INK, SOFT, dress, legend, mark_event, new_figure, shades
+from lfads_plugins_std.figures.conditions import Groups, groups_of_numbers
+from lfads_plugins_std.figures.figure import INK, SOFT, dress, key_of, legend, mark_event, new_figure, shades
 from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:
@@ -40,67 +40,67 @@ def principal_components(factors: Real[np.ndarray, "B T F"], count: int = 3) -> 
 def draw_factors(
     factors: Real[np.ndarray, "B T F"],
     bin_ms: float | None = None,
-    conditions: Real[np.ndarray, " B"] | None = None,
+    conditions: Real[np.ndarray, " B"] | Groups | None = None,
     *,
     time: TimeAxis | None = None,
 ) -> Figure:
     """Draw trials in three components, in space and over time; a dot marks the start.
 
-    With ``conditions``: up to eight of them in a colour each, thin lines for trials, thick ones for their average.
+    With ``conditions``: these groups, or up to eight of the numbers, in a colour each, thin lines for trials, thick ones for the average.
     Without: up to eighty trials, coloured by where their first component starts.
     ``time`` says when the bins are, if not from the start of the trial.
     """
     scores, shares = principal_components(factors)
     time = time or time_axis(factors.shape[1], bin_ms)
-    figure = new_figure(8.6, 4.4, "Factors")
+    figure = new_figure(8.6, 4.2)
     space, panels = _axes(figure)
-    groups = _by_start(scores) if conditions is None else _by_condition(scores, conditions)
-    for group in groups:
-        for trial in group.trials:
-            _draw_path(space, panels, time.middles, scores[trial], color=group.colour, lw=0.6, alpha=0.5)
-        if group.label is None:
-            start = scores[group.trials[0], 0]
+    if conditions is None:
+        trials = spread_out(len(scores), MOST_TRIALS)
+        for trial, colour in zip(trials, shades(scores[trials, 0, 0]), strict=True):
+            _draw_path(space, panels, time.middles, scores[trial], color=colour, lw=0.6, alpha=0.5)
+            _mark_start(space, scores[trial], colour)
+    else:
+        groups = conditions if isinstance(conditions, Groups) else groups_of_numbers(conditions, MOST_CONDITIONS)
+        for rows, colour, label in zip(groups.rows, groups.colours, groups.labels, strict=True):
+            if len(rows):
+                for trial in rows[spread_out(len(rows), MOST_TRIALS // len(groups.labels))]:
+                    _draw_path(space, panels, time.middles, scores[trial], color=colour, lw=0.6, alpha=0.5)
+                average = scores[rows].mean(axis=0)
+                _draw_path(space, panels, time.middles, average, color=colour, lw=1.8, label=label)
+                _mark_start(space, average, colour)
+        if isinstance(conditions, Groups):
+            key_of(figure, groups.labels, groups.colours)
         else:
-            average = scores[group.trials].mean(axis=0)
-            _draw_path(space, panels, time.middles, average, color=group.colour, lw=1.8, label=group.label)
-            start = average[0]
-        space.scatter(*start[:, None], color=[group.colour], s=10, depthshade=False)
+            legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title="condition", title_fontsize=7.5)
     for k, ax in enumerate(panels):
         dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", "")
         mark_event(ax, time.event)
         if k < 2:
             ax.tick_params(labelbottom=False)
-    if conditions is not None:
-        legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title="condition", title_fontsize=7.5)
     return figure
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Group:
-    """Trials drawn in one colour; with a label their average is drawn too."""
-
-    trials: Int[np.ndarray, " n"]
-    colour: Any
-    label: str | None = None
-
-
-def _by_start(scores: Float[np.ndarray, "B T K"]) -> list[_Group]:
-    trials = spread_out(len(scores), MOST_TRIALS)
-    colours = shades(scores[trials, 0, 0])
-    return [_Group(trials=trials[i : i + 1], colour=colours[i]) for i in range(len(trials))]
-
-
-def _by_condition(scores: Float[np.ndarray, "B T K"], conditions: Real[np.ndarray, " B"]) -> list[_Group]:
-    labels = np.unique(conditions)
-    labels = labels[spread_out(len(labels), MOST_CONDITIONS)]
-    share = MOST_TRIALS // MOST_CONDITIONS
-    return [_Group(trials=np.flatnonzero(conditions == label)[:share], colour=COLOURS[i], label=f"{label:g}") for i, label in enumerate(labels)]
+def draw_initial_conditions(means: Real[np.ndarray, "B I"], groups: Groups) -> Figure:
+    """Draw the posterior means in three principal components, a dot for each trial in the colour of its group."""
+    scores, shares = principal_components(means[:, None])
+    figure = new_figure(8.0, 3.6)
+    for ax, other in zip(figure.subplots(1, 2), (1, 2), strict=True):
+        for rows, colour in zip(groups.rows, groups.colours, strict=True):
+            ax.scatter(scores[rows, 0, 0], scores[rows, 0, other], color=[colour], s=12, alpha=0.8, lw=0)
+        title = f"Initial conditions, components 1 and {other + 1}"
+        dress(ax, title, f"component 1 ({shares[0]:.0%} of the variance)", f"component {other + 1} ({shares[other]:.0%})")
+    key_of(figure, groups.labels, groups.colours)
+    return figure
 
 
 def _draw_path(space: Any, panels: list[Axes], time: np.ndarray, path: Float[np.ndarray, "T K"], **line: Any) -> None:
     space.plot(*path.T, **line)
     for k, ax in enumerate(panels):
         ax.plot(time, path[:, k], **line)
+
+
+def _mark_start(space: Any, path: Float[np.ndarray, "T K"], colour: Any) -> None:
+    space.scatter(*path[0][:, None], color=[colour], s=10, depthshade=False)
 
 
 def _axes(figure: Figure) -> tuple[Any, list[Axes]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from colorsys import hls_to_rgb
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +33,7 @@ MISSING = "#f6d3c0"
 
 DPI = 130
 _SMALL, _NORMAL, _LARGE = 7.5, 8.5, 11.0
+_LEGEND: dict[str, Any] = {"fontsize": _SMALL, "frameon": False, "handlelength": 1.6, "labelcolor": INK}
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
@@ -51,14 +55,21 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Give axes the common look: small type, no box, labels with units."""
-    ax.set_title(title, fontsize=_NORMAL, color=INK, loc="left")
+    ax.set_title(title, fontsize=_NORMAL, color=INK, loc="left", parse_math=False)  # names of channels may hold a $
     ax.set_xlabel(x, fontsize=_SMALL, color=INK)
-    ax.set_ylabel(y, fontsize=_SMALL, color=INK)
+    ax.set_ylabel(y, fontsize=_SMALL, color=INK, parse_math=False)
     ax.tick_params(which="both", labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set(fontsize=6.5, color=INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         ax.spines[side].set_linewidth(0.6)
+
+
+def colours_of(count: int) -> list[Any]:
+    """As many colours: the eight that are told apart by all, or steps round the colour wheel, by turns dark and light."""
+    return list(COLOURS[:count]) if count <= len(COLOURS) else [hls_to_rgb(i / count, 0.52 + 0.1 * (i % 2), 0.62) for i in range(count)]
 
 
 def mark_event(ax: Axes, time: float | None) -> None:
@@ -71,7 +82,21 @@ def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
     """Name the lines, without a frame; ``above`` puts the names beside the title, clear of the lines."""
     if above:
         placement = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 4, "columnspacing": 1.2, **placement}
-    ax.legend(fontsize=_SMALL, frameon=False, handlelength=1.6, borderaxespad=0.2, labelcolor=INK, **placement)
+    _plain(ax.legend(**_LEGEND, borderaxespad=0.2, **placement))
+
+
+def key_of(figure: Figure, labels: Sequence[str], colours: Sequence[Any]) -> None:
+    """Name groups below all axes, if they have names."""
+    from matplotlib.lines import Line2D
+
+    if any(labels):
+        lines = [Line2D([], [], color=colour, lw=2) for colour in colours]
+        _plain(figure.legend(lines, labels, **_LEGEND, loc="outside lower left", ncols=min(len(labels), 6)))
+
+
+def _plain(named: Any) -> None:
+    for text in named.get_texts():
+        text.set_parse_math(False)
 
 
 def shades(values: Real[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
@@ -83,11 +108,13 @@ def shades(values: Real[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     return colours
 
 
-def colour_map(name: str) -> Any:
-    """Return a colour map in which NaN has a colour of its own."""
+def colour_map(name: str | None = HEAT) -> Any:
+    """Return a colour map in which NaN has a colour of its own; None is ink on whatever lies below."""
     from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
 
-    return colormaps[name].with_extremes(bad=MISSING)
+    found = LinearSegmentedColormap.from_list("ink", [(0, 0, 0, 0), (0, 0, 0, 1)]) if name is None else colormaps[name]
+    return found.with_extremes(bad=MISSING)
 
 
 def note(ax: Axes, text: str) -> None:
@@ -103,18 +130,37 @@ def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
     bar.set_label(label, fontsize=_SMALL, color=INK)
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG of 256 colours in one step: the file appears whole or not at all."""
+def as_png(figure: Figure) -> bytes:
+    """A PNG of 256 colours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # comes with matplotlib
 
+    canvas, content = FigureCanvasAgg(figure), BytesIO()
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(content, format="png", optimize=True, dpi=(DPI, DPI))
+    return content.getvalue()
+
+
+def as_svg(figure: Figure, salt: str) -> str:
+    """An SVG on nothing whose words are text; the same figure and salt give the same file, and its ids differ from those of another salt."""
+    from matplotlib import rc_context
+
+    content, layout = BytesIO(), figure.get_layout_engine()
+    if layout is not None:  # once: saving would draw everything for it, and draw again
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(content, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return content.getvalue().decode()
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG in one step: the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        picture.quantize(256, dither=Image.Dither.NONE).save(temporary, format="png", optimize=True, dpi=(DPI, DPI))
+        temporary.write_bytes(as_png(figure))
     return path
 
 
@@ -136,11 +182,10 @@ def few_ticks(axis: Any) -> None:
     form.set_powerlimits((-2, 4))
     axis.set_major_formatter(form)
     axis.set_major_locator(MaxNLocator(5))
-    axis.get_offset_text().set_fontsize(6.5)
 
 
 def whole_ticks(axis: Any) -> None:
     """Whole numbers only, for epochs and generations."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))

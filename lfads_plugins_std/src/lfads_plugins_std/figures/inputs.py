@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Float, Real
 
-from lfads_plugins_std.figures.figure import BLUE, COLOURS, SOFT, dress, legend, mark_event, new_figure
+from lfads_plugins_std.figures.conditions import Groups
+from lfads_plugins_std.figures.figure import BLUE, COLOURS, SOFT, dress, key_of, legend, mark_event, new_figure
 from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:
@@ -18,24 +20,35 @@ MOST_SINGLE = 3
 
 
 def draw_inputs(
-    means: Real[np.ndarray, "B T U"], stds: Real[np.ndarray, "B T U"] | None = None, bin_ms: float | None = None, *, time: TimeAxis | None = None
+    means: Real[np.ndarray, "B T U"],
+    stds: Real[np.ndarray, "B T U"] | None = None,
+    bin_ms: float | None = None,
+    *,
+    groups: Groups | None = None,
+    time: TimeAxis | None = None,
 ) -> Figure:
     """Draw each inferred input, in the generator's own unit, over time.
 
-    Left: mean and standard deviation over trials. Right: posterior mean of a few single trials, with its standard deviation if given.
+    Left: mean and standard deviation over trials, or the mean of each group of trials if these are given.
+    Right: posterior mean of a few single trials, with its standard deviation if given.
     At most six inputs, those that vary most, in their own order. ``time`` says when the bins are, if not from the start of the trial.
     """
     power = np.asarray(means, dtype=float).var(axis=(0, 1))
     inputs = np.sort(np.argsort(-power, kind="stable")[:MOST_INPUTS])
     time = time or time_axis(means.shape[1], bin_ms)
     middles = time.middles
-    figure = new_figure(8.0, 1.5 * max(1, len(inputs)) + 0.6, "Inferred inputs")
+    figure = new_figure(8.0, 1.5 * max(1, len(inputs)) + 0.5)
     axes = figure.subplots(max(1, len(inputs)), 2, squeeze=False, sharex=True, sharey="row")
     for row, u in enumerate(inputs):
         average, all_trials = axes[row]
-        mean, sd = means[:, :, u].mean(axis=0), means[:, :, u].std(axis=0)
-        average.fill_between(middles, mean - sd, mean + sd, color=BLUE, alpha=0.2, lw=0)
-        average.plot(middles, mean, color=BLUE, lw=1.5)
+        if groups is None:
+            mean, sd = means[:, :, u].mean(axis=0), means[:, :, u].std(axis=0)
+            average.fill_between(middles, mean - sd, mean + sd, color=BLUE, alpha=0.2, lw=0)
+            average.plot(middles, mean, color=BLUE, lw=1.5)
+        else:
+            for rows, colour in zip(groups.rows, groups.colours, strict=True):
+                if len(rows):
+                    average.plot(middles, means[rows, :, u].mean(axis=0), color=colour, lw=1.5)
         for i, trial in enumerate(spread_out(len(means), MOST_SINGLE)):
             path = means[trial, :, u]
             if stds is not None:
@@ -47,7 +60,20 @@ def draw_inputs(
             mark_event(ax, time.event)
             dress(ax, "", time.label if last else "", f"input {u}" if ax is average else "")
     if len(inputs):
-        dress(axes[0, 0], "mean ± sd over trials", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
+        left = "mean ± sd over trials" if groups is None else "mean of each condition"
+        dress(axes[0, 0], f"{left} (arbitrary unit)", axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
         dress(axes[0, 1], "single trials" + (" ± posterior sd" if stds is not None else ""), axes[0, 1].get_xlabel())
         legend(axes[0, 1], above=True)
+    if groups is not None:
+        key_of(figure, groups.labels, groups.colours)
+    return figure
+
+
+def draw_around(sizes: Mapping[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]], unit: str) -> Figure:
+    """Draw the size of inputs around events: by each one's name, times from it and sizes there."""
+    figure = new_figure(3.2 * len(sizes), 2.3)
+    for ax, (name, (lags, size)) in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes.items(), strict=True):
+        ax.plot(lags, size, color=BLUE, lw=1.8)
+        mark_event(ax, 0.0)
+        dress(ax, f"Size of inputs around {name}", f"time from {name} ({unit})", "mean |input| (arbitrary unit)")
     return figure

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float, Int, Real
 
-from lfads_plugins_std.figures.figure import HEAT, colour_bar, colour_map, dress, new_figure
+from lfads_plugins_std.figures.figure import HEAT, colour_bar, colour_map, colours_of, dress, legend, mark_event, new_figure, whole_ticks
 from lfads_plugins_std.figures.units import TimeAxis, rate_unit, spread_out, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """Some trials as pictures of channels over time: each kind's values, the recording first, and the ends of its colour scale."""
+
+    trials: Int[np.ndarray, " n"]
+    kinds: Mapping[str, tuple[Real[np.ndarray, "n T N"], tuple[float, float]]]
+    time: TimeAxis
+    unit: str
+
+    def draw(self, axes: Any, row: int, *, last: bool = True) -> Any:
+        """Draw one of the trials, a kind on each of the axes; returns the last image."""
+        image = None
+        extent = (self.time.begin, self.time.end, next(iter(self.kinds.values()))[0].shape[2], 0)
+        for column, (ax, (name, (values, (low, high)))) in enumerate(zip(axes, self.kinds.items(), strict=False)):
+            colours = colour_map(HEAT if column else None)
+            image = ax.imshow(values[row].T, aspect="auto", extent=extent, interpolation="none", cmap=colours, vmin=low, vmax=high)
+            if not column:
+                image.set_gid("raster")
+            title = name if column else f"{name}, trial {self.trials[row]}"
+            dress(ax, title, self.time.label if last else "", "" if column else "channel (sorted)")
+            whole_ticks(ax.xaxis)
+            whole_ticks(ax.yaxis)
+        return image
+
+
+def pictures_of(
+    kinds: Mapping[str, Real[np.ndarray, "B T N"]], most: int, time: TimeAxis, scale: tuple[float, str], *, counts: bool = True
+) -> Pictures:
+    """At most so many trials of the recording, the rates (per bin) and other values like these, for which ``scale`` has a factor and a unit.
+
+    Channels are sorted by the time of their highest average rate. Rates share one colour scale that ends at their 99.5th percentile.
+    """
+    data, rates, *_ = kinds.values()
+    trials, order, factor = spread_out(len(data), most), _by_peak(rates), scale[0]
+    limits = [_limits(data[trials], counts), *[_limits(rates[trials] * factor, False)] * (len(kinds) - 1)]
+    shown = [values[trials][:, :, order] * (factor if i else 1) for i, values in enumerate(kinds.values())]
+    return Pictures(trials=trials, kinds=dict(zip(kinds, zip(shown, limits, strict=True), strict=True)), time=time, unit=scale[1])
 
 
 def draw_trials(
@@ -26,41 +67,31 @@ def draw_trials(
 ) -> Figure:
     """Draw a few trials, one per row: the recording, the inferred rates, the true rates where known.
 
-    Channels are sorted by the time of their highest average rate, the same in all panels; values per bin come in, spikes/s
-    go out where the bin width is known. Data that were not observed (NaN) have a colour of their own.
-    Rates share one colour scale that ends at their 99.5th percentile. ``time`` says when the bins are, if not from the start of the trial.
+    Values per bin come in, spikes/s go out where the bin width is known. Data that were not observed (NaN) have a colour of their own.
+    ``time`` says when the bins are, if not from the start of the trial.
     """
-    trials = spread_out(len(data), most)
-    order = _by_peak(rates)
-    factor, unit = rate_unit(bin_ms, is_rate)
-    columns = [("recorded", data, 1.0), ("inferred", rates, factor)] + ([] if truth is None else [("true", truth, factor)])
-    figure = new_figure(2.9 * len(columns) + 0.7, 2.1 * max(1, len(trials)) + 0.5, "Trials")
-    axes = figure.subplots(max(1, len(trials)), len(columns), squeeze=False, sharex=True, sharey=True)
-    scales = [_limits(data[trials], is_rate), *[_limits(rates[trials] * factor, False)] * (len(columns) - 1)]
-    time = time or time_axis(data.shape[1], bin_ms)
-    extent = (time.begin, time.end, data.shape[2], 0)
-    image = None
-    for row, trial in enumerate(trials):
-        for column, (name, values, scale) in enumerate(columns):
-            ax = axes[row, column]
-            low, high = scales[column]
-            picture = values[trial][:, order].T * scale
-            raster = column == 0
-            shown = ax.imshow(
-                picture,
-                aspect="auto",
-                extent=extent,
-                interpolation="nearest",
-                cmap=colour_map("Greys" if raster else HEAT),
-                vmin=low,
-                vmax=high,
-                rasterized=True,
-            )
-            image = image if raster else shown
-            last = row == len(trials) - 1
-            dress(ax, f"{name}, trial {trial}" if raster else name, time.label if last else "", "channel (sorted)" if raster else "")
-    if image is not None:
-        colour_bar(figure, image, axes[:, 1:], unit)
+    kinds = {"recorded": data, "inferred": rates} | ({} if truth is None else {"true": truth})
+    pictures = pictures_of(kinds, most, time or time_axis(data.shape[1], bin_ms), rate_unit(bin_ms, is_rate), counts=is_rate)
+    count = len(pictures.trials)
+    figure = new_figure(2.9 * len(kinds) + 0.7, 2.1 * max(1, count) + 0.4)
+    axes = figure.subplots(max(1, count), len(kinds), squeeze=False, sharex=True, sharey=True)
+    for row in range(count):
+        image = pictures.draw(axes[row], row, last=row == count - 1)
+    if count:
+        colour_bar(figure, image, axes[:, 1:], pictures.unit)
+    return figure
+
+
+def draw_trial(pictures: Pictures, row: int, lines: Mapping[str, Float[np.ndarray, " T"]], title: str) -> Figure:
+    """Draw one trial alone, and beside its pictures lines such as its inputs or factors, which have no unit."""
+    figure = new_figure(10.2, 2.6)
+    *axes, beside = figure.subplots(1, len(pictures.kinds) + 1)
+    colour_bar(figure, pictures.draw(axes, row), axes[1:], pictures.unit)
+    for (name, values), colour in zip(lines.items(), colours_of(len(lines)), strict=True):
+        beside.plot(pictures.time.middles, values, color=colour, lw=1.3, label=name)
+    mark_event(beside, pictures.time.event)
+    legend(beside, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    dress(beside, title, pictures.time.label, "arbitrary unit")
     return figure
 
 

@@ -96,9 +96,9 @@ for (const box of document.querySelectorAll(".space")) {
   new ResizeObserver(draw).observe(canvas);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
-// One trial at a time.
-for (const select of document.querySelectorAll("select[data-show]")) {
-  const panels = document.querySelectorAll(`[data-panel="${select.dataset.show}"]`);
+// One option at a time.
+for (const box of document.querySelectorAll(".choice")) {
+  const select = box.querySelector("select"), panels = box.querySelectorAll(":scope > [data-value]");
   const turn = () => panels.forEach((panel) => { panel.hidden = panel.dataset.value !== select.value; });
   select.addEventListener("change", turn);
   turn();
