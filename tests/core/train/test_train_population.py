@@ -12,7 +12,7 @@ import torch
 import lfads_plugins_std.plugin
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
-from lfads_core.train.population import train_members
+from lfads_core.train.loop import fit, train_members
 from lfads_plugins_std.poisson import Poisson
 
 OWN = {
@@ -78,7 +78,7 @@ def test_members_of_different_settings_end_as_each_would_alone(shared, make_trai
     for name, own in OWN.items():
         trainer = make_trainer(f"alone {name}", *own, *shared, "train.epochs=3")
         rows = {}
-        assert trainer.fit(lambda epoch, row, _, rows=rows: rows.__setitem__(epoch, row), never) == "epochs"
+        assert fit(trainer, lambda ended, rows=rows: rows.__setitem__(ended.epoch, ended.row), never) == "epochs"
         alone.append((weights(trainer), rows))
     together = [make_trainer(f"together {name}", *own, *shared, "train.epochs=3") for name, own in OWN.items()]
     ends, rows = train(together)
@@ -113,7 +113,7 @@ def doubled(trainer):
 def test_in_double_precision_nothing_but_rounding_parts_them(make_trainer):
     alone, together = ([doubled(make_trainer(f"{how} {name}", *own, "train.epochs=2")) for name, own in OWN.items()] for how in ("alone", "together"))
     for trainer in alone:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     train(together)
     for one, other in zip(alone, together, strict=True):
         assert_close(weights(one), weights(other), 1e-11)
@@ -125,7 +125,7 @@ def test_several_sessions_whose_steps_differ_in_size_are_trained_together(make_t
     alone = [make_trainer(f"alone {name}", *own, *settings, data=files) for name, own in OWN.items()]
     together = [make_trainer(f"together {name}", *own, *settings, data=files) for name, own in OWN.items()]
     for trainer in alone:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     ends, _ = train(together)
     assert ends == dict.fromkeys(range(3), ("done", None))
     for one, other in zip(alone, together, strict=True):
@@ -134,7 +134,7 @@ def test_several_sessions_whose_steps_differ_in_size_are_trained_together(make_t
 
 def test_a_population_of_one_is_the_plain_training_to_the_bit(make_trainer):
     plain, lone = (make_trainer(name, "train.epochs=3") for name in ("plain", "lone"))
-    plain.fit(lambda *_: None, never)
+    fit(plain, lambda *_: None, never)
     train([lone])
     assert all(torch.equal(value, weights(lone)[name]) for name, value in weights(plain).items())
     assert lone.progress.state() | {"seconds": 0} == plain.progress.state() | {"seconds": 0}

@@ -84,7 +84,7 @@ def test_early_stopping_counts_from_the_end_of_the_ramps(train_tiny, resume):
 
 
 def test_minutes_count_over_all_resumes(train_tiny, resume, monkeypatch, capsys):
-    from lfads_core.train import trainer
+    from lfads_core.train import loop
 
     class Clock:
         now = 0.0
@@ -93,7 +93,7 @@ def test_minutes_count_over_all_resumes(train_tiny, resume, monkeypatch, capsys)
             self.now += 10.0
             return self.now
 
-    monkeypatch.setattr(trainer, "time", Clock())
+    monkeypatch.setattr(loop, "time", Clock())
     assert train_tiny("train.epochs=2").outcome == "epochs"
     done = resume("train.epochs=100", "train.minutes=2")
     assert done.outcome == "minutes"

@@ -1,13 +1,14 @@
-"""One optimiser step, and the guard against losses that are no longer numbers."""
+"""One optimiser step, of one model or of several at once: a member that fails is out, and its weights are left as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from torch.autograd.profiler import record_function
 
 from lfads_core.augment.stack import AugmentationStack
@@ -15,19 +16,57 @@ from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
+from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses, Objective
 from lfads_core.recurrence.precision import mixed
-from lfads_core.train.health import ASKED_AT_ONCE, Health, health_of, require_finite
+from lfads_core.train.finite_checks import ASKED_AT_ONCE, require_finite, step_check
 from lfads_core.train.optim import AdamW, clip_gradients
+from lfads_core.train.step_records import StepInputs, StepResult
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Failures = dict[int, Exception]
+"""What members raised, by their number."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StepResult:
-    """What one step came to."""
+class Member(Protocol):
+    """Whose step it is: what it changes, and by which settings. A trainer, mostly."""
 
-    losses: Losses
-    grad_norm: Float[Tensor, ""]  # before the clip
-    health: Health | None = None  # what the host has not looked at yet; None if it has
+    model: LFADS
+    objective: Objective
+    optimizer: AdamW
+    train_stack: AugmentationStack
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradient."""
+        ...
+
+
+@dataclass(kw_only=True, eq=False)
+class LoneMember:
+    """A model to be stepped that no trainer drives."""
+
+    model: LFADS
+    objective: Objective
+    optimizer: AdamW
+    train_stack: AugmentationStack
+    clip_norm: float | None
+
+
+class Given(Protocol):
+    """What a model is called with."""
+
+    @property
+    def batches(self) -> Mapping[str, Batch]:
+        """Trials by session."""
+        ...
+
+    @property
+    def noise(self) -> Noise:
+        """All noise."""
+        ...
 
 
 def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
@@ -48,26 +87,39 @@ def train_step(
 
     Raises:
         NumericsError: a term or a gradient is not finite; the weights are left as they were. On a GPU that is left to
-            whoever asks the result's ``health``, which is better done rarely; the weights are left all the same.
+            whoever asks the result's ``check``, which is better done rarely; the weights are left all the same.
     """
-    epoch = progress[0]
-    optimizer.zero_grad()
-    with record_function("lfads: forward"):
-        output = training_pass(model, batches, noise)
+    member = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=progress[1])
+    return take_step([member], [StepInputs(epoch=progress[0], step=0, batches=batches, noise=noise)])[0]
+
+
+def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
+    """One step of members of one shape, of whom none may fail.
+
+    Raises:
+        NumericsError: as :func:`train_step` has it.
+    """
+    return list(take_step_or_fail(dict(enumerate(members)), dict(enumerate(ready))).values())
+
+
+def take_step_or_fail(members: Mapping[int, Member], ready: Mapping[int, StepInputs], failed: Failures | None = None) -> dict[int, StepResult]:
+    """One step of each: the results of those who could do it. Who could not is added to ``failed``; if that is None, it raises."""
+    if not members:
+        return {}
+    for member in members.values():
+        member.optimizer.zero_grad()
+    models = {i: member.model for i, member in members.items()}
+    like = next(iter(models.values()))  # members of one shape agree in precision and device
+    with record_function("lfads: forward"), mixed(like.precision, like.device):
+        outputs = forward_each(models, ready, failed)
     with record_function("lfads: loss"):
-        losses = objective(model, batches, output, noise, stack, epoch)
-        require_finite(losses, epoch)
+        losses = each({i: partial(_price, members[i], ready[i], output) for i, output in outputs.items()}, failed)
     with record_function("lfads: backward"):
-        losses.total.backward()
+        if losses:
+            torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
     with record_function("lfads: update"):
-        return update(model, optimizer, losses, progress)
-
-
-def training_pass(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
-    """The forward pass in the precision that the model trains in; everything else, validation included, is called as it is."""
-    with mixed(model.precision, model.device):
-        output: ModelOutput = model(batches, noise)
-    return output
+        calls = {i: partial(update, members[i].model, members[i].optimizer, one, (ready[i].epoch, members[i].clip_norm)) for i, one in losses.items()}
+        return each(calls, failed)
 
 
 def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:
@@ -77,10 +129,42 @@ def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, 
         NumericsError: a gradient is not finite; the weights are left as they were.
     """
     epoch, clip_norm = progress
-    health = health_of(model, losses, epoch)
+    check = step_check(model, losses, epoch)
     at_once = model.device.type in ASKED_AT_ONCE
     if at_once:
-        health.require()  # before the clip, which would spread one parameter's NaN over all
-    clip_gradients(model, health.grad_norm, clip_norm)
-    optimizer.step(None if at_once else health.skip())
-    return StepResult(losses=losses, grad_norm=health.grad_norm, health=None if at_once else health)
+        check.require()  # before the clip, which would spread one parameter's NaN over all
+    clip_gradients(model, check.grad_norm, clip_norm)
+    optimizer.step(None if at_once else check.skip())
+    return StepResult(losses=losses, grad_norm=check.grad_norm, check=None if at_once else check)
+
+
+def forward_each(models: Mapping[int, LFADS], given: Mapping[int, Given], failed: Failures | None) -> dict[int, ModelOutput]:
+    """Everybody's pass in one; if that fails, one by one, so that only those who fail alone are out."""
+    if len(models) > 1:
+        try:
+            outputs = forward_population(list(models.values()), [given[i].batches for i in models], [given[i].noise for i in models])
+            return dict(zip(models, outputs, strict=True))
+        except Exception:  # whatever a component raises
+            if failed is None:
+                raise
+    return each({i: partial(model, given[i].batches, given[i].noise) for i, model in models.items()}, failed)
+
+
+def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[int, T]:
+    """What each member's call returns; what the others raise is added to ``failed``, or raised if that is None."""
+    found = {}
+    for i, call in calls.items():
+        try:
+            found[i] = call()
+        except Exception as err:  # one member's component must not end the others' training
+            if failed is None:
+                raise
+            log.debug("member %d failed", i, exc_info=True)
+            failed[i] = err if len(calls) == 1 else err.with_traceback(None)  # whose frames hold tensors
+    return found
+
+
+def _price(member: Member, ready: StepInputs, output: ModelOutput) -> Losses:
+    losses = member.objective(member.model, ready.batches, output, ready.noise, member.train_stack, ready.epoch)
+    require_finite(losses, ready.epoch)
+    return losses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -14,7 +13,7 @@ from lfads_core.config.schema import TrainConfig
 from lfads_core.data.loader import epoch_batches
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.heap import keep_freed_memory
+from lfads_core.train.device import cores, use_cpu
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.step import augmented, train_step
 from lfads_core.train.trainer import Trainer
@@ -32,12 +31,6 @@ def set_threads(config: TrainConfig) -> None:
     use_cpu(config.threads or 1)
 
 
-def use_cpu(threads: int) -> None:
-    """Make this process ready for many steps on the CPU: torch's threads, and memory that is used again."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-
-
 def settle_threads(trainer: Trainer, run: Run) -> None:
     """If the settings leave the number open, measure it once and remember it in ``run.json``, so that a resumed run has it too."""
     if trainer.config.train.threads is not None or trainer.model.device.type != "cpu":
@@ -50,11 +43,6 @@ def settle_threads(trainer: Trainer, run: Run) -> None:
         log.info("threads: %d, by the time of one training step (%s)", known, found)
         run.update_state(threads=known)
     torch.set_num_threads(known)
-
-
-def cores() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def candidates(most: int) -> list[int]:

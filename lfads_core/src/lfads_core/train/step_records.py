@@ -1,17 +1,21 @@
-"""What passes between a training and whoever drives it: a step before its pass, an epoch at its end."""
+"""What goes into one training step, and what comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
 from lfads_core.components.batch import Batch
 from lfads_core.model.noise import Noise
-from lfads_core.train.evaluate import Validation
+from lfads_core.objective.total import Losses
+from lfads_core.train.finite_checks import StepCheck
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
+class StepInputs:
     """One step before its pass: augmented batches, and all noise."""
 
     epoch: int
@@ -26,9 +30,9 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EndedEpoch:
-    """What one epoch came to: its line of the log, and the validation behind it."""
+class StepResult:
+    """What one step came to."""
 
-    epoch: int
-    row: dict[str, float]
-    validation: Validation
+    losses: Losses
+    grad_norm: Float[Tensor, ""]  # before the clip
+    check: StepCheck | None = None  # what the host has not looked at yet; None if it has
