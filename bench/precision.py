@@ -23,7 +23,7 @@ from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.recurrence.precision import mixed
 from lfads_core.rng import stream
 from lfads_core.train.loop import fit
-from lfads_core.train.optim import gradient_norm, named_gradients
+from lfads_core.train.optim import gradient_norms, named_gradients
 from lfads_core.train.step import augmented
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.problem import Problem, first_batch, load_problem
@@ -74,7 +74,9 @@ def compared(problem: Problem, model: LFADS) -> str:
             output = model(batches, noise)
         losses = objective(model, batches, output, noise, stack, 10_000)
         losses.total.backward()
-        found.append((float(losses.total.detach()), tensors(output), dict(named_gradients(model)), gradient_norm(model)))
+        found.append(
+            (float(losses.total.detach()), tensors(output), dict(named_gradients(model)), torch.stack(list(gradient_norms(model).values())).norm())
+        )
     model.precision = "float32"
     (loss, outputs, gradients, norm), (other_loss, other_outputs, other_gradients, other_norm) = found
     worst = max((float((other_outputs[name] - value).abs().max() / value.abs().max()), name) for name, value in outputs.items())

@@ -9,7 +9,8 @@ import pytest
 
 from lfads_core.config.schema import OptimConfig, RampConfig, RegularisationConfig
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
+from lfads_core.train.schedule import Plateau, ramps_end
+from lfads_core.train.top_k import BestSoFar
 
 
 def test_the_rate_falls_after_more_than_patience_epochs_without_a_better_cost():

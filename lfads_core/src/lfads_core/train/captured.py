@@ -24,8 +24,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.optim import DeviceRates
-from lfads_core.train.step import Member, take_step
-from lfads_core.train.step_records import StepInputs, StepResult
+from lfads_core.train.step import Member, StepInputs, StepResult, take_step
 
 log = logging.getLogger(__name__)
 

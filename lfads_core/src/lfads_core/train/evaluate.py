@@ -121,7 +121,7 @@ def validate_each(tallies: Mapping[int, Tally], failed: Failures | None = None) 
     left = dict(tallies)
     while left:
         given = {i: one for i, one in each({i: partial(next, tally.passes, None) for i, tally in left.items()}, failed).items() if one is not None}
-        outputs = forward_each({i: left[i].model for i in given}, given, failed)
+        outputs = forward_each({i: (left[i].model, one.batches, one.noise) for i, one in given.items()}, failed)
         left = {i: left[i] for i in each({i: partial(left[i].add, given[i], output) for i, output in outputs.items()}, failed)}
     return each({i: tally.validation for i, tally in tallies.items() if i not in (failed or ())}, failed)
 

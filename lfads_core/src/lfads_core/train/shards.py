@@ -20,20 +20,10 @@ USUAL_CACHE = 16 * 2**20
 """Bytes of a processor's last cache, where the system does not say."""
 
 
+Waiting = queue.SimpleQueue[Sequence[int] | None]
+"""Shards that nobody trains yet, and None for each thread at the end."""
 Said = queue.SimpleQueue[MemberEnd | BaseException | None]
 """What threads say: how a member ended, what they had to raise, and None when they have done their last shard."""
-
-
-class Waiting:
-    """Shards that nobody trains yet."""
-
-    def __init__(self, shards: Sequence[Sequence[int]]) -> None:
-        self._shards, self._lock = iter(shards), threading.Lock()
-
-    def next(self) -> Sequence[int] | None:
-        """Take one; None if there is none left."""
-        with self._lock:
-            return next(self._shards, None)
 
 
 def train_in_shards(
@@ -65,7 +55,9 @@ def train_in_shards(
         return
     on_cpu = trainers[0].model.device.type == "cpu"
     team, enough, one_at_a_time = min(threads // each, len(shards)) if on_cpu else 1, threading.Event(), threading.Lock()
-    waiting, said = Waiting(shards), Said()
+    waiting, said = Waiting(), Said()
+    for shard in (*shards, *[None] * team):
+        waiting.put(shard)
 
     def report(member: int, epoch: EpochResult) -> None:
         with one_at_a_time:
@@ -136,7 +128,7 @@ def _work(train: Callable[[Sequence[int]], None], waiting: Waiting, said: Said, 
     """One thread: train shard after shard until there is none, and say so."""
     use_cpu(threads)
     try:
-        while (shard := waiting.next()) is not None:
+        while (shard := waiting.get()) is not None:
             train(shard)
     except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
         said.put(err)

@@ -9,6 +9,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.autograd.profiler import record_function
 
 from lfads_core.augment.stack import AugmentationStack
@@ -19,15 +21,38 @@ from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses, Objective
 from lfads_core.recurrence.precision import mixed
-from lfads_core.train.finite_checks import ASKED_AT_ONCE, require_finite, step_check
+from lfads_core.train.finite_checks import ASKED_AT_ONCE, StepCheck, require_finite, step_check
 from lfads_core.train.optim import AdamW, clip_gradients
-from lfads_core.train.step_records import StepInputs, StepResult
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Failures = dict[int, Exception]
 """What members raised, by their number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepInputs:
+    """One step before its pass: augmented batches, and all noise."""
+
+    epoch: int
+    step: int
+    batches: Mapping[str, Batch]
+    noise: Noise
+
+    @property
+    def trials(self) -> int:
+        """Trials of all sessions together."""
+        return sum(batch.trials.shape[0] for batch in self.batches.values())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepResult:
+    """What one step came to."""
+
+    losses: Losses
+    grad_norm: Float[Tensor, ""]  # before the clip
+    check: StepCheck | None = None  # what the host has not looked at yet; None if it has
 
 
 class Member(Protocol):
@@ -55,63 +80,30 @@ class LoneMember:
     clip_norm: float | None
 
 
-class Given(Protocol):
-    """What a model is called with."""
-
-    @property
-    def batches(self) -> Mapping[str, Batch]:
-        """Trials by session."""
-        ...
-
-    @property
-    def noise(self) -> Noise:
-        """All noise."""
-        ...
-
-
 def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
     """Every session's batch after the stack."""
     return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
 
 
-def train_step(
-    model: LFADS,
-    objective: Objective,
-    stack: AugmentationStack,
-    optimizer: AdamW,
-    batches: Mapping[str, Batch],
-    noise: Noise,
-    progress: tuple[int, float | None],
-) -> StepResult:
-    """Forward, backward, clip, step. ``batches`` are augmented already; ``progress`` is (epoch, clip norm).
+def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
+    """Forward, backward, clip, step, of members of one shape.
 
     Raises:
         NumericsError: a term or a gradient is not finite; the weights are left as they were. On a GPU that is left to
             whoever asks the result's ``check``, which is better done rarely; the weights are left all the same.
     """
-    member = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=progress[1])
-    return take_step([member], [StepInputs(epoch=progress[0], step=0, batches=batches, noise=noise)])[0]
-
-
-def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
-    """One step of members of one shape, of whom none may fail.
-
-    Raises:
-        NumericsError: as :func:`train_step` has it.
-    """
     return list(take_step_or_fail(dict(enumerate(members)), dict(enumerate(ready))).values())
 
 
 def take_step_or_fail(members: Mapping[int, Member], ready: Mapping[int, StepInputs], failed: Failures | None = None) -> dict[int, StepResult]:
-    """One step of each: the results of those who could do it. Who could not is added to ``failed``; if that is None, it raises."""
+    """The same: the results of those who could do it. What the others raise is added to ``failed``; if that is None, it is raised."""
     if not members:
         return {}
     for member in members.values():
         member.optimizer.zero_grad()
-    models = {i: member.model for i, member in members.items()}
-    like = next(iter(models.values()))  # members of one shape agree in precision and device
+    like = next(iter(members.values())).model  # members of one shape agree in precision and device
     with record_function("lfads: forward"), mixed(like.precision, like.device):
-        outputs = forward_each(models, ready, failed)
+        outputs = forward_each({i: (member.model, ready[i].batches, ready[i].noise) for i, member in members.items()}, failed)
     with record_function("lfads: loss"):
         losses = each({i: partial(_price, members[i], ready[i], output) for i, output in outputs.items()}, failed)
     with record_function("lfads: backward"):
@@ -138,16 +130,15 @@ def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, 
     return StepResult(losses=losses, grad_norm=check.grad_norm, check=None if at_once else check)
 
 
-def forward_each(models: Mapping[int, LFADS], given: Mapping[int, Given], failed: Failures | None) -> dict[int, ModelOutput]:
+def forward_each(given: Mapping[int, tuple[LFADS, Mapping[str, Batch], Noise]], failed: Failures | None) -> dict[int, ModelOutput]:
     """Everybody's pass in one; if that fails, one by one, so that only those who fail alone are out."""
-    if len(models) > 1:
+    if len(given) > 1:
         try:
-            outputs = forward_population(list(models.values()), [given[i].batches for i in models], [given[i].noise for i in models])
-            return dict(zip(models, outputs, strict=True))
+            return dict(zip(given, forward_population(*map(list, zip(*given.values(), strict=True))), strict=True))
         except Exception:  # whatever a component raises
             if failed is None:
                 raise
-    return each({i: partial(model, given[i].batches, given[i].noise) for i, model in models.items()}, failed)
+    return each({i: partial(model, batches, noise) for i, (model, batches, noise) in given.items()}, failed)
 
 
 def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[int, T]:

@@ -11,11 +11,10 @@ import torch
 
 from lfads_core.config.schema import TrainConfig
 from lfads_core.data.loader import epoch_batches
-from lfads_core.rng import stream
 from lfads_core.runs import Run
 from lfads_core.train.device import cores, use_cpu
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.step import take_step
 from lfads_core.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -69,17 +68,10 @@ def worth_it(seconds: Mapping[int, float]) -> int:
     return best if seconds[best] < WORTH * seconds[1] else 1
 
 
-def one_step(trainer: Trainer) -> Callable[[], None]:
+def one_step(trainer: Trainer) -> Callable[[], object]:
     """A training step on the first batch with a copy of the model: the training itself is left where it stands."""
-    config, model = trainer.config, copy.deepcopy(trainer.model)
-    optimizer = build_optimizer(model, config.optim)
-    raw = next(epoch_batches(trainer.data.splits["train"], config.data.batch_size))
-
-    def step() -> None:
-        rng = stream(config.train.seed, "threads")
-        batches = augmented(raw, trainer.train_stack, config.model.encoder.ic_bins, rng)
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        noise = model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-        train_step(model, trainer.objective, trainer.train_stack, optimizer, batches, noise, (0, config.optim.clip_norm))
-
-    return step
+    alone = copy.copy(trainer)
+    alone.model = copy.deepcopy(trainer.model)
+    alone.optimizer = build_optimizer(alone.model, trainer.config.optim)
+    raw = next(epoch_batches(trainer.data.splits["train"], trainer.config.data.batch_size))
+    return lambda: take_step([alone], [alone.prepare(0, raw)])

@@ -28,13 +28,12 @@ from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import EpochResult, Tally, Validation, Validator
 from lfads_core.train.finite_checks import EpochCheck, require_finite_costs
 from lfads_core.train.means import WeightedMeans
-from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
+from lfads_core.train.optim import build_optimizer
 from lfads_core.train.prune import first_judged, prune
 from lfads_core.train.schedule import Plateau, has_fallen, learning_rate
 from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
-from lfads_core.train.step import augmented
-from lfads_core.train.step_records import StepInputs, StepResult
+from lfads_core.train.step import StepInputs, StepResult, augmented
 from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ Outcome = Literal["epochs", "minutes", "early stopping", "learning rate", "inter
 
 
 class Trainer:
-    """Trains one model in one run folder. The state is on disk after every epoch and every interruption."""
+    """One model that is trained in one run folder."""
 
     def __init__(
         self,
@@ -93,8 +92,8 @@ class Trainer:
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
         """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
         config, progress = self.config, self.progress
-        set_learning_rate(self.optimizer, self.learning_rate)
-        set_weight_decay(self.optimizer, config.optim.weight_decay * self.objective.ramps(progress.epoch).l2)
+        self.optimizer.lr = self.learning_rate
+        self.optimizer.weight_decay = config.optim.weight_decay * self.objective.ramps(progress.epoch).l2
         self._prune()
         order = stream(config.train.seed, "order", progress.epoch)
         for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
@@ -139,15 +138,10 @@ class Trainer:
         """The rate of the current epoch."""
         return learning_rate(self.config.optim, self.progress.plateau.lr, self.progress.epoch, self.config.train.epochs)
 
-    @property
-    def predicts(self) -> bool:
-        """Whether the current epoch ends with the plugins' metrics, which need predictions."""
-        every = self.config.train.metrics_every
-        return self.progress.epoch % every == every - 1
-
     def tally(self) -> Tally:
-        """The validation that ends the current epoch, still to be done."""
-        return Tally(self.validator, self.model, self.data.splits["valid"], self.progress.epoch, predict=self.predicts)
+        """The validation that ends the current epoch, still to be done; some end with the plugins' metrics, which need predictions."""
+        epoch, every = self.progress.epoch, self.config.train.metrics_every
+        return Tally(self.validator, self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
 
     def end_epoch(self, validation: Validation) -> EpochResult:
         """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save_best`.
@@ -265,5 +259,5 @@ class Trainer:
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
             self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
             self.top_k.take_up(folder, self.progress.top_k, self.progress.best)
-        set_moments(self.optimizer, self.config.optim)
+        self.optimizer.betas, self.optimizer.eps = self.config.optim.betas, self.config.optim.eps
         return checkpoint
