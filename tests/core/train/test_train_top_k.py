@@ -127,7 +127,7 @@ def test_dying_before_a_write_leaves_a_readable_set_and_a_resumed_run_ends_with_
 
 
 def test_dying_while_what_left_is_removed_leaves_nothing_behind_after_a_resume(train_tiny, resume, tmp_path, monkeypatch):
-    from lfads_core.train import kept
+    from lfads_core.train import top_k
 
     whole = train_tiny(*SETTINGS, name="whole").run.path
 
@@ -136,7 +136,7 @@ def test_dying_while_what_left_is_removed_leaves_nothing_behind_after_a_resume(t
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "remove_checkpoint", half)
+        patch.setattr(top_k, "remove_checkpoint", half)
         with pytest.raises(Died):
             train_tiny(*SETTINGS)
     resume()
