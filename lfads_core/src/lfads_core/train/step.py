@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -55,6 +55,7 @@ class StepResult:
     check: StepCheck | None = None  # what the host has not looked at yet; None if it has
 
 
+@runtime_checkable
 class Member(Protocol):
     """Whose step it is: what it changes, and by which settings. A trainer, mostly."""
 
