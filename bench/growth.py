@@ -26,9 +26,9 @@ GROWTH = {
 def measure(name: str, value: int, threads: int, rounds: int) -> dict[str, float]:
     """One point, within this process."""
     from lfads_core.plugins import load_registry
-    from lfads_core.train.threads import use_cpu
+    from lfads_core.train.device import use_cpu
     from lfads_plugins_lab.bench.peak import resident_peak
-    from lfads_plugins_lab.bench.population import steps_in_parts
+    from lfads_plugins_lab.bench.population import steps_in_shards
     from lfads_plugins_lab.bench.problem import load_problem
     from lfads_plugins_lab.bench.shapes import SHAPES
 
@@ -37,7 +37,7 @@ def measure(name: str, value: int, threads: int, rounds: int) -> dict[str, float
     SHAPES["S1"] = dataclasses.replace(SHAPES["S1"], **changes)
     problem = load_problem("S1", [], load_registry())
     members = value if name == "members" else 1
-    with steps_in_parts(problem, members, ["auto"], threads) as steps:
+    with steps_in_shards(problem, members, ["auto"], threads) as steps:
         step = steps["auto"]
         before = resident_peak()
         step()

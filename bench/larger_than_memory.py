@@ -77,6 +77,7 @@ def train(path: Path, limit: float, steps: int) -> None:
     from lfads_core.runs import Run
     from lfads_core.train.data import check_for, put_on, read_for
     from lfads_core.train.device import choose_device
+    from lfads_core.train.loop import fit
     from lfads_core.train.threads import set_threads
     from lfads_core.train.trainer import Trainer
 
@@ -99,7 +100,7 @@ def train(path: Path, limit: float, steps: int) -> None:
         trainer = Trainer(
             Run.create(Path(folder) / "run"), config, model, describe(sessions), put_on(device, sessions), build_stacks(config, registry)
         )
-        trainer.fit(lambda *_: None, should_stop)
+        fit(trainer, lambda *_: None, should_stop)
     warm = steps // 5  # the first steps pay for what is made once
     per_trial = (times[-1] - times[warm]) / (steps - warm) / config.data.batch_size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -20,9 +20,11 @@ from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence.choose import choose_recurrence
+from lfads_core.recurrence.precision import mixed
 from lfads_core.rng import stream
-from lfads_core.train.optim import gradient_norm, named_gradients
-from lfads_core.train.step import augmented, training_pass
+from lfads_core.train.loop import fit
+from lfads_core.train.optim import gradient_norms, named_gradients
+from lfads_core.train.step import augmented
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.problem import Problem, first_batch, load_problem
 
@@ -68,10 +70,13 @@ def compared(problem: Problem, model: LFADS) -> str:
         batches = augmented(first_batch(problem), stack, config.model.encoder.ic_bins, rng)
         noise = model.draw_noise(sum(batch.trials.shape[0] for batch in batches.values()), rng, sample=True, dropout=True)
         model.zero_grad()
-        output = training_pass(model, batches, noise)
+        with mixed(model.precision, model.device):
+            output = model(batches, noise)
         losses = objective(model, batches, output, noise, stack, 10_000)
         losses.total.backward()
-        found.append((float(losses.total.detach()), tensors(output), dict(named_gradients(model)), gradient_norm(model)))
+        found.append(
+            (float(losses.total.detach()), tensors(output), dict(named_gradients(model)), torch.stack(list(gradient_norms(model).values())).norm())
+        )
     model.precision = "float32"
     (loss, outputs, gradients, norm), (other_loss, other_outputs, other_gradients, other_norm) = found
     worst = max((float((other_outputs[name] - value).abs().max() / value.abs().max()), name) for name, value in outputs.items())
@@ -103,7 +108,7 @@ def tensors(output: ModelOutput) -> dict[str, torch.Tensor]:
 def trained(problem: Problem, folder: Path) -> Trainer:
     """A whole training in a folder of its own."""
     trainer = problem.trainer(folder)
-    trainer.fit(lambda *_: None, lambda: False)
+    fit(trainer, lambda *_: None, lambda: False)
     return trainer
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lfads_core.plugins import load_registry
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
 from lfads_plugins_lab.bench.epoch import one_epoch, trainer_of
 from lfads_plugins_lab.bench.problem import load_problem
 

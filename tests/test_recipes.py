@@ -17,7 +17,7 @@ from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
 from lfads_core.train.data import check_for, put_on
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 SMALL = [
     "model.encoder.hidden=5",
@@ -66,14 +66,15 @@ def test_a_recipe_by_name_takes_gradient_steps_on_its_kind_of_data(registry, rec
     model = prepare_model(config, [session], registry, "cpu")
     stack, _ = build_stacks(config, registry)
     source = put_on("cpu", [session]).splits["train"]["a"]
-    optimizer = build_optimizer(model, config.optim)
+    optimizer, objective = build_optimizer(model, config.optim), Objective(config.regularisation)
+    one = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=200.0)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     losses = []
     for step in range(30):
         batches = augmented({"a": source.take(torch.arange(8))}, stack, None, stream(0, "masks", step))
         assert all(batch.encod.isfinite().all() and batch.recon.isfinite().all() for batch in batches.values())
         noise = model.draw_noise(8, stream(0, "noise", step), sample=True, dropout=True)
-        result = train_step(model, Objective(config.regularisation), stack, optimizer, batches, noise, (100, 200.0))
+        (result,) = take_step([one], [StepInputs(epoch=100, step=step, batches=batches, noise=noise)])
         losses.append(result.losses.recon.item())
         if step == 0:
             missing = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]

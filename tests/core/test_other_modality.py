@@ -17,7 +17,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 SMALL = [
     "model.controller=null", "model.generator.hidden=6", "model.generator.ic_size=3", "model.generator.factors=3", "model.encoder.hidden=4",
@@ -49,7 +49,8 @@ def test_any_numbers_of_channels_train_and_every_loss_teaches(channels, muscles,
     assert torch.equal(per_value.grad, torch.ones_like(per_value))
     noise = model.draw_noise(8, stream(0, "noise"), sample=True, dropout=True)
     optimizer, objective = build_optimizer(model, config.optim), Objective(config.regularisation)
-    result = train_step(model, objective, stack, optimizer, batches, noise, (0, 200.0))
+    one = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=200.0)
+    (result,) = take_step([one], [StepInputs(epoch=0, step=0, batches=batches, noise=noise)])
     assert torch.isfinite(result.losses.total)
     assert result.losses.per_value["arm"].shape == (8, 7, muscles)
 

@@ -15,7 +15,7 @@ from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 
 @pytest.fixture
@@ -40,9 +40,11 @@ def test_the_recipe_learns_from_a_recording_with_finite_losses_and_gradients(rec
     stack, _ = build_stacks(config, registry)
     source = put_on("cpu", [session]).splits["train"][session.name]
     optimizer, losses = build_optimizer(model, config.optim), []
+    one = LoneMember(model=model, objective=Objective(config.regularisation), optimizer=optimizer, train_stack=stack, clip_norm=200.0)
     for step in range(6):
         batches = augmented({session.name: source.take(torch.arange(8))}, stack, None, stream(0, "masks", step))
         noise = model.draw_noise(8, stream(0, "noise", step), sample=True, dropout=True)
-        losses.append(train_step(model, Objective(config.regularisation), stack, optimizer, batches, noise, (10, 200.0)).losses.total.item())
+        (result,) = take_step([one], [StepInputs(epoch=10, step=step, batches=batches, noise=noise)])
+        losses.append(result.losses.total.item())
         assert all(value.grad.isfinite().all() for value in model.parameters() if value.grad is not None)
     assert losses[-1] < losses[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 from lfads_core.config.schema import OptimConfig
 from lfads_core.objective.terms import ramp
-from lfads_core.train.plateau import Plateau
+from lfads_core.train.schedule import Plateau
 from parity.report import Report
 
 

@@ -11,8 +11,8 @@ from lfads_core.config.schema import OptimConfig
 from lfads_core.infer.posterior import average
 from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
-from lfads_core.train.optim import build_optimizer, set_weight_decay
-from lfads_core.train.step import StepResult, train_step
+from lfads_core.train.optim import build_optimizer
+from lfads_core.train.step import LoneMember, StepInputs, StepResult, take_step
 from parity.fixture import Fixture, tensor
 from parity.report import Report, as_array
 from parity.translate import batch_of, model_of, noise_of, regularisation, session_inputs, stack_of
@@ -63,17 +63,19 @@ def replay_training(fixture: Fixture, report: Report) -> None:
     per_epoch = len({name.split("/")[1] for name in fixture.arrays if name.startswith("batches/")})
     model, segment = _loaded(fixture, report), int(config["ic_enc_seq_len"])
     optimizer, objective, stack = build_optimizer(model, optim), Objective(regularisation(config)), stack_of(fixture)
+    member = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=optim.clip_norm)
     kept, noise = fixture.arrays.get("cd_masks"), fixture.group("noise")
     rows: dict[str, list[float]] = {name: [] for name in wanted}
     clipped = 0
     for step in range(len(wanted["loss"])):
         epoch, index = divmod(step, per_epoch)
         decay = optim.weight_decay * objective.ramps(epoch).l2
-        set_weight_decay(optimizer, decay)
+        optimizer.weight_decay = decay
         batch = batch_of(fixture.group(f"batches/{index}"), segment)
         masks = {} if kept is None else {"coordinated-dropout": {"keep": tensor(kept[step]), "pass": torch.zeros(kept[step].shape)}}
         drawn = noise_of({name: array[step] for name, array in noise.items()}, {}, 0.0, sample=bool(fixture.attributes["sample_posteriors"]))
-        done = train_step(model, objective, stack, optimizer, {"sess0": stack.augment(batch, masks)}, drawn, (epoch, optim.clip_norm))
+        batches = {"sess0": stack.augment(batch, masks)}
+        (done,) = take_step([member], [StepInputs(epoch=epoch, step=index, batches=batches, noise=drawn)])
         ours = {**_logged(done), "weight_decay": decay, "epoch": epoch, "batch": index}
         for name in rows.keys() & ours.keys():
             rows[name].append(float(as_array(ours[name])))

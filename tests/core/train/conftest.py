@@ -38,9 +38,9 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave all looking to the end of the epoch, and do not ask whether a state was clipped."""
     from lfads_core.recurrence import fused_controlled, fused_gru
-    from lfads_core.train import health, step
+    from lfads_core.train import finite_checks, step
 
-    monkeypatch.setattr(health, "ASKED_AT_ONCE", ())
+    monkeypatch.setattr(finite_checks, "ASKED_AT_ONCE", ())
     monkeypatch.setattr(step, "ASKED_AT_ONCE", ())
     for module in (fused_gru, fused_controlled):
         monkeypatch.setattr(module, "clip_masks", lambda after, clip: (after.abs() < clip).to(after.dtype).unbind(0))

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from lfads_core.errors import RunError
+from lfads_core.train import loop
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
 
 
 def fit(trainer):
     rows = {}
-    trainer.fit(lambda epoch, row, _: rows.__setitem__(epoch, row), lambda: False)
+    loop.fit(trainer, lambda ended: rows.__setitem__(ended.epoch, ended.row), lambda: False)
     return rows
 
 

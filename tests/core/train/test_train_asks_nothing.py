@@ -20,8 +20,9 @@ from lfads_core.train import captured
 from lfads_core.train import trainer as training
 from lfads_core.train.captured import CapturedStep
 from lfads_core.train.data import TrainingData
+from lfads_core.train.loop import step_together
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.population import _take_all, step_together
+from lfads_core.train.step import take_step
 from replaying import AsksNothing, Recorder, RefusedError, StandIn, name_of
 
 RECIPES = {
@@ -94,9 +95,9 @@ def test_a_step_of_one_makes_the_host_wait_for_nothing(recipe, make_trainer, sho
         for number, raw in islice(trainer.remaining(), 2):
             with OnDevice():
                 ready = trainer.prepare(number, raw)
-                (result,) = trainer._take([ready]) if number == 0 else CapturedStep([trainer], [ready], StandIn())([trainer], [ready], trainer._take)
+                (result,) = take_step([trainer], [ready]) if number == 0 else CapturedStep([trainer], [ready], StandIn())([trainer], [ready])
                 trainer.absorb(ready, result)
-            taken.append(result.health.values.device.type)
+            taken.append(result.check.values.device.type)
     assert taken == ["meta"] * 2
 
 
@@ -115,10 +116,10 @@ def test_a_step_of_a_population_makes_the_host_wait_for_nothing(recipe, make_tra
             raws = {i: next(steps) for i, steps in enumerate(left)}
             with OnDevice():
                 if number == 0:
-                    assert step_together(going, raws) == []
+                    assert step_together(going, raws) == {}
                     continue
                 ready = [trainer.prepare(*raws[i]) for i, trainer in going.items()]
-                results = CapturedStep(trainers, ready, StandIn())(trainers, ready, partial(_take_all, trainers))
+                results = CapturedStep(trainers, ready, StandIn())(trainers, ready)
                 for trainer, one, result in zip(trainers, ready, results, strict=True):
                     trainer.absorb(one, result)
     assert [trainer.progress.step for trainer in trainers] == [2, 2]
@@ -150,7 +151,7 @@ class Watched(StandIn):
         self.seen.append(recorder.numbers())
 
 
-def in_steps(monkeypatch, trainers, take, live):
+def in_steps(monkeypatch, trainers, live):
     """Operations of four steps, each in an epoch of its own, whose ramps and learning rates differ."""
     monkeypatch.setattr(captured, "REHEARSALS", 4)
     graph, kept = Watched(), None
@@ -161,9 +162,9 @@ def in_steps(monkeypatch, trainers, take, live):
             ready.append(trainer.prepare(*next(trainer.remaining())))
         if live:
             kept = kept or CapturedStep(trainers, ready, graph)
-            kept(trainers, ready, take)
+            kept(trainers, ready)
         else:
-            graph.rehearse(partial(take, ready))
+            graph.rehearse(partial(take_step, trainers, ready))
     return graph.seen
 
 
@@ -176,8 +177,8 @@ def test_all_steps_are_the_same_operations_on_the_same_shapes_with_the_same_numb
     """Learning rate, decay and ramps change from epoch to epoch, and must not reach an operation as a number of Python's."""
     overrides, plugins = recipe.get("overrides", ()), recipe.get("plugins", ())
     trainers = [make_trainer(str(seed), *overrides, *SCHEDULED, f"train.seed={seed}", data=short, plugins=plugins) for seed in range(2)]
-    for members, take in ((trainers[:1], trainers[0]._take), (trainers, partial(_take_all, trainers))):
-        _, *seen = in_steps(monkeypatch, members, take, live=True)
+    for members in (trainers[:1], trainers):
+        _, *seen = in_steps(monkeypatch, members, live=True)
         assert len(seen[0]) > 200
         assert seen[1] == seen[0]
         assert seen[2] == seen[0]
@@ -186,6 +187,6 @@ def test_all_steps_are_the_same_operations_on_the_same_shapes_with_the_same_numb
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_numbers_that_change_from_step_to_step_would_be_noticed(make_trainer, monkeypatch):
     trainer = make_trainer("one", *SCHEDULED)
-    _, *seen = in_steps(monkeypatch, [trainer], trainer._take, live=False)
+    _, *seen = in_steps(monkeypatch, [trainer], live=False)
     differing = {name for one, other in zip(seen[0], seen[1], strict=True) for name in (one[0],) if one != other}
     assert differing == {"aten._fused_adamw_.default", "aten.mul.Tensor"}  # rate and decay; ramps

@@ -15,7 +15,7 @@ from lfads_core.recurrence.choose import BACKENDS
 from lfads_core.train import captured
 from lfads_core.train.captured import StepGraphs
 from lfads_core.train.checkpoint import load_checkpoint
-from lfads_core.train.population import train_members
+from lfads_core.train.loop import end_epoch, fit, train_epoch, train_members
 from replaying import StandIn
 
 SETTINGS = {
@@ -69,9 +69,11 @@ def epochs(trainer, count):
     """Train so many epochs; what there is after each."""
     seen = []
     for _ in range(count):
-        assert trainer._train_epoch(lambda: False)
+        failed = {}
+        assert not train_epoch({0: trainer}, lambda: False, trainer.graphs, failed)
         seen.append(everything(trainer))
-        trainer.end_epoch(trainer.validate())
+        end_epoch({0: trainer}, failed)
+        assert failed == {}
     return seen
 
 
@@ -108,7 +110,7 @@ def test_a_step_that_is_not_finite_is_skipped_on_the_device_and_gone_back_from(m
         caplog.clear()
         rows[trainer] = []
         with caplog.at_level(logging.WARNING):
-            assert trainer.fit(lambda _, row, __, mine=rows[trainer]: mine.append(row), lambda: False) == "epochs"
+            assert fit(trainer, lambda ended, mine=rows[trainer]: mine.append(ended.row), lambda: False) == "epochs"
         assert "epoch 1: the loss term 'recon' must be finite, got nan. Back to epoch 2 with learning rate 0.002." in caplog.text
     same(everything(plain), everything(other))
     assert [{**row, "seconds": 0} for row in rows[plain]] == [{**row, "seconds": 0} for row in rows[other]]
@@ -125,11 +127,11 @@ def test_a_skipped_step_leaves_weights_and_moments_as_they_were(make_trainer):
         if number == 1:
             ready.noise.ic["normal"].fill_(torch.nan)
         before = everything(trainer)
-        (result,) = trainer.graphs.step([trainer], [ready], trainer._take)
+        (result,) = trainer.graphs.step([trainer], [ready])
         after = everything(trainer)
         changed = [name for name, value in before.items() if not torch.equal(value, after[name])]
         assert bool(changed) == (number != 1)
-        assert bool(result.health.skip()) == (number == 1)
+        assert bool(result.check.skip()) == (number == 1)
     assert trainer.graphs.made[-1].replayed >= 2
 
 
@@ -168,14 +170,14 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(make_trainer):
     settings = "train.recurrence=fused", "train.epochs=4", "optim.schedule=cosine"
     whole, parts = make_trainer("whole", *settings), make_trainer("parts", *settings)
     asked = iter(range(100))
-    assert whole.fit(lambda *_: None, lambda: False) == "epochs"
+    assert fit(whole, lambda *_: None, lambda: False) == "epochs"
     parts.graphs = Graphs()
-    assert parts.fit(lambda *_: None, lambda: next(asked) >= 8) == "interrupted"
+    assert fit(parts, lambda *_: None, lambda: next(asked) >= 8) == "interrupted"
     again = make_trainer("parts", *settings)
     again.graphs = Graphs()
     again.restore()
     assert (again.progress.epoch, again.progress.step) == (2, 2)
-    assert again.fit(lambda *_: None, lambda: False) == "epochs"
+    assert fit(again, lambda *_: None, lambda: False) == "epochs"
     same(everything(whole), everything(again))
     assert min(parts.graphs.replayed, again.graphs.replayed) >= 2
 
@@ -225,7 +227,7 @@ def test_noise_that_carries_gradients_is_not_captured(make_trainer, caplog):
     number, raw = next(trainer.remaining())
     ready = trainer.prepare(number, raw)
     ready.noise.ic["normal"].requires_grad_()
-    assert trainer.graphs.step([trainer], [ready], trainer._take) is None
+    assert trainer.graphs.step([trainer], [ready]) is None
     assert "(ValueError: augmentations and draws of noise must not carry gradients, which would be lost)" in caplog.text
 
 

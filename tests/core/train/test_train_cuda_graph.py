@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.captured import StepGraphs
-from lfads_core.train.population import train_members
+from lfads_core.train.loop import end_epoch, fit, train_epoch, train_members
+from lfads_core.train.step import take_step
 from lfads_plugins_lab.bench.population import lone_trainer
 from lfads_plugins_lab.bench.problem import load_problem
 
@@ -37,7 +38,7 @@ def trainer_of(tmp_path: Path):
 
 def rows_of(trainer):
     rows = []
-    assert trainer.fit(lambda _, row, __: rows.append(row), lambda: False) == "epochs"
+    assert fit(trainer, lambda ended: rows.append(ended.row), lambda: False) == "epochs"
     return rows
 
 
@@ -79,18 +80,20 @@ def test_a_captured_population_ends_as_one_that_is_not(loops, trainer_of, caplog
 @pytest.mark.parametrize("loops", ["fused", "triton"])
 def test_no_step_makes_the_host_wait(loops, captured, trainer_of):
     trainer = trainer_of("one", loops, f"train.cuda_graph={captured}")
-    assert trainer._train_epoch(lambda: False)  # compiles, makes moments, captures
-    trainer.end_epoch(trainer.validate())
+    failed = {}
+    assert not train_epoch({0: trainer}, lambda: False, trainer.graphs, failed)  # compiles, makes moments, captures
+    end_epoch({0: trainer}, failed)
     steps = trainer.remaining()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for number, raw in steps:
             ready = trainer.prepare(number, raw)
-            results = trainer._take([ready]) if trainer.graphs is None else trainer.graphs.step([trainer], [ready], trainer._take)
+            results = take_step([trainer], [ready]) if trainer.graphs is None else trainer.graphs.step([trainer], [ready])
             trainer.absorb(ready, results[0])
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    trainer.watch.require()
+    trainer.check.require()
+    assert failed == {}
     assert trainer.progress.step == 4
 
 
@@ -120,10 +123,12 @@ def test_replays_need_no_more_memory(trainer_of):
     assert isinstance(trainer.graphs, StepGraphs)
     used = []
     for _ in range(3):
-        assert trainer._train_epoch(lambda: False)
+        failed = {}
+        assert not train_epoch({0: trainer}, lambda: False, trainer.graphs, failed)
         torch.cuda.synchronize()
         used.append(torch.cuda.memory_allocated())
-        trainer.end_epoch(trainer.validate())
+        end_epoch({0: trainer}, failed)
+        assert failed == {}
     assert used[2] - used[1] < 2**20
 
 

@@ -15,9 +15,9 @@ def stop_at(monkeypatch):
     """Send signals to this process before the given steps, counted over the whole training."""
 
     def arm(numbers, *steps):
-        from lfads_core.train import trainer
+        from lfads_core.train import loop
 
-        step, count = trainer.train_step, iter(range(10**6))
+        step, count = loop.take_step_or_fail, iter(range(10**6))
 
         def signalling(*arguments):
             if next(count) in steps:
@@ -25,7 +25,7 @@ def stop_at(monkeypatch):
                     os.kill(os.getpid(), number)
             return step(*arguments)
 
-        monkeypatch.setattr(trainer, "train_step", signalling)
+        monkeypatch.setattr(loop, "take_step_or_fail", signalling)
 
     return arm
 

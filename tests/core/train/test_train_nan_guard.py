@@ -71,16 +71,16 @@ def test_a_validation_that_is_nan_is_gone_back_from(faulty, train_tiny, caplog):
 
 
 def test_a_gradient_that_is_nan_is_named_by_its_parameter(faulty, train_tiny, caplog, monkeypatch):
-    from lfads_core.train import health
+    from lfads_core.train import finite_checks
 
-    norms, count = health.gradient_norms, iter(range(10**6))
+    norms, count = finite_checks.gradient_norms, iter(range(10**6))
 
     def spoiling(model):
         if next(count) == 1:
             dict(model.named_parameters())["decoder.to_generator.bias"].grad[0] = torch.nan
         return norms(model)
 
-    monkeypatch.setattr(health, "gradient_norms", spoiling)
+    monkeypatch.setattr(finite_checks, "gradient_norms", spoiling)
     assert train_tiny().outcome == "epochs"
     assert "epoch 0: the gradient must be finite, got nan from 'decoder.to_generator.bias'. Back to epoch 1 with" in caplog.text
 

@@ -12,7 +12,7 @@ import torch
 import lfads_plugins_std.plugin
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
-from lfads_core.train.population import train_members
+from lfads_core.train.loop import fit, train_members
 from lfads_plugins_std.poisson import Poisson
 
 OWN = {
@@ -78,7 +78,7 @@ def test_members_of_different_settings_end_as_each_would_alone(shared, make_trai
     for name, own in OWN.items():
         trainer = make_trainer(f"alone {name}", *own, *shared, "train.epochs=3")
         rows = {}
-        assert trainer.fit(lambda epoch, row, _, rows=rows: rows.__setitem__(epoch, row), never) == "epochs"
+        assert fit(trainer, lambda ended, rows=rows: rows.__setitem__(ended.epoch, ended.row), never) == "epochs"
         alone.append((weights(trainer), rows))
     together = [make_trainer(f"together {name}", *own, *shared, "train.epochs=3") for name, own in OWN.items()]
     ends, rows = train(together)
@@ -113,7 +113,7 @@ def doubled(trainer):
 def test_in_double_precision_nothing_but_rounding_parts_them(make_trainer):
     alone, together = ([doubled(make_trainer(f"{how} {name}", *own, "train.epochs=2")) for name, own in OWN.items()] for how in ("alone", "together"))
     for trainer in alone:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     train(together)
     for one, other in zip(alone, together, strict=True):
         assert_close(weights(one), weights(other), 1e-11)
@@ -125,7 +125,7 @@ def test_several_sessions_whose_steps_differ_in_size_are_trained_together(make_t
     alone = [make_trainer(f"alone {name}", *own, *settings, data=files) for name, own in OWN.items()]
     together = [make_trainer(f"together {name}", *own, *settings, data=files) for name, own in OWN.items()]
     for trainer in alone:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     ends, _ = train(together)
     assert ends == dict.fromkeys(range(3), ("done", None))
     for one, other in zip(alone, together, strict=True):
@@ -134,7 +134,7 @@ def test_several_sessions_whose_steps_differ_in_size_are_trained_together(make_t
 
 def test_a_population_of_one_is_the_plain_training_to_the_bit(make_trainer):
     plain, lone = (make_trainer(name, "train.epochs=3") for name in ("plain", "lone"))
-    plain.fit(lambda *_: None, never)
+    fit(plain, lambda *_: None, never)
     train([lone])
     assert all(torch.equal(value, weights(lone)[name]) for name, value in weights(plain).items())
     assert lone.progress.state() | {"seconds": 0} == plain.progress.state() | {"seconds": 0}
@@ -252,6 +252,54 @@ def test_a_read_in_that_fails_costs_its_member_alone(make_trainer, monkeypatch):
     monkeypatch.setattr(members[1].model, "read_in", lambda *_: 1 / 0)
     ends, _ = train(members)
     assert ends == {0: ("done", None), 1: ("failed", "ZeroDivisionError: division by zero"), 2: ("done", None)}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_member_that_may_go_back_to_its_checkpoint_ends_as_it_would_alone(times, make_trainer, spoiled, caplog):
+    alone, *members = (make_trainer(name, f"train.seed={i}", "train.epochs=3") for name, i in (("alone", 0), ("first", 0), ("second", 1)))
+    for trainer in (alone, members[0]):
+        spoiled(trainer, times)
+    fit(alone, lambda _: None, never)
+    ends = list(train_members(members, lambda *_: None, never, rollbacks=times))
+    assert {end.member: end.why for end in ends} == {0: "epochs", 1: "epochs"}
+    assert caplog.text.count("Back to epoch 2 with learning rate") == 2 * times
+    assert_close(weights(alone), weights(members[0]), SINGLE)
+    assert members[0].progress.rollbacks == alone.progress.rollbacks == times
+    again = make_trainer("third", "train.epochs=3")
+    spoiled(again, times + 1)
+    (end,) = train_members([again], lambda *_: None, never, rollbacks=times)
+    assert (end.status, end.error) == ("diverged", str(end.why))
+    assert end.error.startswith(f"epoch 1: the loss term 'recon' must be finite, got nan. Gave up after {times} returns to the last checkpoint")
+    assert load_checkpoint(again.run.checkpoints, "last").state["epoch"] == 1
+
+
+def test_a_single_run_raises_what_its_component_raised(make_trainer, monkeypatch):
+    trainer = make_trainer("run", "train.epochs=2")
+    monkeypatch.setattr(trainer.model, "read_in", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        fit(trainer, lambda _: None, never)
+    assert caught.traceback[-1].name == "<lambda>"
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_bad_step_that_nobody_has_looked_at_yet_is_heard_of_when_interrupted(make_trainer, spoiled):
+    single, *members = (make_trainer(name, f"train.seed={i}", "train.epochs=3") for i, name in enumerate(("single", "first", "second")))
+    for trainer in (single, members[0]):
+        spoiled(trainer, 1)
+    asked, again = itertools.count(), itertools.count()
+    assert fit(single, lambda _: None, lambda: next(asked) == 5) == "interrupted"  # after the second step of the second epoch
+    assert (single.progress.epoch, single.progress.step, single.progress.rollbacks) == (1, 0, 1)
+    ends, _ = train(members, lambda: next(again) == 5)
+    assert ends == {0: ("diverged", "epoch 1: the loss term 'recon' must be finite, got nan."), 1: ("interrupted", None)}
+    assert (members[1].progress.epoch, members[1].progress.step) == (1, 2)
+
+
+def test_a_run_that_has_nothing_left_to_train_writes_nothing(make_trainer):
+    trainer = make_trainer("run", "train.epochs=2")
+    fit(trainer, lambda _: None, never)
+    before = {path: path.stat().st_mtime_ns for path in trainer.run.checkpoints.iterdir()}
+    assert fit(trainer, lambda _: None, never) == "epochs"
+    assert {path: path.stat().st_mtime_ns for path in trainer.run.checkpoints.iterdir()} == before
 
 
 def test_checkpoints_are_written_when_a_member_ends_not_every_epoch(make_trainer):

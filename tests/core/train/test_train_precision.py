@@ -20,8 +20,9 @@ from lfads_core.recurrence.fused_gru import time_first_affine
 from lfads_core.recurrence.precision import check_precision, mixed
 from lfads_core.recurrence.reference import affine
 from lfads_core.rng import stream
-from lfads_core.train.parts import train_in_parts
-from lfads_core.train.step import training_pass
+from lfads_core.train.evaluate import validate_each
+from lfads_core.train.loop import fit
+from lfads_core.train.shards import train_in_shards
 from lfads_plugins_tune.search.shape import shape_of
 
 BF16 = "train.precision=bf16"
@@ -51,7 +52,8 @@ def passed(trainer, ready, precision):
     model = trainer.model
     model.precision = precision
     trainer.optimizer.zero_grad()
-    output = training_pass(model, ready.batches, ready.noise)
+    with mixed(model.precision, model.device):
+        output = model(ready.batches, ready.noise)
     losses = trainer.objective(*priced(trainer, ready, output))
     losses.total.backward()
     return output, losses, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -170,7 +172,7 @@ def test_all_that_a_step_hands_on_is_float32(overrides, make_trainer, monkeypatc
     assert {value.dtype for value in gradient.values()} == {torch.float32}
     assert len(inside) >= 3
     assert not any(inside)
-    trainer.fit(lambda *_: None, lambda: False)
+    fit(trainer, lambda *_: None, lambda: False)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     moments = [value for of in trainer.optimizer.moments.values() for value in vars(of).values()]
     assert len(moments) > 3
@@ -196,8 +198,8 @@ def test_products_within_the_loops_are_float32_however_many_bins_there_are(recur
         data = write_tiny(f"bins{bins}.h5", train_encod_data=values, valid_encod_data=values[:6])
         trainer = make_trainer(f"{bins}", BF16, f"train.recurrence={recurrence}", data=data)
         ready = first_step(trainer)
-        with Products() as counts[bins]:
-            training_pass(trainer.model, ready.batches, ready.noise)
+        with Products() as counts[bins], mixed(trainer.model.precision, trainer.model.device):
+            trainer.model(ready.batches, ready.noise)
     assert counts[8].bf16 == counts[16].bf16 > 5
     assert counts[16].float32 >= counts[8].float32 + 8 * 4
 
@@ -208,7 +210,7 @@ def test_validation_and_inference_are_float32(make_trainer, train_tiny):
     for precision in ("bf16", "float32"):
         trainer.model.precision = precision
         with Products() as products:
-            costs.append(trainer.validate().costs)
+            costs.append(validate_each({0: trainer.tally()})[0].costs)
         assert (products.bf16, products.float32 > 5) == (0, True)
     assert costs[0] == costs[1]
     run = train_tiny(BF16, "train.epochs=1").run
@@ -219,7 +221,7 @@ def test_by_default_nothing_is_cast(make_trainer, monkeypatch):
     monkeypatch.setattr(torch, "autocast", None)
     trainer = make_trainer("run", "train.epochs=2")
     with Products() as products:
-        trainer.fit(lambda *_: None, lambda: False)
+        fit(trainer, lambda *_: None, lambda: False)
     assert products.bf16 == 0
     assert trainer.progress.epoch == 2
 
@@ -252,9 +254,9 @@ def test_members_of_a_population_train_in_it_too(make_trainer):
     settings = [(BF16, f"train.seed={seed}", "train.epochs=3") for seed in range(2)]
     alone, together = ([make_trainer(f"{name} {i}", *one) for i, one in enumerate(settings)] for name in ("alone", "together"))
     for trainer in alone:
-        trainer.fit(lambda *_: None, lambda: False)
+        fit(trainer, lambda *_: None, lambda: False)
     with Products() as products:
-        ends = list(train_in_parts(together, lambda *_: None, lambda: False, threads=1))
+        ends = list(train_in_shards(together, lambda *_: None, lambda: False, threads=1))
     assert [end.status for end in ends] == ["done", "done"]
     assert products.bf16 > 20
     for one, other in zip(alone, together, strict=True):

@@ -11,7 +11,8 @@ import torch
 
 import lfads_core
 from lfads_core.errors import ConfigError
-from lfads_core.train.population import train_members
+from lfads_core.train import loop
+from lfads_core.train.loop import train_members
 
 HALF = ("train.prune.fraction=0.5",)
 MATRICES = ("weight", "input", "recurrent")
@@ -22,7 +23,7 @@ def weights(trainer):
 
 
 def fit(trainer, stop=lambda: False):
-    return trainer.fit(lambda *_: None, stop)
+    return loop.fit(trainer, lambda *_: None, stop)
 
 
 def matrices(values):

@@ -144,11 +144,11 @@ def test_the_learning_rate_goes_on_unless_it_is_set(train_tiny, resume, tmp_path
 
 
 def test_a_learning_rate_set_anew_is_on_disk_before_the_first_step(train_tiny, resume, tmp_path, monkeypatch):
-    from lfads_core.train.trainer import Trainer
+    from lfads_core.pipeline import run
 
     train_tiny("train.epochs=3")
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "fit", lambda *_: (_ for _ in ()).throw(Died))
+        patch.setattr(run, "fit", lambda *_: (_ for _ in ()).throw(Died))
         with pytest.raises(Died):
             resume("train.epochs=4", "optim.lr = 0.02")
     resume()
@@ -156,17 +156,17 @@ def test_a_learning_rate_set_anew_is_on_disk_before_the_first_step(train_tiny, r
 
 
 def test_moments_and_smoothing_follow_the_settings_after_a_resume(train_tiny, resume, tmp_path, monkeypatch):
-    from lfads_core.train.trainer import Trainer
+    from lfads_core.pipeline import run
 
     train_tiny("train.epochs=2")
     seen = []
-    fit = Trainer.fit
+    fit = run.fit
 
-    def spy(self, *arguments):
-        seen.append((self.optimizer.betas, self.optimizer.eps, self.progress.smoothed.coef))
-        return fit(self, *arguments)
+    def spy(trainer, *arguments):
+        seen.append((trainer.optimizer.betas, trainer.optimizer.eps, trainer.progress.smoothed.coef))
+        return fit(trainer, *arguments)
 
-    monkeypatch.setattr(Trainer, "fit", spy)
+    monkeypatch.setattr(run, "fit", spy)
     resume("optim.betas=[0.8, 0.9]", "optim.eps=1e-6", "train.smoothing=0.5", "train.epochs=3")
     assert seen == [((0.8, 0.9), 1e-6, 0.5)]
 

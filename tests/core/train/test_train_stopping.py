@@ -9,7 +9,8 @@ import pytest
 
 from lfads_core.config.schema import OptimConfig, RampConfig, RegularisationConfig
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train.plateau import BestSoFar, Plateau, ramps_end
+from lfads_core.train.schedule import Plateau, ramps_end
+from lfads_core.train.top_k import BestSoFar
 
 
 def test_the_rate_falls_after_more_than_patience_epochs_without_a_better_cost():
@@ -84,7 +85,7 @@ def test_early_stopping_counts_from_the_end_of_the_ramps(train_tiny, resume):
 
 
 def test_minutes_count_over_all_resumes(train_tiny, resume, monkeypatch, capsys):
-    from lfads_core.train import trainer
+    from lfads_core.train import loop
 
     class Clock:
         now = 0.0
@@ -93,7 +94,7 @@ def test_minutes_count_over_all_resumes(train_tiny, resume, monkeypatch, capsys)
             self.now += 10.0
             return self.now
 
-    monkeypatch.setattr(trainer, "time", Clock())
+    monkeypatch.setattr(loop, "time", Clock())
     assert train_tiny("train.epochs=2").outcome == "epochs"
     done = resume("train.epochs=100", "train.minutes=2")
     assert done.outcome == "minutes"

@@ -18,7 +18,7 @@ from lfads_core.pipeline.run import resume_run
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl, load_registry
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
-from lfads_core.train import population
+from lfads_core.train import loop
 from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.progress import Display
 from lfads_plugins_std.poisson import Poisson
@@ -242,8 +242,8 @@ def test_what_is_left_of_a_generation_is_trained_in_the_batches_it_began_in(left
     assert [Run(task.path).read_state()["trained_with"] for task in everybody] == [
         {"generation": 0, "members": members, "threads": 1} for members in ([0, 2], [1], [0, 2])
     ]
-    step = population.step_together
-    monkeypatch.setattr(population, "step_together", lambda *given: used.append(torch.get_num_threads()) or step(*given))
+    step = loop.step_together
+    monkeypatch.setattr(loop, "step_together", lambda *given: used.append(torch.get_num_threads()) or step(*given))
     rest = [everybody[i] for i in left]
     carry_out(executor("batched", base(), data, workers=2), rest)  # as after a kill, when the others had ended
     for task in rest:

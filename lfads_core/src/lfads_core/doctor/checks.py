@@ -63,7 +63,7 @@ def devices(_runs: Path) -> Iterator[Finding]:
 
 def threads(_runs: Path) -> Iterator[Finding]:
     """Cores, what keeps them busy, and limits on threads."""
-    from lfads_core.train.threads import cores as usable_cores
+    from lfads_core.train.device import cores as usable_cores
 
     cores = usable_cores()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

@@ -29,8 +29,9 @@ from lfads_core.track.collect import Trackers, open_trackers
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
-from lfads_core.train.evaluate import Validation, score
+from lfads_core.train.evaluate import EpochResult, score
 from lfads_core.train.interrupt import stop_wish
+from lfads_core.train.loop import fit
 from lfads_core.train.progress import Display
 from lfads_core.train.threads import set_threads, settle_threads
 from lfads_core.train.trainer import Outcome, Trainer
@@ -136,7 +137,7 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
     try:
         with stop_wish() as wish:  # for the loop only: inference and figures can be made again, so Ctrl-C stops them at once
             display.start(config.train.epochs, _seconds_left(trainer))
-            outcome = trainer.fit(_reporter(trainer, registry, trackers, display), wish)
+            outcome = fit(trainer, _reporter(trainer, registry, trackers, display), wish)
         display.stop()
         if trainer.trace is not None:
             trainer.trace.close()
@@ -172,12 +173,13 @@ def _close(run: Run, trackers: Trackers, registry: Registry, status: str, **know
     trackers.close(status)
 
 
-def _reporter(trainer: Trainer, registry: Registry, trackers: Trackers, display: Display) -> Callable[[int, dict[str, float], Validation], None]:
+def _reporter(trainer: Trainer, registry: Registry, trackers: Trackers, display: Display) -> Callable[[EpochResult], None]:
     """What happens to the numbers of each epoch."""
 
-    def report(epoch: int, row: dict[str, float], validation: Validation) -> None:
-        if validation.means:
-            scores = score(validation.means, trainer.data.sessions, "valid", trainer.model, registry)
+    def report(ended: EpochResult) -> None:
+        epoch, row, means = ended.epoch, ended.row, ended.validation.means
+        if means:
+            scores = score(means, trainer.data.sessions, "valid", trainer.model, registry)
             row.update({f"valid/{name}": value for name, value in scores.items()})
         trackers.log(epoch, row)
         display.update(epoch, row)

@@ -21,12 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
-from lfads_core.train.optim import AdamW, DeviceRates
-from lfads_core.train.passing import Prepared
-from lfads_core.train.step import StepResult
+from lfads_core.train.optim import DeviceRates
+from lfads_core.train.step import Member, StepInputs, StepResult, take_step
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +34,6 @@ MOST_FORMS = 8
 """Forms of a step (numbers of trials of each session, mostly) that are captured; others are taken operation by operation."""
 
 T = TypeVar("T")
-Take = Callable[[Sequence[Prepared]], list[StepResult]]
-"""A whole step of everybody on given trials and noise: passes, losses, gradients, clip, update."""
 
 
 @runtime_checkable
@@ -57,16 +53,6 @@ class Graph(Protocol):
         ...
 
 
-@runtime_checkable
-class Member(Protocol):
-    """Whose step it is: a trainer."""
-
-    config: RunConfig
-    model: LFADS
-    optimizer: AdamW
-    objective: Objective
-
-
 def graphs_for(config: RunConfig, device: torch.device) -> StepGraphs | None:
     """What captures the steps of a training; None if that is not asked for, or cannot be done on this device, which is said once."""
     if not config.train.cuda_graph:
@@ -77,12 +63,6 @@ def graphs_for(config: RunConfig, device: torch.device) -> StepGraphs | None:
     return StepGraphs(CUDAGraphs(device))
 
 
-def taken(graphs: StepGraphs | None, members: Sequence[Member], ready: Sequence[Prepared], take: Take) -> list[StepResult]:
-    """Everybody's step: replayed where it can be, else taken operation by operation."""
-    results = None if graphs is None else graphs.step(members, ready, take)
-    return take(ready) if results is None else results
-
-
 class StepGraphs:
     """Captured steps by their form; ``new_graph`` makes what captures one."""
 
@@ -91,7 +71,7 @@ class StepGraphs:
         self._world: Hashable = None
         self._kept: dict[Hashable, CapturedStep] = {}
 
-    def step(self, members: Sequence[Member], ready: Sequence[Prepared], take: Take) -> list[StepResult] | None:
+    def step(self, members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult] | None:
         """Take everybody's step; None if it must be taken otherwise, and nothing has been done. A failure is said once and ends all capturing."""
         if self._given_up:
             return None
@@ -104,7 +84,7 @@ class StepGraphs:
         try:
             if form not in self._kept:
                 self._kept[form] = CapturedStep(members, ready, self._new_graph())
-            return self._kept[form](members, ready, take)
+            return self._kept[form](members, ready)
         except Exception as error:  # noqa: BLE001 - whatever hinders a capture, training need not end for it
             self._given_up, self._kept = True, {}
             text = " ".join(str(error).split())[:300]
@@ -115,7 +95,7 @@ class StepGraphs:
 class CapturedStep:
     """One form of a step: its buffers, and the graph that works on them."""
 
-    def __init__(self, members: Sequence[Member], ready: Sequence[Prepared], graph: Graph) -> None:
+    def __init__(self, members: Sequence[Member], ready: Sequence[StepInputs], graph: Graph) -> None:
         if any(value.requires_grad for one in ready for value in _tensors((one.batches, one.noise))):
             raise ValueError("augmentations and draws of noise must not carry gradients, which would be lost")
         self._buffers = [_mapped(one, torch.empty_like) for one in ready]
@@ -123,12 +103,12 @@ class CapturedStep:
         self._graph, self._rehearsed, self._captured = graph, 0, False
         self._results: list[StepResult] = []
 
-    def __call__(self, members: Sequence[Member], ready: Sequence[Prepared], take: Take) -> list[StepResult]:
+    def __call__(self, members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
         """Put this step's trials, noise and numbers in place and take it. Losses hold until the next step of this form."""
         _copy(_tensors(ready), _tensors(self._buffers))
         for live, member, one in zip(self._live, members, ready, strict=True):
             live.set(member, one.epoch)
-        step = partial(self._step, members, take)
+        step = partial(self._step, members)
         if self._rehearsed < REHEARSALS:
             self._rehearsed += 1
             self._graph.rehearse(step)
@@ -139,9 +119,9 @@ class CapturedStep:
             self._graph.replay()
         return [_of_now(*each) for each in zip(self._results, members, ready, strict=True)]
 
-    def _step(self, members: Sequence[Member], take: Take) -> None:
+    def _step(self, members: Sequence[Member]) -> None:
         with _numbers_on_device(members, self._live):
-            self._results = [_mapped(result, Tensor.detach) for result in take(self._buffers)]
+            self._results = [_mapped(result, Tensor.detach) for result in take_step(members, self._buffers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,13 +171,13 @@ def _numbers_on_device(members: Sequence[Member], live: Sequence[Live]) -> Itera
             member.objective, member.optimizer.on_device = objective, None
 
 
-def _of_now(result: StepResult, member: Member, ready: Prepared) -> StepResult:
+def _of_now(result: StepResult, member: Member, ready: StepInputs) -> StepResult:
     """A result under this step's epoch; what is looked at later is copied, for the next replay writes over it."""
     losses = replace(result.losses, ramps=member.objective.ramps(ready.epoch))
-    if result.health is None:
+    if result.check is None:
         return replace(result, losses=losses)
-    health = replace(result.health, epoch=ready.epoch, values=result.health.values.clone())
-    return StepResult(losses=losses, grad_norm=health.grad_norm, health=health)
+    check = replace(result.check, epoch=ready.epoch, values=result.check.values.clone())
+    return StepResult(losses=losses, grad_norm=check.grad_norm, check=check)
 
 
 def _world(member: Member) -> Hashable:
@@ -208,7 +188,7 @@ def _world(member: Member) -> Hashable:
     return (
         id(member),
         (model.loops.name, model.precision),
-        (member.config.optim.clip_norm, optimizer.betas, optimizer.eps, optimizer.weight_decay > 0),
+        (member.clip_norm, optimizer.betas, optimizer.eps, optimizer.weight_decay > 0),
         tuple(p.requires_grad for p in model.parameters()),
         (tuple(optimizer.moments), tuple(optimizer.pruned)),
         tuple(value.data_ptr() for value in tensors),

@@ -3,7 +3,7 @@
 ``last.json`` and ``best.json`` name a file of tensors and its SHA-256; renaming the manifest is the moment a checkpoint
 comes into being. Killed before, the old one stands; killed after, the new one does. The file of tensors is named after its
 content, so that writing a checkpoint again never touches one that a manifest names. Further good epochs may be kept as
-``epoch-000012.json`` (:mod:`lfads_core.train.kept`).
+``epoch-000012.json`` (:mod:`lfads_core.train.top_k`).
 """
 
 from __future__ import annotations

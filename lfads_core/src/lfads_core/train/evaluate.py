@@ -24,7 +24,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import MetricSpec
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
-from lfads_core.train.step import augmented
+from lfads_core.train.step import Failures, augmented, each, forward_each
 from lfads_core.train.unseen import UnseenCosts, hide
 
 
@@ -34,6 +34,15 @@ class Validation:
 
     costs: Mapping[str, float]
     means: Mapping[str, np.ndarray]  # (B, T, N) by session, in the file's order; of data on disk, the sample's trials
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochResult:
+    """What one epoch came to: its line of the log, and the validation behind it."""
+
+    epoch: int
+    row: dict[str, float]
+    validation: Validation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,13 +69,9 @@ class Validator:
     seed: int
     masked: MaskedConfig | None = None
 
-    @torch.no_grad()
     def __call__(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> Validation:
         """Visit every trial once; ``predict`` keeps the predictions."""
-        tally = Tally(self, model, epoch, predict=predict)
-        for one in self.passes(model, sources, epoch):
-            tally.add(one, model(one.batches, one.noise))
-        return tally.validation()
+        return validate_each({0: Tally(self, model, sources, epoch, predict=predict)})[0]
 
     def passes(self, model: LFADS, sources: Mapping[str, TrialSource], epoch: int) -> Iterator[ValidationPass]:
         """All trials, batch by batch; each batch as it is, then with values hidden, as often as that is asked for."""
@@ -84,10 +89,11 @@ class Validator:
 
 
 class Tally:
-    """The costs and predictions of one model's validation, added up pass by pass."""
+    """The passes of one model's validation, and the costs and predictions that are added up from them."""
 
-    def __init__(self, validator: Validator, model: LFADS, epoch: int, *, predict: bool) -> None:
+    def __init__(self, validator: Validator, model: LFADS, sources: Mapping[str, TrialSource], epoch: int, *, predict: bool) -> None:
         self.validator, self.model, self.epoch, self.predict = validator, model, epoch, predict
+        self.passes = validator.passes(model, sources, epoch)
         self.sums, self.unseen = WeightedMeans(), UnseenCosts()
         self.means: dict[str, list[np.ndarray]] = {}
 
@@ -107,6 +113,17 @@ class Tally:
         """All passes together."""
         means = {name: np.concatenate(parts) for name, parts in self.means.items()}
         return Validation(costs={**self.sums.averages(), **self.unseen.means()}, means=means)
+
+
+@torch.no_grad()
+def validate_each(tallies: Mapping[int, Tally], failed: Failures | None = None) -> dict[int, Validation]:
+    """Visit every trial of each once, in passes of all together. Who fails is added to ``failed``; if that is None, it raises."""
+    left = dict(tallies)
+    while left:
+        given = {i: one for i, one in each({i: partial(next, tally.passes, None) for i, tally in left.items()}, failed).items() if one is not None}
+        outputs = forward_each({i: (left[i].model, one.batches, one.noise) for i, one in given.items()}, failed)
+        left = {i: left[i] for i in each({i: partial(left[i].add, given[i], output) for i, output in outputs.items()}, failed)}
+    return each({i: tally.validation for i, tally in tallies.items() if i not in (failed or ())}, failed)
 
 
 def _seen(source: TrialSource, batch: Batch) -> slice | Tensor:

@@ -135,23 +135,8 @@ def trainable(model: LFADS) -> list[torch.nn.Parameter]:
 
 
 def build_optimizer(model: LFADS, config: OptimConfig) -> AdamW:
-    """AdamW over all trainable parameters; its decay is set per epoch by :func:`set_weight_decay`."""
+    """AdamW over all trainable parameters; its decay follows a ramp and is set per epoch."""
     return AdamW(trainable(model), lr=config.lr, betas=config.betas, eps=config.eps)
-
-
-def set_learning_rate(optimizer: AdamW, lr: float) -> None:
-    """Make ``lr`` the rate of every parameter."""
-    optimizer.lr = lr
-
-
-def set_moments(optimizer: AdamW, config: OptimConfig) -> None:
-    """Make ``betas`` and ``eps`` those of the settings."""
-    optimizer.betas, optimizer.eps = config.betas, config.eps
-
-
-def set_weight_decay(optimizer: AdamW, weight_decay: float) -> None:
-    """Make ``weight_decay`` (already ramped) the decoupled decay of every parameter."""
-    optimizer.weight_decay = weight_decay
 
 
 def named_gradients(model: LFADS) -> Iterator[tuple[str, Tensor]]:
@@ -163,12 +148,6 @@ def gradient_norms(model: LFADS) -> dict[str, Float[Tensor, ""]]:
     """Euclidean norm of each parameter's gradient."""
     found = dict(named_gradients(model))
     return dict(zip(found, torch._foreach_norm(list(found.values())), strict=True)) if found else {}  # noqa: SLF001 - one call for all
-
-
-def gradient_norm(model: LFADS) -> Float[Tensor, ""]:
-    """Euclidean norm of all gradients together."""
-    norms = gradient_norms(model)
-    return torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.zeros(())
 
 
 def clip_gradients(model: LFADS, norm: Float[Tensor, ""], limit: float | None) -> None:

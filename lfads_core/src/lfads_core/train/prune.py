@@ -14,14 +14,14 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.model.freeze import prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.train.optim import AdamW
-from lfads_core.train.plateau import ramps_end
-from lfads_core.train.standing import Progress, trained_names
+from lfads_core.train.schedule import ramps_end
+from lfads_core.train.state import TrainingState, trained_names
 
 log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def prune(model: LFADS, optimizer: AdamW, progress: Progress, config: RunConfig) -> bool:
+def prune(model: LFADS, optimizer: AdamW, progress: TrainingState, config: RunConfig) -> bool:
     """Choose the weights that ``train.prune`` makes 0 and have the optimiser keep them so; False if it is too early or done.
 
     Masks chosen under other settings hold until those of ``config`` are due, and end when it asks for no pruning.

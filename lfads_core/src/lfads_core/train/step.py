@@ -1,9 +1,12 @@
-"""One optimiser step, and the guard against losses that are no longer numbers."""
+"""One optimiser step, of one model or of several at once: a member that fails is out, and its weights are left as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,10 +18,32 @@ from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
+from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses, Objective
 from lfads_core.recurrence.precision import mixed
-from lfads_core.train.health import ASKED_AT_ONCE, Health, health_of, require_finite
+from lfads_core.train.finite_checks import ASKED_AT_ONCE, StepCheck, require_finite, step_check
 from lfads_core.train.optim import AdamW, clip_gradients
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Failures = dict[int, Exception]
+"""What members raised, by their number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepInputs:
+    """One step before its pass: augmented batches, and all noise."""
+
+    epoch: int
+    step: int
+    batches: Mapping[str, Batch]
+    noise: Noise
+
+    @property
+    def trials(self) -> int:
+        """Trials of all sessions together."""
+        return sum(batch.trials.shape[0] for batch in self.batches.values())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +52,33 @@ class StepResult:
 
     losses: Losses
     grad_norm: Float[Tensor, ""]  # before the clip
-    health: Health | None = None  # what the host has not looked at yet; None if it has
+    check: StepCheck | None = None  # what the host has not looked at yet; None if it has
+
+
+@runtime_checkable
+class Member(Protocol):
+    """Whose step it is: what it changes, and by which settings. A trainer, mostly."""
+
+    model: LFADS
+    objective: Objective
+    optimizer: AdamW
+    train_stack: AugmentationStack
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradient."""
+        ...
+
+
+@dataclass(kw_only=True, eq=False)
+class LoneMember:
+    """A model to be stepped that no trainer drives."""
+
+    model: LFADS
+    objective: Objective
+    optimizer: AdamW
+    train_stack: AugmentationStack
+    clip_norm: float | None
 
 
 def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
@@ -35,39 +86,33 @@ def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: i
     return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
 
 
-def train_step(
-    model: LFADS,
-    objective: Objective,
-    stack: AugmentationStack,
-    optimizer: AdamW,
-    batches: Mapping[str, Batch],
-    noise: Noise,
-    progress: tuple[int, float | None],
-) -> StepResult:
-    """Forward, backward, clip, step. ``batches`` are augmented already; ``progress`` is (epoch, clip norm).
+def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
+    """Forward, backward, clip, step, of members of one shape.
 
     Raises:
         NumericsError: a term or a gradient is not finite; the weights are left as they were. On a GPU that is left to
-            whoever asks the result's ``health``, which is better done rarely; the weights are left all the same.
+            whoever asks the result's ``check``, which is better done rarely; the weights are left all the same.
     """
-    epoch = progress[0]
-    optimizer.zero_grad()
-    with record_function("lfads: forward"):
-        output = training_pass(model, batches, noise)
+    return list(take_step_or_fail(dict(enumerate(members)), dict(enumerate(ready))).values())
+
+
+def take_step_or_fail(members: Mapping[int, Member], ready: Mapping[int, StepInputs], failed: Failures | None = None) -> dict[int, StepResult]:
+    """The same: the results of those who could do it. What the others raise is added to ``failed``; if that is None, it is raised."""
+    if not members:
+        return {}
+    for member in members.values():
+        member.optimizer.zero_grad()
+    like = next(iter(members.values())).model  # members of one shape agree in precision and device
+    with record_function("lfads: forward"), mixed(like.precision, like.device):
+        outputs = forward_each({i: (member.model, ready[i].batches, ready[i].noise) for i, member in members.items()}, failed)
     with record_function("lfads: loss"):
-        losses = objective(model, batches, output, noise, stack, epoch)
-        require_finite(losses, epoch)
+        losses = each({i: partial(_price, members[i], ready[i], output) for i, output in outputs.items()}, failed)
     with record_function("lfads: backward"):
-        losses.total.backward()
+        if losses:
+            torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
     with record_function("lfads: update"):
-        return update(model, optimizer, losses, progress)
-
-
-def training_pass(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
-    """The forward pass in the precision that the model trains in; everything else, validation included, is called as it is."""
-    with mixed(model.precision, model.device):
-        output: ModelOutput = model(batches, noise)
-    return output
+        calls = {i: partial(update, members[i].model, members[i].optimizer, one, (ready[i].epoch, members[i].clip_norm)) for i, one in losses.items()}
+        return each(calls, failed)
 
 
 def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:
@@ -77,10 +122,41 @@ def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, 
         NumericsError: a gradient is not finite; the weights are left as they were.
     """
     epoch, clip_norm = progress
-    health = health_of(model, losses, epoch)
+    check = step_check(model, losses, epoch)
     at_once = model.device.type in ASKED_AT_ONCE
     if at_once:
-        health.require()  # before the clip, which would spread one parameter's NaN over all
-    clip_gradients(model, health.grad_norm, clip_norm)
-    optimizer.step(None if at_once else health.skip())
-    return StepResult(losses=losses, grad_norm=health.grad_norm, health=None if at_once else health)
+        check.require()  # before the clip, which would spread one parameter's NaN over all
+    clip_gradients(model, check.grad_norm, clip_norm)
+    optimizer.step(None if at_once else check.skip())
+    return StepResult(losses=losses, grad_norm=check.grad_norm, check=None if at_once else check)
+
+
+def forward_each(given: Mapping[int, tuple[LFADS, Mapping[str, Batch], Noise]], failed: Failures | None) -> dict[int, ModelOutput]:
+    """Everybody's pass in one; if that fails, one by one, so that only those who fail alone are out."""
+    if len(given) > 1:
+        try:
+            return dict(zip(given, forward_population(*map(list, zip(*given.values(), strict=True))), strict=True))
+        except Exception:  # whatever a component raises
+            if failed is None:
+                raise
+    return each({i: partial(model, batches, noise) for i, (model, batches, noise) in given.items()}, failed)
+
+
+def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[int, T]:
+    """What each member's call returns; what the others raise is added to ``failed``, or raised if that is None."""
+    found = {}
+    for i, call in calls.items():
+        try:
+            found[i] = call()
+        except Exception as err:  # one member's component must not end the others' training
+            if failed is None:
+                raise
+            log.debug("member %d failed", i, exc_info=True)
+            failed[i] = err if len(calls) == 1 else err.with_traceback(None)  # whose frames hold tensors
+    return found
+
+
+def _price(member: Member, ready: StepInputs, output: ModelOutput) -> Losses:
+    losses = member.objective(member.model, ready.batches, output, ready.noise, member.train_stack, ready.epoch)
+    require_finite(losses, ready.epoch)
+    return losses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -12,11 +11,10 @@ import torch
 
 from lfads_core.config.schema import TrainConfig
 from lfads_core.data.loader import epoch_batches
-from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.heap import keep_freed_memory
+from lfads_core.train.device import cores, use_cpu
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import augmented, train_step
+from lfads_core.train.step import take_step
 from lfads_core.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -32,12 +30,6 @@ def set_threads(config: TrainConfig) -> None:
     use_cpu(config.threads or 1)
 
 
-def use_cpu(threads: int) -> None:
-    """Make this process ready for many steps on the CPU: torch's threads, and memory that is used again."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-
-
 def settle_threads(trainer: Trainer, run: Run) -> None:
     """If the settings leave the number open, measure it once and remember it in ``run.json``, so that a resumed run has it too."""
     if trainer.config.train.threads is not None or trainer.model.device.type != "cpu":
@@ -50,11 +42,6 @@ def settle_threads(trainer: Trainer, run: Run) -> None:
         log.info("threads: %d, by the time of one training step (%s)", known, found)
         run.update_state(threads=known)
     torch.set_num_threads(known)
-
-
-def cores() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def candidates(most: int) -> list[int]:
@@ -81,17 +68,10 @@ def worth_it(seconds: Mapping[int, float]) -> int:
     return best if seconds[best] < WORTH * seconds[1] else 1
 
 
-def one_step(trainer: Trainer) -> Callable[[], None]:
+def one_step(trainer: Trainer) -> Callable[[], object]:
     """A training step on the first batch with a copy of the model: the training itself is left where it stands."""
-    config, model = trainer.config, copy.deepcopy(trainer.model)
-    optimizer = build_optimizer(model, config.optim)
-    raw = next(epoch_batches(trainer.data.splits["train"], config.data.batch_size))
-
-    def step() -> None:
-        rng = stream(config.train.seed, "threads")
-        batches = augmented(raw, trainer.train_stack, config.model.encoder.ic_bins, rng)
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        noise = model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-        train_step(model, trainer.objective, trainer.train_stack, optimizer, batches, noise, (0, config.optim.clip_norm))
-
-    return step
+    alone = copy.copy(trainer)
+    alone.model = copy.deepcopy(trainer.model)
+    alone.optimizer = build_optimizer(alone.model, trainer.config.optim)
+    raw = next(epoch_batches(trainer.data.splits["train"], trainer.config.data.batch_size))
+    return lambda: take_step([alone], [alone.prepare(0, raw)])

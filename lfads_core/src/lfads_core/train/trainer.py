@@ -1,14 +1,12 @@
-"""One training: epochs of steps, validation, checkpoints, and every reason to stop.
+"""One training: its state, its pieces of a step and an epoch, its checkpoints, and every reason to stop.
 
-``fit`` trains one model to its end. The pieces it is made of can be driven from outside as well, step by step, so that several
-trainings share their passes (:mod:`lfads_core.train.population`).
+The loop that puts the pieces together, for one or for several at a time, is :mod:`lfads_core.train.loop`.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,21 +22,19 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.captured import graphs_for, taken
+from lfads_core.train.captured import graphs_for
 from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
-from lfads_core.train.evaluate import Validation, Validator
-from lfads_core.train.health import Watch, require_finite_costs
-from lfads_core.train.kept import BestEpochs, Keeper
+from lfads_core.train.evaluate import EpochResult, Tally, Validation, Validator
+from lfads_core.train.finite_checks import EpochCheck, require_finite_costs
 from lfads_core.train.means import WeightedMeans
-from lfads_core.train.optim import build_optimizer, set_learning_rate, set_moments, set_weight_decay
-from lfads_core.train.passing import EndedEpoch, Prepared
-from lfads_core.train.plateau import BestSoFar, Plateau
+from lfads_core.train.optim import build_optimizer
 from lfads_core.train.prune import first_judged, prune
-from lfads_core.train.schedule import has_fallen, learning_rate
+from lfads_core.train.schedule import Plateau, has_fallen, learning_rate
 from lfads_core.train.smoothing import SmoothedMetric
-from lfads_core.train.standing import Progress, snapshot, take_over
-from lfads_core.train.step import StepResult, augmented, train_step
+from lfads_core.train.state import TrainingState, snapshot, take_over
+from lfads_core.train.step import StepInputs, StepResult, augmented
+from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
 
 if TYPE_CHECKING:
     from lfads_core.train.profile import StepTrace
@@ -46,12 +42,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Outcome = Literal["epochs", "minutes", "early stopping", "learning rate", "interrupted"]
-MOST_ROLLBACKS = 5
-"""Times a training may go back to its last checkpoint, each time at half the learning rate, before it gives up."""
 
 
 class Trainer:
-    """Trains one model in one run folder. The state is on disk after every epoch and every interruption."""
+    """One model that is trained in one run folder."""
 
     def __init__(
         self,
@@ -74,43 +68,16 @@ class Trainer:
         )
         self.optimizer = build_optimizer(model, config.optim)
         self.graphs = graphs_for(config, model.device)
-        self.sums, self.watch = WeightedMeans(), Watch()
+        self.sums, self.check = WeightedMeans(), EpochCheck()
         self.unsaved_best: Checkpoint | None = None
-        self.keeper = Keeper(run.checkpoints)
+        self.top_k = TopKCheckpoints(run.checkpoints)
         self.trace: StepTrace | None = None
-        self.progress = Progress(
+        self.progress = TrainingState(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(first_judged(config, None)),
             smoothed=SmoothedMetric(coef=config.train.smoothing),
-            kept=BestEpochs(config.train.keep_best),
+            top_k=TopK(config.train.keep_best),
         )
-
-    def fit(self, on_epoch: Callable[[int, dict[str, float], Validation], None], should_stop: Callable[[], bool]) -> Outcome:
-        """Train until something says stop.
-
-        ``on_epoch`` gets each epoch's numbers and validation; ``should_stop`` is asked before each step.
-
-        Raises:
-            NumericsError: a term stays not finite after several returns to the last checkpoint at a lower rate.
-            RunError: a checkpoint cannot be written.
-        """
-        self.begin()
-        began = time.monotonic() - self.progress.seconds
-        while (reason := self.why_stop(time.monotonic() - began)) is None:
-            try:
-                finished = self._train_epoch(should_stop)
-                self.progress.seconds = time.monotonic() - began
-                ended = self.end_epoch(self.validate()) if finished else None
-            except NumericsError as err:
-                self._roll_back(err)
-                continue
-            if ended is None:
-                self.save_last()
-                return "interrupted"
-            self.save_best()
-            on_epoch(ended.epoch, ended.row, ended.validation)
-            self.save_last()
-        return reason
 
     def allow(self, epochs: int) -> None:
         """Train until this many epochs are done in total, instead of what the settings said."""
@@ -120,32 +87,13 @@ class Trainer:
         """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
         if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
             self.save_last()
-        self.keeper.settle(self.progress.kept, self.config.validation.judge)
-
-    def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
-        """Train what is left of the current epoch; False if it was interrupted."""
-        for step, raw in self.remaining():
-            if should_stop():
-                self.watch.require()
-                return False
-            ready = self.prepare(step, raw)
-            self.absorb(ready, taken(self.graphs, [self], [ready], self._take)[0])
-            if self.trace is not None:
-                self.trace.step()
-        self.watch.require()
-        return True
-
-    def _take(self, ready: Sequence[Prepared]) -> list[StepResult]:
-        """One step's pass and update."""
-        (one,) = ready
-        given = one.batches, one.noise, (one.epoch, self.config.optim.clip_norm)
-        return [train_step(self.model, self.objective, self.train_stack, self.optimizer, *given)]
+        self.top_k.settle(self.progress.top_k, self.config.validation.judge)
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
         """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
         config, progress = self.config, self.progress
-        set_learning_rate(self.optimizer, self.learning_rate)
-        set_weight_decay(self.optimizer, config.optim.weight_decay * self.objective.ramps(progress.epoch).l2)
+        self.optimizer.lr = self.learning_rate
+        self.optimizer.weight_decay = config.optim.weight_decay * self.objective.ramps(progress.epoch).l2
         self._prune()
         order = stream(config.train.seed, "order", progress.epoch)
         for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
@@ -157,43 +105,45 @@ class Trainer:
         if not prune(self.model, self.optimizer, self.progress, self.config):
             return False
         self.progress.best, self.unsaved_best = BestSoFar(first_judged(self.config, self.progress.pruned)), None
-        self.keeper.forget(self.progress.kept)
+        self.top_k.forget(self.progress.top_k)
         remove_checkpoint(self.run.checkpoints, "best")
         return True
 
-    def prepare(self, step: int, raw: Mapping[str, Batch]) -> Prepared:
+    def prepare(self, step: int, raw: Mapping[str, Batch]) -> StepInputs:
         """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""
         config, progress = self.config, self.progress
         rng = stream(config.train.seed, "step", progress.epoch, step, progress.rollbacks, device=self.model.device)
         batches = augmented(raw, self.train_stack, config.model.encoder.ic_bins, rng)
         trials = sum(batch.trials.shape[0] for batch in batches.values())
         noise = self.model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-        return Prepared(epoch=progress.epoch, step=step, batches=batches, noise=noise)
+        return StepInputs(epoch=progress.epoch, step=step, batches=batches, noise=noise)
 
-    def absorb(self, ready: Prepared, result: StepResult) -> None:
+    def absorb(self, ready: StepInputs, result: StepResult) -> None:
         """Take a step's numbers into the epoch's averages."""
         self.sums.add_losses(result.losses, ready.batches)
         self.sums.add("grad_norm", result.grad_norm, ready.trials)
-        if result.health is not None:
-            self.watch.add(result.health)
+        if result.check is not None:
+            self.check.add(result.check)
         self.progress.step = ready.step + 1
+        if self.trace is not None:
+            self.trace.step()
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradient."""
+        return self.config.optim.clip_norm
 
     @property
     def learning_rate(self) -> float:
         """The rate of the current epoch."""
         return learning_rate(self.config.optim, self.progress.plateau.lr, self.progress.epoch, self.config.train.epochs)
 
-    @property
-    def predicts(self) -> bool:
-        """Whether the current epoch ends with the plugins' metrics, which need predictions."""
-        every = self.config.train.metrics_every
-        return self.progress.epoch % every == every - 1
+    def tally(self) -> Tally:
+        """The validation that ends the current epoch, still to be done; some end with the plugins' metrics, which need predictions."""
+        epoch, every = self.progress.epoch, self.config.train.metrics_every
+        return Tally(self.validator, self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
 
-    def validate(self) -> Validation:
-        """The validation pass that ends the current epoch."""
-        return self.validator(self.model, self.data.splits["valid"], self.progress.epoch, predict=self.predicts)
-
-    def end_epoch(self, validation: Validation) -> EndedEpoch:
+    def end_epoch(self, validation: Validation) -> EpochResult:
         """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save_best`.
 
         Raises:
@@ -207,13 +157,13 @@ class Trainer:
         row = self._row(validation, smooth)
         progress.plateau.update(smooth)
         is_best = progress.best.update(epoch, smooth)
-        is_kept = epoch >= progress.best.first_epoch and progress.kept.update(epoch, smooth)
+        is_top = epoch >= progress.best.first_epoch and progress.top_k.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
-        if is_best or is_kept:
+        if is_best or is_top:
             good = snapshot(self.model, None, self.description, progress, self.sums)
             self.unsaved_best = good if is_best else self.unsaved_best
-            self.keeper.add(epoch, good, progress.kept)
-        return EndedEpoch(epoch=epoch, row=row, validation=validation)
+            self.top_k.add(epoch, good, progress.top_k)
+        return EpochResult(epoch=epoch, row=row, validation=validation)
 
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
         """One line of the log."""
@@ -230,32 +180,23 @@ class Trainer:
             "seconds": self.progress.seconds,
         }
 
-    def why_stop(self, seconds: float) -> Outcome | None:
-        """The reason to train no further epoch, after so many seconds of training."""
+    def why_stop(self) -> Outcome | None:
+        """The reason to train no further epoch."""
         config, progress = self.config.train, self.progress
         if progress.epoch >= config.epochs:
             return "epochs"
-        if config.minutes is not None and seconds >= 60 * config.minutes:
+        if config.minutes is not None and progress.seconds >= 60 * config.minutes:
             return "minutes"
         if config.early_stopping is not None and progress.best.epochs_without_better(progress.epoch - 1) >= config.early_stopping:
             return "early stopping"
         return "learning rate" if progress.plateau.at_floor or has_fallen(self.config.optim, progress.plateau.lr, progress.epoch) else None
 
-    def _roll_back(self, error: NumericsError) -> None:
-        """Return to the last checkpoint at half the learning rate.
-
-        Raises:
-            NumericsError: this has been tried often enough.
-        """
-        done = self.progress.rollbacks
-        if done >= MOST_ROLLBACKS:
-            raise NumericsError(
-                f"{error} Gave up after {done} returns to the last checkpoint, which is kept; "
-                f"go on from it at a lower rate with `lfads run --resume {self.run.path} --set optim.lr=...`, or lower optim.clip_norm."
-            ) from error
+    def roll_back(self, error: NumericsError) -> None:
+        """Return to the last checkpoint at half the learning rate; the time since counts."""
+        done, seconds = self.progress.rollbacks, self.progress.seconds
         self.restore()
         since_checkpoint = done + 1 - self.progress.rollbacks
-        self.progress.rollbacks = done + 1
+        self.progress.rollbacks, self.progress.seconds = done + 1, seconds
         self.progress.plateau.lr *= 0.5**since_checkpoint
         log.warning("%s Back to epoch %d with learning rate %.3g.", error, self.progress.epoch + 1, self.progress.plateau.lr)
 
@@ -266,7 +207,7 @@ class Trainer:
 
     def save_best(self) -> None:
         """Put a best model that is not on disk yet there, and others that are kept."""
-        self.keeper.save()
+        self.top_k.save()
         if self.unsaved_best is not None:
             save_checkpoint(self.run.checkpoints, "best", self.unsaved_best)
             self.unsaved_best = None
@@ -274,7 +215,12 @@ class Trainer:
     def save_last(self) -> None:
         """Put the whole state on disk."""
         save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums))
-        self.keeper.settle(self.progress.kept, self.config.validation.judge)
+        self.top_k.settle(self.progress.top_k, self.config.validation.judge)
+
+    def save(self) -> None:
+        """Put everything on disk."""
+        self.save_best()
+        self.save_last()
 
     def restore(self) -> None:
         """Go on exactly where the last checkpoint stands.
@@ -302,17 +248,16 @@ class Trainer:
             self.unsaved_best = load_checkpoint(folder, "best")
         else:
             self.progress.best = BestSoFar(first_judged(self.config, self.progress.pruned))
-            self.keeper.forget(self.progress.kept)
+            self.top_k.forget(self.progress.top_k)
             remove_checkpoint(self.run.checkpoints, "best")
-        self.save_best()
-        self.save_last()
+        self.save()
 
     def _load(self, folder: Path) -> Checkpoint:
         checkpoint = load_checkpoint(folder, "last", str(self.model.device))
-        self.sums, self.watch, self.unsaved_best = WeightedMeans(), Watch(), None
+        self.sums, self.check, self.unsaved_best = WeightedMeans(), EpochCheck(), None
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
             self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
-            self.keeper.take_up(folder, self.progress.kept, self.progress.best)
-        set_moments(self.optimizer, self.config.optim)
+            self.top_k.take_up(folder, self.progress.top_k, self.progress.best)
+        self.optimizer.betas, self.optimizer.eps = self.config.optim.betas, self.config.optim.eps
         return checkpoint

@@ -11,7 +11,8 @@ import attrs
 
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
+from lfads_core.train.loop import fit
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.clock import summary, wait_for
 from lfads_plugins_lab.bench.problem import Problem, load_problem
@@ -51,6 +52,6 @@ def one_epoch(trainer: Trainer, device: str, rows: list[dict[str, float]] | None
     trainer.config = attrs.evolve(config, train=attrs.evolve(config.train, epochs=trainer.progress.epoch + 1))
     wait_for(device)
     began = time.perf_counter()
-    trainer.fit(lambda _epoch, row, _validation: None if rows is None else rows.append(row), lambda: False)
+    fit(trainer, lambda ended: None if rows is None else rows.append(ended.row), lambda: False)
     wait_for(device)
     return time.perf_counter() - began

@@ -10,7 +10,7 @@ from lfads_core.model.build import build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.data import put_on
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
 from lfads_plugins_lab.bench.clock import in_turn, summary
 from lfads_plugins_lab.bench.problem import load_problem
 from lfads_plugins_lab.bench.result import Options, Result, against_reference

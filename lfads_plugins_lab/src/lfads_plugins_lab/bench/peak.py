@@ -28,7 +28,7 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
 
     imported = resident_peak()
     from lfads_core.plugins import load_registry
-    from lfads_core.train.threads import use_cpu
+    from lfads_core.train.device import use_cpu
     from lfads_plugins_lab.bench.problem import first_batch, load_problem, make_steps
 
     use_cpu(asked["threads"])

@@ -17,9 +17,10 @@ from lfads_core.errors import RunError
 from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.captured import graphs_for
-from lfads_core.train.parts import parts_of, threads_of
-from lfads_core.train.population import MemberEnd, step_together
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
+from lfads_core.train.loop import step_together
+from lfads_core.train.shards import shards_of, threads_of
+from lfads_core.train.step import Failures
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.clock import in_turn, summary
 from lfads_plugins_lab.bench.problem import WARM_UP, Problem, first_batch, load_problem
@@ -27,24 +28,24 @@ from lfads_plugins_lab.bench.result import Options, Result, against_reference
 
 
 def bench_population(config: str, data: Sequence[Path], options: Options, registry: Registry, *, members: int) -> Result:
-    """One step of as many members, each with a seed of its own, in the parts and threads of a training, on every path in turn."""
+    """One step of as many members, each with a seed of its own, in the shards and threads of a training, on every path in turn."""
     use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
-    with steps_in_parts(problem, members, options.paths, options.threads) as steps:
+    with steps_in_shards(problem, members, options.paths, options.threads) as steps:
         times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if problem.config.train.cuda_graph else 1)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
 
 
 @contextmanager
-def steps_in_parts(problem: Problem, members: int, paths: Sequence[str], threads: int) -> Iterator[dict[str, Callable[[], None]]]:
-    """One step of as many members on each path, in the parts and threads of a training; the threads end with the context."""
+def steps_in_shards(problem: Problem, members: int, paths: Sequence[str], threads: int) -> Iterator[dict[str, Callable[[], None]]]:
+    """One step of as many members on each path, in the shards and threads of a training; the threads end with the context."""
     with tempfile.TemporaryDirectory() as folder:
         trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
-        parts = parts_of(trainers, threads)
-        each = threads_of(trainers, parts, threads)
-        with ThreadPoolExecutor(min(threads // each, len(parts)), initializer=use_cpu, initargs=(each,)) as pool:
-            yield {path: step_in_parts(problem, trainers, path, parts, pool) for path in paths}
+        shards = shards_of(trainers, threads)
+        each = threads_of(trainers, shards, threads)
+        with ThreadPoolExecutor(min(threads // each, len(shards)), initializer=use_cpu, initargs=(each,)) as pool:
+            yield {path: step_in_shards(problem, trainers, path, shards, pool) for path in paths}
 
 
 def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
@@ -53,20 +54,20 @@ def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
     return replace(problem, config=config).trainer(folder / str(seed))
 
 
-def step_in_parts(
-    problem: Problem, trainers: Sequence[Trainer], path: str, parts: Sequence[Sequence[int]], pool: ThreadPoolExecutor
+def step_in_shards(
+    problem: Problem, trainers: Sequence[Trainer], path: str, shards: Sequence[Sequence[int]], pool: ThreadPoolExecutor
 ) -> Callable[[], None]:
-    """One step of every trainer on a path, its parts shared out among the pool's threads."""
+    """One step of every trainer on a path, its shards shared out among the pool's threads."""
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)
-    graphs = {part[0]: graphs_for(problem.config, torch.device(problem.device)) for part in parts}
+    graphs = {shard[0]: graphs_for(problem.config, torch.device(problem.device)) for shard in shards}
 
-    def train(part: Sequence[int]) -> list[MemberEnd]:
-        return step_together({i: trainers[i] for i in part}, dict.fromkeys(part, (0, raw)), graphs[part[0]])
+    def train(shard: Sequence[int]) -> Failures:
+        return step_together({i: trainers[i] for i in shard}, dict.fromkeys(shard, (0, raw)), graphs[shard[0]])
 
     def step() -> None:
         for trainer in trainers:
             trainer.model.loops = loops
-        if failed := [end for ends in pool.map(train, parts) for end in ends]:
-            raise RunError(f"a member's step must succeed to be timed, got: {failed[0].error}. Give other settings.")
+        if failed := [error for errors in pool.map(train, shards) for error in errors.values()]:
+            raise RunError(f"a member's step must succeed to be timed, got: {failed[0]}. Give other settings.")
 
     return step

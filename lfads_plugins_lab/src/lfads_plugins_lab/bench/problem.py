@@ -22,12 +22,11 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.captured import REHEARSALS, graphs_for, taken
+from lfads_core.train.captured import REHEARSALS, graphs_for
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
-from lfads_core.train.optim import AdamW, build_optimizer
-from lfads_core.train.passing import Prepared
-from lfads_core.train.step import StepResult, augmented, train_step
+from lfads_core.train.optim import build_optimizer
+from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
 from lfads_plugins_lab.bench.shapes import LORENZ, SHAPES, Shape, lorenz_session
@@ -77,16 +76,6 @@ class Problem:
         )
 
 
-@dataclass(kw_only=True, eq=False)
-class Trained:
-    """What a step changes, and by which settings."""
-
-    config: RunConfig
-    model: LFADS
-    optimizer: AdamW
-    objective: Objective
-
-
 def load_problem(config: str, data: Sequence[Path], registry: Registry, overrides: Sequence[str] = (), *, batches: int = 1) -> Problem:
     """The problem of a published shape, or of a file of settings with its data.
 
@@ -127,11 +116,8 @@ def make_steps(problem: Problem, paths: Sequence[str], model: LFADS, batches: Ma
 def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
     config = problem.config
     stack, loops, graphs = build_stacks(config, problem.registry)[0], choose_recurrence(path, problem.device), graphs_for(config, model.device)
-    one = Trained(config=config, model=model, optimizer=build_optimizer(model, config.optim), objective=Objective(config.regularisation))
-
-    def take(ready: Sequence[Prepared]) -> list[StepResult]:
-        (given,) = ready
-        return [train_step(model, one.objective, stack, one.optimizer, given.batches, given.noise, (0, config.optim.clip_norm))]
+    optimizer, objective = build_optimizer(model, config.optim), Objective(config.regularisation)
+    one = LoneMember(model=model, objective=objective, optimizer=optimizer, train_stack=stack, clip_norm=config.optim.clip_norm)
 
     def step() -> None:
         model.loops = loops
@@ -139,7 +125,9 @@ def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -
         batches = augmented(raw, stack, config.model.encoder.ic_bins, rng)
         trials = sum(batch.trials.shape[0] for batch in batches.values())
         noise = model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
-        taken(graphs, [one], [Prepared(epoch=0, step=0, batches=batches, noise=noise)], take)
+        ready = [StepInputs(epoch=0, step=0, batches=batches, noise=noise)]
+        if graphs is None or graphs.step([one], ready) is None:
+            take_step([one], ready)
 
     return step
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lfads_core.plugins.registry import Registry
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
 from lfads_plugins_lab.bench.clock import in_turn, summary
 from lfads_plugins_lab.bench.floor import products_floor
 from lfads_plugins_lab.bench.peak import peak_memory

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.plugins.registry import Registry
-from lfads_core.train.threads import cores
+from lfads_core.train.device import cores
 from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
 from lfads_plugins_tune.search.members import Roster

@@ -11,7 +11,7 @@ import attrs
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
 from lfads_core.track.fitlog import FitLog, read_fitlog
-from lfads_core.train.population import MemberEnd
+from lfads_core.train.loop import MemberEnd
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_tune.search.executor import Outcome
 

@@ -18,12 +18,10 @@ from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.train.checkpoint import has_checkpoint, remove_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
-from lfads_core.train.device import choose_device
-from lfads_core.train.evaluate import score
-from lfads_core.train.parts import parts_of, threads_of, train_in_parts
-from lfads_core.train.passing import EndedEpoch
-from lfads_core.train.population import MemberEnd
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import choose_device, use_cpu
+from lfads_core.train.evaluate import EpochResult, score
+from lfads_core.train.loop import MemberEnd
+from lfads_core.train.shards import shards_of, threads_of, train_in_shards
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_tune.search.batches import by_batch, settled_parts
 from lfads_plugins_tune.search.executor import Outcome, Report, Task
@@ -99,17 +97,17 @@ class Roster:
                     self._held.pop(task.member, None)
                     yield Outcome(member=task.member, status="failed", score=None, epochs=0, seconds=0.0, error=str(err))
 
-            def on_epoch(position: int, ended: EndedEpoch) -> None:
+            def on_epoch(position: int, ended: EpochResult) -> None:
                 member = members[position]
                 row = self._scored(member.trainer, ended)
                 member.take(ended.epoch, row)
                 report(member.number, ended.epoch, row)
 
             trainers = [member.trainer for member in members]
-            fresh = parts_of(trainers, self.threads, most)
-            parts, each = settled_parts(opened, fresh, threads_of(trainers, fresh, self.threads), most)
-            ends = train_in_parts(trainers, on_epoch, should_stop, threads=self.threads, parts=parts, each=each)
-            yield from by_batch(parts, ((end.member, self._ended(members[end.member], end)) for end in ends))
+            fresh = shards_of(trainers, self.threads, most)
+            shards, each = settled_parts(opened, fresh, threads_of(trainers, fresh, self.threads), most)
+            ends = train_in_shards(trainers, on_epoch, should_stop, threads=self.threads, shards=shards, each=each)
+            yield from by_batch(shards, ((end.member, self._ended(members[end.member], end)) for end in ends))
 
     def forget(self) -> None:
         """Let go of the members' memory; their folders hold all that is needed to go on."""
@@ -146,7 +144,7 @@ class Roster:
             remove_checkpoint(run.checkpoints, "best")
         return Member(task.member, trainer, since=since, column=self.column, sign=self.sign)
 
-    def _scored(self, trainer: Trainer, ended: EndedEpoch) -> dict[str, float]:
+    def _scored(self, trainer: Trainer, ended: EpochResult) -> dict[str, float]:
         """An epoch's line of the log, with the plugins' metrics if it has predictions."""
         means = ended.validation.means
         found = score(means, self.data.sessions, "valid", trainer.model, self.registry) if means else {}

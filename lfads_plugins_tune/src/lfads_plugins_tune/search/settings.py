@@ -15,7 +15,7 @@ from lfads_core.config.spaces import SpaceConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.errors import ConfigError
 from lfads_core.plugins.registry import Registry
-from lfads_core.train.plateau import ramps_end
+from lfads_core.train.schedule import ramps_end
 from lfads_plugins_tune.search.decide import targets
 from lfads_plugins_tune.search.score import Judge
 from lfads_plugins_tune.search.settings_class import SearchConfig

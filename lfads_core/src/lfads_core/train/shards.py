@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from lfads_core.train.passing import EndedEpoch
-from lfads_core.train.population import MemberEnd, train_members
-from lfads_core.train.threads import use_cpu
+from lfads_core.train.device import use_cpu
+from lfads_core.train.evaluate import EpochResult
+from lfads_core.train.loop import MemberEnd, train_members
 from lfads_core.train.trainer import Trainer
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -19,43 +20,33 @@ USUAL_CACHE = 16 * 2**20
 """Bytes of a processor's last cache, where the system does not say."""
 
 
+Waiting = queue.SimpleQueue[Sequence[int] | None]
+"""Shards that nobody trains yet, and None for each thread at the end."""
 Said = queue.SimpleQueue[MemberEnd | BaseException | None]
-"""What threads say: how a member ended, what they had to raise, and None when they have done their last part."""
+"""What threads say: how a member ended, what they had to raise, and None when they have done their last shard."""
 
 
-class Waiting:
-    """Parts that nobody trains yet."""
-
-    def __init__(self, parts: Sequence[Sequence[int]]) -> None:
-        self._parts, self._lock = iter(parts), threading.Lock()
-
-    def next(self) -> Sequence[int] | None:
-        """Take one; None if there is none left."""
-        with self._lock:
-            return next(self._parts, None)
-
-
-def train_in_parts(
+def train_in_shards(
     trainers: Sequence[Trainer],
-    on_epoch: Callable[[int, EndedEpoch], None],
+    on_epoch: Callable[[int, EpochResult], None],
     should_stop: Callable[[], bool],
     *,
     threads: int,
-    parts: Sequence[Sequence[int]] | None = None,
+    shards: Sequence[Sequence[int]] | None = None,
     each: int | None = None,
 ) -> Iterator[MemberEnd]:
-    """Do what :func:`~lfads_core.train.population.train_members` does, on so many CPU threads: each trains one part after another.
+    """Do what :func:`~lfads_core.train.loop.train_members` does, on so many CPU threads: each trains one shard after another.
 
-    Numbers depend neither on ``threads`` nor on the ``parts`` (None: :func:`parts_of`), to rounding; to the bit they are those of
-    the same parts, each trained with the same number of threads (``each``; None: what there is for one). ``on_epoch`` is called by
+    Numbers depend neither on ``threads`` nor on the ``shards`` (None: :func:`shards_of`), to rounding; to the bit they are those of
+    the same shards, each trained with the same number of threads (``each``; None: what there is for one). ``on_epoch`` is called by
     one thread at a time.
 
     Raises:
         RunError: a checkpoint cannot be written; the others stop before their next step, and their checkpoints are kept.
     """
-    parts = parts_of(trainers, threads) if parts is None else parts
-    each = threads_of(trainers, parts, threads) if each is None else min(each, threads)
-    if len(parts) < 2:
+    shards = shards_of(trainers, threads) if shards is None else shards
+    each = threads_of(trainers, shards, threads) if each is None else min(each, threads)
+    if len(shards) < 2:
         torch.set_num_threads(each)
         try:
             yield from train_members(trainers, on_epoch, should_stop)
@@ -63,10 +54,12 @@ def train_in_parts(
             torch.set_num_threads(threads)
         return
     on_cpu = trainers[0].model.device.type == "cpu"
-    team, enough, one_at_a_time = min(threads // each, len(parts)) if on_cpu else 1, threading.Event(), threading.Lock()
-    waiting, said = Waiting(parts), Said()
+    team, enough, one_at_a_time = min(threads // each, len(shards)) if on_cpu else 1, threading.Event(), threading.Lock()
+    waiting, said = Waiting(), Said()
+    for shard in (*shards, *[None] * team):
+        waiting.put(shard)
 
-    def report(member: int, epoch: EndedEpoch) -> None:
+    def report(member: int, epoch: EpochResult) -> None:
         with one_at_a_time:
             on_epoch(member, epoch)
 
@@ -75,10 +68,10 @@ def train_in_parts(
             enough.set()
         return enough.is_set()
 
-    def train(part: Sequence[int]) -> None:
-        mine = [trainers[i] for i in part]
-        for end in train_members(mine, lambda i, epoch: report(part[i], epoch), stop, beside=team):
-            said.put(MemberEnd(member=part[end.member], status=end.status, error=end.error))
+    def train(shard: Sequence[int]) -> None:
+        mine = [trainers[i] for i in shard]
+        for end in train_members(mine, lambda i, epoch: report(shard[i], epoch), stop, beside=team):
+            said.put(replace(end, member=shard[end.member]))
 
     workers = [threading.Thread(target=_work, args=(train, waiting, said, each), name=f"members {number}") for number in range(team)]
     try:
@@ -92,26 +85,26 @@ def train_in_parts(
         use_cpu(threads)
 
 
-def parts_of(trainers: Sequence[Trainer], threads: int, most: int | None = None) -> list[list[int]]:
+def shards_of(trainers: Sequence[Trainer], threads: int, most: int | None = None) -> list[list[int]]:
     """Positions of those that are trained together, never more than ``most``: on a CPU as many as the threads' shares of its cache hold, or one.
 
-    A GPU holds everybody's step at once: there is one part, or as many as it takes for none to have more than ``most`` members.
+    A GPU holds everybody's step at once: there is one shard, or as many as it takes for none to have more than ``most`` members.
 
     What a step keeps for its way back is written once and read once. In the cache that is free; in memory it is what threads wait for,
     and a larger batch cannot make up for it, for members of a population share no weights.
     """
-    count, size, parts = len(trainers), most or len(trainers), 1
+    count, size, shards = len(trainers), most or len(trainers), 1
     if count > 1 and trainers[0].model.device.type == "cpu":
         size = max(1, min(size, last_cache() // threads // max(map(bytes_kept, trainers))))
-        parts = min(threads, count)
-    parts = max(parts, -(-count // max(size, 1)))
-    return [list(range(first, count, parts)) for first in range(parts)]
+        shards = min(threads, count)
+    shards = max(shards, -(-count // max(size, 1)))
+    return [list(range(first, count, shards)) for first in range(shards)]
 
 
-def threads_of(trainers: Sequence[Trainer], parts: Sequence[Sequence[int]], threads: int) -> int:
-    """Threads that each part has, of so many for all: on a CPU parts are trained side by side, on a GPU one after another."""
+def threads_of(trainers: Sequence[Trainer], shards: Sequence[Sequence[int]], threads: int) -> int:
+    """Threads that each shard has, of so many for all: on a CPU shards are trained side by side, on a GPU one after another."""
     on_cpu = bool(trainers) and trainers[0].model.device.type == "cpu"
-    return threads // min(threads, max(len(parts), 1)) if on_cpu else threads
+    return threads // min(threads, max(len(shards), 1)) if on_cpu else threads
 
 
 def bytes_kept(trainer: Trainer) -> int:
@@ -132,11 +125,11 @@ def last_cache() -> int:
 
 
 def _work(train: Callable[[Sequence[int]], None], waiting: Waiting, said: Said, threads: int) -> None:
-    """One thread: train part after part until there is none, and say so."""
+    """One thread: train shard after shard until there is none, and say so."""
     use_cpu(threads)
     try:
-        while (part := waiting.next()) is not None:
-            train(part)
+        while (shard := waiting.get()) is not None:
+            train(shard)
     except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
         said.put(err)
     said.put(None)

@@ -7,7 +7,8 @@ that leave go after it, so that a training killed at any moment finds all that i
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lfads_core.train.checkpoint import (
     remove_checkpoint,
     save_checkpoint,
 )
-from lfads_core.train.plateau import BestSoFar
+from lfads_core.train.schedule import infinite_if_none, none_if_infinite
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,35 @@ INDEX = "kept.json"
 
 
 @dataclass
-class BestEpochs:
+class BestSoFar:
+    """The epoch with the least cost; epochs before the ramps have ended do not count, for their cost is not yet the full one."""
+
+    first_epoch: int
+    cost: float = math.inf
+    epoch: int = -1
+
+    def update(self, epoch: int, cost: float) -> bool:
+        """Take one epoch's cost; say whether it is the best."""
+        if epoch < self.first_epoch or not cost < self.cost:
+            return False
+        self.cost, self.epoch = cost, epoch
+        return True
+
+    def epochs_without_better(self, epoch: int) -> int:
+        """Epochs since the best, or since the ramps ended when there is none."""
+        return epoch - (self.epoch if self.epoch >= 0 else self.first_epoch - 1)
+
+    def state(self) -> dict[str, Any]:
+        """Plain numbers for a checkpoint."""
+        return {"cost": none_if_infinite(self.cost), "epoch": self.epoch}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.cost, self.epoch = infinite_if_none(state["cost"]), int(state["epoch"])
+
+
+@dataclass
+class TopK:
     """The epochs of least cost, at most ``most``; of equal ones the earlier. One alone is not kept here: it is ``best``."""
 
     most: int
@@ -55,7 +84,7 @@ class BestEpochs:
         self.costs = dict(ranked[: self.most]) if self.most > 1 else {}
 
 
-class Keeper:
+class TopKCheckpoints:
     """Puts the best epochs of one training on disk, and takes those away that are so no longer."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +92,7 @@ class Keeper:
         self.unsaved: dict[int, Checkpoint] = {}
         self._listed: list[list[float]] | None = None  # what the index says, once this process has written it
 
-    def add(self, epoch: int, checkpoint: Checkpoint, best: BestEpochs) -> None:
+    def add(self, epoch: int, checkpoint: Checkpoint, best: TopK) -> None:
         """Hold an epoch in memory until :meth:`save`, and no longer those that it has displaced."""
         self.unsaved = {number: held for number, held in {**self.unsaved, epoch: checkpoint}.items() if number in best.costs}
 
@@ -77,11 +106,11 @@ class Keeper:
             save_checkpoint(self.folder, epoch_name(epoch), checkpoint)
         self.unsaved = {}
 
-    def forget(self, best: BestEpochs) -> None:
+    def forget(self, best: TopK) -> None:
         """None of the epochs so far is good any longer; their files go once ``last`` knows."""
         self.unsaved, best.costs = {}, {}
 
-    def settle(self, best: BestEpochs, judge: str) -> None:
+    def settle(self, best: TopK, judge: str) -> None:
         """Save what is not yet, write the index, remove checkpoints of epochs that are not among the best; ``last`` must know of these already.
 
         Raises:
@@ -100,7 +129,7 @@ class Keeper:
             (self.folder / INDEX).unlink(missing_ok=True)
             self._listed = None
 
-    def take_up(self, folder: Path, best: BestEpochs, record: BestSoFar) -> None:
+    def take_up(self, folder: Path, best: TopK, record: BestSoFar) -> None:
         """Go on with the epochs that a ``last`` just read from ``folder`` names; a training that kept none has its ``best`` counted in.
 
         Raises:

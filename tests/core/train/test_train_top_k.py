@@ -18,8 +18,9 @@ from lfads_core.infer.loading import load
 from lfads_core.infer.made_with import load_inferred
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.checkpoint import checkpoint_named, epoch_name, load_checkpoint
-from lfads_core.train.kept import BestEpochs
-from lfads_core.train.parts import train_in_parts
+from lfads_core.train.loop import fit
+from lfads_core.train.shards import train_in_shards
+from lfads_core.train.top_k import TopK
 
 SETTINGS = ("train.keep_best=3", "train.epochs=9", "data.batch_size=6", "optim.lr=0.1", "train.smoothing=0.3")
 
@@ -69,7 +70,7 @@ def test_the_kept_epochs_are_those_of_least_smoothed_cost(train_tiny):
 
 def test_each_holds_the_weights_of_the_end_of_its_epoch(make_trainer):
     trainer, ends = make_trainer("run", *SETTINGS), {}
-    trainer.fit(lambda epoch, *_: ends.update({epoch: {name: value.clone() for name, value in trainer.model.state_dict().items()}}), lambda: False)
+    fit(trainer, lambda ended: ends.update({ended.epoch: {name: value.clone() for name, value in trainer.model.state_dict().items()}}), lambda: False)
     assert len(kept := on_disk(trainer.run.path)) == 3
     assert same_sets(kept, {epoch: ends[epoch] for epoch in kept})
 
@@ -126,7 +127,7 @@ def test_dying_before_a_write_leaves_a_readable_set_and_a_resumed_run_ends_with_
 
 
 def test_dying_while_what_left_is_removed_leaves_nothing_behind_after_a_resume(train_tiny, resume, tmp_path, monkeypatch):
-    from lfads_core.train import kept
+    from lfads_core.train import top_k
 
     whole = train_tiny(*SETTINGS, name="whole").run.path
 
@@ -135,7 +136,7 @@ def test_dying_while_what_left_is_removed_leaves_nothing_behind_after_a_resume(t
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "remove_checkpoint", half)
+        patch.setattr(top_k, "remove_checkpoint", half)
         with pytest.raises(Died):
             train_tiny(*SETTINGS)
     resume()
@@ -180,19 +181,19 @@ def test_members_of_a_population_keep_what_they_would_alone(make_trainer):
     settings = [(*SETTINGS, f"train.seed={seed}", f"optim.lr={lr}") for seed, lr in ((0, 0.03), (1, 0.01))]
     alone = [make_trainer(f"alone {i}", *one) for i, one in enumerate(settings)]
     for trainer in alone:
-        trainer.fit(lambda *_: None, lambda: False)
+        fit(trainer, lambda *_: None, lambda: False)
     together = [make_trainer(f"together {i}", *one) for i, one in enumerate(settings)]
-    assert [end.status for end in train_in_parts(together, lambda *_: None, lambda: False, threads=1)] == ["done", "done"]
+    assert [end.status for end in train_in_shards(together, lambda *_: None, lambda: False, threads=1)] == ["done", "done"]
     for one, other in zip(alone, together, strict=True):
         assert len(on_disk(one.run.path)) == 3
         assert on_disk(one.run.path).keys() == on_disk(other.run.path).keys()
-        assert other.progress.kept.costs == pytest.approx(one.progress.kept.costs, rel=1e-4)
+        assert other.progress.top_k.costs == pytest.approx(one.progress.top_k.costs, rel=1e-4)
 
 
 def test_a_member_that_takes_over_anothers_weights_takes_over_its_best_epochs(make_trainer):
     parent, child = make_trainer("parent", *SETTINGS), make_trainer("child", *SETTINGS, "train.seed=1")
     for trainer in (parent, child):
-        trainer.fit(lambda *_: None, lambda: False)
+        fit(trainer, lambda *_: None, lambda: False)
     assert not same_sets(on_disk(parent.run.path), on_disk(child.run.path))
     child.adopt(parent.run.checkpoints)
     assert same_sets(on_disk(parent.run.path), on_disk(child.run.path))
@@ -201,10 +202,10 @@ def test_a_member_that_takes_over_anothers_weights_takes_over_its_best_epochs(ma
 
 
 def test_of_equal_costs_the_earlier_epoch_is_kept():
-    best = BestEpochs(2)
+    best = TopK(2)
     assert [best.update(epoch, cost) for epoch, cost in enumerate([2.0, 1.0, 2.0, 1.0, 0.5])] == [True, True, False, True, True]
     assert list(best.costs) == [4, 1]
-    again = BestEpochs(2)
+    again = TopK(2)
     again.restore(json.loads(json.dumps(best.state())))
     assert again.costs == best.costs
     assert math.isclose(again.costs[4], 0.5)

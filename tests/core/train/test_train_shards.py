@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from lfads_core.errors import RunError
-from lfads_core.train import parts
-from lfads_core.train.parts import bytes_kept, last_cache, parts_of, train_in_parts
+from lfads_core.train import shards
+from lfads_core.train.loop import fit
+from lfads_core.train.shards import bytes_kept, last_cache, shards_of, train_in_shards
 
 
 def never():
@@ -31,21 +32,21 @@ def weights(trainer):
 @pytest.fixture
 def one_at_a_time(monkeypatch):
     """A cache that holds nobody's step."""
-    monkeypatch.setattr(parts, "last_cache", lambda: 0)
+    monkeypatch.setattr(shards, "last_cache", lambda: 0)
 
 
 @pytest.mark.usefixtures("one_at_a_time")
 def test_members_on_three_threads_end_to_the_bit_as_each_would_alone(make_trainer):
     alone, together = members(make_trainer, "alone", 5), members(make_trainer, "together", 5)
     for trainer in alone:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     rows, busy = {i: [] for i in range(5)}, []
 
     def on_epoch(i, ended):
         busy.append(threading.get_ident())
         rows[i].append(ended.epoch)
 
-    ends = list(train_in_parts(together, on_epoch, never, threads=3))
+    ends = list(train_in_shards(together, on_epoch, never, threads=3))
     assert {end.member: (end.status, end.error) for end in ends} == dict.fromkeys(range(5), ("done", None))
     assert list(rows.values()) == [[0, 1]] * 5
     assert len(set(busy)) == 3
@@ -58,12 +59,12 @@ def test_members_on_three_threads_end_to_the_bit_as_each_would_alone(make_traine
 @pytest.mark.parametrize(("cache", "sizes"), [(0, [1] * 7), (2, [2, 2, 2, 1]), (3, [3, 2, 2]), (100, [4, 3])])
 def test_as_many_are_trained_together_as_the_threads_shares_of_the_cache_hold(cache, sizes, make_trainer, monkeypatch):
     trainers = members(make_trainer, "member", 7)
-    monkeypatch.setattr(parts, "last_cache", lambda: 2 * cache * bytes_kept(trainers[0]))
-    found = parts_of(trainers, 2)
+    monkeypatch.setattr(shards, "last_cache", lambda: 2 * cache * bytes_kept(trainers[0]))
+    found = shards_of(trainers, 2)
     assert [len(part) for part in found] == sizes
     assert sorted(itertools.chain(*found)) == list(range(7))
-    assert parts_of(trainers[:1], 2) == [[0]]
-    assert max(len(part) for part in parts_of(trainers, 2, most=2)) <= 2
+    assert shards_of(trainers[:1], 2) == [[0]]
+    assert max(len(part) for part in shards_of(trainers, 2, most=2)) <= 2
 
 
 def test_the_bytes_that_are_counted_are_near_those_that_the_loops_keep(make_trainer):
@@ -86,7 +87,7 @@ def test_the_bytes_that_are_counted_are_near_those_that_the_loops_keep(make_trai
 
 def test_the_last_cache_is_found_or_guessed(monkeypatch, tmp_path):
     assert last_cache() >= 2**18
-    monkeypatch.setattr(parts, "CACHES", tmp_path)
+    monkeypatch.setattr(shards, "CACHES", tmp_path)
     assert last_cache() == 16 * 2**20
     for name, size in (("index0", "48K\n"), ("index3", "6M\n")):
         (tmp_path / name).mkdir()
@@ -98,14 +99,14 @@ def test_the_last_cache_is_found_or_guessed(monkeypatch, tmp_path):
 def test_one_member_that_cannot_go_on_stops_no_other_thread(make_trainer, monkeypatch):
     trainers = members(make_trainer, "member", 4)
     monkeypatch.setattr(trainers[2].model, "read_in", lambda *_: 1 / 0)
-    ends = {end.member: (end.status, end.error) for end in train_in_parts(trainers, lambda *_: None, never, threads=2)}
+    ends = {end.member: (end.status, end.error) for end in train_in_shards(trainers, lambda *_: None, never, threads=2)}
     assert ends == {0: ("done", None), 1: ("done", None), 2: ("failed", "ZeroDivisionError: division by zero"), 3: ("done", None)}
 
 
 @pytest.mark.usefixtures("one_at_a_time")
 def test_asked_to_stop_all_threads_save_and_members_that_never_began_say_so(make_trainer):
     trainers = members(make_trainer, "member", 4)
-    ends = {end.member: end.status for end in train_in_parts(trainers, lambda *_: None, lambda: True, threads=2)}
+    ends = {end.member: end.status for end in train_in_shards(trainers, lambda *_: None, lambda: True, threads=2)}
     assert ends == dict.fromkeys(range(4), "interrupted")
     for trainer in trainers:
         trainer.restore()
@@ -115,14 +116,14 @@ def test_asked_to_stop_all_threads_save_and_members_that_never_began_say_so(make
 def test_a_wish_to_stop_that_one_thread_hears_stops_all_and_they_go_on_to_the_bit(make_trainer):
     whole, broken = members(make_trainer, "whole", 4), members(make_trainer, "broken", 4)
     for trainer in whole:
-        trainer.fit(lambda *_: None, never)
+        fit(trainer, lambda *_: None, never)
     asked = itertools.count()
-    ends = {end.member: end.status for end in train_in_parts(broken, lambda *_: None, lambda: next(asked) == 3, threads=2)}
+    ends = {end.member: end.status for end in train_in_shards(broken, lambda *_: None, lambda: next(asked) == 3, threads=2)}
     assert ends == dict.fromkeys(range(4), "interrupted")
     again = members(make_trainer, "broken", 4)
     for trainer in again:
         trainer.restore()
-    list(train_in_parts(again, lambda *_: None, never, threads=2))
+    list(train_in_shards(again, lambda *_: None, never, threads=2))
     for one, other in zip(whole, again, strict=True):
         assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
 
@@ -136,14 +137,14 @@ def test_a_checkpoint_that_cannot_be_written_is_raised_once_the_others_have_save
 
     monkeypatch.setattr(trainers[1], "save_last", full)
     with pytest.raises(RunError, match=r"^no space$"):
-        list(train_in_parts(trainers, lambda *_: None, never, threads=2))
+        list(train_in_shards(trainers, lambda *_: None, never, threads=2))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("members")]
     trainers[0].restore()
 
 
 @pytest.mark.usefixtures("one_at_a_time")
 def test_whoever_listens_no_more_leaves_no_thread_behind(make_trainer):
-    ends = train_in_parts(members(make_trainer, "member", 6), lambda *_: None, never, threads=2)
+    ends = train_in_shards(members(make_trainer, "member", 6), lambda *_: None, never, threads=2)
     next(ends)
     ends.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("members")]
@@ -152,15 +153,15 @@ def test_whoever_listens_no_more_leaves_no_thread_behind(make_trainer):
 @pytest.mark.usefixtures("one_at_a_time")
 def test_threads_share_the_time_that_passes(make_trainer):
     trainers = members(make_trainer, "member", 4)
-    list(train_in_parts(trainers, lambda *_: None, never, threads=2))
+    list(train_in_shards(trainers, lambda *_: None, never, threads=2))
     lone = members(make_trainer, "lone", 1)[0]
-    list(train_in_parts([lone], lambda *_: None, never, threads=2))
+    list(train_in_shards([lone], lambda *_: None, never, threads=2))
     assert all(trainer.progress.seconds > 0 for trainer in [*trainers, lone])
 
 
 FAULTS = """
 import resource, sys, torch
-from lfads_core.train.heap import keep_freed_memory
+from lfads_core.train.device import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else None
 torch.set_num_threads(1)
 

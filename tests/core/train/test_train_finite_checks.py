@@ -9,16 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lfads_core.errors import NumericsError
-from lfads_core.train import health, step
-from lfads_core.train.health import Health, Watch
-from lfads_core.train.trainer import Trainer
+from lfads_core.train import finite_checks, loop, step
+from lfads_core.train.finite_checks import EpochCheck, StepCheck
 
 ASKS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "item"}
 """Operations whose result the host must wait for, or whose shape depends on data."""
 
 
-def health_with(*values, epoch=3):
-    return Health(epoch=epoch, terms=("recon", "total"), parameters=("a", "b"), values=torch.tensor(values))
+def check_with(*values, epoch=3):
+    return StepCheck(epoch=epoch, terms=("recon", "total"), parameters=("a", "b"), values=torch.tensor(values))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ def health_with(*values, epoch=3):
     ],
 )
 def test_the_first_number_that_is_not_finite_is_named(values, text):
-    found = health_with(*values)
+    found = check_with(*values)
     assert float(found.skip()) == (text is not None)
     if text is None:
         found.require()
@@ -43,20 +42,20 @@ def test_the_first_number_that_is_not_finite_is_named(values, text):
 
 
 def test_a_watch_keeps_the_first_bad_step_and_forgets_it_once_asked():
-    watch = Watch()
+    check = EpochCheck()
     for values in ((1.0,) * 5, (1.0, torch.inf, 1.0, 1.0, 1.0), (torch.nan,) * 5, (2.0,) * 5):
-        watch.add(health_with(*values))
+        check.add(check_with(*values))
     with pytest.raises(NumericsError, match=r"^epoch 3: the loss term 'total' must be finite, got inf\.$"):
-        watch.require()
-    watch.require()
-    watch.add(health_with(*(1.0,) * 5))
-    watch.require()
+        check.require()
+    check.require()
+    check.add(check_with(*(1.0,) * 5))
+    check.require()
 
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """Leave all looking to the end of the epoch, as on a GPU."""
-    monkeypatch.setattr(health, "ASKED_AT_ONCE", ())
+    monkeypatch.setattr(finite_checks, "ASKED_AT_ONCE", ())
     monkeypatch.setattr(step, "ASKED_AT_ONCE", ())
 
 
@@ -108,19 +107,16 @@ def test_a_step_makes_the_host_wait_for_nothing(settings, train_tiny, monkeypatc
     """Augmentation, noise, passes, loss, clip, update and averages: what a captured step would hold. The loops are those in plain PyTorch."""
     taken = []
 
-    def silent(trainer, _should_stop):
-        for number, raw in trainer.remaining():
-            with _AsksNothing():
-                ready = trainer.prepare(number, raw)
-                progress = (ready.epoch, 200.0)
-                trainer.absorb(
-                    ready,
-                    step.train_step(trainer.model, trainer.objective, trainer.train_stack, trainer.optimizer, ready.batches, ready.noise, progress),
-                )
-            taken.append(number)
-        trainer.watch.require()
-        return True
+    def silent(going, *_):
+        for trainer in going.values():
+            for number, raw in trainer.remaining():
+                with _AsksNothing():
+                    ready = trainer.prepare(number, raw)
+                    trainer.absorb(ready, *step.take_step([trainer], [ready]))
+                taken.append(number)
+            trainer.check.require()
+        return False
 
-    monkeypatch.setattr(Trainer, "_train_epoch", silent)
+    monkeypatch.setattr(loop, "train_epoch", silent)
     train_tiny("train.epochs=1", "train.recurrence=reference", *settings)
     assert taken == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Where a training stands, and how that becomes a checkpoint and is read back."""
+"""The state of a training, and how it becomes a checkpoint and is read back."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import torch
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.train.checkpoint import Checkpoint, to_cpu
-from lfads_core.train.kept import BestEpochs
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import AdamW
-from lfads_core.train.plateau import BestSoFar, Plateau
+from lfads_core.train.schedule import Plateau
 from lfads_core.train.smoothing import SmoothedMetric
+from lfads_core.train.top_k import BestSoFar, TopK
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Progress:
-    """Where a training stands: everything but tensors."""
+class TrainingState:
+    """Everything of a training but tensors."""
 
     plateau: Plateau
     best: BestSoFar
     smoothed: SmoothedMetric
-    kept: BestEpochs
+    top_k: TopK
     epoch: int = 0  # the next to be trained, or being trained
     step: int = 0  # the next within it
     rollbacks: int = 0
@@ -47,7 +47,7 @@ class Progress:
             "best": self.best.state(),
             "smoothed": self.smoothed.to_dict(),
             **({} if self.pruned is None else {"pruned": dict(self.pruned)}),
-            **({"kept": self.kept.state()} if self.kept.costs else {}),
+            **({"kept": self.top_k.state()} if self.top_k.costs else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -57,10 +57,10 @@ class Progress:
         self.best.restore(state["best"])
         self.smoothed = replace(SmoothedMetric.from_dict(state["smoothed"]), coef=self.smoothed.coef)
         self.pruned = state.get("pruned")
-        self.kept.restore(state.get("kept", ()))
+        self.top_k.restore(state.get("kept", ()))
 
 
-def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: Progress, sums: WeightedMeans) -> Checkpoint:
+def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: TrainingState, sums: WeightedMeans) -> Checkpoint:
     """Everything a training needs to go on, copied; without the optimiser's state when that is None."""
     arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
     tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
@@ -80,7 +80,7 @@ def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescriptio
     return Checkpoint(tensors=tensors, state=state)
 
 
-def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: Progress, sums: WeightedMeans) -> None:
+def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: TrainingState, sums: WeightedMeans) -> None:
     """Put a checkpoint's weights, moments, progress and half-summed averages into place.
 
     Moments and masks of a training that changed other parameters are left out: the optimiser remembers nothing then.

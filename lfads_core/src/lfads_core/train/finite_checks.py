@@ -1,4 +1,4 @@
-"""Is everything of a step a number? Asked at once on a CPU, and once an epoch where every question would hold up the device."""
+"""Is every number of a step finite? Asked at once on a CPU, and once an epoch where every question would hold up the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASKED_AT_ONCE = ("cpu", "mps")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Health:
+class StepCheck:
     """All numbers of one step that must be finite: the terms of the loss, the norm of the gradient, and of each parameter's."""
 
     epoch: int
@@ -54,13 +54,13 @@ class Health:
         raise NumericsError(f"epoch {self.epoch}: the gradient must be finite, got {values[norm]} from {culprit}.")
 
 
-def health_of(model: LFADS, losses: Losses, epoch: int) -> Health:
+def step_check(model: LFADS, losses: Losses, epoch: int) -> StepCheck:
     """Gather a step's numbers after the backward pass."""
     terms, norms = _terms(losses), gradient_norms(model)
     each = torch.stack(list(norms.values())) if norms else losses.total.detach().new_zeros(1)
     priced = torch.stack([value.detach().to(each.dtype) for value in terms.values()])
     values = torch.cat([priced, torch.linalg.vector_norm(each).unsqueeze(0), each])
-    return Health(epoch=epoch, terms=tuple(terms), parameters=tuple(norms), values=values)
+    return StepCheck(epoch=epoch, terms=tuple(terms), parameters=tuple(norms), values=values)
 
 
 def require_finite(losses: Losses, epoch: int) -> None:
@@ -87,19 +87,19 @@ def require_finite_costs(costs: Mapping[str, float], judge: str, epoch: int) -> 
             raise NumericsError(f"epoch {epoch}: the validation term '{name}' must be finite, got {costs[name]}.")
 
 
-class Watch:
+class EpochCheck:
     """The first bad step of an epoch, kept on the device until somebody asks."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, ...], Health] = {}
+        self.kept: dict[tuple[str, ...], StepCheck] = {}
 
-    def add(self, health: Health) -> None:
+    def add(self, check: StepCheck) -> None:
         """Take one step's numbers, unless worse ones are kept already."""
-        known = self.kept.get(health.terms)
+        known = self.kept.get(check.terms)
         if known is not None:
-            values = torch.where(torch.isfinite(known.values).all(), health.values, known.values)
-            health = Health(epoch=health.epoch, terms=health.terms, parameters=health.parameters, values=values)
-        self.kept[health.terms] = health
+            values = torch.where(torch.isfinite(known.values).all(), check.values, known.values)
+            check = StepCheck(epoch=check.epoch, terms=check.terms, parameters=check.parameters, values=values)
+        self.kept[check.terms] = check
 
     def require(self) -> None:
         """Look at what is kept and forget it.
@@ -108,8 +108,8 @@ class Watch:
             NumericsError: a step since the last look was not finite.
         """
         kept, self.kept = self.kept, {}
-        for health in kept.values():
-            health.require()
+        for check in kept.values():
+            check.require()
 
 
 def _terms(losses: Losses) -> dict[str, Tensor]:
