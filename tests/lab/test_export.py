@@ -166,4 +166,4 @@ def test_conditions_that_are_not_there_are_refused_with_those_that_are(run, tmp_
     assert "--conditions: must name an array with a label for each trial (cond here), got 'target'." in " ".join(done.output.split())
     assert not (tmp_path / "a.h5").exists()
     nothing = CliRunner().invoke(cli, ["export", str(run.path)])
-    assert "export: at least one of --h5, --mat and --parameters must be given, got none." in " ".join(nothing.output.split())
+    assert "export: at least one of --h5, --mat, --parameters and --to must be given, got none." in " ".join(nothing.output.split())

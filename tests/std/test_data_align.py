@@ -276,7 +276,7 @@ def test_copies_replace_nothing_unasked(files, tmp_path):
 
 
 def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("LFADS_PLUGINS", "")
+    monkeypatch.setenv("LFADS_PLUGINS", "lab")
     result = CliRunner().invoke(
         cli, ["data", "align", *map(str, files), "-o", str(tmp_path / "out"), "--components", "3", "--smooth", "20", "--ridge"]
     )
@@ -290,7 +290,7 @@ def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
 
 def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setenv("LFADS_PLUGINS", "")
+    monkeypatch.setenv("LFADS_PLUGINS", "lab")
     for path in files:
         with h5py.File(path, "a") as file:
             file.attrs.update({"first_bin_ms": -60.0, "aligned_to": "go"})
@@ -306,7 +306,7 @@ def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_pa
 
 
 def test_the_command_tells_faults_in_one_line(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("LFADS_PLUGINS", "")
+    monkeypatch.setenv("LFADS_PLUGINS", "lab")
     result = CliRunner().invoke(cli, ["data", "align", str(files[0]), "-o", str(tmp_path / "out"), "--components", "9"])
     assert result.exit_code == 2
     assert "error: --components: must be at most 3, the rank of the condition averages, got 9. Ask for fewer." in result.output

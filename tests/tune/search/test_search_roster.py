@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lfads_plugins_std.plugin
+import lfads_plugins_tune.plugin
 from lfads_core.config.load import resolve
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.infer.loading import load
@@ -216,7 +217,9 @@ def test_a_diverged_member_is_forgotten_and_can_be_replaced(base, tasks, write_t
     def lfads_reconstructions():
         return [ReconstructionSpec(name="faulty", summary="Fails", config=NoSettings, build=lambda *_: Faulty())]
 
-    registry = Registry.from_plugins({"std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)})
+    registry = Registry.from_plugins(
+        {"std": lfads_plugins_std.plugin, "tune": lfads_plugins_tune.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)}
+    )
     at_work = executor("batched", base(registry=registry), write_tiny(), registry)
     rates = (RATES[0], {**RATES[1], "components.reconstruction": "faulty"})
     outcomes, _ = carry_out(at_work, tasks("members", epochs=1, rates=rates))

@@ -262,10 +262,13 @@ def test_an_executor_that_is_not_there_is_named(search, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "lfads_plugins_tune.executors.batched", None)
-    text = r"^--executor: 'batched' must be importable here, got: .*\. Use another, such as serial, or install what is missing\.$"
+    text = (
+        r"^--executor: lfads-plugins-tune .*: the executor 'batched' failed "
+        r"\('lfads_plugins_tune.executors.batched:BatchedExecutor': must be 'module:name' of something that can be imported, got ModuleNotFoundError: "
+    )
     with pytest.raises(ConfigError, match=text):
         search("grid", "batched", spaces=["optim.lr=choice:1e-3,2e-3"])
-    with pytest.raises(ConfigError, match=r"^--executor: must be serial, batched or ray, got 'slurm'\.$"):
+    with pytest.raises(ConfigError, match=r"^--executor: no executor named 'slurm'\. Installed: batched, ray, serial\.$"):
         search("grid", "slurm", spaces=["optim.lr=choice:1e-3,2e-3"])
 
 
