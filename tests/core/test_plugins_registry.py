@@ -46,7 +46,7 @@ def recipe(name: str) -> SimpleNamespace:
 
 
 def test_every_kind_finds_what_its_hook_offers():
-    given = {"config": NoSettings, "settings": {}, "title": "A title"}
+    given = {"config": NoSettings, "settings": {}, "title": "A title", "cls": NoSettings, "phrase": "a phrase"}
     for hook in CORE_HOOKS:
         record = hook.record
         if record is None:

@@ -257,7 +257,7 @@ def test_a_key_that_lives_in_several_groups_is_offered_with_all_of_them(registry
     assert faults({"optim": {"smothing": 1}}, registry) == ["optim.smothing: no such setting. Did you mean train.smoothing?"]
     cls = run_config_class(load_registry())
     assert faults({"track": {"qq": 1}}, load_registry(), cls) == ["track.qq: no such setting. Known here: mlflow, experiment"]
-    assert faults({"track": {3: 1}}, registry) == ["track.3: a setting's name must be a word, got 3"]
+    assert faults({"track": {3: 1}}, load_registry(), cls) == ["track.3: a setting's name must be a word, got 3"]
 
 
 def test_a_setting_without_default_must_be_given(registry):

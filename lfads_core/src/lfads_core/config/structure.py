@@ -135,7 +135,8 @@ def _component(converter: ValueConverter, registry: Specs, value: Any, t: Any) -
     except PluginError as err:
         raise Faulty([((), str(err))]) from err
     if "name" in settings_of(cls, converter.own):
-        raise PluginError(f"{kind.kind} {name!r}: no setting may be called 'name', the component's own. Rename it in {cls.__qualname__}.")
+        said = f"{kind.kind} {name!r}: no setting may be called 'name', which is the component's own"
+        raise PluginError(f"{said}. Rename it in {cls.__qualname__}.")
     try:
         return Component(name, converter.cattrs.structure({key: item for key, item in value.items() if key != "name"}, cls))
     except Faulty as err:
