@@ -19,6 +19,9 @@ PACKAGES = ["lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium
 # second core makes two threads many times slower. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests that do ask for two threads share the machine with other tests: threads that spin while they wait take ten times as long then.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Triton's kernels run in its interpreter where there is no GPU; it must be told before anything loads it.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
