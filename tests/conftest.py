@@ -48,7 +48,17 @@ settings.load_profile("ci")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+WHOLE_TRAININGS = {"resume", "end_state", "parent", "adapt", "search", "searches", "population", "journey", "everything"}
+"""Fixtures of tests that compare whole trainings: ``nox -s shapes`` goes without, for those of ``train_tiny`` alone pass the same functions."""
+
 _ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains from end to end, again and again."""
+    for item in items:
+        if WHOLE_TRAININGS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("training")
 
 
 @pytest.fixture(scope="session", autouse=True)

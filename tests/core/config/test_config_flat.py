@@ -32,7 +32,7 @@ def test_names_that_would_become_one_get_numbers_and_keep_them():
 
 
 @pytest.mark.property
-@given(given_names=st.lists(st.text(max_size=300), unique=True, max_size=8))
+@given(given_names=st.lists(st.text() | st.text(min_size=LONGEST_NAME - 5, max_size=LONGEST_NAME + 5), unique=True, max_size=8))
 def test_any_names_become_as_many_names_that_mlflow_takes(given_names):
     names = Names()
     made = [names[name] for name in given_names]
