@@ -66,8 +66,15 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Do all six packages work together from source, with every annotated shape checked?"""
-    in_shared(session, "pytest", "-m", "not slow", *session.posargs)
+    """Do all six packages work together from source?"""
+    session.run("bash", "scripts/test", *session.posargs, external=True, env=ONE_THREAD)
+
+
+@nox.session(venv_backend="none")
+def shapes(session: nox.Session) -> None:
+    """Has everything the shapes and types that its annotations say? Whole trainings are left out: there the checks take most of the time."""
+    checked = ONE_THREAD | {"LFADS_SHAPE_CHECKS": "1"}
+    session.run("bash", "scripts/test", "-m", "not slow and not training", *session.posargs, external=True, env=checked)
 
 
 @nox.session(venv_backend="none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: each process makes what it needs
+    fcntl = None
+
 PACKAGES = ["lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium", "emg", "tune", "lab"))]
 
 # One thread, here and in the processes that tests start: step-sized products gain nothing from more, and a busy
 # second core makes two threads many times slower. Set before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests that do ask for two threads share the machine with other tests: threads that spin while they wait take ten times as long then.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Triton's kernels run in its interpreter where there is no GPU; it must be told before anything loads it.
 if not Path("/dev/nvidiactl").exists():
@@ -40,8 +49,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tiny_runs"]
+WHOLE_TRAININGS = {"resume", "end_state", "parent", "adapt", "search", "searches", "population", "journey", "everything"}
+"""Fixtures of tests that compare whole trainings: ``nox -s shapes`` goes without, for those of ``train_tiny`` alone pass the same functions."""
 
 _ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains from end to end, again and again."""
+    for item in items:
+        if WHOLE_TRAININGS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("training")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sync() -> Iterator[None]:
+    """Do not wait for the disk: that is about power cuts, and takes a third of a tiny run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -78,13 +104,31 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def own_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``made_once("name", make)`` is a folder that ``make`` has filled for all processes of these tests, which only read it."""
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        path = (base.parent if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ else base) / name
+        with path.with_suffix(".lock").open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (done := path.with_suffix(".done")).exists():
+                shutil.rmtree(path, ignore_errors=True)  # what one that failed has left
+                path.mkdir()
+                make(path)
+                done.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def own_fixtures(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A folder with our own parity files, made by the NumPy oracle when first asked for (about 10 s)."""
     from oracle.make_fixtures import make_all
 
-    folder = tmp_path_factory.mktemp("own_fixtures")
-    make_all(folder)
-    return folder
+    return made_once("own_fixtures", make_all)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,20 +46,23 @@ def _pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
-def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """Names of imported top-level packages, and whether the import runs when the module loads; imports for type checkers are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing = {
         id(node) for block in ast.walk(tree) if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING" for node in ast.walk(block)
     }
     late = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(function)}
+    found = []
     for node in ast.walk(tree):
         if id(node) in typing:
             continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], id(node) not in late) for alias in node.names)
+            found += [(alias.name.split(".")[0], id(node) not in late) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0], id(node) not in late
+            found.append((node.module.split(".")[0], id(node) not in late))
+    return tuple(found)
 
 
 def test_no_tracked_file_names_a_folder_of_one_machine_or_a_package_index():

@@ -235,7 +235,8 @@ def test_a_run_from_disk_is_the_run_from_memory_to_the_bit(tmp_path, held_out):
         file["conversion_factor"] = 0.5
     registry, outputs = load_registry(), []
     sizes = ["model.generator.hidden=4", "model.generator.ic_size=3", "model.generator.factors=3", "model.encoder.hidden=3"]
-    small = [*sizes, "model.controller=null", "data.batch_size=5", "train.epochs=3", "infer.samples=2", "train.metrics_every=1", "track.mlflow=false"]
+    short = ["train.epochs=3", "train.metrics_every=1", "infer.samples=2", "infer.figures=false", "track.mlflow=false"]
+    small = [*sizes, *short, "model.controller=null", "data.batch_size=5"]
     held = [] if held_out is None else [f"data.hold_out.fraction={held_out}"]
     for memory_gb in (1.0, 1e-9):
         config = resolve([], [], [*small, *held, f"data.memory_gb={memory_gb}"], registry)

@@ -17,6 +17,7 @@ from lfads_core.data.layout import Agreement, agreement, same_values, session_fr
 from lfads_core.data.means import observed_means
 from lfads_core.data.rows import row_blocks
 from lfads_core.infer.outputs import write_outputs
+from pairwise import pairwise
 
 MB = 2**20
 
@@ -82,10 +83,7 @@ def test_memory_until_training_is_that_of_the_data(tmp_path, twice, settings, mo
 LENGTHS = [(50, 100, 1), (50, 100, 2), (7, 11, 100), (30, 10, 5000), (1, 50, 4), (100, 1, 7), (300, 40, 8), (1, 1, 5)]
 
 
-@pytest.mark.parametrize("kind", ["f4", "f8"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("missing", [0.0, 0.05])
-@pytest.mark.parametrize("shape", LENGTHS, ids=str)
+@pairwise(shape=LENGTHS, missing=[0.0, 0.05], order=["C", "F"], kind=["f4", "f8"])
 def test_means_found_block_by_block_have_the_bits_of_means_of_whole_arrays(shape, missing, order, kind, monkeypatch):
     monkeypatch.setattr(rows, "BLOCK_BYTES", 4096)
     rng = np.random.default_rng(1)

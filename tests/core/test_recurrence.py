@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from backends import ON_CPU
 from lfads_core.errors import ConfigError
 from lfads_core.recurrence import choose
-from lfads_core.recurrence.choose import BACKENDS, REFERENCE, choose_recurrence
+from lfads_core.recurrence.choose import BACKENDS, REFERENCE, choose_recurrence, obstacle
 from lfads_core.recurrence.reference import affine, gru_step
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
+from pairwise import pairwise
 
 F64 = torch.float64
 # B trials, T bins, I inputs, H units: the least of everything, no input at all, odd sizes
@@ -125,9 +127,14 @@ def numpy_gru(x, h, weights, clip):
     return np.array(states)
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+@pytest.fixture(params=ON_CPU)
 def backend(request, usable):
     return usable(request.param)
+
+
+def test_the_backends_left_out_here_compute_on_no_cpu():
+    clauses = {obstacle(name, "cpu", asked=True) for name in set(BACKENDS) - set(ON_CPU)}
+    assert clauses == {"it computes on CUDA devices alone, not on cpu"}
 
 
 @pytest.mark.parametrize("clip", [LOOSE, TIGHT])
@@ -167,9 +174,7 @@ def test_the_last_state_is_that_of_a_plain_loop(backend, shape, clip):
     assert np.allclose(backend.last(x, h0, weights, clip=clip).numpy(), wanted, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
-@pytest.mark.parametrize("shape", GRU_SHAPES)
+@pairwise(shape=GRU_SHAPES, clip=[LOOSE, TIGHT], masks=[False, True])
 def test_a_driven_generator_is_what_a_plain_loop_says(backend, shape, clip, masks):
     B, T, inputs, H = shape
     rng = rng_of(*shape, masks)
@@ -210,9 +215,7 @@ def test_the_gradients_of_a_gru_are_those_of_finite_differences(backend, reverse
     assert torch.autograd.gradcheck(states, arguments)
 
 
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("noise", [False, True])
-@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
+@pairwise(clip=[LOOSE, TIGHT], noise=[False, True], masks=[False, True])
 def test_the_gradients_of_the_closed_loop_are_those_of_finite_differences(backend, noise, masks, clip):
     records = loop_arguments(rng_of(3, noise, masks), (1, 3, 1, 1, 1, 2, 2, 2), noise=noise, masks=masks)
     names = [name for name, _ in tensors_in(*records)]
@@ -251,10 +254,7 @@ def numpy_closed_loop(start, drive, weights, clip):
     return {name: np.array(values) for name, values in out.items()}
 
 
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("noise", [False, True])
-@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
-@pytest.mark.parametrize("shape", LOOP_SHAPES)
+@pairwise(shape=LOOP_SHAPES, clip=[LOOSE, TIGHT], noise=[False, True], masks=[False, True])
 def test_the_closed_loop_is_what_a_plain_loop_says(backend, shape, clip, noise, masks):
     start, drive, weights = loop_arguments(rng_of(*shape), shape, noise=noise, masks=masks)
     path = backend.controlled(start, drive, weights, clip=clip)
@@ -262,10 +262,7 @@ def test_the_closed_loop_is_what_a_plain_loop_says(backend, shape, clip, noise, 
         assert np.allclose(getattr(path, name).numpy(), wanted, rtol=1e-12, atol=1e-12), name
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
-@pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize("shape", GRU_SHAPES)
+@pairwise(shape=GRU_SHAPES, members=[1, 3], clip=[LOOSE, TIGHT], reverse=[False, True])
 def test_each_member_of_a_population_runs_its_gru_as_if_alone(backend, shape, members, clip, reverse):
     B, T, inputs, H = shape
     rng = rng_of(*shape, members)
@@ -286,10 +283,7 @@ def test_each_member_of_a_population_runs_its_gru_as_if_alone(backend, shape, me
         assert_close([value[m] for value in grads], own_grads)
 
 
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("noise", [False, True])
-@pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize("shape", LOOP_SHAPES)
+@pairwise(shape=LOOP_SHAPES, members=[1, 3], noise=[False, True], masks=[False, True])
 def test_each_member_of_a_population_runs_its_closed_loop_as_if_alone(backend, shape, members, noise, masks):
     records = loop_arguments(rng_of(*shape, members), shape, (members,), noise=noise, masks=masks)
 
@@ -303,11 +297,7 @@ def test_each_member_of_a_population_runs_its_closed_loop_as_if_alone(backend, s
         assert_close([value[m] for value in grads], own_grads)
 
 
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("noise", [False, True])
-@pytest.mark.parametrize("clip", [LOOSE, TIGHT])
-@pytest.mark.parametrize("members", [(), (2,)])
-@pytest.mark.parametrize("shape", LOOP_SHAPES)
+@pairwise(shape=LOOP_SHAPES, members=[(), (2,)], clip=[LOOSE, TIGHT], noise=[False, True], masks=[False, True])
 def test_every_backend_agrees_with_the_reference_in_the_closed_loop_and_all_its_gradients(backend, shape, members, clip, noise, masks):
     records = loop_arguments(rng_of(*shape, 7), shape, members, noise=noise, masks=masks)
     outputs, grads = with_gradients(lambda *r: backend.controlled(*r, clip=clip), *records)

@@ -104,6 +104,8 @@ def test_a_prior_made_so_trains_and_its_training_resumes(tmp_path, write_recordi
         "data.batch_size=6",
         "--set",
         "track.mlflow=false",
+        "--set",
+        "infer.figures=false",
     )
     run(main, "run", "data.h5", "--name", "first", *chosen)
     run(main, "run", "--resume", "runs/first", "--set", "train.epochs=4")

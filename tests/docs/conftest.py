@@ -25,6 +25,7 @@ SMALL = (
     "train.metrics_every=1",
     "infer.samples=2",
     "track.mlflow=false",
+    "infer.figures=false",
 )
 
 
@@ -73,20 +74,6 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file[f"{split}_encod_data"] = counts[:, :10, :4]
                 file[f"{split}_behavior"] = rates[..., :2].cumsum(axis=1)
     augmentations = "components.train_augmentations=[coordinated-dropout, sample-validation]"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])  # figures take most of the time, and nobody looks at these
-        _lfads(
-            folder,
-            "run",
-            "a.h5",
-            "b.h5",
-            "--name",
-            "both",
-            "--set",
-            augmentations,
-            "--set",
-            "validation.masked.fraction=0.2",
-            "--set",
-            "regularisation.input_correlation=0.1",
-        )
+    more = (augmentations, "validation.masked.fraction=0.2", "regularisation.input_correlation=0.1")
+    _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", *(part for text in more for part in ("--set", text)))
     return folder / "runs" / "both"

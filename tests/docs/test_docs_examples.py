@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -21,6 +20,7 @@ from lfads_core.config.load import resolve
 from lfads_core.infer.outputs import MEANINGS
 from lfads_core.plugins.hookspecs import DECLARES
 from lfads_core.plugins.registry import Registry
+from lfads_core.runs import Run
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REGISTRY = Registry.from_installed()
@@ -103,11 +103,10 @@ def test_the_lag_of_behaviour_is_among_the_final_scores(everything):
 
 def test_every_file_named_is_in_the_run_and_every_file_of_the_run_is_named(journey):
     named = [name.replace("<session>", "mine") for name in first_cells(section(TRAINING, "What a run writes"))]
-    if importlib.util.find_spec("matplotlib") is None:
-        named.remove("plots/")
+    named.remove(f"{Run(journey.run).plots.name}/")  # which is there with figures only
     found = {path for name in named for path in journey.run.glob(name.rstrip("/"))}
     assert all(list(journey.run.glob(name.rstrip("/"))) for name in named)
-    files = {path for path in journey.run.rglob("*") if path.is_file() and not path.name.startswith(".") and path.parent.name != "plots"}
+    files = {path for path in journey.run.rglob("*") if path.is_file() and not path.name.startswith(".")}
     assert files <= found
 
 

@@ -119,7 +119,7 @@ def read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_imported_settings_resolve_and_build_a_model_of_the_sizes_in_the_file(name, tmp_path, monkeypatch, no_figures):
+def test_imported_settings_resolve_and_build_a_model_of_the_sizes_in_the_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs.txt").write_text(FILES[name], encoding="utf-8")
     rng = np.random.default_rng(0)
@@ -129,7 +129,7 @@ def test_imported_settings_resolve_and_build_a_model_of_the_sizes_in_the_file(na
     done = CliRunner().invoke(cli, ["config", "import", "theirs.txt", "-o", "ours.yaml"])
     assert done.exit_code == 0, done.output
     assert resolve([tmp_path / "ours.yaml"], [], [], REGISTRY) == import_settings(tmp_path / "theirs.txt", REGISTRY).config
-    short = ("train.epochs=1", "infer.samples=1", "track.mlflow=false", "data.batch_size=20")
+    short = ("train.epochs=1", "infer.samples=1", "track.mlflow=false", "infer.figures=false", "data.batch_size=20")
     done = CliRunner().invoke(cli, ["run", "mine.h5", "ours.yaml", "--name", "one", *(part for text in short for part in ("--set", text))])
     assert done.exit_code == 0, done.output
     import lfads_core

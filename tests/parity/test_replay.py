@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from lfads_core.recurrence.choose import BACKENDS
+from backends import ON_CPU
 from parity.fixture import read_fixture
 from parity.replay import main, replay, replay_fixture
 
@@ -38,7 +38,7 @@ def run(capsys, *arguments):
     return code, [r for r in records if "summary" not in r], [r for r in records if "summary" in r]
 
 
-@pytest.mark.parametrize("recurrence", sorted(BACKENDS))
+@pytest.mark.parametrize("recurrence", ON_CPU)
 def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, usable, capsys):
     usable(recurrence)
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".h5", ".json"))
@@ -51,7 +51,7 @@ def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, 
     assert torch.get_default_dtype() == torch.float32
 
 
-@pytest.mark.parametrize("recurrence", sorted(BACKENDS))
+@pytest.mark.parametrize("recurrence", ON_CPU)
 def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, usable, capsys):
     usable(recurrence)
     code, records, _ = run(capsys, *sorted(folder.glob("*.h5")), "--float32", "--recurrence", recurrence)

@@ -23,6 +23,7 @@ from lfads_core.rng import stream
 from lfads_plugins_std.compiled import build, cache
 from lfads_plugins_std.compiled.check import loops_of
 from lfads_plugins_std.compiled.library import load, opened
+from pairwise import pairwise
 
 F32, F64 = torch.float32, torch.float64
 TOLERANCE = {F32: 5e-5, F64: 1e-12}
@@ -165,11 +166,7 @@ def test_a_driven_generator_of_any_size_and_all_its_gradients_equal_the_referenc
     assert_close(results(masked(compiled.driven, mask), arguments), wanted)
 
 
-@pytest.mark.parametrize("dtype", [F64, F32])
-@pytest.mark.parametrize("clip", [5.0, 0.3])
-@pytest.mark.parametrize("members", [(), (1,), (3,)])
-@pytest.mark.parametrize("inputs", [0, 2])
-@pytest.mark.parametrize("masks", [False, True])
+@pairwise(masks=[False, True], inputs=[0, 2], members=[(), (1,), (3,)], clip=[5.0, 0.3], dtype=[F64, F32])
 def test_every_combination_of_the_driven_generator_equals_the_reference(compiled, masks, inputs, members, clip, dtype):
     rng = stream(0, "driven combination", masks, inputs, len(members))
     arguments, mask = driven_arguments(rng, 19, 7, 9, members=members, dtype=dtype, inputs=inputs, masks=masks)
@@ -177,11 +174,7 @@ def test_every_combination_of_the_driven_generator_equals_the_reference(compiled
     assert_close(results(masked(compiled.driven, mask), arguments, clip=clip), wanted)
 
 
-@pytest.mark.parametrize("dtype", [F64, F32])
-@pytest.mark.parametrize("clip", [5.0, 0.3])
-@pytest.mark.parametrize("members", [(), (1,), (3,)])
-@pytest.mark.parametrize("external", [0, 2])
-@pytest.mark.parametrize(("noise", "masks"), list(itertools.product([False, True], repeat=2)))
+@pairwise(noise=[False, True], masks=[False, True], external=[0, 2], members=[(), (1,), (3,)], clip=[5.0, 0.3], dtype=[F64, F32])
 def test_every_combination_of_the_closed_loop_equals_the_reference(compiled, noise, masks, external, members, clip, dtype):
     rng = stream(0, "combination", noise, masks, external, len(members))
     arguments = loop_arguments(rng, 19, 7, 9, members=members, dtype=dtype, external=external, noise=noise, masks=masks)

@@ -222,3 +222,14 @@ def test_a_model_that_never_sampled_is_inferred_from_its_posterior_means(train_t
     finished = train_tiny("model.variational=false", "infer.samples=7")
     with h5py.File(finished.run.output("tiny")) as file:
         assert file.attrs["lfads_posterior_samples"] == 0
+
+
+def test_figures_are_drawn_unless_the_settings_say_no_which_a_resumed_run_may_change(train_tiny, resume, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda run, *_: drawn.append(run.path))
+    run = train_tiny("train.epochs=1", "infer.figures=true").run
+    assert drawn == [run.path]
+    resume("train.epochs=2", "infer.figures=false")
+    assert drawn == [run.path]
+    resume("train.epochs=3", "infer.figures=true")
+    assert drawn == [run.path, run.path]

@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from backends import ON_CPU
 from lfads_core.model.noise import DropoutMasks, Noise
 from lfads_core.objective.total import kl_terms
-from lfads_core.recurrence.choose import BACKENDS
 from lfads_core.rng import stream
 
 
@@ -58,7 +58,7 @@ def test_rate_zero_and_models_without_controller_or_input_draw_no_such_masks(mak
     assert masks.external is None
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_each_mask_acts_where_it_is_published_and_nowhere_else(make_model, make_batch, usable, backend):
     """Zero one site's mask at a time, all others keeping everything, and see by hand what must follow."""
     model, batch = make_model(), make_batch()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from backends import ON_CPU
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.config.schema import RampConfig, RegularisationConfig
 from lfads_core.errors import ConfigError
@@ -114,7 +115,7 @@ def shaken(model):
     return model
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_every_option_is_the_model_written_out_as_loops(overrides, backend, make_model, make_batch, usable):
     model, batch = shaken(make_model(*overrides)), make_batch(external_bins=8)

@@ -36,7 +36,7 @@ def new(write_tiny):
 
 
 @pytest.fixture
-def adapt(parent, new, tmp_path, no_figures):
+def adapt(parent, new, tmp_path):
     def start(*overrides, data=None, name="adapted", of=None):
         return adapt_run(of or parent, [data or new], ("train.epochs=4", *overrides), Display(), tmp_path / "runs" / name)
 
@@ -171,7 +171,7 @@ def test_a_model_without_read_ins_takes_no_further_session(train_tiny, adapt):
     adapt(of=load(train_tiny("components.readin=linear", name="read_in").run.path))
 
 
-def test_the_command_makes_a_run_beside_its_parent(parent, new, tmp_path, no_figures):
+def test_the_command_makes_a_run_beside_its_parent(parent, new, tmp_path):
     args = ["adapt", str(parent.run.path), str(new), "--set", "train.epochs=2", "--minutes", "5"]
     for folder in ("parent-new", "parent-new-2"):
         result = CliRunner().invoke(cli, args)

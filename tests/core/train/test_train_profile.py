@@ -18,7 +18,7 @@ def run(tmp_path, data, settings, name, *more):
     return tmp_path / "runs" / name
 
 
-def test_a_profiled_run_writes_a_trace_with_every_part_of_a_step_and_the_same_numbers(tmp_path, write_tiny, tiny_settings, no_figures):
+def test_a_profiled_run_writes_a_trace_with_every_part_of_a_step_and_the_same_numbers(tmp_path, write_tiny, tiny_settings):
     data = write_tiny()
     plain = run(tmp_path, data, tiny_settings, "plain")
     profiled = run(tmp_path, data, tiny_settings, "profiled", "--profile")
@@ -30,7 +30,7 @@ def test_a_profiled_run_writes_a_trace_with_every_part_of_a_step_and_the_same_nu
     assert logs[0]["train/total"] == logs[1]["train/total"]
 
 
-def test_a_training_shorter_than_the_trace_writes_what_there_was(tmp_path, write_tiny, tiny_settings, no_figures):
+def test_a_training_shorter_than_the_trace_writes_what_there_was(tmp_path, write_tiny, tiny_settings):
     profiled = run(tmp_path, write_tiny(), tiny_settings, "short", "--profile", "--set", "train.epochs=1")
     events = json.loads((profiled / "profile.json").read_text())["traceEvents"]
     assert sum(event.get("name") == "lfads: backward" for event in events) == 2

@@ -68,7 +68,7 @@ def test_training_stops_at_the_floor_of_the_rate(train_tiny, resume, capsys):
     assert f"training ended after {done.run.read_state()['epochs']} epochs: the learning rate has fallen to optim.min_lr" in text
     assert resume().outcome == "learning rate"
     before = done.run.read_state()["epochs"]
-    assert resume("optim.lr=0.01").outcome == "learning rate"
+    assert resume("optim.lr=0.4").outcome == "learning rate"
     assert done.run.read_state()["epochs"] > before
 
 

@@ -48,9 +48,7 @@ def trained(tmp_path_factory, tiny_settings):
 def train(folder, name, sessions, settings):
     registry = load_registry()
     paths = [folder / f"{session}.h5" for session in sessions]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-        start_run(folder / "runs" / name, paths, resolve([], (), [*settings, "train.epochs=2"], registry), registry, Display())
+    start_run(folder / "runs" / name, paths, resolve([], (), [*settings, "train.epochs=2"], registry), registry, Display())
 
 
 @pytest.fixture

@@ -115,7 +115,6 @@ def as_nwb(recording, folder):
     return folder / "mine.nwb", AROUND
 
 
-@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("written", [as_tables, as_matlab, as_nwb])
 def test_from_a_raw_recording_to_rates_with_conditions_and_behaviour_beside_them(recording, written, tmp_path, tiny_settings):
     source, options = written(recording, tmp_path)
@@ -131,7 +130,6 @@ def test_from_a_raw_recording_to_rates_with_conditions_and_behaviour_beside_them
         assert file["valid_behavior"].shape == (2, 70, 2)
 
 
-@pytest.mark.usefixtures("no_figures")
 def test_from_a_continuous_recording_to_continuous_rates(recording, tmp_path, tiny_settings):
     spikes, *_ = recording.write_csv(tmp_path)
     lfads("data", "chop", spikes, "--window", 1000, "--overlap", 600, "--bin", 20, "--last", "-o", tmp_path / "chopped.h5")

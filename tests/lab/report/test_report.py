@@ -94,9 +94,7 @@ def trained(tmp_path_factory, tiny_settings):
             file[f"{split}_go_cue_ms"] = rng.uniform(10, 60, trials)
     registry = load_registry()
     config = resolve([], (), [*tiny_settings, "data.hold_out.fraction=0.4"], registry)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-        run = start_run(folder / "full", [folder / "full.h5"], config, registry, Display()).run
+    run = start_run(folder / "full", [folder / "full.h5"], config, registry, Display()).run
     gather(load(run.path))
     return run
 

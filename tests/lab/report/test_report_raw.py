@@ -81,7 +81,6 @@ def check_page(page: Words, of: Reaches, output, names: tuple[str, str], unit: s
         assert set(shown) == {f"Channel {k + 1}" for k in order[:4]} | held
 
 
-@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_three_commands_make_a_page_of_any_file(kind, tmp_path, tiny_settings):
     of = reaches(trials=20, cells=6, conditions=2)
@@ -111,7 +110,6 @@ def real_ones(of: Reaches) -> Raw:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_figures")
 @pytest.mark.filterwarnings("ignore")  # pynapple's own
 @pytest.mark.parametrize("objects", [stand_ins, real_ones])
 def test_objects_of_pynapple_make_the_same_page(objects, tmp_path, tiny_settings):
@@ -132,13 +130,12 @@ def test_objects_of_pynapple_make_the_same_page(objects, tmp_path, tiny_settings
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_figures")
 def test_a_trained_model_decodes_the_hand_and_predicts_cells_it_did_not_see(tmp_path):
     of = reaches(trials=120, cells=20)
     source, more = WRITERS["csv"](of, tmp_path)
     made = tmp_path / "made.h5"
     lfads("data", "make", source, *more, *AROUND, "--hold-out", "0.25", "-o", made)
-    page = run_and_report(made, tmp_path, ("train.epochs=60", "train.device=cpu", "track.mlflow=false", "infer.samples=10"))
+    page = run_and_report(made, tmp_path, ("train.epochs=60", "train.device=cpu", "track.mlflow=false", "infer.figures=false", "infer.samples=10"))
     for name in ("hand x", "hand y"):
         (score,) = (float(found[1]) for word in page.words if (found := re.match(rf"{name}, R² (-?[\d.]+) over all valid trials", word)))
         assert score > 0.8

@@ -25,7 +25,7 @@ SEARCH = ("search.members=2", "search.interval=2", "search.burn_in=2", "train.ep
 
 
 @pytest.fixture
-def invoke(tmp_path, monkeypatch, no_figures):
+def invoke(tmp_path, monkeypatch):
     """``invoke("a.h5", "--search", "none")`` in ``tmp_path``, where there are no figures."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(cli, ["bundle", *map(str, arguments)])
@@ -40,7 +40,8 @@ def config(tmp_path, tiny_settings):
     from lfads_core.plugins import load_registry
 
     path = tmp_path / "config.yaml"
-    path.write_text(dump_plain(differences(resolve([], [], tiny_settings, load_registry()))))
+    found = differences(resolve([], [], tiny_settings, load_registry()))
+    path.write_text(dump_plain({**found, "infer": {**found["infer"], "figures": False}}))
     return path
 
 

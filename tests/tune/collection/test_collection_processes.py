@@ -86,7 +86,7 @@ def epochs_done(entry):
     return len(entry.run.fitlog.read_text().splitlines()) - 1 if entry.run.fitlog.exists() else 0
 
 
-def test_a_job_trains_in_this_process_and_its_log_tells_all(prepared, no_figures, capfd):
+def test_a_job_trains_in_this_process_and_its_log_tells_all(prepared, capfd):
     made, _ = prepared(data={"each": ["../sessions/a.h5"]})
     (entry,) = made.entries()
     assert do_run(made, entry) == 0
@@ -133,7 +133,7 @@ def test_a_fault_of_ours_keeps_its_traceback_in_the_log(prepared, monkeypatch):
     assert standing(made.entry("a")).note == "ZeroDivisionError: division by zero"
 
 
-def test_what_an_attempt_that_never_began_has_left_is_cleared_away(prepared, no_figures):
+def test_what_an_attempt_that_never_began_has_left_is_cleared_away(prepared):
     made, _ = prepared(data={"each": ["../sessions/a.h5"]})
     (entry,) = made.entries()
     (entry.run.path / "fitlog.csv").write_text("epoch,valid/recon\n0,1.0\n")

@@ -37,13 +37,7 @@ def settings() -> Callable[..., RunConfig]:
 
 
 @pytest.fixture
-def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for the disk: that is about power cuts, and takes most of a toy's time."""
-    monkeypatch.setattr("lfads_core.files.os.fsync", lambda _: None)
-
-
-@pytest.fixture
-def toy_search(no_sync: None, tmp_path: Path, settings: Callable[..., RunConfig]) -> Callable[..., Driver]:
+def toy_search(tmp_path: Path, settings: Callable[..., RunConfig]) -> Callable[..., Driver]:
     """``toy_search("a", Toy(), members=6)``: a driver at the beginning of a search in a folder of that name, or where it was."""
 
     def make(

@@ -170,7 +170,7 @@ def test_what_is_no_search_says_so(tmp_path):
         assert run("search", command, tmp_path) == (2, message)
 
 
-def test_a_grid_from_the_command_line_to_its_status_and_best(arguments, tmp_path, no_figures):
+def test_a_grid_from_the_command_line_to_its_status_and_best(arguments, tmp_path):
     code, said = run(*arguments("grid", "--space", "optim.lr=choice:1e-3,1e-2", "--epochs", 2, "--executor", "serial"))
     assert code == 0, said
     folder = tmp_path / "runs/s"

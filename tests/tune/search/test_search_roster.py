@@ -102,7 +102,7 @@ def test_serial_and_batched_give_the_same_members_over_two_generations(base, tas
         assert read_fitlog(tmp_path / "batched" / f"{i:03d}" / "fitlog.csv")["epoch"] == [0, 1, 2, 3]
 
 
-def test_a_member_is_an_ordinary_run(base, tasks, write_tiny, tmp_path, no_figures):
+def test_a_member_is_an_ordinary_run(base, tasks, write_tiny, tmp_path):
     carry_out(executor("batched", base("search.members=2"), write_tiny()), tasks("members", epochs=3))
     member = load(tmp_path / "members" / "001")
     assert (member.config.optim.lr, member.config.model.dropout, member.config.train.seed, member.config.search) == (0.01, 0.1, 2, None)

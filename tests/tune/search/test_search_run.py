@@ -44,11 +44,8 @@ def search(data, tiny_settings, tmp_path_factory):
         registry = load_registry()
         settings = [*tiny_settings, "train.epochs=6", "search.interval=2", "search.members=3", "search.min_improvement=null", *overrides]
         first = first_state(kind, settle(kind, [], [], settings, parse_spaces(tuple(spaces)), registry), [data], registry, executor)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-            patch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda _: [])
-            display = SearchDisplay(io.StringIO())
-            return start_search(path or tmp_path_factory.mktemp("runs") / "s", first, registry, display, Placing(executor=executor))
+        folder = path or tmp_path_factory.mktemp("runs") / "s"
+        return start_search(folder, first, registry, SearchDisplay(io.StringIO()), Placing(executor=executor))
 
     return run
 
@@ -166,22 +163,18 @@ def test_what_is_inferred_wrongly_is_tried_again_and_then_left_to_retry(search, 
     assert len(calls) == 2
     assert (read_state(folder).status, read_state(folder).stopped, read_state(folder).error) == ("sampling", "epochs", message)
     monkeypatch.setattr(best, "finish", finish)
-    monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    monkeypatch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda _: [])
     done = resume_search(folder, load_registry(), SearchDisplay(io.StringIO()), retry=True)
     assert (done.state.status, done.state.error) == ("finished", None)
     assert done.best.output("tiny").exists()
 
 
-def test_a_member_that_was_given_up_may_be_tried_again_alone(search, monkeypatch):
+def test_a_member_that_was_given_up_may_be_tried_again_alone(search):
     done = search("grid", "serial", "train.epochs=2", spaces=["optim.lr=choice:1e-3,2e-3"])
     state = read_state(done.folder)
     from dataclasses import replace
 
     lost = replace(state.members[1], status="lost", score=None, error="said so")
     write_state(done.folder, replace(state.with_member(lost), status="finished"))
-    monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    monkeypatch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda _: [])
     again = resume_search(done.folder, load_registry(), SearchDisplay(io.StringIO()), retry=True)
     assert [m.status for m in again.state.members] == ["done", "done"]
     assert [m.score for m in again.state.members] == [m.score for m in state.members]
@@ -201,8 +194,6 @@ def test_the_best_so_far_can_be_had_before_the_end(search, monkeypatch, data, ti
             return None
 
     monkeypatch.setattr(module, "stop_wish", Impatient)
-    monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-    monkeypatch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda _: [])
     stopped = start_search(tmp_path / "s", first_state("pbt", base, [data], registry, "serial"), registry, SearchDisplay(io.StringIO()))
     assert (stopped.best, stopped.state.status) == (None, "interrupted")
     found = make_best(tmp_path / "s", registry, lambda _: None)
@@ -276,3 +267,12 @@ def test_members_are_ordinary_runs(population):
     run = Run.open(population.folder / "members/001")
     assert lfads_core.load(run.path).config.validation.judge == "masked"
     assert read_fitlog(run.fitlog)["epoch"] == list(range(6))
+
+
+def test_figures_of_the_best_and_of_the_search_are_drawn_unless_the_settings_say_no(search, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda run, *_: drawn.append(run.path.name))
+    monkeypatch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda folder: drawn.append(folder.name))
+    for setting, wanted in (("false", []), ("true", ["best", "s"])):
+        search("grid", "serial", "train.epochs=1", f"infer.figures={setting}", spaces=["optim.lr=choice:1e-3,2e-3"])
+        assert drawn == wanted

@@ -66,7 +66,7 @@ def infer_to_file(loaded: LoadedRun, session: Session, path: Path, *, samples: i
 
 
 def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Callable[[str], None], *, device: str) -> dict[str, float]:
-    """What follows a training: posterior averages of all splits, output files, scores, figures; returns the scores.
+    """What follows a training: posterior averages of all splits, output files, scores, figures (``infer.figures``); returns the scores.
 
     Raises:
         RunError: an output file cannot be written.
@@ -77,7 +77,8 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
-    draw_reports(run, registry, say)
+    if loaded.config.infer.figures:
+        draw_reports(run, registry, say)
     return scores
 
 

@@ -214,5 +214,6 @@ def _finish(folder: Path, base: RunConfig, state: State, registry: Registry, say
         raise
     state = replace(state, best=replace(best, scores=scores), status="finished" if ends else state.status, error=None)
     write_state(folder, state)
-    draw_figures(folder)
+    if base.infer.figures:
+        draw_figures(folder)
     return Searched(folder=folder, state=state, best=run)
