@@ -46,9 +46,13 @@ def floors() -> list[str]:
 
 
 def foreign_requirements() -> list[str]:
-    """What the six packages need, extras aside, of what is not ours."""
+    """What the six packages need of what is not ours, with the extras of ours that they ask for and no others."""
     projects = [tomllib.loads((ROOT / dist / "pyproject.toml").read_text(encoding="utf-8"))["project"] for dist in DISTS]
-    return sorted({line for project in projects for line in project["dependencies"] if not line.startswith("lfads-")})
+    lines = {line for project in projects for line in project["dependencies"]}
+    extras = {project["name"]: project.get("optional-dependencies", {}) for project in projects}
+    for requirement in [Requirement(line) for line in lines if line.startswith("lfads-")]:
+        lines |= {line for extra in requirement.extras for line in extras[requirement.name][extra]}
+    return sorted(line for line in lines if not line.startswith("lfads-"))
 
 
 @nox.session(venv_backend="none")

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 DISTS = ("lfads_core", *(f"lfads_plugins_{name}" for name in ("std", "calcium", "emg", "tune", "lab")))
-EXTRAS = {"ray": "tune", "matplotlib": "plot", "pynwb": "nwb"}
+EXTRAS = {"ray": "tune", "pynwb": "nwb"}
 LFADS = str(Path(sys.executable).parent / "lfads")
 
 
@@ -69,7 +69,9 @@ def check_command(folder: Path) -> None:
     print(printed)
     need(list(folder.glob("runs/*/lfads_output_*.h5")), "`lfads run` wrote no output file")
     need(list(folder.glob("runs/*/fitlog.csv")), "`lfads run` wrote no fitlog.csv")
-    need("lfads-core[plot]" in printed, "`lfads run` did not say what lfads-core[plot] would add")
+    looked = lfads("doctor", folder=folder)
+    for module, extra in EXTRAS.items():
+        need(f'pip install "lfads-core[{extra}]"' in looked, f"`lfads doctor` did not say what brings {module}")
     lfads("eval", "runs/tiny", folder=folder)
     lfads("report", "runs/tiny", folder=folder)
     need("<canvas" in (folder / "runs/tiny/report.html").read_text(encoding="utf-8"), "`lfads report` made no page")

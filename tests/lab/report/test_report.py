@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -168,8 +169,11 @@ def test_a_section_that_fails_is_named_and_the_others_are_there(full, caplog):
 
     text = page(with_plugin(full, lfads_report_sections=sections))
     assert "<p>good</p>" in text
-    assert "This section could not be drawn: ZeroDivisionError: no luck" in text
-    assert [said for said in caplog.messages if "section" in said] == ["report: the section 'Broken' could not be drawn (ZeroDivisionError: no luck)"]
+    why = (
+        "stranger 0 (entry point 'stranger'): the report section 'broken' failed (ZeroDivisionError: no luck). --debug shows where; tell its authors."
+    )
+    assert f"This section could not be drawn: {why}" in html.unescape(text)
+    assert [said for said in caplog.messages if "section" in said] == [f"report: the section 'Broken' could not be drawn ({why})"]
     assert re.findall(r"<h2>(.*?)</h2>", text) == ["Fine", "Broken", *UNDRAWN]
 
 
