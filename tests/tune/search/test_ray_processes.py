@@ -286,8 +286,8 @@ class Nodes:
         assert self.process.stdout.readline().strip() == "done"
 
     def ours(self):
-        """Workers and desks of searches, by process number."""
-        return [number for number, command in marked(self.mark).items() if command.startswith(("ray::Worker", "ray::Desk"))]
+        """Workers and coordinators of searches, by process number."""
+        return [number for number, command in marked(self.mark).items() if command.startswith(("ray::Worker", "ray::Coordinator"))]
 
 
 @pytest.fixture(scope="module")
@@ -365,12 +365,12 @@ def test_a_worker_killed_in_the_middle_of_a_generation_changes_nothing(searches,
 
 @pytest.mark.slow
 def test_a_desk_that_is_killed_is_set_up_again(searches, slowed):
-    process, mark = searches.pbt("desk", *SLOWED, "--per-worker", 1)
-    wait_for(lambda: searches.is_under_way("desk"))
-    os.kill(next(worker for worker, command in marked(mark).items() if command.startswith("ray::Desk")), signal.SIGKILL)
+    process, mark = searches.pbt("coordinator", *SLOWED, "--per-worker", 1)
+    wait_for(lambda: searches.is_under_way("coordinator"))
+    os.kill(next(worker for worker, command in marked(mark).items() if command.startswith("ray::Coordinator")), signal.SIGKILL)
     code, output = searches.finish(process, mark)
     assert code == 0, output
-    check_same(searches, "desk", slowed)
+    check_same(searches, "coordinator", slowed)
 
 
 @pytest.mark.slow

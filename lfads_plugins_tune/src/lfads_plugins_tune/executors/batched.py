@@ -11,7 +11,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.train.device import cores
 from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
-from lfads_plugins_tune.search.members import Roster
+from lfads_plugins_tune.search.members import MemberTrainer
 
 
 class BatchedExecutor(AbstractExecutor):
@@ -21,13 +21,13 @@ class BatchedExecutor(AbstractExecutor):
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
         workers = options.workers or max(1, cores() // (base.train.threads or 1))
-        self.roster, self.most = Roster(base, patterns, registry, score=options.score, workers=workers), options.members_per_worker
+        self.trainer, self.most = MemberTrainer(base, patterns, registry, score=options.score, workers=workers), options.members_per_worker
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation; members stay in memory for the next."""
-        for group in self.roster.groups(tasks):
-            yield from self.roster.train(group, report, should_stop, self.most)
+        for group in self.trainer.groups(tasks):
+            yield from self.trainer.train(group, report, should_stop, self.most)
 
     def close(self) -> None:
         """Let go of the members."""
-        self.roster.forget()
+        self.trainer.forget()

@@ -1,4 +1,4 @@
-"""The ledger behind a desk that many processes can call at once: what the driver starts as an actor. Knows nothing of Ray."""
+"""The queue behind a coordinator that many processes can call at once: what the driver starts as an actor. Knows nothing of Ray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lfads_plugins_tune.executors.task_queue import Dropped, Ledger, Row, Share, Word
+from lfads_plugins_tune.executors.task_queue import Assignment, Dropped, Reply, Row, TaskQueue
 from lfads_plugins_tune.search.executor import Outcome, Task
 
 
@@ -16,79 +16,79 @@ from lfads_plugins_tune.search.executor import Outcome, Task
 class News:
     """What the driver hears when it asks."""
 
-    desk: str  # another one than before: the desk has died and begun anew, and knows nothing
-    words: Sequence[Row | Outcome | Dropped]
+    coordinator: str  # another one than before: the coordinator has died and begun anew, and knows nothing
+    messages: Sequence[Row | Outcome | Dropped]
     silent: Sequence[str]  # trials whose workers hold tasks and have not been heard for long
     greeted: int  # workers that have come up so far
     refusals: Sequence[str]  # why workers that came up cannot work
 
 
-class Desk:
-    """One event loop: every call sees the ledger whole. Calls that wait do so for a bounded time."""
+class Coordinator:
+    """One event loop: every call sees the queue whole. Calls that wait do so for a bounded time."""
 
     def __init__(self, patience: float) -> None:
         self._name, self._patience = uuid.uuid4().hex, patience
-        self._ledger = Ledger()
+        self._queue = TaskQueue()
         self._bell = asyncio.Event()
 
     async def open(self, tasks: Sequence[Task], most: int) -> tuple[str, int]:
-        """Begin a generation; returns the desk's name, and where to listen from."""
-        number = self._ledger.open(tasks, most)
+        """Begin a generation; returns the coordinator's name, and where to listen from."""
+        number = self._queue.open(tasks, most)
         self._ring()
         return self._name, number
 
     async def news(self, number: int, wait: float) -> News:
-        """What was said after the first ``number`` words; waits a while for something to be said."""
-        await self._until(lambda: bool(self._ledger.since(number)), wait)
+        """What was said after the first ``number`` messages; waits a while for something to be said."""
+        await self._until(lambda: bool(self._queue.since(number)), wait)
         return News(
-            desk=self._name,
-            words=self._ledger.since(number),
-            silent=self._ledger.silent(time.monotonic(), self._patience),
-            greeted=self._ledger.greeted,
-            refusals=list(self._ledger.refusals.values()),
+            coordinator=self._name,
+            messages=self._queue.since(number),
+            silent=self._queue.silent(time.monotonic(), self._patience),
+            greeted=self._queue.greeted,
+            refusals=list(self._queue.refusals.values()),
         )
 
     async def stop(self) -> None:
-        """See :meth:`Ledger.stop`."""
-        self._ledger.stop()
+        """See :meth:`TaskQueue.stop`."""
+        self._queue.stop()
         self._ring()
 
     async def close(self) -> None:
         """Tell all workers to end."""
-        self._ledger.closed = True
+        self._queue.closed = True
         self._ring()
 
     async def lost(self, trial: str) -> bool:
-        """See :meth:`Ledger.lost`."""
-        found = self._ledger.lost(trial)
+        """See :meth:`TaskQueue.lost`."""
+        found = self._queue.lost(trial)
         self._ring()
         return found
 
     async def hello(self, worker: str, trial: str) -> None:
-        """See :meth:`Ledger.hello`."""
-        self._ledger.hello(worker, trial, time.monotonic())
+        """See :meth:`TaskQueue.hello`."""
+        self._queue.hello(worker, trial, time.monotonic())
         self._ring()
 
     async def refuse(self, trial: str, why: str) -> None:
-        """See :meth:`Ledger.refuse`."""
-        self._ledger.refuse(trial, why)
+        """See :meth:`TaskQueue.refuse`."""
+        self._queue.refuse(trial, why)
         self._ring()
 
-    async def take(self, worker: str, ask: int, wait: float) -> Share | Word:
-        """See :meth:`Ledger.take`; waits a while for something to do."""
-        answer: Share | Word = Word.GO_ON
+    async def take(self, worker: str, ask: int, wait: float) -> Assignment | Reply:
+        """See :meth:`TaskQueue.take`; waits a while for something to do."""
+        answer: Assignment | Reply = Reply.GO_ON
 
         def taken() -> bool:
             nonlocal answer
-            answer = self._ledger.take(worker, ask, time.monotonic())
-            return answer is not Word.GO_ON
+            answer = self._queue.take(worker, ask, time.monotonic())
+            return answer is not Reply.GO_ON
 
         await self._until(taken, wait)
         return answer
 
-    async def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome]) -> Word:
-        """See :meth:`Ledger.hear`."""
-        answer = self._ledger.hear(worker, lease, said, time.monotonic())
+    async def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome]) -> Reply:
+        """See :meth:`TaskQueue.hear`."""
+        answer = self._queue.hear(worker, lease, said, time.monotonic())
         if said:
             self._ring()
         return answer

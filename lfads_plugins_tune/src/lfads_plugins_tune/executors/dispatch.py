@@ -15,8 +15,8 @@ PERIOD = 0.5
 
 
 @runtime_checkable
-class Office(Protocol):
-    """The driver's line to the desk; what cannot be mended raises a RunError."""
+class TaskService(Protocol):
+    """The driver's connection to the coordinator; what cannot be mended raises a RunError."""
 
     def open(self, tasks: Sequence[Task], most: int) -> tuple[str, int]:
         """Begin a generation."""
@@ -32,36 +32,36 @@ class Office(Protocol):
 
 
 def carry_out(
-    tasks: Sequence[Task], most: int, report: Report, should_stop: Callable[[], bool], line: tuple[Office, Callable[[News], None]]
+    tasks: Sequence[Task], most: int, report: Report, should_stop: Callable[[], bool], workers: tuple[TaskService, Callable[[News], None]]
 ) -> Iterator[Outcome]:
     """Have all tasks done, at most ``most`` at a time in one worker, and yield an outcome for each but those that a stop came before.
 
     ``report`` hears each epoch of a member once and in order, also when a member was trained twice because a worker died.
-    ``line`` is the office, and what looks after the workers whenever there are news.
+    ``workers`` is the service, and what looks after the workers whenever there are news.
     """
-    office, look_after = line
+    service, look_after = workers
     left = {task.member: task for task in tasks}
     epochs: dict[int, int] = {}
     stopped = False
-    desk, heard = office.open(tasks, most)
+    coordinator, heard = service.open(tasks, most)
     while left:
         if should_stop() and not stopped:
             stopped = True
-            office.stop()
-        news = office.news(heard, PERIOD)
-        if news.desk != desk:  # it died, and knows nothing of what it was told
-            desk, heard = office.open([replace(task, restart=True) for task in left.values()], most)
+            service.stop()
+        news = service.news(heard, PERIOD)
+        if news.coordinator != coordinator:  # it died, and knows nothing of what it was told
+            coordinator, heard = service.open([replace(task, restart=True) for task in left.values()], most)
             stopped = False
             continue
-        heard += len(news.words)
-        for word in news.words:
-            if word.member not in left:
+        heard += len(news.messages)
+        for message in news.messages:
+            if message.member not in left:
                 continue
-            if not isinstance(word, Row):
-                del left[word.member]
-            if isinstance(word, Outcome):
-                yield word
-            elif isinstance(word, Row) and word.epoch > epochs.get(word.member, -1):
-                epochs[word.member] = word.epoch
-                report(word.member, word.epoch, word.values)
+            if not isinstance(message, Row):
+                del left[message.member]
+            if isinstance(message, Outcome):
+                yield message
+            elif isinstance(message, Row) and message.epoch > epochs.get(message.member, -1):
+                epochs[message.member] = message.epoch
+                report(message.member, message.epoch, message.values)
         look_after(news)

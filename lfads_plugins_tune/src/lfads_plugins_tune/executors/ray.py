@@ -1,7 +1,7 @@
 """Members on a Ray cluster, or on all cores of this machine: the executor ``ray``, and the only module that imports Ray.
 
 Ray Tune places the workers, with fractions of CPUs and GPUs, and starts them again elsewhere when a process or a node dies. A
-worker is one long trial: it pulls shares of members from a desk (an actor beside the driver) until the search is over. What
+worker is one long trial: it pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What
 is trained is decided in the driver, as without Ray; Tune's own schedulers, searchers and logs have no part in it.
 """
 
@@ -22,7 +22,7 @@ from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.dispatch import carry_out
 from lfads_plugins_tune.executors.placement import Placement, place, slots
-from lfads_plugins_tune.executors.worker_pool import Crew
+from lfads_plugins_tune.executors.worker_pool import WorkerPool
 from lfads_plugins_tune.executors.worker_setup import describe_work
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
 
@@ -46,7 +46,7 @@ class RayExecutor(AbstractExecutor):
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
         self._ray, self._base, self._patterns, self._options = load_ray(), base, patterns, options
-        self._crew: Crew | None = None
+        self._pool: WorkerPool | None = None
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """See :class:`AbstractExecutor`.
@@ -54,25 +54,25 @@ class RayExecutor(AbstractExecutor):
         Raises:
             RunError: no worker can be had, or none can work.
         """
-        if self._crew is None and tasks:
+        if self._pool is None and tasks:
             folder = tasks[0].path.resolve().parent.parent / "ray"
             cluster = Cluster(self._ray, self._options.address)
             try:
                 work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
-                self._crew = Crew(cluster, work, self._placement(cluster, len(tasks)))
+                self._pool = WorkerPool(cluster, work, self._placement(cluster, len(tasks)))
             except BaseException:
                 cluster.leave()
                 raise
         tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
-        if self._crew is not None:
-            line = (self._crew, self._crew.look_after)
-            yield from carry_out(tasks, self._crew.placement.members, report, should_stop, line)
+        if self._pool is not None:
+            workers = (self._pool, self._pool.look_after)
+            yield from carry_out(tasks, self._pool.placement.members, report, should_stop, workers)
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""
-        crew, self._crew = self._crew, None
-        if crew is not None:
-            crew.close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def _placement(self, cluster: Cluster, tasks: int) -> Placement:
         options, train, nodes = self._options, self._base.train, cluster.nodes()

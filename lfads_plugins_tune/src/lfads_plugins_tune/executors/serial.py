@@ -9,7 +9,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.plugins.registry import Registry
 from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
-from lfads_plugins_tune.search.members import Roster
+from lfads_plugins_tune.search.members import MemberTrainer
 
 
 class SerialExecutor(AbstractExecutor):
@@ -18,13 +18,13 @@ class SerialExecutor(AbstractExecutor):
     name: ClassVar[str] = "serial"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str], registry: Registry, options: ExecutorOptions) -> None:
-        self.roster = Roster(base, patterns, registry, score=options.score)
+        self.trainer = MemberTrainer(base, patterns, registry, score=options.score)
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation."""
         for task in tasks:
-            yield from self.roster.train([task], report, should_stop)
+            yield from self.trainer.train([task], report, should_stop)
 
     def close(self) -> None:
         """Let go of the members' memory."""
-        self.roster.forget()
+        self.trainer.forget()

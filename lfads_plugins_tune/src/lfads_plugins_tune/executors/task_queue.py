@@ -1,6 +1,6 @@
 """Who works on which member: the book that a search on many processes is kept by. Plain Python, without clocks, threads or Ray.
 
-Workers come and go. Each takes a *share* of the tasks under a *lease*, a number that is never used again: what comes under a
+Workers come and go. Each takes an *assignment* of the tasks under a *lease*, a number that is never used again: what comes under a
 lease that was ended, from a process that was given up for dead, is refused. The tasks of a worker that is lost are given out
 again, to be replayed from the start of the generation.
 """
@@ -38,14 +38,14 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Assignment:
     """What a worker is to do."""
 
     lease: int
     tasks: tuple[Task, ...]
 
 
-class Word(enum.Enum):
+class Reply(enum.Enum):
     """What a worker hears when it reports."""
 
     GO_ON = "go on"
@@ -77,12 +77,12 @@ class _Lease:
 class _Worker:
     trial: str
     heard: float
-    asked: int = 0  # its latest question for a share
+    asked: int = 0  # its latest question for an assignment
     lease: int | None = None
     done: int | None = None  # the lease it has carried out last
 
 
-class Ledger:
+class TaskQueue:
     """The tasks of a generation, the workers, and what they said that the driver has not yet heard.
 
     Times are seconds on a clock of the caller's that never goes back.
@@ -106,7 +106,7 @@ class Ledger:
     def open(self, tasks: Sequence[Task], most: int) -> int:
         """Begin a generation: tasks for workers to take, at most ``most`` at a time. What is left of an earlier one is dropped.
 
-        Returns the number of words so far, for :meth:`since`.
+        Returns the number of messages so far, for :meth:`since`.
         """
         for lease in list(self._leases):
             self._end(lease)
@@ -117,7 +117,7 @@ class Ledger:
         return self._forget(len(self._events))
 
     def since(self, number: int) -> list[Row | Outcome | Dropped]:
-        """What was said after the first ``number`` words; those are forgotten, for the driver has them."""
+        """What was said after the first ``number`` messages; those are forgotten, for the driver has them."""
         self._forget(number - self._forgotten)
         return list(self._events)
 
@@ -155,25 +155,25 @@ class Ledger:
         self.lost(trial)
         self.refusals[trial] = why
 
-    def take(self, worker: str, ask: int, now: float) -> Share | Word:
-        """A share of what waits; ``GO_ON`` if there is nothing now, ``GONE`` if the worker was given up for dead.
+    def take(self, worker: str, ask: int, now: float) -> Assignment | Reply:
+        """An assignment of what waits; ``GO_ON`` if there is nothing now, ``GONE`` if the worker was given up for dead.
 
         ``ask`` numbers a worker's questions. Who asks again holds nothing: an answer that got lost is taken back; and a question
-        that was overtaken by a later one gets no share.
+        that was overtaken by a later one gets no assignment.
         """
         asking = self._workers.get(worker)
         if self.closed:
-            return Word.CLOSED
+            return Reply.CLOSED
         if asking is None:
-            return Word.GONE
+            return Reply.GONE
         if ask < asking.asked:
-            return Word.GO_ON
+            return Reply.GO_ON
         asking.heard = now
         if ask > asking.asked and asking.lease is not None:
             self._take_back(asking.lease)
         asking.asked = ask
         if not self._waiting or asking.lease is not None:
-            return Word.GO_ON
+            return Reply.GO_ON
         items = [self._waiting.popleft()]
         while not items[0].alone and len(items) < self._most and self._waiting and not self._waiting[0].alone:
             items.append(self._waiting.popleft())
@@ -181,32 +181,32 @@ class Ledger:
         self._leases[self._last_lease] = _Lease(worker, {item.task.member for item in items})
         asking.lease = self._last_lease
         self._out |= {item.task.member: item for item in items}
-        return Share(lease=self._last_lease, tasks=tuple(item.task for item in items))
+        return Assignment(lease=self._last_lease, tasks=tuple(item.task for item in items))
 
-    def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome], now: float) -> Word:
+    def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome], now: float) -> Reply:
         """Take what a worker says under its lease; saying nothing is a sign of life."""
         saying = self._workers.get(worker)
         if saying is None or lease not in {saying.lease, saying.done}:
-            return Word.GONE
+            return Reply.GONE
         saying.heard = now
         if lease == saying.lease:
             members = self._leases[lease].members
-            for word in said:
-                if word.member in members:
-                    self._events.append(word)
-                    if isinstance(word, Outcome):
-                        members.discard(word.member)
-                        del self._out[word.member]
+            for message in said:
+                if message.member in members:
+                    self._events.append(message)
+                    if isinstance(message, Outcome):
+                        members.discard(message.member)
+                        del self._out[message.member]
             if not members:
                 self._end(lease)
                 saying.done = lease
-        return Word.CLOSED if self.closed else Word.STOP if self.stopping else Word.GO_ON
+        return Reply.CLOSED if self.closed else Reply.STOP if self.stopping else Reply.GO_ON
 
     # both
 
-    def _forget(self, words: int) -> int:
-        del self._events[:words]
-        self._forgotten += words
+    def _forget(self, messages: int) -> int:
+        del self._events[:messages]
+        self._forgotten += messages
         return self._forgotten
 
     def _end(self, lease: int) -> set[int]:

@@ -1,4 +1,4 @@
-"""A worker process: takes shares of members, trains them, and says what came of it. Knows nothing of Ray."""
+"""A worker process: takes assignments of members, trains them, and says what came of it. Knows nothing of Ray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from lfads_core.errors import LfadsError
-from lfads_plugins_tune.executors.task_queue import Row, Share, Word
+from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
 from lfads_plugins_tune.search.executor import Outcome, Report, Task
 
 log = logging.getLogger(__name__)
@@ -27,21 +27,21 @@ WAIT = 10.0
 
 
 @runtime_checkable
-class Line(Protocol):
-    """A worker's line to the desk; a call that gets no answer in time raises."""
+class Connection(Protocol):
+    """A worker's connection to the coordinator; a call that gets no answer in time raises."""
 
-    def take(self, ask: int, wait: float) -> Share | Word:
+    def take(self, ask: int, wait: float) -> Assignment | Reply:
         """Ask for something to do; ``ask`` numbers the questions."""
         ...
 
-    def hear(self, lease: int, said: Sequence[Row | Outcome]) -> Word:
+    def hear(self, lease: int, said: Sequence[Row | Outcome]) -> Reply:
         """Say something, or give a sign of life."""
         ...
 
 
 @runtime_checkable
 class Trains(Protocol):
-    """The part of a :class:`~lfads_plugins_tune.search.members.Roster` that a worker needs."""
+    """The part of a :class:`~lfads_plugins_tune.search.members.MemberTrainer` that a worker needs."""
 
     def groups(self, tasks: Sequence[Task], most: int | None = None) -> list[list[Task]]:
         """Tasks that can be trained as one."""
@@ -61,22 +61,24 @@ def end_process() -> None:
     os._exit(1)
 
 
-class Courier:
-    """Carries what a worker says to the desk, twice a second from a thread of its own, so that training never waits for it.
+class Heartbeat:
+    """Carries what a worker says to the coordinator, twice a second from a thread of its own, so that training never waits for it.
 
-    Words arrive in order. One that may have got lost is said again: the desk and the driver can tell.
+    Messages arrive in order. One that may have got lost is said again: the coordinator and the driver can tell.
     """
 
-    def __init__(self, line: Line, lease: int, *, period: float = PERIOD, fence: float = FENCE, end: Callable[[], None] = end_process) -> None:
-        self.word = Word.GO_ON
-        self._line, self._lease, self._period, self._fence, self._end = line, lease, period, fence, end
+    def __init__(
+        self, connection: Connection, lease: int, *, period: float = PERIOD, fence: float = FENCE, end: Callable[[], None] = end_process
+    ) -> None:
+        self.reply = Reply.GO_ON
+        self._connection, self._lease, self._period, self._fence, self._end = connection, lease, period, fence, end
         self._said: list[Row | Outcome] = []
         self._answered = time.monotonic()
         self._calling = threading.Lock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Courier:  # noqa: PYI034 - Self cannot be checked in tests
+    def __enter__(self) -> Heartbeat:  # noqa: PYI034 - Self cannot be checked in tests
         self._thread.start()
         return self
 
@@ -84,9 +86,9 @@ class Courier:
         self._over.set()
         self._thread.join()
 
-    def say(self, word: Row | Outcome) -> None:
-        """Take a word; returns at once."""
-        self._said.append(word)
+    def say(self, message: Row | Outcome) -> None:
+        """Take a message; returns at once."""
+        self._said.append(message)
 
     def deliver(self) -> None:
         """Wait until all has been heard."""
@@ -103,7 +105,7 @@ class Courier:
         with self._calling:
             said = list(self._said)
             try:
-                self.word = self._line.hear(self._lease, said)
+                self.reply = self._connection.hear(self._lease, said)
             except Exception as err:  # noqa: BLE001 - whatever the network brings
                 if time.monotonic() - self._answered > self._fence:
                     log.warning("no answer for %.0f s (%s): this worker ends", self._fence, err)
@@ -111,54 +113,54 @@ class Courier:
                 return
             self._answered = time.monotonic()
             del self._said[: len(said)]
-            if self.word is Word.GONE:
+            if self.reply is Reply.GONE:
                 self._said.clear()
                 self._end()
 
 
-class Hand:
-    """Takes shares until the search is over."""
+class Worker:
+    """Takes assignments until the search is over."""
 
-    def __init__(self, line: Line, roster: Trains, *, fence: float = FENCE, end: Callable[[], None] = end_process) -> None:
-        self._line, self._roster, self._fence, self._end = line, roster, fence, end
+    def __init__(self, connection: Connection, trainer: Trains, *, fence: float = FENCE, end: Callable[[], None] = end_process) -> None:
+        self._connection, self._trainer, self._fence, self._end = connection, trainer, fence, end
         self._ask = 0
 
     def work(self) -> bool:
-        """Carry out one share, or wait for one for a while; False when the search is over."""
-        share = self._take()
-        if share is Word.GONE:
+        """Carry out one assignment, or wait for one for a while; False when the search is over."""
+        assignment = self._take()
+        if assignment is Reply.GONE:
             self._end()
-        if not isinstance(share, Share):
-            return share is Word.GO_ON
-        with Courier(self._line, share.lease, fence=self._fence, end=self._end) as courier:
+        if not isinstance(assignment, Assignment):
+            return assignment is Reply.GO_ON
+        with Heartbeat(self._connection, assignment.lease, fence=self._fence, end=self._end) as heartbeat:
             try:
-                for outcome in self._outcomes(share.tasks, courier):
-                    courier.say(outcome)
+                for outcome in self._outcomes(assignment.tasks, heartbeat):
+                    heartbeat.say(outcome)
             finally:
-                self._roster.forget()  # the next generation of these members may be another worker's
-            courier.deliver()
-        return courier.word is not Word.CLOSED
+                self._trainer.forget()  # the next generation of these members may be another worker's
+            heartbeat.deliver()
+        return heartbeat.reply is not Reply.CLOSED
 
-    def _take(self) -> Share | Word:
+    def _take(self) -> Assignment | Reply:
         asked = time.monotonic()
         while True:
             self._ask += 1
             try:
-                return self._line.take(self._ask, WAIT)
+                return self._connection.take(self._ask, WAIT)
             except Exception as err:  # noqa: BLE001 - whatever the network brings
                 if time.monotonic() - asked > self._fence:
                     log.warning("no answer for %.0f s (%s): this worker ends", self._fence, err)
-                    return Word.GONE
+                    return Reply.GONE
                 time.sleep(1.0)
 
-    def _outcomes(self, tasks: Sequence[Task], courier: Courier) -> Iterator[Outcome]:
+    def _outcomes(self, tasks: Sequence[Task], heartbeat: Heartbeat) -> Iterator[Outcome]:
         """An outcome for each task. What a group raises as a whole is put down to single members by training each alone."""
 
         def report(member: int, epoch: int, row: Mapping[str, float]) -> None:
-            courier.say(Row(member=member, epoch=epoch, values=dict(row)))
+            heartbeat.say(Row(member=member, epoch=epoch, values=dict(row)))
 
         def should_stop() -> bool:
-            return courier.word is not Word.GO_ON
+            return heartbeat.reply is not Reply.GO_ON
 
         left = {task.member: task for task in tasks}
         try:
@@ -170,13 +172,13 @@ class Hand:
             if len(tasks) == 1:
                 yield Outcome(member=tasks[0].member, status="failed", score=None, epochs=0, seconds=0.0, error=_sentence(err))
                 return
-            self._roster.forget()
+            self._trainer.forget()
             for task in left.values():
-                yield from self._outcomes([replace(task, restart=True)], courier)
+                yield from self._outcomes([replace(task, restart=True)], heartbeat)
 
     def _train(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterable[Outcome]:
-        for group in self._roster.groups(tasks):
-            yield from self._roster.train(group, report, should_stop)
+        for group in self._trainer.groups(tasks):
+            yield from self._trainer.train(group, report, should_stop)
 
 
 def _sentence(err: Exception) -> str:

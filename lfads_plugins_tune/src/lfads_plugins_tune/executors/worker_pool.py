@@ -1,4 +1,4 @@
-"""The workers of a search: a desk, and a run of Ray Tune whose trials are workers. Ray itself comes with the cluster."""
+"""The workers of a search: a coordinator, and a run of Ray Tune whose trials are workers. Ray itself comes with the cluster."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from lfads_core.errors import LfadsError, RunError
 from lfads_plugins_tune.executors.cluster import Cluster, last_line
-from lfads_plugins_tune.executors.coordinator import Desk, News
+from lfads_plugins_tune.executors.coordinator import Coordinator, News
 from lfads_plugins_tune.executors.placement import Placement, slots
-from lfads_plugins_tune.executors.task_queue import Row, Share, Word
-from lfads_plugins_tune.executors.worker import Hand
-from lfads_plugins_tune.executors.worker_setup import MARK, open_roster
+from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
+from lfads_plugins_tune.executors.worker import Worker
+from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
 from lfads_plugins_tune.search.executor import Outcome, Task
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ PATIENCE = 60.0
 """A worker that holds members and has not been heard for so many seconds is killed, and its members are given out again."""
 
 ANSWER = 30.0
-"""Seconds that a call to the desk may take."""
+"""Seconds that a call to the coordinator may take."""
 
 STARVED = 300.0
 """Seconds for which a cluster may be too small for a single worker before the search ends."""
@@ -36,8 +36,8 @@ FAILED_STARTS = 3
 """If all workers together die so many times each while they start, and none has come up, none ever will."""
 
 
-class Crew:
-    """A desk, and a run of Ray Tune whose trials are workers: what :func:`carry_out` calls its office."""
+class WorkerPool:
+    """A coordinator, and a run of Ray Tune whose trials are workers: what :func:`carry_out` calls its service."""
 
     def __init__(self, cluster: Cluster, work: Mapping[str, Any], placement: Placement) -> None:
         self.placement = placement
@@ -53,8 +53,8 @@ class Crew:
         self._fed = time.monotonic()  # when the cluster was last seen to have room for a worker
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
         name = f"lfads-{work['key']}"
-        self._desk = self._ray.remote(Desk).options(name=name, num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote(PATIENCE)
-        self._tune = threading.Thread(target=self._run_tune, args=({"work": dict(work), "desk": name},), name="ray-tune", daemon=True)
+        self._coordinator = self._ray.remote(Coordinator).options(name=name, num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote(PATIENCE)
+        self._tune = threading.Thread(target=self._run_tune, args=({"work": dict(work), "coordinator": name},), name="ray-tune", daemon=True)
         self._tune.start()
 
     def open(self, tasks: Sequence[Task], most: int) -> tuple[str, int]:
@@ -103,7 +103,7 @@ class Crew:
     def close(self) -> None:
         """End the workers and leave the cluster."""
         self._stopper.over = True
-        with suppress(Exception):  # a desk or a cluster that is gone has no workers to end
+        with suppress(Exception):  # a coordinator or a cluster that is gone has no workers to end
             self._ask("close")
         self._tune.join(15.0)
         for trial in list(self.trials):
@@ -113,15 +113,15 @@ class Crew:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        """Call the desk; while it is being started again, try again."""
+        """Call the coordinator; while it is being started again, try again."""
         end = time.monotonic() + 2 * ANSWER
         while True:
             try:
-                return self._ray.get(getattr(self._desk, method).remote(*arguments), timeout=ANSWER)
+                return self._ray.get(getattr(self._coordinator, method).remote(*arguments), timeout=ANSWER)
             except (self._ray.exceptions.RayError, ConnectionError) as err:
                 if time.monotonic() > end or self._stopper.over:
                     raise RunError(
-                        f"--executor ray: the driver must reach the workers' desk, got no answer ({last_line(err)}). Resume the search."
+                        f"--executor ray: the driver must reach the workers' coordinator, got no answer ({last_line(err)}). Resume the search."
                     ) from err
             time.sleep(1.0)
 
@@ -164,18 +164,18 @@ class Crew:
             self._fault = last_line(err)
 
 
-def _listener(tune: Any, crew: Crew) -> Any:
+def _listener(tune: Any, pool: WorkerPool) -> Any:
     """What tells us of workers' deaths."""
 
     class Listener(tune.Callback):  # type: ignore[misc]
         def on_trial_start(self, trials: Sequence[Any], **_: Any) -> None:
-            crew.trials = trials
+            pool.trials = trials
 
         def on_trial_recover(self, trial: Any, **_: Any) -> None:
-            crew.died(trial)
+            pool.died(trial)
 
         def on_trial_error(self, trial: Any, **_: Any) -> None:
-            crew.died(trial)
+            pool.died(trial)
 
     return Listener()
 
@@ -198,34 +198,34 @@ def _stopper(tune: Any) -> Any:
 def _trainable(ray: Any) -> type:
     """The class of workers. Ray sends it to the nodes as it is made here."""
 
-    class Worker(ray.tune.Trainable):  # type: ignore[misc]
+    class WorkerTrial(ray.tune.Trainable):  # type: ignore[misc]
         def setup(self, config: Mapping[str, Any]) -> None:
-            desk, name = ray.get_actor(config["desk"]), uuid.uuid4().hex
-            self.hand: Hand | None = None
+            coordinator, name = ray.get_actor(config["coordinator"]), uuid.uuid4().hex
+            self.worker: Worker | None = None
             try:
-                roster = open_roster(config["work"])
+                trainer = open_member_trainer(config["work"])
             except LfadsError as err:
-                ray.get(desk.refuse.remote(self.trial_id, str(err)), timeout=ANSWER)
+                ray.get(coordinator.refuse.remote(self.trial_id, str(err)), timeout=ANSWER)
                 return
-            ray.get(desk.hello.remote(name, self.trial_id), timeout=ANSWER)
-            self.hand = Hand(_Line(ray.get, desk, name), roster)
+            ray.get(coordinator.hello.remote(name, self.trial_id), timeout=ANSWER)
+            self.worker = Worker(_RayConnection(ray.get, coordinator, name), trainer)
 
         def step(self) -> dict[str, Any]:
-            return {"done": self.hand is None or not self.hand.work()}
+            return {"done": self.worker is None or not self.worker.work()}
 
-    return Worker
+    return WorkerTrial
 
 
-class _Line:
-    """A worker's line to the desk."""
+class _RayConnection:
+    """A worker's connection to the coordinator."""
 
-    def __init__(self, get: Callable[..., Any], desk: Any, name: str) -> None:
-        self._get, self._desk, self._name = get, desk, name
+    def __init__(self, get: Callable[..., Any], coordinator: Any, name: str) -> None:
+        self._get, self._coordinator, self._name = get, coordinator, name
 
-    def take(self, ask: int, wait: float) -> Share | Word:
-        answer: Share | Word = self._get(self._desk.take.remote(self._name, ask, wait), timeout=wait + ANSWER)
+    def take(self, ask: int, wait: float) -> Assignment | Reply:
+        answer: Assignment | Reply = self._get(self._coordinator.take.remote(self._name, ask, wait), timeout=wait + ANSWER)
         return answer
 
-    def hear(self, lease: int, said: Sequence[Row | Outcome]) -> Word:
-        answer: Word = self._get(self._desk.hear.remote(self._name, lease, said), timeout=ANSWER)
+    def hear(self, lease: int, said: Sequence[Row | Outcome]) -> Reply:
+        answer: Reply = self._get(self._coordinator.hear.remote(self._name, lease, said), timeout=ANSWER)
         return answer

@@ -15,7 +15,7 @@ from lfads_core.errors import RunError
 from lfads_core.plugins.loading import VARIABLE
 
 if TYPE_CHECKING:
-    from lfads_plugins_tune.search.members import Roster
+    from lfads_plugins_tune.search.members import MemberTrainer
 
 MARK = "this-search"
 """File by which a worker knows that it sees the search's folder, and not another one of the same name on its own disk."""
@@ -34,7 +34,7 @@ def describe_work(folder: Path, base: RunConfig, patterns: Sequence[str | Path],
     }
 
 
-def open_roster(work: Mapping[str, Any]) -> Roster:
+def open_member_trainer(work: Mapping[str, Any]) -> MemberTrainer:
     """Load the plugins and read the data on this machine.
 
     Raises:
@@ -59,7 +59,7 @@ def open_roster(work: Mapping[str, Any]) -> Roster:
         os.environ[VARIABLE] = work["plugins"]
 
     from lfads_core.plugins import load_registry
-    from lfads_plugins_tune.search.members import Roster
+    from lfads_plugins_tune.search.members import MemberTrainer
 
     registry = load_registry()
-    return Roster(structure(work["settings"], registry), work["patterns"], registry, score=work["score"])
+    return MemberTrainer(structure(work["settings"], registry), work["patterns"], registry, score=work["score"])

@@ -17,7 +17,7 @@ KEY = "trained_with"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Company:
+class _BatchAssignment:
     """How a member was first trained in a generation."""
 
     generation: int
@@ -31,14 +31,14 @@ def settled_parts(tasks: Sequence[Task], parts: Sequence[Sequence[int]], threads
     Everybody is noted before anybody is trained: if one of them is not, nothing has been trained in those batches yet. No part has
     more than ``most`` members, whatever it had then.
     """
-    noted = [found for task in tasks if (found := _company(task)) is not None]
+    noted = [found for task in tasks if (found := _batch_assignment(task)) is not None]
     if len(noted) < len(tasks) or not tasks:
         for part in parts:
             for task in (tasks[i] for i in part):
-                company = _Company(generation=task.generation, members=tuple(tasks[i].member for i in part), threads=threads)
+                company = _BatchAssignment(generation=task.generation, members=tuple(tasks[i].member for i in part), threads=threads)
                 Run(task.path).update_state(**{KEY: asdict(company)})
         return [list(part) for part in parts], threads
-    groups: dict[_Company, list[int]] = {}
+    groups: dict[_BatchAssignment, list[int]] = {}
     for position, company in enumerate(noted):
         groups.setdefault(company, []).append(position)
     settled = [group[first : first + (most or len(group))] for group in groups.values() for first in range(0, len(group), most or len(group))]
@@ -74,11 +74,11 @@ def _at_once(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
     yield outcomes[-1]
 
 
-def _company(task: Task) -> _Company | None:
+def _batch_assignment(task: Task) -> _BatchAssignment | None:
     """How a member was first trained in this generation; None if it was not yet."""
     try:
         noted = Run(task.path).read_state()[KEY]
-        company = _Company(generation=noted["generation"], members=tuple(noted["members"]), threads=int(noted["threads"]))
+        company = _BatchAssignment(generation=noted["generation"], members=tuple(noted["members"]), threads=int(noted["threads"]))
     except (RunError, KeyError, TypeError, ValueError):
         return None
     return company if company.generation == task.generation else None

@@ -30,7 +30,7 @@ from lfads_plugins_tune.search.paths import member_config
 from lfads_plugins_tune.search.shape import Shape, same_shape, shape_of
 
 
-class Roster:
+class MemberTrainer:
     """Opens members as trainings, trains them, and holds them in memory from one generation to the next.
 
     ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better. On

@@ -34,7 +34,7 @@ from lfads_plugins_tune.search.score import choose_score
 from lfads_plugins_tune.search.settings import Settled, settled
 from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.state import State, read_state, write_state
-from lfads_plugins_tune.search.trackers import draw_figures, watched
+from lfads_plugins_tune.search.trackers import draw_figures, tracked
 from lfads_plugins_tune.specs import SearchSpec
 
 log = logging.getLogger(__name__)
@@ -166,13 +166,13 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
     placing = placing or Placing(executor=state.executor)
     placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
     state = replace(state, executor=placing.executor)
-    with watched(folder, base, state, registry) as watching:
+    with tracked(folder, base, state, registry) as tracking:
         display.start(state)
         try:
             if state.stopped is None:
                 with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
                     driver = Driver(folder, base, state, executor, rule_of(state.kind, base, registry), display)
-                    driver.watchers += [watching.trackers, watching.announcer]
+                    driver.watchers += [tracking.trackers, tracking.announcer]
                     try:
                         state = driver.run(wish)
                     except LfadsError as err:
@@ -180,13 +180,13 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
                             write_state(folder, replace(driver.state, status="failed", error=str(err)))
                         raise
                 if state.stopped is None:
-                    watching.status = "interrupted"
+                    tracking.status = "interrupted"
                     return Searched(folder=folder, state=state)
         finally:
             display.stop()
         display.message(f"search ended after {len(state.history)} generations: {WHY_STOPPED[state.stopped or 'epochs']}")
         searched = _finish(folder, base, state, registry, display.message, ends=True)
-        watching.finished(searched.state.best, searched.best)
+        tracking.finished(searched.state.best, searched.best)
         return searched
 
 

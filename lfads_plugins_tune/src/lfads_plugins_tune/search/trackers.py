@@ -24,7 +24,7 @@ from lfads_plugins_tune.search.state import Best, Member, State
 log = logging.getLogger(__name__)
 
 
-class Watching:
+class Tracking:
     """The trackers of a search, and how it has ended so far."""
 
     def __init__(self, trackers: SearchTrackers, announcer: Announcer) -> None:
@@ -43,18 +43,18 @@ class Watching:
 
 
 @contextmanager
-def watched(folder: Path, base: RunConfig, state: State, registry: Registry) -> Iterator[Watching]:
+def tracked(folder: Path, base: RunConfig, state: State, registry: Registry) -> Iterator[Tracking]:
     """Record a search in MLflow while the block runs, or go on with it and fill in what the store lacks; its files and status come at the end."""
-    watching = Watching(_open(folder, base, state, registry), Announcer(folder, state, registry))
+    tracking = Tracking(_open(folder, base, state, registry), Announcer(folder, state, registry))
     try:
-        yield watching
+        yield tracking
     except KeyboardInterrupt:
-        watching.status = "interrupted"
+        tracking.status = "interrupted"
         raise
     finally:
-        watching.trackers.artifacts([folder / name for name in ("config.yaml", JOURNAL, "fitlog.csv", "plots")])
-        watching.trackers.close(watching.status)
-        watching.announcer.close(watching.status, watching.best)
+        tracking.trackers.artifacts([folder / name for name in ("config.yaml", JOURNAL, "fitlog.csv", "plots")])
+        tracking.trackers.close(tracking.status)
+        tracking.announcer.close(tracking.status, tracking.best)
 
 
 def draw_figures(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from lfads_core.runs import Run
 from lfads_plugins_tune.mlflow import searches as tracking
 from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.state import Best
-from lfads_plugins_tune.search.trackers import Watching, draw_figures, watched
+from lfads_plugins_tune.search.trackers import Tracking, draw_figures, tracked
 from toy_search import Toy
 
 
@@ -35,15 +35,15 @@ def never():
     return False
 
 
-def carry(driver: Driver, registry, should_stop=never) -> Watching:
+def carry(driver: Driver, registry, should_stop=never) -> Tracking:
     """What `lfads search` does around a driver."""
-    with watched(driver.folder, driver.base, driver.state, registry) as watching:
-        driver.watchers.append(watching.trackers)
+    with tracked(driver.folder, driver.base, driver.state, registry) as tracking:
+        driver.watchers.append(tracking.trackers)
         if driver.run(should_stop).stopped is None:
-            watching.status = "interrupted"
+            tracking.status = "interrupted"
         else:
-            watching.finished(None, None)
-    return watching
+            tracking.finished(None, None)
+    return tracking
 
 
 def runs_of(client: FakeClient) -> dict:
@@ -98,7 +98,7 @@ def test_a_search_that_stops_with_a_sentence_is_a_failed_one(client, toy_search,
 
 def test_one_that_is_interrupted_at_its_end_is_an_interrupted_one(client, toy_search, registry):
     driver = toy_search("a", Toy(), members=2)
-    with pytest.raises(KeyboardInterrupt), watched(driver.folder, driver.base, driver.state, registry):
+    with pytest.raises(KeyboardInterrupt), tracked(driver.folder, driver.base, driver.state, registry):
         raise KeyboardInterrupt
     assert {run.status for run in client.runs.values()} == {"interrupted"}
 
@@ -108,8 +108,8 @@ def test_the_best_member_is_marked_and_has_the_files_of_its_run(client, toy_sear
     run = Run.create(driver.folder / "best")
     run.config_path.write_text("a: 1")
     run.output("day").write_bytes(b"")
-    with watched(driver.folder, driver.base, driver.state, registry) as watching:
-        watching.finished(Best(member=1, score=0.5, scores={"valid/bps": 0.3}), run)
+    with tracked(driver.folder, driver.base, driver.state, registry) as tracking:
+        tracking.finished(Best(member=1, score=0.5, scores={"valid/bps": 0.3}), run)
     runs = runs_of(client)
     assert runs["search"].tags["lfads.best_member"] == "m01"
     assert runs["search"].curve("best/valid/bps") == [(0, 0.3)]

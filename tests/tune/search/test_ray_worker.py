@@ -1,4 +1,4 @@
-"""What a worker does with a share, without Ray: whom it trains, what it says and in which order, and when it ends."""
+"""What a worker does with an assignment, without Ray: whom it trains, what it says and in which order, and when it ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lfads_plugins_tune.executors import reaper as guard
 from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, place, slots
 from lfads_plugins_tune.executors.ray import load_ray
-from lfads_plugins_tune.executors.task_queue import Row, Share, Word
-from lfads_plugins_tune.executors.worker import Hand
-from lfads_plugins_tune.executors.worker_setup import MARK, open_roster
+from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
+from lfads_plugins_tune.executors.worker import Worker
+from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
 from lfads_plugins_tune.search.executor import Outcome, Task
 
 
@@ -30,10 +30,10 @@ def outcome(member, status="done", error=None):
     return Outcome(member=member, status=status, score=1.0 if status == "done" else None, epochs=2, seconds=1.0, error=error)
 
 
-class Line:
-    """A desk that hands out shares, and keeps what it is told."""
+class Connection:
+    """A coordinator that hands out shares, and keeps what it is told."""
 
-    def __init__(self, *answers, word=Word.GO_ON):
+    def __init__(self, *answers, word=Reply.GO_ON):
         self.answers, self.word, self.said = list(answers), word, []
 
     def take(self, ask, wait):
@@ -44,7 +44,7 @@ class Line:
         return self.word
 
 
-class Roster:
+class MemberTrainer:
     """Trains nobody: each member has two epochs; those that are told to, raise."""
 
     def __init__(self, raising=(), together=()):
@@ -67,36 +67,36 @@ class Roster:
 
 
 def test_every_epoch_is_told_before_its_outcome_and_nobody_is_held_afterwards():
-    line, roster = Line(Share(lease=7, tasks=tasks(3)), Word.CLOSED), Roster()
-    hand = Hand(line, roster)
+    line, trainer = Connection(Assignment(lease=7, tasks=tasks(3)), Reply.CLOSED), MemberTrainer()
+    hand = Worker(line, trainer)
     assert hand.work()
     assert line.said == [Row(member=3, epoch=0, values={"x": 1.0}), Row(member=3, epoch=1, values={"x": 1.0}), outcome(3)]
-    assert roster.forgotten == 1
+    assert trainer.forgotten == 1
     assert not hand.work()
 
 
 def test_what_a_group_raises_is_put_down_to_the_member_that_raises_alone():
-    line, roster = Line(Share(lease=1, tasks=tasks(0, 1, 2))), Roster(raising={1})
-    assert Hand(line, roster).work()
+    line, trainer = Connection(Assignment(lease=1, tasks=tasks(0, 1, 2))), MemberTrainer(raising={1})
+    assert Worker(line, trainer).work()
     found = {word.member: (word.status, word.error) for word in line.said if isinstance(word, Outcome)}
     assert found == {0: ("done", None), 1: ("failed", "KeyError: 'broken'"), 2: ("done", None)}
-    assert roster.trained == [[(0, False), (1, False), (2, False)], [(1, True)], [(2, True)]]
+    assert trainer.trained == [[(0, False), (1, False), (2, False)], [(1, True)], [(2, True)]]
 
 
 def test_a_worker_that_was_given_up_ends_itself():
     ended = []
-    line = Line(Share(lease=1, tasks=tasks(0)), word=Word.GONE)
-    Hand(line, Roster(), end=lambda: ended.append(True)).work()
+    line = Connection(Assignment(lease=1, tasks=tasks(0)), word=Reply.GONE)
+    Worker(line, MemberTrainer(), end=lambda: ended.append(True)).work()
     assert ended
 
 
 def test_a_worker_without_an_answer_ends_itself_before_its_members_go_to_others():
-    class Dead(Line):
+    class Dead(Connection):
         def take(self, ask, wait):
             raise ConnectionError("no route")
 
     ended = []
-    assert not Hand(Dead(), Roster(), fence=0.0, end=lambda: ended.append(True)).work()
+    assert not Worker(Dead(), MemberTrainer(), fence=0.0, end=lambda: ended.append(True)).work()
     assert ended == [True]
 
 
@@ -128,11 +128,11 @@ def test_a_worker_that_sees_another_folder_of_that_name_takes_no_part(work, monk
     monkeypatch.setattr("platform.node", lambda: "node7")
     after = " With --address, put the runs and the data on storage that all nodes have under the same path."
     with pytest.raises(RunError) as caught:
-        open_roster(work | {"key": "another"})
+        open_member_trainer(work | {"key": "another"})
     assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'key'.{after}"
     (Path(work["folder"]) / MARK).unlink()
     with pytest.raises(RunError) as caught:
-        open_roster(work)
+        open_member_trainer(work)
     assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'No such file or directory'.{after}"
 
 
@@ -140,7 +140,7 @@ def test_a_worker_of_another_version_takes_no_part(work, monkeypatch):
     monkeypatch.setattr("platform.node", lambda: "node7")
     monkeypatch.setattr("lfads_plugins_tune.executors.worker_setup.__version__", "0.0.1")
     with pytest.raises(RunError) as caught:
-        open_roster(work)
+        open_member_trainer(work)
     assert str(caught.value) == (f"node7: every node must have lfads-core {work['version']}, got 0.0.1. Install the same packages on all nodes.")
 
 

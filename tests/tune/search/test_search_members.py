@@ -26,7 +26,7 @@ from lfads_plugins_std.poisson import Poisson
 from lfads_plugins_tune.executors import ExecutorOptions, make_executor
 from lfads_plugins_tune.search.batches import by_batch, settled_parts
 from lfads_plugins_tune.search.executor import Outcome, Task
-from lfads_plugins_tune.search.members import Roster
+from lfads_plugins_tune.search.members import MemberTrainer
 from lfads_plugins_tune.search.shape import same_shape
 
 RATES = ({"optim.lr": 4e-3, "train.seed": 1}, {"optim.lr": 1e-2, "train.seed": 2, "model.dropout": 0.1})
@@ -166,7 +166,7 @@ def test_what_members_are_judged_by_may_be_any_column(base, tasks, write_tiny):
 
 
 def test_members_that_cannot_be_one_batch_are_grouped(base, tasks, write_tiny):
-    roster = Roster(base(), [write_tiny()], load_registry())
+    roster = MemberTrainer(base(), [write_tiny()], load_registry())
     several = tasks("members", epochs=1, rates=({}, {"model.generator.factors": 2}, {"optim.lr": 0.1}, {"model.dropout": 0.0}))
     assert [[task.member for task in group] for group in roster.groups(several)] == [[0, 2, 3], [1]]
     assert [[task.member for task in group] for group in roster.groups(several, most=2)] == [[0, 2], [1], [3]]
