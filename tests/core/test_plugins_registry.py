@@ -81,6 +81,13 @@ def test_a_miss_says_which_of_our_distributions_offers_it():
     assert str(caught.value) == "no plugin named 'zig'. Installed: zag. lfads-plugins-calcium offers it: pip install lfads-plugins-calcium"
 
 
+def test_a_miss_of_whatever_kind_says_who_offers_it_even_if_only_that_package_declares_the_kind():
+    registry = Registry.from_plugins({"a": reconstructions("zag")})
+    with pytest.raises(PluginError) as caught:
+        registry.find("pbt", registry.records)
+    assert str(caught.value) == "no plugin named 'pbt'. Installed: zag. lfads-plugins-tune offers it: pip install lfads-plugins-tune"
+
+
 def test_a_miss_with_nothing_installed_says_who_offers_it():
     with pytest.raises(PluginError) as caught:
         Registry.from_plugins({}).get(ReconstructionSpec, "poisson")

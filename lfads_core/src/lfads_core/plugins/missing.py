@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lfads_core.plugins.loading import VARIABLE, Installed
 from lfads_core.plugins.offers import offered
 
 
-def explain_missing(noun: str, kinds: Sequence[str], name: str, *, names: Sequence[str], installed: Installed) -> str:
+def explain_missing(noun: str, kinds: Collection[str], name: str, *, names: Sequence[str], installed: Installed) -> str:
     """Say what is missing, what comes near, what is installed, and who offers it.
 
     ``names`` are those that are installed for ``kinds``.

@@ -13,6 +13,7 @@ from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing, who_offers
+from lfads_core.plugins.offers import OFFERS
 from lfads_core.plugins.specs import RecipeSpec, Spec
 
 T = TypeVar("T")
@@ -221,4 +222,7 @@ class Registry:
 
     def _miss(self, noun: str, records: Sequence[type[Spec]], name: str) -> PluginError:
         names = sorted({entry.spec.name for entry in self._entries if type(entry.spec) in records})
-        return PluginError(explain_missing(noun, [record.kind for record in records], name, names=names, installed=self._installed))
+        kinds = {record.kind for record in records}
+        if kinds == {record.kind for record in self.records}:  # of whatever kind: also of those that only absent packages declare
+            kinds |= {kind for by_kind in OFFERS.values() for kind in by_kind}
+        return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
