@@ -26,7 +26,7 @@ from lfads_core.train.loop import fit
 from lfads_core.train.optim import gradient_norms, named_gradients
 from lfads_core.train.step import augmented
 from lfads_core.train.trainer import Trainer
-from lfads_plugins_lab.bench.problem import Problem, first_batch, load_problem
+from lfads_plugins_lab.bench.problem import BenchProblem, first_batch, load_problem
 
 RAMP = 10
 """Epochs in which the prices of KL and L2 rise."""
@@ -59,7 +59,7 @@ def main() -> None:
                 print(f"seed {seed}, {name}, {weights} weights: {compared(problems[0], model)}", flush=True)
 
 
-def compared(problem: Problem, model: LFADS) -> str:
+def compared(problem: BenchProblem, model: LFADS) -> str:
     """One step in both precisions: loss, outputs, gradients."""
     config = problem.config
     stack, objective = build_stacks(config, problem.registry)[0], Objective(config.regularisation)
@@ -105,7 +105,7 @@ def tensors(output: ModelOutput) -> dict[str, torch.Tensor]:
     return {name.removeprefix("."): value for name, value in walk(output, "") if value.is_floating_point() and value.numel()}
 
 
-def trained(problem: Problem, folder: Path) -> Trainer:
+def trained(problem: BenchProblem, folder: Path) -> Trainer:
     """A whole training in a folder of its own."""
     trainer = problem.trainer(folder)
     fit(trainer, lambda *_: None, lambda: False)

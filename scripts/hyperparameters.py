@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from lfads_core.config.explain import Entry, explain
+from lfads_core.config.explain import Explanation, explain
 from lfads_core.config.places import places
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
@@ -28,7 +28,7 @@ ELSEWHERE = ("search.", "track.", "infer.")
 """Groups that do not change what is trained."""
 
 
-def rows(registry: Registry) -> Iterator[tuple[str, Entry, SpaceConfig | None]]:
+def rows(registry: Registry) -> Iterator[tuple[str, Explanation, SpaceConfig | None]]:
     """Name, explanation and suggested space of each setting; a component's are called ``component.setting``."""
     metadata: dict[str, Mapping[str, Any]] = {".".join(map(str, place.path)): place.setting.attribute.metadata for place in places()}
     for entry in explain(None, registry):
@@ -71,7 +71,7 @@ def page(registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, entry: Entry, space: SpaceConfig | None) -> str:
+def _row(name: str, entry: Explanation, space: SpaceConfig | None) -> str:
     searched = f"`{text_of(space)}`" if space else ""
     cells = (f"`{name}`", f"`{entry.default}`", entry.must_be, searched, entry.unit, entry.meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lfads_plugins_tune.mlflow.client import Client, Known, Point
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.process import WriterProcess
 from lfads_plugins_tune.mlflow.recorder import Recorder
 from lfads_plugins_tune.mlflow.view import View
@@ -103,7 +103,7 @@ class FakeClient(Client):
 class DirectWriter(WriterProcess):
     """Hands its messages to a recorder at the end, in this process."""
 
-    def __init__(self, place: Place, what: str, client: FakeClient) -> None:
+    def __init__(self, place: ExperimentAddress, what: str, client: FakeClient) -> None:
         self.place, self.what, self.client = place, what, client
         self.run_ids = {}
         self._outbox = queue.SimpleQueue()

@@ -7,6 +7,7 @@ import functools
 import re
 import subprocess
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ def test_no_tracked_file_names_a_folder_of_one_machine_or_a_package_index():
 def test_no_source_file_is_longer_than_320_lines():
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert {name: length for name, length in lengths.items() if length > 320} == {}
+
+
+def test_no_class_name_stands_for_two_things():
+    places = defaultdict(list)
+    for file in SOURCES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_the_six_packages_share_one_version_and_ask_for_each_other_in_its_window():

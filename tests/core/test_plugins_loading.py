@@ -9,7 +9,7 @@ import pytest
 
 from lfads_core import __version__
 from lfads_core.errors import PluginError
-from lfads_core.plugins import Fault, Provider, Registry
+from lfads_core.plugins import BrokenPlugin, Provider, Registry
 from lfads_core.plugins.specs import PriorSpec
 
 CORE = Provider("lfads-core", __version__, "core")
@@ -91,7 +91,7 @@ def test_a_broken_plugin_is_left_out_with_one_line_and_the_others_work(install, 
     install(name, source, version="0.3")
     install("good", GOOD)
     registry = Registry.from_installed()
-    assert registry.faults == (Fault(Provider(name, "0.3", name), reason),)
+    assert registry.faults == (BrokenPlugin(Provider(name, "0.3", name), reason),)
     assert [spec.name for spec in registry.all(PriorSpec)] == ["box", "tent"]
 
 
@@ -154,7 +154,7 @@ def test_a_malformed_entry_point_is_a_fault_of_its_distribution_alone(install, m
     (fault,) = registry.faults
     assert (fault.provider.distribution, fault.provider.version) == ("malformed", "1.0")
     if reason:
-        assert fault == Fault(Provider("malformed", "1.0", "?"), reason)
+        assert fault == BrokenPlugin(Provider("malformed", "1.0", "?"), reason)
 
 
 def test_a_group_that_is_commented_out_is_none(install, monkeypatch):

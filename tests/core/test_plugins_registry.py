@@ -14,7 +14,7 @@ from lfads_core.config.groups import run_config_class
 from lfads_core.errors import PluginError
 from lfads_core.plugins import NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
 from lfads_core.plugins.hooks import CORE_HOOKS
-from lfads_core.plugins.loading import Fault, Installed
+from lfads_core.plugins.loading import BrokenPlugin, Installed
 from lfads_core.plugins.offers import HOOKS, OFFERS
 from lfads_core.plugins.specs import SettingsSpec
 
@@ -106,7 +106,7 @@ def test_a_misspelt_name_that_is_not_installed_is_guessed_too():
     ("installed", "ending"),
     [
         (
-            Installed(faults=(Fault(Provider("lfads-plugins-std", "0.1", "std"), "ImportError: no"),)),
+            Installed(faults=(BrokenPlugin(Provider("lfads-plugins-std", "0.1", "std"), "ImportError: no"),)),
             "lfads-plugins-std offers it, but is broken: ImportError: no",
         ),
         (Installed(left_out=(Provider("lfads-plugins-std", "0.1", "std"),)), "lfads-plugins-std offers it, but LFADS_PLUGINS leaves it out."),

@@ -13,7 +13,7 @@ import pytest
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.load import resolve
 from lfads_core.plugins import load_registry
-from lfads_plugins_tune.collection.folder import Collection, Entry
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.prepare import prepare
 from lfads_plugins_tune.collection.spec import CollectionSpec, VariantSpec
 
@@ -69,6 +69,6 @@ def test_every_key_of_the_file_is_in_the_table():
 def test_every_file_of_a_collection_is_in_the_table():
     section = PAGE.split("\n## What lies where\n", 1)[1].split("\n## ", 1)[0]
     here = Collection(Path("sweep"))
-    entry: Entry = here.entry("NAME")
+    entry: CollectedRun = here.entry("NAME")
     files = [here.spec_path, here.plan_path, here.memory_path, here.queue_path, here.queue_log, entry.record_path, entry.job_path, entry.log_path]
     assert [str(file) for file in files if f"`{file.relative_to('sweep')}`" not in section] == []

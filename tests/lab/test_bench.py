@@ -19,10 +19,10 @@ from lfads_plugins_lab.bench.naive import naive_pass
 from lfads_plugins_lab.bench.peak import peak_memory
 from lfads_plugins_lab.bench.problem import first_batch, load_problem
 from lfads_plugins_lab.bench.result import Options
-from lfads_plugins_lab.bench.shapes import SHAPES, Shape
+from lfads_plugins_lab.bench.shapes import SHAPES, StepShape
 from lfads_plugins_lab.bench.startup import bench_startup
 
-TINY_SHAPE = Shape(
+TINY_SHAPE = StepShape(
     trials=3, encoded_bins=4, bins=6, encoded_channels=3, channels=5, generator=6, controller=4, input_encoder=3, encoder=5, factors=2, inputs=2
 )
 
@@ -30,9 +30,9 @@ TINY_SHAPE = Shape(
 @pytest.fixture
 def tiny(monkeypatch):
     """The shape 'tiny', and without a controller 'tiny-free'."""
-    sizes = {name: getattr(TINY_SHAPE, name) for name in Shape.__dataclass_fields__}
+    sizes = {name: getattr(TINY_SHAPE, name) for name in StepShape.__dataclass_fields__}
     monkeypatch.setitem(SHAPES, "tiny", TINY_SHAPE)
-    monkeypatch.setitem(SHAPES, "tiny-free", Shape(**{**sizes, "controller": 0, "input_encoder": 0, "inputs": 0}))
+    monkeypatch.setitem(SHAPES, "tiny-free", StepShape(**{**sizes, "controller": 0, "input_encoder": 0, "inputs": 0}))
 
 
 def bench(*arguments):

@@ -165,9 +165,9 @@ def test_the_command_streams_the_runs_own_data_and_writes_what_it_found(start, c
 
 
 def test_the_bench_reports_bins_of_its_shape(monkeypatch):
-    from lfads_plugins_lab.bench.shapes import SHAPES, Shape
+    from lfads_plugins_lab.bench.shapes import SHAPES, StepShape
 
-    tiny = Shape(
+    tiny = StepShape(
         trials=2, encoded_bins=25, bins=25, encoded_channels=4, channels=4, generator=6, controller=4, input_encoder=3, encoder=5, factors=2, inputs=2
     )
     monkeypatch.setitem(SHAPES, "tiny", tiny)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lfads_core.cli.config import command
 from lfads_core.cli.main import cli
-from lfads_core.config.explain import Entry, entry, explain, reference_page
+from lfads_core.config.explain import Explanation, entry, explain, reference_page
 from lfads_core.config.fields import at_least, between, one_of, setting
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.places import places
@@ -35,7 +35,7 @@ def keys(key, registry):
 
 def test_one_setting_is_explained_in_full(registry):
     assert explain("train.early_stopping", registry) == [
-        Entry(
+        Explanation(
             key="train.early_stopping",
             type="a whole number or null",
             default="100",

@@ -257,9 +257,9 @@ def test_a_search_is_told_with_the_way_to_the_best_member(full):
     history = [{"generation": 0, "first_epoch": 0, "epochs": 5, "members": members}]
     from lfads_core.config.spaces import SpaceConfig
     from lfads_plugins_tune.search.history import generation_from_json
-    from lfads_plugins_tune.search.state import Best, Member, State, write_state
+    from lfads_plugins_tune.search.state import Best, Member, SearchState, write_state
 
-    state = State(
+    state = SearchState(
         kind="random",
         executor="serial",
         data=("x.h5",),

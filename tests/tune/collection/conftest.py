@@ -23,7 +23,7 @@ from lfads_plugins_tune.collection.folder import Collection
 from lfads_plugins_tune.collection.memory import end_family
 from lfads_plugins_tune.collection.prepare import Prepared, prepare
 from lfads_plugins_tune.collection.state import read_job
-from lfads_plugins_tune.search.state import Best, Member, State
+from lfads_plugins_tune.search.state import Best, Member, SearchState
 
 
 def nested(settings: tuple[str, ...]) -> dict[str, Any]:
@@ -95,14 +95,14 @@ def prepared(
 
 
 @pytest.fixture
-def search_state() -> Callable[..., State]:
+def search_state() -> Callable[..., SearchState]:
     """``search_state(status="running")`` is the journal of a small search, finished unless something else is said."""
 
-    def make(**changes: Any) -> State:
+    def make(**changes: Any) -> SearchState:
         members = tuple(Member(member=m, values={}, status="done", score=score, epochs=30) for m, score in enumerate((0.7, 0.5)))
         plain = {"kind": "pbt", "executor": "batched", "data": ("x.h5",), "spaces": {}, "score": "valid/masked_smooth", "targets": (30, 60)}
         known = {"burn_in": 30, "generation": 0, "members": members, "status": "finished"}
-        return State(**{**plain, **known, "best": Best(member=1, score=0.5, scores={"valid/bps": 0.2}), **changes})
+        return SearchState(**{**plain, **known, "best": Best(member=1, score=0.5, scores={"valid/bps": 0.2}), **changes})
 
     return make
 

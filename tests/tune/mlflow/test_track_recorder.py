@@ -8,10 +8,10 @@ import pytest
 
 from fake_client import FakeClient
 from lfads_core.track.fitlog import FitLog
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.recorder import Recorder
 
-PLACE = Place(uri="http://host:5000", folder=None, experiment="lfads")
+PLACE = ExperimentAddress(uri="http://host:5000", folder=None, experiment="lfads")
 
 
 def job(key: str, parent: str | None = None, **params: str) -> Job:

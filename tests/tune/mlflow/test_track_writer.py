@@ -12,12 +12,12 @@ import pytest
 from fake_client import FakeClient
 from lfads_plugins_tune.mlflow import recorder as recording
 from lfads_plugins_tune.mlflow import writer
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.recorder import Recorder
 from lfads_plugins_tune.mlflow.store import StoreError
 from lfads_plugins_tune.mlflow.writer import reason, serve
 
-PLACE = Place(uri="http://me:secret@host:5000", folder=None, experiment="lfads")
+PLACE = ExperimentAddress(uri="http://me:secret@host:5000", folder=None, experiment="lfads")
 OPEN = {"open": asdict(Job(run_name="run", key="k", started=0, params={}, tags={}))}
 ROW = {"run": "k", "epoch": 3, "row": {"a": 1.0}, "time": 7}
 LOCKED = StoreError("it is locked", passing=True)

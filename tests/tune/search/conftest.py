@@ -17,9 +17,9 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.search.driver import Driver
-from lfads_plugins_tune.search.plan import Chances, Rule
+from lfads_plugins_tune.search.plan import Chances, SearchRule
 from lfads_plugins_tune.search.progress import SearchDisplay
-from lfads_plugins_tune.search.state import State, read_state, write_state
+from lfads_plugins_tune.search.state import SearchState, read_state, write_state
 from lfads_plugins_tune.specs import SearchSpec
 from toy_search import SPACES, Toy
 
@@ -56,7 +56,7 @@ def toy_search(tmp_path: Path, settings: Callable[..., RunConfig]) -> Callable[.
         way = load_registry().get(SearchSpec, kind)
         if not (folder / "search.json").exists():
             folder.mkdir(exist_ok=True)
-            state = State(
+            state = SearchState(
                 kind=kind,
                 executor="toy",
                 data=("data.h5",),
@@ -68,7 +68,7 @@ def toy_search(tmp_path: Path, settings: Callable[..., RunConfig]) -> Callable[.
                 members=tuple(way.build().first(spaces, members, chances)),
             )
             write_state(folder, state)
-        rule = Rule(algorithm=way.build(), compares=way.compares, chances=chances)
+        rule = SearchRule(algorithm=way.build(), compares=way.compares, chances=chances)
         return Driver(folder, base, read_state(folder), executor, rule, SearchDisplay(io.StringIO()))
 
     return make

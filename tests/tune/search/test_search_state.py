@@ -14,7 +14,7 @@ from lfads_core.errors import RunError
 from lfads_plugins_tune.search.history import Generation, MemberRecord
 from lfads_plugins_tune.search.labels import short_names
 from lfads_plugins_tune.search.report import headline, lines_of
-from lfads_plugins_tune.search.state import Best, Member, State, read_state, state_to_json, write_state
+from lfads_plugins_tune.search.state import Best, Member, SearchState, read_state, state_to_json, write_state
 from toy_search import Toy
 
 VALUES = st.dictionaries(st.sampled_from(["optim.lr", "a.b"]), st.one_of(st.floats(allow_nan=False), st.integers(), st.text(max_size=5)))
@@ -44,7 +44,7 @@ RECORDS = st.fixed_dictionaries(
 @given(members=st.lists(MEMBERS, max_size=4), records=st.lists(RECORDS, max_size=3), window=st.lists(NUMBERS, max_size=3), seconds=NUMBERS)
 def test_a_journal_is_read_back_as_it_was_written(members, records, window, seconds, tmp_path_factory):
     generation = Generation(generation=0, first_epoch=0, epochs=3, members=tuple(MemberRecord(**record) for record in records))
-    state = State(
+    state = SearchState(
         kind="random",
         executor="serial",
         data=("a.h5",),
@@ -66,7 +66,7 @@ def test_a_journal_is_read_back_as_it_was_written(members, records, window, seco
 
 @pytest.fixture
 def written(tmp_path):
-    state = State(
+    state = SearchState(
         kind="pbt",
         executor="serial",
         data=("a.h5",),

@@ -11,7 +11,7 @@ from lfads_core.cli.lazy import LazyGroup
 from lfads_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lfads_core.config.explain import Entry
+    from lfads_core.config.explain import Explanation
 
 
 @click.group(cls=LazyGroup, prefix="config")
@@ -69,13 +69,13 @@ def check(files: tuple[Path, ...]) -> None:
         raise ConfigError("\n".join(wrong))
 
 
-def _block(entry: Entry) -> str:
+def _block(entry: Explanation) -> str:
     facts = {"type": entry.type, "default": entry.default, "rule": entry.rule, "unit": entry.unit, "tuned": entry.tuning}
     lines = [entry.key, *([f"  {entry.meaning}"] if entry.meaning else [])]
     return "\n".join(lines + [f"  {name:<8} {text}" for name, text in facts.items() if text])
 
 
-def _print_table(entries: list[Entry]) -> None:
+def _print_table(entries: list[Explanation]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

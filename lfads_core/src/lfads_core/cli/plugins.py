@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lfads_core.config.own_types import Types
-    from lfads_core.plugins.registry import Entry, Registry
-    from lfads_core.testing import Finding
+    from lfads_core.plugins.registry import Registered, Registry
+    from lfads_core.testing import LawFinding
 
 _WIDTH_OF_A_PIPE = 160
 
@@ -118,7 +118,7 @@ def new_plugin(name: str, kind: str, output: Path) -> None:
     click.echo(f'next: pip install -e "{root}[test]" && lfads plugins check {root.name} && pytest {root}')
 
 
-def _of_name(name: str, registry: Registry) -> list[Entry]:
+def _of_name(name: str, registry: Registry) -> list[Registered]:
     """Every component of this name, or of the distribution of this name.
 
     Raises:
@@ -135,7 +135,7 @@ def _of_name(name: str, registry: Registry) -> list[Entry]:
     return found
 
 
-def _tell(findings: Sequence[Finding]) -> int:
+def _tell(findings: Sequence[LawFinding]) -> int:
     """Print one line per law, and below it what speaks against it; return how many do not hold."""
     for finding in findings:
         verdict = "ok" if finding.ok else "fault" if finding.faults else "untried"
@@ -184,7 +184,7 @@ def _remarks(registry: Registry) -> Iterator[str]:
     yield from (f"broken, left out: {fault}" for fault in registry.faults)
 
 
-def _show(console: Console, entry: Entry, own: Types) -> None:
+def _show(console: Console, entry: Registered, own: Types) -> None:
     from rich.padding import Padding
     from rich.text import Text
 

@@ -13,7 +13,7 @@ from lfads_core.config.kinds import is_group
 from lfads_core.config.own_types import Types
 from lfads_core.config.structure import unstructure
 from lfads_core.plugins.citations import citation_key
-from lfads_core.plugins.registry import Entry, Registry
+from lfads_core.plugins.registry import Registered, Registry
 from lfads_core.plugins.specs import ComponentSpec, RecipeSpec, Spec
 
 REQUIRED = "(required)"
@@ -45,7 +45,7 @@ def describe_settings(config: type, own: Types, prefix: str = "") -> Iterator[Se
         yield SettingRow(path=path, default=unstructure(default, own), rule=_rule(field), **words)
 
 
-def describe_entry(entry: Entry, own: Types) -> dict[str, Any]:
+def describe_entry(entry: Registered, own: Types) -> dict[str, Any]:
     """Return one component as JSON-ready data."""
     spec = entry.spec
     return {

@@ -13,7 +13,7 @@ from lfads_core.config.faults import dotted
 from lfads_core.config.groups import run_config_class, types_of
 from lfads_core.config.kinds import Setting, Specs, settings_of, words
 from lfads_core.config.own_types import Types
-from lfads_core.config.places import Place, elsewhere, places, slots
+from lfads_core.config.places import SettingPlace, elsewhere, places, slots
 from lfads_core.config.schema import Component
 from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError, PluginError
@@ -23,7 +23,7 @@ from lfads_core.wording import a, listed, near, shown
 
 
 @frozen(kw_only=True)
-class Entry:
+class Explanation:
     """One setting or group, in words. ``rule``, ``unit`` and ``meaning`` are empty where there is none."""
 
     key: str
@@ -41,7 +41,7 @@ class Entry:
         return ", ".join(dict.fromkeys(part for part in (self.type, self.rule) if part))
 
 
-def explain(key: str | None, registry: Specs) -> list[Entry]:
+def explain(key: str | None, registry: Specs) -> list[Explanation]:
     """Explain one setting, everything in a group, the settings of a plugin by name, or all there is (None).
 
     The last parts of a path are enough where they say which: ``lr``, ``controller.hidden``, ``autoregressive.tau``.
@@ -62,12 +62,12 @@ def explain(key: str | None, registry: Specs) -> list[Entry]:
         raise _miss(key, err, root) from err
 
 
-def entry(place: Place) -> Entry:
+def entry(place: SettingPlace) -> Explanation:
     """Put one place of the schema, or of a plugin's settings, into words."""
     setting = place.setting
     metadata: Mapping[str, Any] = setting.attribute.metadata
     group = setting.group is not None
-    return Entry(
+    return Explanation(
         key=dotted(place.path),
         type=words(setting.type, setting.own),
         default=_default(setting),
@@ -98,7 +98,7 @@ def reference_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(e: Entry) -> str:
+def _row(e: Explanation) -> str:
     key = e.key.rpartition(".")[2]
     cells = (f"`{key}`", f"`{e.default}`", e.must_be, e.unit, e.tuning, e.meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
@@ -122,13 +122,13 @@ def _brief(value: Any, own: Types = ()) -> str:
     return value if isinstance(value, str) and value else shown(value)
 
 
-def _of_schema(way: Sequence[str], cls: type) -> list[Entry]:
+def _of_schema(way: Sequence[str], cls: type) -> list[Explanation]:
     exact = [place for place in places(cls) if place.path == way]
     found = exact or [place for place in places(cls) if place.path[-len(way) :] == way]
     return [entry(p) for place in found for p in places(cls) if p.path[: len(place.path)] == place.path]
 
 
-def _below_slot(way: Sequence[str], registry: Specs) -> list[Entry]:
+def _below_slot(way: Sequence[str], registry: Specs) -> list[Explanation]:
     """``components.reconstruction.zig.gamma_loc``, and the same without ``gamma_loc``."""
     root: type = run_config_class(registry)
     for place in places(root):
@@ -141,34 +141,34 @@ def _below_slot(way: Sequence[str], registry: Specs) -> list[Entry]:
     return []
 
 
-def _of_plugin(way: Sequence[str], registry: Specs) -> Iterator[Entry]:
+def _of_plugin(way: Sequence[str], registry: Specs) -> Iterator[Explanation]:
     """Everything called ``way[0]``: a component in each slot it fits, a recipe as what it sets."""
     found = registry.find(way[0])
     if len(way) > 1 and all(isinstance(spec, RecipeSpec) for spec in found):
         raise ConfigError(f"{'.'.join(way)}: a recipe has no settings of its own, its components have. `lfads config explain {way[0]}` names them.")
     for spec in found:
         if isinstance(spec, RecipeSpec) and len(way) == 1:
-            yield Entry(key=f"--plugin {spec.name}", type="a recipe", default="", meaning=spec.summary, tuning="", is_group=True)
+            yield Explanation(key=f"--plugin {spec.name}", type="a recipe", default="", meaning=spec.summary, tuning="", is_group=True)
             yield from _of_recipe(spec.settings, spec.name)
         for place in slots(type(spec)):
             yield from _of_spec(place, spec, way[1:], types_of(registry))
 
 
-def _of_recipe(settings: Mapping[str, Any], name: str, path: tuple[str, ...] = ()) -> Iterator[Entry]:
+def _of_recipe(settings: Mapping[str, Any], name: str, path: tuple[str, ...] = ()) -> Iterator[Explanation]:
     for key, value in settings.items():
         if isinstance(value, Mapping) and "name" not in value:
             yield from _of_recipe(value, name, (*path, key))
         else:
-            yield Entry(key=dotted((*path, key)), type="", default=_brief(value), meaning=f"set by the recipe {name}", tuning="")
+            yield Explanation(key=dotted((*path, key)), type="", default=_brief(value), meaning=f"set by the recipe {name}", tuning="")
 
 
-def _of_spec(place: Place, spec: Any, rest: Sequence[str], own: Types) -> list[Entry]:
+def _of_spec(place: SettingPlace, spec: Any, rest: Sequence[str], own: Types) -> list[Explanation]:
     path = (*place.path, spec.name)
     fields = settings_of(spec.config, own)
     if not rest:
-        head = Entry(key=dotted(path), type=a(spec.kind), default="", meaning=spec.summary, tuning="", is_group=True)
-        return [head, *(entry(Place((*path, *p.path), p.setting)) for p in places(spec.config, own))]
-    found = [entry(Place((*path, *p.path), p.setting)) for p in places(spec.config, own) if p.path[: len(rest)] == tuple(rest)]
+        head = Explanation(key=dotted(path), type=a(spec.kind), default="", meaning=spec.summary, tuning="", is_group=True)
+        return [head, *(entry(SettingPlace((*path, *p.path), p.setting)) for p in places(spec.config, own))]
+    found = [entry(SettingPlace((*path, *p.path), p.setting)) for p in places(spec.config, own) if p.path[: len(rest)] == tuple(rest)]
     if not found:
         like = near(rest[0], fields)
         hint = f"Did you mean {listed(like)}?" if like else f"Known here: {', '.join(fields) or 'nothing'}"

@@ -28,7 +28,7 @@ Origins = Mapping[Path, Origin]
 
 
 @frozen
-class Fault:
+class SettingsFault:
     """One thing to mend. ``path`` is empty for a fault of a whole file or option."""
 
     path: Path
@@ -58,13 +58,13 @@ def origin_of(path: Path, origins: Origins) -> Origin | None:
     return origins.get(path) or next(inside, None) or next(around, None)
 
 
-def refuse(faults: Sequence[Fault]) -> None:
+def refuse(faults: Sequence[SettingsFault]) -> None:
     """Raise one ConfigError with every fault on its own line, each file's in the order of its lines; nothing if there are none."""
     if not faults:
         return
     sources = list(dict.fromkeys(fault.origin.source for fault in faults if fault.origin))
 
-    def order(fault: Fault) -> tuple[int, int]:
+    def order(fault: SettingsFault) -> tuple[int, int]:
         if fault.origin is None:
             return (len(sources) if fault.path else -1), 0
         return sources.index(fault.origin.source), fault.origin.line or 0

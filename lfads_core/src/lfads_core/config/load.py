@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
-from lfads_core.config.faults import Fault, Origin, Path, dotted
+from lfads_core.config.faults import Origin, Path, SettingsFault, dotted
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import Specs
-from lfads_core.config.merge import Shape, merge, plain, put
+from lfads_core.config.merge import PlaceShape, merge, plain, put
 from lfads_core.config.places import is_list, slots
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
@@ -56,10 +56,10 @@ class _Stack:
     """Settings so far, where each came from, and what could not be added."""
 
     def __init__(self, cls: type[RunConfig], said: str) -> None:
-        self.shape, self.said = Shape(cls), said
+        self.shape, self.said = PlaceShape(cls), said
         self.data: dict[str, Any] = unstructure(cls())
         self.origins: dict[Path, Origin] = {}
-        self.faults: list[Fault] = []
+        self.faults: list[SettingsFault] = []
 
     def add(self, layer: Layer) -> None:
         self.data = merge(self.data, layer.data, self.shape)
@@ -74,13 +74,13 @@ class _Stack:
         try:
             self.add(read_yaml(path))
         except ConfigError as err:
-            self.faults.append(Fault((), str(err)))
+            self.faults.append(SettingsFault((), str(err)))
 
     def add_plugin(self, name: str, registry: Specs) -> None:
         try:
             found = {type(spec): spec for spec in registry.find(name)}
         except PluginError as err:
-            self.faults.append(Fault((), str(err), Origin("--plugin")))
+            self.faults.append(SettingsFault((), str(err), Origin("--plugin")))
             return
         recipe = found.get(RecipeSpec)
         if isinstance(recipe, RecipeSpec):  # a recipe is what its name means first; it names components of the same name itself
@@ -111,25 +111,25 @@ class _Stack:
     def ask(self, records: Sequence[type[Spec]], name: str) -> None:
         options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for record in records for place in slots(record)]
         text = f"must have one place, got {' and '.join(a(record.kind) for record in records)}. Say which: {listed(options)}"
-        self.faults.append(Fault((), text, Origin(f"--plugin {name}")))
+        self.faults.append(SettingsFault((), text, Origin(f"--plugin {name}")))
 
     def add_override(self, text: str) -> None:
         key, equals, written = (part.strip() for part in text.partition("="))
         way = key.split(".")
         origin = Origin(self.said)
         if not equals or not all(way) or not written:
-            self.faults.append(Fault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
+            self.faults.append(SettingsFault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
             return
         path = tuple(int(part) if part.isdecimal() else part for part in way)
         try:
             value = parse_value(written, f"{self.said}: {key}")
         except ConfigError as err:
-            self.faults.append(Fault((), str(err)))
+            self.faults.append(SettingsFault((), str(err)))
             return
         try:
             self.data = put(self.data, way, value, self.shape)
         except ConfigError as err:
-            self.faults.append(Fault(path, str(err), origin))
+            self.faults.append(SettingsFault(path, str(err), origin))
             return
         self.note({path: origin}, _replaced(value, path))
 

@@ -16,7 +16,7 @@ from lfads_core.errors import ConfigError
 
 
 @frozen
-class Shape:
+class PlaceShape:
     """What the schema says about a place: a group, a component, a list of components, or none of these."""
 
     group: type | None = None
@@ -24,17 +24,17 @@ class Shape:
     items: bool = False
     own: Types | None = None  # types of plugins, by default those that the group's class carries
 
-    def below(self, key: str) -> Shape:
+    def below(self, key: str) -> PlaceShape:
         """The shape one key further down."""
         if self.items:
-            return Shape(component=True)
+            return PlaceShape(component=True)
         setting = settings_of(self.group, self.own).get(key) if self.group else None
         if setting is None:
-            return Shape()
-        return Shape(setting.group, component=setting.takes_one, items=setting.component is not None and not setting.takes_one, own=setting.own)
+            return PlaceShape()
+        return PlaceShape(setting.group, component=setting.takes_one, items=setting.component is not None and not setting.takes_one, own=setting.own)
 
 
-def merge(under: Any, over: Any, shape: Shape) -> Any:
+def merge(under: Any, over: Any, shape: PlaceShape) -> Any:
     """Lay ``over`` on ``under``; neither is changed."""
     if shape.component:
         under, over = _named(under), _named(over)
@@ -47,7 +47,7 @@ def merge(under: Any, over: Any, shape: Shape) -> Any:
     return {**under, **{key: merge(under.get(key), value, shape.below(key)) for key, value in over.items()}}
 
 
-def put(under: Any, way: Sequence[str], value: Any, shape: Shape) -> Any:
+def put(under: Any, way: Sequence[str], value: Any, shape: PlaceShape) -> Any:
     """Lay ``value`` on the place that ``way`` leads to; a number leads into a list.
 
     Raises:

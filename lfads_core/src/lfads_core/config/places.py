@@ -17,7 +17,7 @@ from lfads_core.plugins.specs import Spec
 
 
 @frozen
-class Place:
+class SettingPlace:
     """One setting or group, and the way to it."""
 
     path: Path
@@ -25,7 +25,7 @@ class Place:
 
 
 @cache
-def places(cls: type[Any] = RunConfig, own: Types | None = None) -> tuple[Place, ...]:
+def places(cls: type[Any] = RunConfig, own: Types | None = None) -> tuple[SettingPlace, ...]:
     """Every setting and group of a settings class, in order; groups that null may turn off are entered too.
 
     ``own`` are the types of plugins, by default those that the class carries.
@@ -33,9 +33,9 @@ def places(cls: type[Any] = RunConfig, own: Types | None = None) -> tuple[Place,
     return tuple(_walk(cls, (), own))
 
 
-def _walk(cls: type, path: Path, own: Types | None) -> Iterator[Place]:
+def _walk(cls: type, path: Path, own: Types | None) -> Iterator[SettingPlace]:
     for name, setting in settings_of(cls, own).items():
-        yield Place((*path, name), setting)
+        yield SettingPlace((*path, name), setting)
         if setting.group:
             yield from _walk(setting.group, (*path, name), setting.own)
 
@@ -49,11 +49,11 @@ def elsewhere(cls: type, key: str, cutoff: float = 1.0, own: Types | None = None
     return found[:3]
 
 
-def slots(record: type[Spec]) -> list[Place]:
+def slots(record: type[Spec]) -> list[SettingPlace]:
     """The settings that choose a component of this kind."""
     return [place for place in places() if place.setting.component is record]
 
 
-def is_list(place: Place) -> bool:
+def is_list(place: SettingPlace) -> bool:
     """Whether a slot takes any number of components."""
     return not place.setting.takes_one

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from lfads_core.config.converter import Faulty, Found, Unknown, ValueConverter
-from lfads_core.config.faults import Fault, Origins, Path, dotted, origin_of, refuse, said
+from lfads_core.config.faults import Origins, Path, SettingsFault, dotted, origin_of, refuse, said
 from lfads_core.config.groups import run_config_class, types_of, without_absent
 from lfads_core.config.kinds import Setting, Specs, is_component, is_group, settings_of, types_in, words
 from lfads_core.config.own_types import Types
@@ -30,7 +30,7 @@ C = TypeVar("C")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 
 
-def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[Fault] = ()) -> RunConfig:
+def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[SettingsFault] = ()) -> RunConfig:
     """Build a checked :class:`RunConfig` from plain data; what is not given takes its default.
 
     ``origins`` says where values came from, by path, for the messages. ``earlier`` faults are reported along with new ones.
@@ -42,13 +42,15 @@ def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | No
     return structure_as(cls, without_absent(data, cls), registry, origins=origins, earlier=earlier)
 
 
-def structure_as(cls: type[C], data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[Fault] = ()) -> C:
+def structure_as(
+    cls: type[C], data: Mapping[str, Any], registry: Specs, *, origins: Origins | None = None, earlier: Sequence[SettingsFault] = ()
+) -> C:
     """Build any settings class from plain data, as strictly as :func:`structure`; for the settings of one component, say."""
     known: Any = registry
     converter = _structuring(types_of(registry), known)
     good, found = converter.structured([("", cls, data)])
     texts = ((path[1:], _near_misses(path[1:], what, cls, converter.own) if isinstance(what, Unknown) else what) for path, what in found)
-    refuse([*earlier, *(Fault(path, text, origin_of(path, origins or {})) for path, text in texts)])
+    refuse([*earlier, *(SettingsFault(path, text, origin_of(path, origins or {})) for path, text in texts)])
     return cast("C", good[""])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from attrs import frozen
 
-from lfads_core.config.faults import Fault, Origin, Path, refuse
+from lfads_core.config.faults import Origin, Path, SettingsFault, refuse
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError
@@ -153,7 +153,7 @@ class _Reading:
     def __init__(self, source: str, *, lines: bool = True) -> None:
         self.source, self.lines = source, lines
         self.origins: dict[Path, Origin] = {}
-        self.faults: list[Fault] = []
+        self.faults: list[SettingsFault] = []
         self.scalars = yaml.SafeLoader("")
 
     def plain(self, node: yaml.Node, path: Path) -> Any:
@@ -166,9 +166,9 @@ class _Reading:
             try:
                 return self.scalars.construct_object(node)
             except (ValueError, LookupError):
-                self.faults.append(Fault(path, f"must be a value that its tag or length allows, got {node.value[:40]!r}", origin))
+                self.faults.append(SettingsFault(path, f"must be a value that its tag or length allows, got {node.value[:40]!r}", origin))
                 return None
-        self.faults.append(Fault(path, f"must be a plain value, list or mapping, got the tag {node.tag!r}", origin))
+        self.faults.append(SettingsFault(path, f"must be a plain value, list or mapping, got the tag {node.tag!r}", origin))
         return None
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -176,11 +176,11 @@ class _Reading:
         for key, value in node.value:
             origin = self.origin(key)
             if not isinstance(key, yaml.ScalarNode):
-                self.faults.append(Fault(path, f"a setting's name must be a word, got {_noun(key)}", origin))
+                self.faults.append(SettingsFault(path, f"a setting's name must be a word, got {_noun(key)}", origin))
                 continue
             name, here = key.value, (*path, key.value)  # as written: 'on' and '1' are words here
             if name in found:
-                self.faults.append(Fault(here, f"must stand once, got it again after {self.origins[here]}. Keep one", origin))
+                self.faults.append(SettingsFault(here, f"must stand once, got it again after {self.origins[here]}. Keep one", origin))
                 continue
             self.origins[here] = origin
             found[name] = self.plain(value, here)

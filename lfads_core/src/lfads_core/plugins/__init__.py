@@ -10,7 +10,7 @@ import logging
 
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.hookspecs import PROJECT, hookimpl
-from lfads_core.plugins.loading import Fault, Plugin, Provider
+from lfads_core.plugins.loading import BrokenPlugin, Plugin, Provider
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -40,12 +40,12 @@ from lfads_core.plugins.specs import (
 __all__ = [
     "PROJECT",
     "AugmentationSpec",
+    "BrokenPlugin",
     "CommandSpec",
     "ComponentSpec",
     "DataReaderSpec",
     "DoctorCheckSpec",
     "ExporterSpec",
-    "Fault",
     "Hook",
     "MetricSpec",
     "NoSettings",

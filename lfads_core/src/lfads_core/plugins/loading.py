@@ -62,7 +62,7 @@ class Provider:
 
 
 @frozen
-class Fault:
+class BrokenPlugin:
     """A plugin that was left out as a whole, and the reason in one line."""
 
     provider: Provider
@@ -88,7 +88,7 @@ class Installed:
     """What loading found."""
 
     plugins: tuple[Plugin, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[BrokenPlugin, ...] = ()
     left_out: tuple[Provider, ...] = ()  # not named in LFADS_PLUGINS
     hooks: tuple[Hook, ...] = CORE_HOOKS
 
@@ -109,7 +109,7 @@ def load_installed() -> Installed:
             try:
                 loaded.append((provider, _load(entry_point)))
             except PluginError as err:
-                faults.append(Fault(provider, str(err)))
+                faults.append(BrokenPlugin(provider, str(err)))
     made = inspect_plugins(loaded)
     return Installed(plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks)
 
@@ -117,20 +117,20 @@ def load_installed() -> Installed:
 def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
     """Check plugins, each by itself, and collect what they offer; first the hooks that they declare, which any of them may use."""
     loaded = list(loaded)
-    hooks, plugins, faults = list(CORE_HOOKS), list[Plugin](), list[Fault]()
+    hooks, plugins, faults = list(CORE_HOOKS), list[Plugin](), list[BrokenPlugin]()
     sound: list[tuple[Provider, object]] = []
     for provider, plugin in loaded:
         try:
             hooks += _declared_hooks(plugin, hooks)
         except PluginError as err:
-            faults.append(Fault(provider, str(err)))
+            faults.append(BrokenPlugin(provider, str(err)))
         else:
             sound.append((provider, plugin))
     for provider, plugin in sound:
         try:
             plugins.append(inspect_plugin(plugin, provider, hooks))
         except PluginError as err:
-            faults.append(Fault(provider, str(err)))
+            faults.append(BrokenPlugin(provider, str(err)))
     return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks))
 
 
@@ -192,10 +192,10 @@ def one_line(err: BaseException) -> str:
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 
-def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
+def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[BrokenPlugin]]:
     """List our entry points by distribution; a distribution whose own file is malformed becomes a fault, not a crash."""
     found: dict[str, list[tuple[Provider, EntryPoint]]] = {}
-    faults: list[Fault] = []
+    faults: list[BrokenPlugin] = []
     for dist in importlib.metadata.distributions():
         text = dist.read_text("entry_points.txt") or ""
         if f"[{PROJECT}]" not in text:
@@ -208,7 +208,7 @@ def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[Fault]]:
         try:
             found[key] = [(Provider(name, version, entry.name), entry) for entry in _declared(dist, text)]
         except configparser.Error as err:
-            faults.append(Fault(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
+            faults.append(BrokenPlugin(Provider(name, version, "?"), f"entry_points.txt cannot be read ({one_line(err)})"))
     return [pair for _, pairs in sorted(found.items()) for pair in sorted(pairs, key=lambda p: p[0].entry_point)], faults
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from lfads_core.errors import LfadsError, PluginError
 from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
-from lfads_core.plugins.loading import VARIABLE, Fault, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
+from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.offers import OFFERS
 from lfads_core.plugins.specs import RecipeSpec, Spec
@@ -21,7 +21,7 @@ S = TypeVar("S", bound=Spec)
 
 
 @frozen
-class Entry:
+class Registered:
     """One record and who provides it."""
 
     spec: Spec
@@ -55,7 +55,7 @@ class Registry:
     def __init__(self, installed: Installed) -> None:
         self._installed = installed
         self._warned: set[Provider] = set()
-        entries = [Entry(s, p.provider) for p in installed.plugins for specs in p.specs.values() for s in specs]
+        entries = [Registered(s, p.provider) for p in installed.plugins for specs in p.specs.values() for s in specs]
         order = {record: i for i, record in enumerate(self.records)}
         self._entries = tuple(sorted(entries, key=lambda e: (order[type(e.spec)], e.spec.name)))
 
@@ -76,7 +76,7 @@ class Registry:
         return registry
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Registered, ...]:
         """Every component, by kind and then by name; clashing ones too."""
         return self._entries
 
@@ -106,7 +106,7 @@ class Registry:
         return tuple(plugin.provider for plugin in self._installed.plugins)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[BrokenPlugin, ...]:
         """Every plugin that was left out because it is broken."""
         return self._installed.faults
 
@@ -212,7 +212,7 @@ class Registry:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
 
-    def _entry(self, record: type[Spec], name: str) -> Entry:
+    def _entry(self, record: type[Spec], name: str) -> Registered:
         found = [entry for entry in self._entries if type(entry.spec) is record and entry.spec.name == name]
         if not found:
             raise self._miss(record.kind, (record,), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lfads_core.config.faults import Fault, Origin, Path
+from lfads_core.config.faults import Origin, Path, SettingsFault
 from lfads_core.config.kinds import Specs
 from lfads_core.config.structure import structure_as
 from lfads_core.config.yaml_io import parse_value
@@ -28,15 +28,15 @@ def settings_from(config: type, overrides: Sequence[str], registry: Specs) -> An
     """
     data: dict[str, Any] = {}
     origins: dict[Path, Origin] = {}
-    faults: list[Fault] = []
+    faults: list[SettingsFault] = []
     for text in overrides:
         key, equals, written = (part.strip() for part in text.partition("="))
         if not equals or not key or not written:
-            faults.append(Fault((), f"must be KEY=VALUE such as bins=100, got {text!r}", _ORIGIN))
+            faults.append(SettingsFault((), f"must be KEY=VALUE such as bins=100, got {text!r}", _ORIGIN))
             continue
         try:
             data[key] = parse_value(written, f"--set: {key}")
         except ConfigError as err:
-            faults.append(Fault((), str(err)))
+            faults.append(SettingsFault((), str(err)))
         origins[(key,)] = _ORIGIN
     return structure_as(config, data, registry, origins=origins, earlier=faults)

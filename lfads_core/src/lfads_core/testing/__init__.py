@@ -4,7 +4,7 @@ Each ``check_<kind>(spec)`` tries every law of its kind, returns what it found, 
 lists every broken law with what was got. ``lfads plugins check`` runs the same laws.
 """
 
-from lfads_core.testing.findings import ConformanceError, Finding
+from lfads_core.testing.findings import ConformanceError, LawFinding
 from lfads_core.testing.kit import (
     Given,
     check,
@@ -23,8 +23,8 @@ from lfads_core.testing.kit import (
 
 __all__ = [
     "ConformanceError",
-    "Finding",
     "Given",
+    "LawFinding",
     "check",
     "check_augmentation",
     "check_metric",

@@ -27,7 +27,7 @@ class Law(Generic[T]):
 
 
 @frozen(kw_only=True)
-class Finding:
+class LawFinding:
     """What was found out about one law."""
 
     law: str
@@ -43,7 +43,7 @@ class Finding:
 class ConformanceError(LfadsError):
     """A component breaks laws of its kind; the message has one line for each, and ``findings`` holds all of them."""
 
-    def __init__(self, what: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, what: str, findings: Sequence[LawFinding]) -> None:
         self.findings = tuple(findings)
         broken = [finding for finding in findings if finding.faults]
         lines = [f"  {finding.law}: {fault}" for finding in broken for fault in finding.faults]
@@ -52,13 +52,13 @@ class ConformanceError(LfadsError):
         super().__init__("\n".join([f"{what} breaks {len(broken)} of {len(self.findings)} laws.{rest}", *lines]))
 
 
-def examine(laws: Iterable[Law[T]], case: T) -> list[Finding]:
+def examine(laws: Iterable[Law[T]], case: T) -> list[LawFinding]:
     """Try every law; what a law's own code raises speaks against it too."""
-    findings: list[Finding] = []
+    findings: list[LawFinding] = []
     stopped = False
     for law in laws:
         if stopped:
-            findings.append(Finding(law=law.text, tried=False))
+            findings.append(LawFinding(law=law.text, tried=False))
             continue
         faults: list[str] = []
         try:
@@ -68,12 +68,12 @@ def examine(laws: Iterable[Law[T]], case: T) -> list[Finding]:
                     break
         except Exception as err:  # noqa: BLE001 - whatever a stranger's component raises
             faults.append(f"raised {one_line(err)}")
-        findings.append(Finding(law=law.text, faults=tuple(faults)))
+        findings.append(LawFinding(law=law.text, faults=tuple(faults)))
         stopped = law.essential and bool(faults)
     return findings
 
 
-def require(what: str, findings: list[Finding]) -> list[Finding]:
+def require(what: str, findings: list[LawFinding]) -> list[LawFinding]:
     """Return the findings if every law holds.
 
     Raises:

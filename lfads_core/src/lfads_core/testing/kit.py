@@ -30,7 +30,7 @@ from lfads_core.plugins.specs import (
 )
 from lfads_core.testing import augmentation, data, layers, outcome, prior, recipe, reconstruction
 from lfads_core.testing.built import settings_faults
-from lfads_core.testing.findings import Finding, Law, examine, require
+from lfads_core.testing.findings import Law, LawFinding, examine, require
 
 
 @frozen(kw_only=True)
@@ -42,7 +42,7 @@ class Given:
     registry: Registry | None = None  # components a recipe may name, types settings may have; None: what is installed
 
 
-def try_laws(spec: Spec, given: Given | None = None) -> list[Finding]:
+def try_laws(spec: Spec, given: Given | None = None) -> list[LawFinding]:
     """Try every law of a kind on one record, and raise nothing; kinds without laws of their own have those of all."""
     found = _EXAMINERS[type(spec)](spec, Given() if given is None else given) if type(spec) in _EXAMINERS else []
     return [*found, *examine((_IMPORTABLE, _CITED), spec)]
@@ -68,7 +68,7 @@ _IMPORTABLE: Law[Any] = Law("what it names as 'module:name' can be imported", _n
 _CITED: Law[Any] = Law("every citation has its BibTeX entry", _uncited)
 
 
-def _built(laws: Sequence[Law[Any]], case: Any, given: Given) -> list[Finding]:
+def _built(laws: Sequence[Law[Any]], case: Any, given: Given) -> list[LawFinding]:
     """Laws of a component, below that of all that have settings."""
     law: Law[Any] = Law(
         "settings go round a config file", lambda c: settings_faults(c.spec.config, given.settings, given.registry or _installed()), essential=True
@@ -81,7 +81,7 @@ def _installed() -> Registry:
     return Registry.from_installed()
 
 
-_EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[Finding]]] = {
+_EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[LawFinding]]] = {
     PriorSpec: lambda spec, given: _built(prior.LAWS, prior.PriorCase(spec, given.settings), given),
     ReconstructionSpec: lambda spec, given: _built(reconstruction.LAWS, reconstruction.ReconstructionCase(spec, given.settings), given),
     AugmentationSpec: lambda spec, given: _built(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings), given),
@@ -95,12 +95,12 @@ _EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[Finding]]] = {
 }
 
 
-def check(spec: Spec, given: Given | None = None) -> list[Finding]:
+def check(spec: Spec, given: Given | None = None) -> list[LawFinding]:
     """Try every law of a kind on one component; see :func:`check_prior`."""
     return require(f"{spec.kind} {spec.name!r}", try_laws(spec, given))
 
 
-def check_prior(spec: PriorSpec, settings: Any = None) -> list[Finding]:
+def check_prior(spec: PriorSpec, settings: Any = None) -> list[LawFinding]:
     """Check a prior, with its default settings or those given; returns what was found out about each law.
 
     Raises:
@@ -109,46 +109,46 @@ def check_prior(spec: PriorSpec, settings: Any = None) -> list[Finding]:
     return check(spec, Given(settings=settings))
 
 
-def check_reconstruction(spec: ReconstructionSpec, settings: Any = None) -> list[Finding]:
+def check_reconstruction(spec: ReconstructionSpec, settings: Any = None) -> list[LawFinding]:
     """Check a reconstruction; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 
-def check_augmentation(spec: AugmentationSpec, settings: Any = None) -> list[Finding]:
+def check_augmentation(spec: AugmentationSpec, settings: Any = None) -> list[LawFinding]:
     """Check an augmentation, on counts; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 
-def check_readin(spec: ReadinSpec, settings: Any = None) -> list[Finding]:
+def check_readin(spec: ReadinSpec, settings: Any = None) -> list[LawFinding]:
     """Check a read-in; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 
-def check_readout(spec: ReadoutSpec, settings: Any = None) -> list[Finding]:
+def check_readout(spec: ReadoutSpec, settings: Any = None) -> list[LawFinding]:
     """Check a read-out; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 
-def check_recipe(spec: RecipeSpec, registry: Registry | None = None) -> list[Finding]:
+def check_recipe(spec: RecipeSpec, registry: Registry | None = None) -> list[LawFinding]:
     """Check a recipe against the components of a registry, or those that are installed; as :func:`check_prior`."""
     return check(spec, Given(registry=registry))
 
 
-def check_synthetic(spec: SyntheticSpec, settings: Any = None) -> list[Finding]:
+def check_synthetic(spec: SyntheticSpec, settings: Any = None) -> list[LawFinding]:
     """Check a generator of data; give settings that make few data when the defaults make many; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 
-def check_reader(spec: DataReaderSpec, path: Path | None = None) -> list[Finding]:
+def check_reader(spec: DataReaderSpec, path: Path | None = None) -> list[LawFinding]:
     """Check a reader on a file, or without one only what can be told without; as :func:`check_prior`."""
     return check(spec, Given(path=path))
 
 
-def check_metric(spec: MetricSpec) -> list[Finding]:
+def check_metric(spec: MetricSpec) -> list[LawFinding]:
     """Check a metric; as :func:`check_prior`."""
     return check(spec)
 
 
-def check_report(spec: ReportSpec) -> list[Finding]:
+def check_report(spec: ReportSpec) -> list[LawFinding]:
     """Check a report on a small made-up run; as :func:`check_prior`."""
     return check(spec)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lfads_core.config.merge import Shape, merge, plain
+from lfads_core.config.merge import PlaceShape, merge, plain
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.config.yaml_io import dump, parse_yaml
@@ -25,7 +25,7 @@ class RecipeCase:
 
     def config(self) -> RunConfig:
         """The defaults with the recipe laid over them."""
-        return structure(merge(unstructure(RunConfig()), plain(self.spec.settings), Shape(RunConfig)), self.registry)
+        return structure(merge(unstructure(RunConfig()), plain(self.spec.settings), PlaceShape(RunConfig)), self.registry)
 
 
 def _resolves(case: RecipeCase) -> Iterator[str]:

@@ -24,7 +24,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.optim import DeviceRates
-from lfads_core.train.step import Member, StepInputs, StepResult, take_step
+from lfads_core.train.step import StepInputs, StepOwner, StepResult, take_step
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class StepGraphs:
         self._world: Hashable = None
         self._kept: dict[Hashable, CapturedStep] = {}
 
-    def step(self, members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult] | None:
+    def step(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult] | None:
         """Take everybody's step; None if it must be taken otherwise, and nothing has been done. A failure is said once and ends all capturing."""
         if self._given_up:
             return None
@@ -95,7 +95,7 @@ class StepGraphs:
 class CapturedStep:
     """One form of a step: its buffers, and the graph that works on them."""
 
-    def __init__(self, members: Sequence[Member], ready: Sequence[StepInputs], graph: Graph) -> None:
+    def __init__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs], graph: Graph) -> None:
         if any(value.requires_grad for one in ready for value in _tensors((one.batches, one.noise))):
             raise ValueError("augmentations and draws of noise must not carry gradients, which would be lost")
         self._buffers = [_mapped(one, torch.empty_like) for one in ready]
@@ -103,7 +103,7 @@ class CapturedStep:
         self._graph, self._rehearsed, self._captured = graph, 0, False
         self._results: list[StepResult] = []
 
-    def __call__(self, members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
+    def __call__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:
         """Put this step's trials, noise and numbers in place and take it. Losses hold until the next step of this form."""
         _copy(_tensors(ready), _tensors(self._buffers))
         for live, member, one in zip(self._live, members, ready, strict=True):
@@ -119,7 +119,7 @@ class CapturedStep:
             self._graph.replay()
         return [_of_now(*each) for each in zip(self._results, members, ready, strict=True)]
 
-    def _step(self, members: Sequence[Member]) -> None:
+    def _step(self, members: Sequence[StepOwner]) -> None:
         with _numbers_on_device(members, self._live):
             self._results = [_mapped(result, Tensor.detach) for result in take_step(members, self._buffers)]
 
@@ -139,7 +139,7 @@ class LiveObjective(Objective):
 class Live:
     """One member's numbers that change from epoch to epoch, on its device: filled there, so that nothing waits."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: StepOwner) -> None:
         like = next(member.model.parameters()).detach()
         kl, l2, kept = (like.new_zeros(()) for _ in range(3))
         # torch's kernel reads the rate as float32 on a GPU and as float64 on a CPU
@@ -148,7 +148,7 @@ class Live:
         self.objective = LiveObjective(member.objective.config, (kl, l2))
         self._numbers, self._known = (lr, kept, kl, l2), (0.0,) * 4
 
-    def set(self, member: Member, epoch: int) -> None:
+    def set(self, member: StepOwner, epoch: int) -> None:
         """Write what has changed."""
         lr, decay, ramps = member.optimizer.lr, member.optimizer.weight_decay, member.objective.ramps(epoch)
         now = lr, 1 - lr * decay, ramps.kl, ramps.l2
@@ -159,7 +159,7 @@ class Live:
 
 
 @contextmanager
-def _numbers_on_device(members: Sequence[Member], live: Sequence[Live]) -> Iterator[None]:
+def _numbers_on_device(members: Sequence[StepOwner], live: Sequence[Live]) -> Iterator[None]:
     """Have objectives and optimisers read their changing numbers from the device."""
     own = [member.objective for member in members]
     try:
@@ -171,7 +171,7 @@ def _numbers_on_device(members: Sequence[Member], live: Sequence[Live]) -> Itera
             member.objective, member.optimizer.on_device = objective, None
 
 
-def _of_now(result: StepResult, member: Member, ready: StepInputs) -> StepResult:
+def _of_now(result: StepResult, member: StepOwner, ready: StepInputs) -> StepResult:
     """A result under this step's epoch; what is looked at later is copied, for the next replay writes over it."""
     losses = replace(result.losses, ramps=member.objective.ramps(ready.epoch))
     if result.check is None:
@@ -180,7 +180,7 @@ def _of_now(result: StepResult, member: Member, ready: StepInputs) -> StepResult
     return StepResult(losses=losses, grad_norm=check.grad_norm, check=check)
 
 
-def _world(member: Member) -> Hashable:
+def _world(member: StepOwner) -> Hashable:
     """All that a captured step takes for granted, beside the form of its trials and noise."""
     model, optimizer = member.model, member.optimizer
     moments = [value for of in optimizer.moments.values() for value in vars(of).values()]

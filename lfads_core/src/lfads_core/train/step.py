@@ -56,7 +56,7 @@ class StepResult:
 
 
 @runtime_checkable
-class Member(Protocol):
+class StepOwner(Protocol):
     """Whose step it is: what it changes, and by which settings. A trainer, mostly."""
 
     model: LFADS
@@ -86,7 +86,7 @@ def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: i
     return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
 
 
-def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[StepResult]:
+def take_step(members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:
     """Forward, backward, clip, step, of members of one shape.
 
     Raises:
@@ -96,7 +96,7 @@ def take_step(members: Sequence[Member], ready: Sequence[StepInputs]) -> list[St
     return list(take_step_or_fail(dict(enumerate(members)), dict(enumerate(ready))).values())
 
 
-def take_step_or_fail(members: Mapping[int, Member], ready: Mapping[int, StepInputs], failed: Failures | None = None) -> dict[int, StepResult]:
+def take_step_or_fail(members: Mapping[int, StepOwner], ready: Mapping[int, StepInputs], failed: Failures | None = None) -> dict[int, StepResult]:
     """The same: the results of those who could do it. What the others raise is added to ``failed``; if that is None, it is raised."""
     if not members:
         return {}
@@ -156,7 +156,7 @@ def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[
     return found
 
 
-def _price(member: Member, ready: StepInputs, output: ModelOutput) -> Losses:
+def _price(member: StepOwner, ready: StepInputs, output: ModelOutput) -> Losses:
     losses = member.objective(member.model, ready.batches, output, ready.noise, member.train_stack, ready.epoch)
     require_finite(losses, ready.epoch)
     return losses

@@ -15,7 +15,7 @@ from lfads_core.train.device import use_cpu
 from lfads_core.train.loop import fit
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.clock import summary, wait_for
-from lfads_plugins_lab.bench.problem import Problem, load_problem
+from lfads_plugins_lab.bench.problem import BenchProblem, load_problem
 from lfads_plugins_lab.bench.result import Options, Result, against_reference
 
 BATCHES = 4
@@ -39,7 +39,7 @@ def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: R
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"trials": trials})
 
 
-def trainer_of(problem: Problem, path: str, folder: Path) -> Trainer:
+def trainer_of(problem: BenchProblem, path: str, folder: Path) -> Trainer:
     """A trainer of fresh weights, whose loops are those of a backend."""
     trainer = problem.trainer(folder / path)
     trainer.model.loops = choose_recurrence(path, problem.device)

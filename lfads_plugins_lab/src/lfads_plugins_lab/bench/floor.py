@@ -8,13 +8,13 @@ import time
 import torch
 
 from lfads_plugins_lab.bench.clock import wait_for
-from lfads_plugins_lab.bench.shapes import Shape
+from lfads_plugins_lab.bench.shapes import StepShape
 
 TIMES = 9
 """Repetitions of each product, of which the median counts."""
 
 
-def products_floor(shape: Shape, device: str) -> float:
+def products_floor(shape: StepShape, device: str) -> float:
     """One forward, and twice that for the backward; products are as large as one bin wherever bins depend on one another."""
 
     def one(rows: int, inner: int, columns: int) -> float:

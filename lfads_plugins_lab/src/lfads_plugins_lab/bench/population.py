@@ -23,7 +23,7 @@ from lfads_core.train.shards import shards_of, threads_of
 from lfads_core.train.step import Failures
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.clock import in_turn, summary
-from lfads_plugins_lab.bench.problem import WARM_UP, Problem, first_batch, load_problem
+from lfads_plugins_lab.bench.problem import WARM_UP, BenchProblem, first_batch, load_problem
 from lfads_plugins_lab.bench.result import Options, Result, against_reference
 
 
@@ -38,7 +38,7 @@ def bench_population(config: str, data: Sequence[Path], options: Options, regist
 
 
 @contextmanager
-def steps_in_shards(problem: Problem, members: int, paths: Sequence[str], threads: int) -> Iterator[dict[str, Callable[[], None]]]:
+def steps_in_shards(problem: BenchProblem, members: int, paths: Sequence[str], threads: int) -> Iterator[dict[str, Callable[[], None]]]:
     """One step of as many members on each path, in the shards and threads of a training; the threads end with the context."""
     with tempfile.TemporaryDirectory() as folder:
         trainers = [lone_trainer(problem, number, Path(folder)) for number in range(members)]
@@ -48,14 +48,14 @@ def steps_in_shards(problem: Problem, members: int, paths: Sequence[str], thread
             yield {path: step_in_shards(problem, trainers, path, shards, pool) for path in paths}
 
 
-def lone_trainer(problem: Problem, seed: int, folder: Path) -> Trainer:
+def lone_trainer(problem: BenchProblem, seed: int, folder: Path) -> Trainer:
     """A training of its own in a folder of its own."""
     config = attrs.evolve(problem.config, train=attrs.evolve(problem.config.train, seed=seed))
     return replace(problem, config=config).trainer(folder / str(seed))
 
 
 def step_in_shards(
-    problem: Problem, trainers: Sequence[Trainer], path: str, shards: Sequence[Sequence[int]], pool: ThreadPoolExecutor
+    problem: BenchProblem, trainers: Sequence[Trainer], path: str, shards: Sequence[Sequence[int]], pool: ThreadPoolExecutor
 ) -> Callable[[], None]:
     """One step of every trainer on a path, its shards shared out among the pool's threads."""
     loops, raw = choose_recurrence(path, problem.device), first_batch(problem)

@@ -29,7 +29,7 @@ from lfads_core.train.optim import build_optimizer
 from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
-from lfads_plugins_lab.bench.shapes import LORENZ, SHAPES, Shape, lorenz_session
+from lfads_plugins_lab.bench.shapes import LORENZ, SHAPES, StepShape, lorenz_session
 
 NAIVE = "naive"
 """The path that is no backend: an eager model as one writes it first."""
@@ -38,7 +38,7 @@ WARM_UP = REHEARSALS + 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
+class BenchProblem:
     """Settings and data under the name they were asked for by."""
 
     name: str
@@ -56,12 +56,12 @@ class Problem:
         data, stacks = put_on(self.device, self.sessions), build_stacks(self.config, self.registry)
         return Trainer(Run.create(folder), self.config, self.model(), describe(self.sessions), data, stacks)
 
-    def shape(self, model: LFADS) -> Shape:
+    def shape(self, model: LFADS) -> StepShape:
         """Sizes of one step; of several sessions' channels the mean."""
         control, generator = self.config.model.controller, self.config.model.generator
         trials = min(self.config.data.batch_size, sum(s.splits["train"].trials for s in self.sessions))
         channels = [s.splits["train"].recon.shape[2] for s in self.sessions]
-        return Shape(
+        return StepShape(
             trials=trials,
             encoded_bins=model.sizes.encoded_bins,
             bins=model.sizes.bins,
@@ -76,7 +76,7 @@ class Problem:
         )
 
 
-def load_problem(config: str, data: Sequence[Path], registry: Registry, overrides: Sequence[str] = (), *, batches: int = 1) -> Problem:
+def load_problem(config: str, data: Sequence[Path], registry: Registry, overrides: Sequence[str] = (), *, batches: int = 1) -> BenchProblem:
     """The problem of a published shape, or of a file of settings with its data.
 
     Raises:
@@ -91,7 +91,7 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         own = SHAPES[config].settings() if config in SHAPES else []
         settings = resolve([], (), [*own, *overrides], registry)
         session = SHAPES[config].session(batches=batches) if config in SHAPES else lorenz_session(registry)
-        return Problem(name=config, config=settings, sessions=[session], registry=registry, device=choose_device(settings.train.device))
+        return BenchProblem(name=config, config=settings, sessions=[session], registry=registry, device=choose_device(settings.train.device))
     path = Path(config)
     if path.suffix.lower() not in {".yaml", ".yml"}:
         raise ConfigError(f"--config: must be one of {', '.join([*SHAPES, LORENZ])} or a YAML file of settings, got {config!r}.")
@@ -99,21 +99,21 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         raise ConfigError(f"--data: settings from a file need recordings to be measured on, got none. Give --data FILE.h5 with --config {config}.")
     settings = resolve([path], (), overrides, registry)
     sessions = read_for(settings, data, registry)
-    return Problem(name=path.stem, config=settings, sessions=sessions, registry=registry, device=choose_device(settings.train.device))
+    return BenchProblem(name=path.stem, config=settings, sessions=sessions, registry=registry, device=choose_device(settings.train.device))
 
 
-def first_batch(problem: Problem) -> dict[str, Batch]:
+def first_batch(problem: BenchProblem) -> dict[str, Batch]:
     """The batch that every measured step is taken on."""
     splits = put_on(problem.device, problem.sessions).splits["train"]
     return next(epoch_batches(splits, problem.config.data.batch_size))
 
 
-def make_steps(problem: Problem, paths: Sequence[str], model: LFADS, batches: Mapping[str, Batch]) -> dict[str, Callable[[], None]]:
+def make_steps(problem: BenchProblem, paths: Sequence[str], model: LFADS, batches: Mapping[str, Batch]) -> dict[str, Callable[[], None]]:
     """One whole training step for each path: draw, augment, forward, backward, clip, AdamW. All change the same model."""
     return {path: (_naive_step if path == NAIVE else _step)(problem, path, model, batches) for path in paths}
 
 
-def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
+def _step(problem: BenchProblem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
     config = problem.config
     stack, loops, graphs = build_stacks(config, problem.registry)[0], choose_recurrence(path, problem.device), graphs_for(config, model.device)
     optimizer, objective = build_optimizer(model, config.optim), Objective(config.regularisation)
@@ -132,7 +132,7 @@ def _step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -
     return step
 
 
-def _naive_step(problem: Problem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
+def _naive_step(problem: BenchProblem, path: str, model: LFADS, raw: Mapping[str, Batch]) -> Callable[[], None]:
     """As one writes it first: torch's own optimiser and clip, dropout drawn bin by bin where it is used."""
     del path
     config = problem.config

@@ -18,7 +18,7 @@ LORENZ = "lorenz"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class StepShape:
     """Everything that decides how much one training step computes. A controller of 0 units is none."""
 
     trials: int
@@ -62,8 +62,8 @@ class Shape:
         return session_from_arrays("bench", arrays, {"bin_ms": 10.0})
 
 
-def _shape(*sizes: int) -> Shape:
-    return Shape(**dict(zip(Shape.__dataclass_fields__, sizes, strict=True)))
+def _shape(*sizes: int) -> StepShape:
+    return StepShape(**dict(zip(StepShape.__dataclass_fields__, sizes, strict=True)))
 
 
 SHAPES = {

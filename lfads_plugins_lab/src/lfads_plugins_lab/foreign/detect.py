@@ -21,7 +21,7 @@ from lfads_plugins_lab.specs import ForeignSettingsSpec
 
 
 @frozen
-class Imported:
+class Translated:
     """Settings taken over: ``config`` is what they resolve to, ``settings`` what was said, ``taken`` our names by theirs."""
 
     source: str
@@ -32,7 +32,7 @@ class Imported:
     config: RunConfig
 
 
-def import_settings(path: Path, registry: Registry) -> Imported:
+def import_settings(path: Path, registry: Registry) -> Translated:
     """Read a file of any format of ``lfads_foreign_settings``; the one that knows most of its keys is taken.
 
     Raises:
@@ -56,10 +56,10 @@ def import_settings(path: Path, registry: Registry) -> Imported:
         theirs = {ours: key for key, written in reading.taken.items() for ours in written.split(", ")}
         lines = [f"{path}: {_named(line, theirs)}" for line in str(err).splitlines()]
         raise ConfigError("\n".join(lines)) from err
-    return Imported(str(path), chosen.summary, reading.settings, dict(reading.taken), tuple(reading.left), config)
+    return Translated(str(path), chosen.summary, reading.settings, dict(reading.taken), tuple(reading.left), config)
 
 
-def written(imported: Imported) -> str:
+def written(imported: Translated) -> str:
     """The settings as YAML, headed by where they came from and what was left."""
     head = f"# From {imported.source} ({imported.format}) by 'lfads config import'."
     lines = [head, *(f"# not taken over: {item.key}: {item.why}" for item in imported.left)]

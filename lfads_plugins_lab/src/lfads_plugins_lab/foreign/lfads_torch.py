@@ -7,7 +7,7 @@ from typing import Any
 
 from lfads_core.config.faults import Path
 from lfads_core.wording import shown
-from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Rule, apply, as_number, controller, keep, left, number, size, switch
+from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Translation, apply, as_number, controller, keep, left, number, size, switch
 from lfads_plugins_lab.foreign.tf2 import leaves, segment
 
 _BY_HAND = "no counterpart by that name here; lfads plugins list shows what there is, and plugins are how to add one"
@@ -64,7 +64,7 @@ def _part(reading: Reading, key: str, where: Path, value: Any, names: Mapping[st
     return part
 
 
-def _prior(path: str) -> Rule:
+def _prior(path: str) -> Translation:
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
         part = _part(reading, key, where, value, PRIORS)
         if part is not None:
@@ -96,7 +96,7 @@ def _reconstruction(reading: Reading, key: str, where: Path, value: Any) -> None
     reading.put(key, "components.reconstruction", part)
 
 
-def _stack(path: str) -> Rule:
+def _stack(path: str) -> Translation:
     """A stack of augmentations, put in the order of its ``batch_order``."""
 
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
@@ -124,7 +124,7 @@ def _in_order(order: Any, parts: Mapping[int, dict[str, Any] | None]) -> list[di
     return [part for i in numbers if (part := parts.get(i)) is not None]
 
 
-def _layer(path: str) -> Rule:
+def _layer(path: str) -> Translation:
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
         names = {_class(part) for part in _modules(value)} - {None}
         text = " ".join(str(name) for name in names)
@@ -153,7 +153,7 @@ def _precision(reading: Reading, key: str, where: Path, value: Any) -> None:
         reading.leave(key, "numbers are float32; train.precision=bf16 has products in bfloat16")
 
 
-MODEL: dict[str, Rule] = {
+MODEL: dict[str, Translation] = {
     "ic_enc_dim": size("model.encoder.hidden"),
     "ic_enc_seq_len": _segment,
     "ic_post_var_min": number("model.encoder.min_variance"),
@@ -196,7 +196,7 @@ MODEL: dict[str, Rule] = {
     "_target_": left("there is one kind of model"),
     "defaults": left("files are not composed here; give several to lfads run, the later ones win"),
 }
-DATA: dict[str, Rule] = {
+DATA: dict[str, Translation] = {
     "batch_size": size("data.batch_size"),
     **{name: left(PLACE) for name in ("datafile_pattern", "data_paths", "data_dir")},
     **{name: left("every array of a file rides along") for name in ("batch_keys", "attr_keys")},
@@ -206,7 +206,7 @@ DATA: dict[str, Rule] = {
     "num_workers": left("there are no workers"),
     "_target_": left("there is one kind of data"),
 }
-TRAINER: dict[str, Rule] = {
+TRAINER: dict[str, Translation] = {
     "max_epochs": size("train.epochs"),
     "gradient_clip_val": number("optim.clip_norm"),
     "precision": _precision,
@@ -216,7 +216,7 @@ TRAINER: dict[str, Rule] = {
         left("has no counterpart, or is always so"),
     ),
 }
-SECTIONS: dict[str, dict[str, Rule]] = {"model": MODEL, "datamodule": DATA, "trainer": TRAINER}
+SECTIONS: dict[str, dict[str, Translation]] = {"model": MODEL, "datamodule": DATA, "trainer": TRAINER}
 
 
 def translate(data: Mapping[str, Any], reading: Reading) -> None:
@@ -234,7 +234,7 @@ def translate(data: Mapping[str, Any], reading: Reading) -> None:
     _together(reading)
 
 
-def _one(reading: Reading, table: Mapping[str, Rule], key: str, where: Path, value: Any, name: str) -> None:
+def _one(reading: Reading, table: Mapping[str, Translation], key: str, where: Path, value: Any, name: str) -> None:
     """One key; a prior whose numbers stand elsewhere is left."""
     refers = (way for way, leaf in leaves(value) if isinstance(leaf, str) and leaf.startswith("${") and way and way[-1] not in _SIZES)
     if name in {"ic_prior", "co_prior"} and next(refers, None):

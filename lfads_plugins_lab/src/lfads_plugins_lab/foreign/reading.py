@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from lfads_core.config.faults import Fault, Origin, Path
-from lfads_core.config.merge import Shape, put
+from lfads_core.config.faults import Origin, Path, SettingsFault
+from lfads_core.config.merge import PlaceShape, put
 from lfads_core.config.schema import RunConfig
 from lfads_core.wording import near, shown
 
@@ -36,11 +36,11 @@ class Reading:
     taken: dict[str, str] = field(factory=dict)
     """Ours by theirs."""
     left: list[Leftover] = field(factory=list)
-    faults: list[Fault] = field(factory=list)
+    faults: list[SettingsFault] = field(factory=list)
 
     def put(self, key: str, path: str, value: Any) -> None:
         """Set one of ours to what ``key`` says."""
-        self.settings.update(put(self.settings, path.split("."), value, Shape(RunConfig)))
+        self.settings.update(put(self.settings, path.split("."), value, PlaceShape(RunConfig)))
         self.taken[key] = ", ".join(dict.fromkeys([*filter(None, [self.taken.get(key)]), path]))
 
     def leave(self, key: str, why: str) -> None:
@@ -49,7 +49,7 @@ class Reading:
 
     def fault(self, key: str, where: Path, text: str) -> None:
         """Note a value that cannot be meant."""
-        self.faults.append(Fault((key,), text, self.origins.get(where)))
+        self.faults.append(SettingsFault((key,), text, self.origins.get(where)))
 
     def unknown(self, key: str, known: Mapping[str, Any]) -> None:
         """Say what an unknown key may have been meant to be."""
@@ -58,11 +58,11 @@ class Reading:
         self.leave(key, "no such key there" + (f"; did you mean {' or '.join(likely)}?" if likely else ""))
 
 
-Rule = Callable[[Reading, str, Path, Any], None]
+Translation = Callable[[Reading, str, Path, Any], None]
 """Takes one key over: the reading, the key, its place in the file, its value."""
 
 
-def number(path: str, convert: Callable[[float], Any] = float, *, whole: bool = False) -> Rule:
+def number(path: str, convert: Callable[[float], Any] = float, *, whole: bool = False) -> Translation:
     """A number that becomes ``path``, by ``convert``."""
 
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
@@ -76,12 +76,12 @@ def number(path: str, convert: Callable[[float], Any] = float, *, whole: bool = 
     return rule
 
 
-def size(path: str) -> Rule:
+def size(path: str) -> Translation:
     """A whole number that becomes ``path``."""
     return number(path, int, whole=True)
 
 
-def switch(path: str, on: Any = True, off: Any = False) -> Rule:
+def switch(path: str, on: Any = True, off: Any = False) -> Translation:
     """A truth value that becomes one of two of ours."""
 
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
@@ -99,7 +99,7 @@ def keep(reading: Reading, key: str, where: Path, value: Any) -> None:
     reading.given[key] = value if got is None else got
 
 
-def left(why: str) -> Rule:
+def left(why: str) -> Translation:
     """A key without counterpart."""
 
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
@@ -135,7 +135,7 @@ def controller(reading: Reading, sizes: Mapping[str, str]) -> None:
         reading.put(key, sizes[key], int(value))
 
 
-def apply(reading: Reading, table: Mapping[str, Rule], key: str, where: Path, value: Any, known: str | None = None) -> None:
+def apply(reading: Reading, table: Mapping[str, Translation], key: str, where: Path, value: Any, known: str | None = None) -> None:
     """Take one key over by the table; ``known`` is its name there, if it is not ``key``."""
     rule = table.get(known or key)
     if rule is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lfads_core.config.faults import Path
 from lfads_core.wording import shown
-from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Rule, apply, controller, keep, left, number, size, switch
+from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Translation, apply, controller, keep, left, number, size, switch
 
 _STEPS = "counted in steps there and in epochs here; an epoch has trials / batch size steps: set regularisation.{}"
 _KEPT = "the last checkpoint is kept, and the best ones by train.keep_best"
@@ -15,7 +15,7 @@ _INFER = "say it when inferring: lfads infer --samples, lfads generate -n"
 _TRAINED = "say it when going on: lfads run --resume RUN --set train.only=..."
 
 
-def _one_of(path: str, names: Mapping[str, Any]) -> Rule:
+def _one_of(path: str, names: Mapping[str, Any]) -> Translation:
     def rule(reading: Reading, key: str, where: Path, value: Any) -> None:
         if not isinstance(value, str) or value not in names:
             reading.fault(key, where, f"must be one of {', '.join(names)}, got {shown(value)}")
@@ -25,7 +25,7 @@ def _one_of(path: str, names: Mapping[str, Any]) -> Rule:
     return rule
 
 
-TABLE: dict[str, Rule] = {
+TABLE: dict[str, Translation] = {
     "ic_dim": size("model.generator.ic_size"),
     "gen_dim": size("model.generator.hidden"),
     "factors_dim": size("model.generator.factors"),

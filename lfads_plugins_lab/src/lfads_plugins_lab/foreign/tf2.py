@@ -7,7 +7,7 @@ from typing import Any
 
 from lfads_core.config.faults import Path
 from lfads_core.wording import shown
-from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Rule, apply, controller, keep, left, number, size
+from lfads_plugins_lab.foreign.reading import PLACE, SIZE, Reading, Translation, apply, controller, keep, left, number, size
 
 _DISTRIBUTIONS = {"poisson": "poisson", "gaussian": "gaussian", "gamma": "gamma", "zig": "zero-inflated-gamma"}
 
@@ -20,7 +20,7 @@ def _distribution(reading: Reading, key: str, where: Path, value: Any) -> None:
         reading.put(key, "components.reconstruction", name)
 
 
-TABLE: dict[str, Rule] = {
+TABLE: dict[str, Translation] = {
     "MODEL.IC_DIM": size("model.generator.ic_size"),
     "MODEL.GEN_DIM": size("model.generator.hidden"),
     "MODEL.FAC_DIM": size("model.generator.factors"),

@@ -11,7 +11,7 @@ from lfads_core.components.page import Block, PictureBlock, TextBlock
 from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_lab.evaluate.run import MODEL
-from lfads_plugins_lab.report.facts import Facts, gather
+from lfads_plugins_lab.report.facts import ReportFacts, gather
 from lfads_plugins_lab.report.words import each_session, nothing, shown_split, times_of
 from lfads_plugins_std.alignment.condition_names import texts
 from lfads_plugins_std.figures import draw_decoding
@@ -29,7 +29,7 @@ def decoding(loaded: LoadedRun) -> Iterator[Block]:
     yield from each_session(facts, partial(_decoding, facts))
 
 
-def _decoding(facts: Facts, session: Recorded) -> Iterator[Block]:
+def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
     splits, split = session.session.splits, shown_split(session)
     wanted, there = _known(splits[split].extras), _known(splits["train"].extras) if "train" in splits else None
     if wanted is None or there is None or split == "train":

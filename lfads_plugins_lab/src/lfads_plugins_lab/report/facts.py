@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Facts:
+class ReportFacts:
     """All that the sections draw from."""
 
     loaded: LoadedRun
@@ -44,7 +44,7 @@ class Facts:
 
 
 @lru_cache(maxsize=1)
-def gather(loaded: LoadedRun) -> Facts:
+def gather(loaded: LoadedRun) -> ReportFacts:
     """Read everything once; the run is evaluated first unless ``evaluation.json`` is newer than its outputs and speaks of all sessions.
 
     Every section asks for the same; whoever makes a page forgets it afterwards with ``gather.cache_clear()``.
@@ -63,7 +63,7 @@ def gather(loaded: LoadedRun) -> Facts:
         table = {name: np.asarray(column) for name, column in read_fitlog(loaded.run.fitlog).items()}
     except RunError:
         table = {}
-    return Facts(loaded=loaded, state=loaded.run.read_state(), log=table, sessions=sessions, evaluation=evaluation)
+    return ReportFacts(loaded=loaded, state=loaded.run.read_state(), log=table, sessions=sessions, evaluation=evaluation)
 
 
 def _known(run: Run, names: Sequence[str]) -> Mapping[str, Any] | None:

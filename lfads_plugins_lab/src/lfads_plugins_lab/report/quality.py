@@ -10,7 +10,7 @@ from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.lacking import ordered, title
 from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_lab.evaluate.run import MODEL
-from lfads_plugins_lab.report.facts import Facts, gather
+from lfads_plugins_lab.report.facts import ReportFacts, gather
 from lfads_plugins_lab.report.words import each_session, nothing
 from lfads_plugins_std.figures import draw_curves
 
@@ -44,7 +44,7 @@ def quality(loaded: LoadedRun) -> Iterator[Block]:
     yield from each_session(facts, partial(_tables, facts))
 
 
-def _tables(facts: Facts, session: Recorded) -> Iterator[Block]:
+def _tables(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
     found = facts.found(session)
     for split, by in found.get("scores", {}).items():
         if split != "train" or len(found["scores"]) == 1:

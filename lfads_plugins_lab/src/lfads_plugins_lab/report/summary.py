@@ -10,7 +10,7 @@ from lfads_plugins_lab.evaluate.baselines import NAMES
 from lfads_plugins_lab.evaluate.lacking import title
 from lfads_plugins_lab.evaluate.run import MODEL
 from lfads_plugins_lab.report.blocks import para
-from lfads_plugins_lab.report.facts import Facts
+from lfads_plugins_lab.report.facts import ReportFacts
 from lfads_plugins_lab.report.words import shown_split
 
 _CIRCULAR = (NAMES[0], "psth_r2")
@@ -19,7 +19,7 @@ _CIRCULAR = (NAMES[0], "psth_r2")
 _FIRST = ("co_bps", "co_r2", "bps", "r2", "psth_r2", "velocity_r2", "r2_truth")
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: ReportFacts) -> str:
     """Header of the page."""
     config, lines = facts.loaded.config, []
     for session in facts.sessions:
@@ -42,7 +42,7 @@ def summary(facts: Facts) -> str:
     return f"{para(fitted, 'lead')}<ul>{items}</ul>{para(_training(facts))}{_cards(facts)}{_verdicts(facts)}"
 
 
-def _training(facts: Facts) -> str:
+def _training(facts: ReportFacts) -> str:
     log, state = facts.log, facts.state
     epochs = len(log["epoch"]) if log else int(state.get("epochs") or 0)
     seconds = float(log["seconds"][-1]) if log and "seconds" in log and len(log["seconds"]) else None
@@ -54,7 +54,7 @@ def _training(facts: Facts) -> str:
     )
 
 
-def _cards(facts: Facts) -> str:
+def _cards(facts: ReportFacts) -> str:
     cards = []
     for session in facts.sessions[:4]:
         split = shown_split(session)
@@ -71,7 +71,7 @@ def _cards(facts: Facts) -> str:
     return f'<div class="cards">{"".join(cards)}</div>' if cards else para("No score: the data lack what every installed metric needs.", "none")
 
 
-def _verdicts(facts: Facts) -> str:
+def _verdicts(facts: ReportFacts) -> str:
     found = []
     for session in facts.sessions:
         verdict = facts.found(session).get("verdict", {})

@@ -8,7 +8,7 @@ import numpy as np
 
 from lfads_core.components.page import Block, TextBlock
 from lfads_plugins_lab.evaluate.recorded import Recorded
-from lfads_plugins_lab.report.facts import Facts
+from lfads_plugins_lab.report.facts import ReportFacts
 from lfads_plugins_std.alignment.condition_names import names_of
 from lfads_plugins_std.figures.conditions import Groups, groups_by
 from lfads_plugins_std.figures.units import TimeAxis, time_of
@@ -18,7 +18,7 @@ MOST_GROUPS = 16
 """Conditions that are shown, evenly spread."""
 
 
-def each_session(facts: Facts, draw: Callable[[Recorded], Iterator[Block]]) -> Iterator[Block]:
+def each_session(facts: ReportFacts, draw: Callable[[Recorded], Iterator[Block]]) -> Iterator[Block]:
     """What is drawn of each session, below its name where there are several."""
     for session in facts.sessions:
         if len(facts.sessions) > 1:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class View(ctypes.Structure):
+class TensorView(ctypes.Structure):
     """A tensor (members, trials, bins, features) with unit stride in its features."""
 
     _fields_: ClassVar = [("at", ctypes.c_void_p), ("member", ctypes.c_int64), ("trial", ctypes.c_int64), ("bin", ctypes.c_int64)]
@@ -19,9 +19,9 @@ def _record(*, numbers: str, clip: str, views: str, pointers: str, views_back: s
     groups = (
         (numbers, ctypes.c_int64),
         (clip, ctypes.c_double),
-        (views, View),
+        (views, TensorView),
         (pointers, ctypes.c_void_p),
-        (views_back, View),
+        (views_back, TensorView),
         (pointers_back, ctypes.c_void_p),
     )
     return [(name, kind) for names, kind in groups for name in names.split()]
@@ -74,12 +74,12 @@ def readable(value: Float[Tensor, "M B *T X"]) -> Float[Tensor, "M B *T X"]:
     return value if value.stride(-1) == 1 or value.shape[-1] <= 1 else value.contiguous()
 
 
-def view(value: Float[Tensor, "M B *T X"] | None) -> View:
+def view(value: Float[Tensor, "M B *T X"] | None) -> TensorView:
     """A readable tensor, with bins or without, as C sees it; absent tensors are null."""
     if value is None:
-        return View(None, 0, 0, 0)
+        return TensorView(None, 0, 0, 0)
     strides = value.stride()
-    return View(value.data_ptr(), strides[0], strides[1], strides[2] if value.dim() == 4 else 0)
+    return TensorView(value.data_ptr(), strides[0], strides[1], strides[2] if value.dim() == 4 else 0)
 
 
 def pointer(value: Tensor | None) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lfads_plugins_tune.search.report import WHY_STOPPED, headline
-from lfads_plugins_tune.search.state import State, read_state
+from lfads_plugins_tune.search.state import SearchState, read_state
 
 WIDTH = 36
 
@@ -84,7 +84,7 @@ def _what(search: Path | None) -> str:
     return f"A search ({headline(found)}) ended because {why}. The best model, {chosen}, is this one. {_hyperparameters(found)}"
 
 
-def _hyperparameters(found: State) -> str:
+def _hyperparameters(found: SearchState) -> str:
     if found.best is None:
         return ""
     values = next(member.values for member in found.members if member.member == found.best.member)

@@ -13,8 +13,8 @@ from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lfads_plugins_tune.collection.folder import Collection, Entry
-    from lfads_plugins_tune.collection.state import State
+    from lfads_plugins_tune.collection.folder import CollectedRun, Collection
+    from lfads_plugins_tune.collection.state import CollectionState
 
 _WIDTH_OF_A_PIPE = 200
 _SHOWN_SCORES = 6
@@ -74,7 +74,7 @@ def _queue_words(collection: Collection, working: bool) -> str:
     return "no queue works"
 
 
-def _hints(collection: Collection, found: Sequence[State], *, former: bool, current: bool) -> list[str]:
+def _hints(collection: Collection, found: Sequence[CollectionState], *, former: bool, current: bool) -> list[str]:
     hints = []
     if not current:
         hints.append(f"collection.yaml has changed since: lfads collection prepare {collection.path}")
@@ -210,7 +210,7 @@ def delete(name: Path, runs: tuple[str, ...], *, outputs: bool, former: bool, ye
     click.echo(f"deleted the {'folders' if former else 'outputs'} of {len(entries)} runs")
 
 
-def _ask(entries: Sequence[Entry], what: str, *, yes: bool) -> None:
+def _ask(entries: Sequence[CollectedRun], what: str, *, yes: bool) -> None:
     from lfads_plugins_tune.collection.change import outputs_size
     from lfads_plugins_tune.collection.sizes import spoken_size
 

@@ -12,7 +12,7 @@ from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.locks import is_locked
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED, headline, lines_of, table_of
-from lfads_plugins_tune.search.state import State, read_state
+from lfads_plugins_tune.search.state import SearchState, read_state
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ def make_search_display() -> SearchDisplay:
     return display
 
 
-def print_plan(ready: Settled, state: State) -> None:
+def print_plan(ready: Settled, state: SearchState) -> None:
     """Say what would be searched, and how."""
     from lfads_plugins_tune.search.spaces_of import search_of, text_of
 
@@ -80,7 +80,7 @@ def show_searched(searched: Searched, display: SearchDisplay) -> None:
     display.message(f"load in Python:    lfads_core.load({str(run.path)!r})")
 
 
-def _status(state: State, *, driven: bool) -> str:
+def _status(state: SearchState, *, driven: bool) -> str:
     """The journal's word, unless nobody is there to make it true."""
     if driven:
         return "running" if state.status != "sampling" else "inferring the best member"
@@ -89,7 +89,7 @@ def _status(state: State, *, driven: bool) -> str:
     return state.status
 
 
-def _epochs_so_far(folder: Path, state: State) -> dict[int, int]:
+def _epochs_so_far(folder: Path, state: SearchState) -> dict[int, int]:
     """Epochs of members that the table knows and the journal does not yet, in the generation that is being carried out."""
     from lfads_core.errors import RunError
     from lfads_core.track.fitlog import read_fitlog

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lfads_core.files import spoken_failure
 from lfads_core.locks import holding
-from lfads_plugins_tune.collection.folder import Entry, taken
+from lfads_plugins_tune.collection.folder import CollectedRun, taken
 from lfads_plugins_tune.collection.state import nobody, read_job, standing, write_job
 
 
-def retry(entries: Sequence[Entry], *, anew: bool) -> list[str]:
+def retry(entries: Sequence[CollectedRun], *, anew: bool) -> list[str]:
     """Mark failed runs to be tried again, from their last checkpoint or ``anew``; returns their names.
 
     Raises:
@@ -33,7 +33,7 @@ def retry(entries: Sequence[Entry], *, anew: bool) -> list[str]:
     return again
 
 
-def delete_outputs(entries: Sequence[Entry]) -> None:
+def delete_outputs(entries: Sequence[CollectedRun]) -> None:
     """Delete everything of these runs but their settings and what they are; they can be run again.
 
     Raises:
@@ -44,7 +44,7 @@ def delete_outputs(entries: Sequence[Entry]) -> None:
             remove_outputs(entry)
 
 
-def delete_runs(entries: Sequence[Entry]) -> None:
+def delete_runs(entries: Sequence[CollectedRun]) -> None:
     """Delete these runs with their folders.
 
     Raises:
@@ -56,12 +56,12 @@ def delete_runs(entries: Sequence[Entry]) -> None:
             shutil.rmtree(entry.run.path)
 
 
-def outputs_size(entries: Sequence[Entry]) -> int:
+def outputs_size(entries: Sequence[CollectedRun]) -> int:
     """Bytes that the outputs of these runs take."""
     return sum(path.stat().st_size for entry in entries for path in entry.run.path.rglob("*") if path.is_file() and path not in entry.kept())
 
 
-def remove_outputs(entry: Entry, *, keep: Collection[Path] = ()) -> None:
+def remove_outputs(entry: CollectedRun, *, keep: Collection[Path] = ()) -> None:
     """Delete what a run has written, but for ``keep``. Its state goes first, so that half of it is never taken for a run."""
     entry.run.state_path.unlink(missing_ok=True)
     entry.journal_path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from types import FrameType
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import holding, is_held
-from lfads_plugins_tune.collection.folder import Collection, Entry
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.memory import end_family
 from lfads_plugins_tune.collection.queue import DEFAULT_GRACE, Limits, Queue, ask_to_stop
 from lfads_plugins_tune.collection.state import read_job
@@ -116,7 +116,7 @@ def stop(collection: Collection, *, now: bool) -> int:
     return len(at_work)
 
 
-def _runs_here(collection: Collection) -> list[Entry]:
+def _runs_here(collection: Collection) -> list[CollectedRun]:
     """Runs that a process of this machine works on; one that has just begun may not have told its number yet."""
     held = [entry for entry in collection.all() if is_held(entry.lock_path)]
     return [entry for entry in held if (job := read_job(entry)) is None or job.host == platform.node()]

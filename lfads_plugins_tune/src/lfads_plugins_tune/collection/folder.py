@@ -38,7 +38,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CollectedRun:
     """One run of a collection on disk."""
 
     run: Run
@@ -100,7 +100,7 @@ class Entry:
         return {self.record_path, self.run.config_path}
 
 
-def taken(entry: Entry) -> str:
+def taken(entry: CollectedRun) -> str:
     """What to say when another process works on the run."""
     return f"{entry.run.path}: one process may work on a run, but another one does. Wait for it, or stop it."
 
@@ -163,11 +163,11 @@ class Collection:
         """What a queue in the background prints."""
         return self.path / "queue.log"
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> CollectedRun:
         """The run of that name, whether it is there or not."""
-        return Entry(Run(self.runs_path / name))
+        return CollectedRun(Run(self.runs_path / name))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CollectedRun]:
         """The runs that the plan asks for, in its order.
 
         Raises:
@@ -175,14 +175,14 @@ class Collection:
         """
         return [self.entry(name) for name in self.planned()]
 
-    def others(self) -> list[Entry]:
+    def others(self) -> list[CollectedRun]:
         """Runs of former settings or data, which the plan does not ask for any more."""
         wanted = set(self.planned())
         return [entry for entry in self.all() if entry.name not in wanted]
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[CollectedRun]:
         """Every run there is, by name."""
-        return [Entry(Run(path.parent)) for path in sorted(self.runs_path.glob("*/entry.json"))]
+        return [CollectedRun(Run(path.parent)) for path in sorted(self.runs_path.glob("*/entry.json"))]
 
     def planned(self) -> list[str]:
         """Names of the runs that the plan asks for.
@@ -198,7 +198,7 @@ class Collection:
             raise RunError(f"{self.plan_path}: must be written by `lfads collection prepare`, got: {err!r}. Run it again.") from err
         return [str(name) for name in names if safe(str(name)) == str(name)]
 
-    def chosen(self, names: Sequence[str], among: Sequence[Entry] | None = None) -> list[Entry]:
+    def chosen(self, names: Sequence[str], among: Sequence[CollectedRun] | None = None) -> list[CollectedRun]:
         """The runs of these names or patterns such as ``day1*``; all without any.
 
         Raises:
@@ -209,7 +209,7 @@ class Collection:
         entries = self.entries() if among is None else list(among)
         if not names:
             return entries
-        found: dict[str, Entry] = {}
+        found: dict[str, CollectedRun] = {}
         for name in names:
             fitting = [entry for entry in entries if fnmatch.fnmatchcase(entry.name, name)]
             if not fitting:

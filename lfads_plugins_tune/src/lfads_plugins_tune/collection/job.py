@@ -17,7 +17,7 @@ from lfads_core.errors import RunError
 from lfads_core.locks import taking
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.collection.change import remove_outputs
-from lfads_plugins_tune.collection.folder import Collection, Entry, taken
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.moved import data_are_at
 from lfads_plugins_tune.collection.prepare import data_of
 from lfads_plugins_tune.collection.state import ATTEMPT, INTERRUPTED, JobRecord, is_done, read_job, write_job
@@ -27,7 +27,7 @@ LOCK_VARIABLE = "LFADS_JOB_LOCK"
 """Number of the open file with which a queue hands the run's lock on, so that there is no moment without."""
 
 
-def do_run(collection: Collection, entry: Entry) -> int:
+def do_run(collection: Collection, entry: CollectedRun) -> int:
     """Carry a run out in this process and return its exit code; what it prints goes to its log.
 
     Raises:
@@ -61,7 +61,7 @@ def do_run(collection: Collection, entry: Entry) -> int:
         return code
 
 
-def begun(entry: Entry, pid: int, gpu: str | None) -> JobRecord:
+def begun(entry: CollectedRun, pid: int, gpu: str | None) -> JobRecord:
     """The record of an attempt that begins now; the queue writes it first, for a process that has no number yet (0)."""
     before = read_job(entry)
     same = before is not None and before.pid in {0, pid} and before.exit is None
@@ -70,7 +70,7 @@ def begun(entry: Entry, pid: int, gpu: str | None) -> JobRecord:
     return JobRecord(pid=pid, host=platform.node(), started=time.time(), attempt=attempt, command=[], gpu=gpu, retry=again)
 
 
-def _lock(entry: Entry) -> TextIO:
+def _lock(entry: CollectedRun) -> TextIO:
     """The run's lock: the one that a queue took and handed on, or one of our own."""
     handed = os.environ.pop(LOCK_VARIABLE, None)
     if handed is not None:
@@ -79,7 +79,7 @@ def _lock(entry: Entry) -> TextIO:
     return taking(entry.lock_path, taken(entry))
 
 
-def _command(collection: Collection, entry: Entry, *, again: bool) -> list[str]:
+def _command(collection: Collection, entry: CollectedRun, *, again: bool) -> list[str]:
     """What to tell ``lfads``; ``again`` gives members of a search that failed another try."""
     files = data_of(entry, collection, load_registry())
     record, path = entry.record(), str(entry.run.path)
@@ -104,7 +104,7 @@ def _call(command: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _logging_to(entry: Entry, job: JobRecord) -> Iterator[None]:
+def _logging_to(entry: CollectedRun, job: JobRecord) -> Iterator[None]:
     """Send what this process and its children print to the run's log, below a line that tells the attempt."""
     when = datetime.fromtimestamp(job.started).astimezone().isoformat(sep=" ", timespec="seconds")
     with entry.log_path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as stack:

@@ -10,30 +10,30 @@ from typing import Any
 from lfads_core.errors import RunError
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
-from lfads_plugins_tune.collection.folder import Collection, Entry
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.plan import find_datasets
 from lfads_plugins_tune.collection.recordings import Recordings
 from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.collection.spec import read_spec
-from lfads_plugins_tune.collection.state import State, Status, state_of, tail
+from lfads_plugins_tune.collection.state import CollectionState, Status, state_of, tail
 from lfads_plugins_tune.search.state import read_state
 
 ORDER: tuple[Status, ...] = ("running", "done", "failed", "interrupted", "ready")
 
 
-def states(entries: Sequence[Entry]) -> list[State]:
+def states(entries: Sequence[CollectedRun]) -> list[CollectionState]:
     """Where each run stands."""
     return [state_of(entry) for entry in entries]
 
 
-def tally(found: Sequence[State]) -> str:
+def tally(found: Sequence[CollectionState]) -> str:
     """``5 runs: 1 running, 3 done, 1 ready``."""
     count = Counter(state.status for state in found)
     parts = ", ".join(f"{count[status]} {status}" for status in ORDER if count[status])
     return f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {parts}' if parts else ''}"
 
 
-def plain_state(state: State, entry: Entry, lines: int) -> dict[str, Any]:
+def plain_state(state: CollectionState, entry: CollectedRun, lines: int) -> dict[str, Any]:
     """A state for scripts; a failed run's last lines with it."""
     job = state.job
     return {
@@ -53,7 +53,7 @@ def plain_state(state: State, entry: Entry, lines: int) -> dict[str, Any]:
     }
 
 
-def state_row(state: State) -> list[str]:
+def state_row(state: CollectionState) -> list[str]:
     """A state for people: run, status, epochs, validation cost, time, memory, note."""
     from lfads_core.train.progress import clock
 
@@ -97,7 +97,7 @@ def recordings_table(collection: Collection, registry: Registry) -> list[dict[st
     ]
 
 
-def score_table(entries: Sequence[Entry], *, every: bool) -> tuple[list[str], list[dict[str, Any]]]:
+def score_table(entries: Sequence[CollectedRun], *, every: bool) -> tuple[list[str], list[dict[str, Any]]]:
     """Final scores side by side with what varies; first the columns. Runs that are not done have empty scores.
 
     Scores are those of validation trials unless ``every``; those of single sessions are left out.
@@ -115,7 +115,7 @@ def score_table(entries: Sequence[Entry], *, every: bool) -> tuple[list[str], li
     return ["run", "dataset", *named, *varied, "status", "epochs", "best_cost", *scored], rows
 
 
-def _scores(entry: Entry) -> Mapping[str, float]:
+def _scores(entry: CollectedRun) -> Mapping[str, float]:
     """Final scores of a run, or of the best member of a search."""
     try:
         if entry.journal_path.exists():

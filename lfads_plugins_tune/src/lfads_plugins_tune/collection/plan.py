@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lfads_core.config.differences import differences, is_elsewhere, settings_hash
-from lfads_core.config.faults import Fault, Origin, origin_of, refuse
+from lfads_core.config.faults import Origin, SettingsFault, origin_of, refuse
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
@@ -177,10 +177,10 @@ def _check_vary(described: Described, vary: Mapping[str, Sequence[Any]], way: tu
     for path, values in vary.items():
         origin = origin_of((*way, path), described.origins) or Origin(str(described.path))
         if not values:
-            faults.append(Fault((*way, path), "must have at least one value, got an empty list", origin))
+            faults.append(SettingsFault((*way, path), "must have at least one value, got an empty list", origin))
         if is_elsewhere(path, registry):
             faults.append(
-                Fault((*way, path), "must change what is computed, but this says only where it is computed or recorded. Take it out", origin)
+                SettingsFault((*way, path), "must change what is computed, but this says only where it is computed or recorded. Take it out", origin)
             )
     refuse(faults)
 
@@ -192,7 +192,7 @@ def _check_names(described: Described, variant: str, spec: VariantSpec, known: S
             likely = near(name, known)
             hint = f"Did you mean {listed(likely)}?" if likely else f"There are: {', '.join(known) or 'none'}"
             path = ("variants", variant, "datasets", i)
-            faults.append(Fault(path, f"must be the name of a dataset, got {name!r}. {hint}", origin_of(path, described.origins)))
+            faults.append(SettingsFault(path, f"must be the name of a dataset, got {name!r}. {hint}", origin_of(path, described.origins)))
     refuse(faults)
 
 

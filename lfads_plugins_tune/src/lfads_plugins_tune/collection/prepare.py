@@ -19,7 +19,7 @@ from lfads_core.errors import RunError
 from lfads_core.files import spoken_failure, write_json, write_text
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
-from lfads_plugins_tune.collection.folder import Collection, Entry, Record
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection, Record
 from lfads_plugins_tune.collection.names import told_apart
 from lfads_plugins_tune.collection.plan import Plan, Planned, make_plan
 from lfads_plugins_tune.collection.recordings import Recordings, data_hash
@@ -39,7 +39,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
-    entry: Entry
+    entry: CollectedRun
     planned: Planned
     known: Record | None = None  # of a run that is there already
     note: str = ""
@@ -110,7 +110,7 @@ def _place(collection: Collection, plan: Plan, there: dict[str, Record]) -> list
     return placed
 
 
-def _is_foreign(entry: Entry) -> bool:
+def _is_foreign(entry: CollectedRun) -> bool:
     """Whether there is a run that no collection made."""
     return entry.has_begun
 
@@ -179,7 +179,7 @@ def _batches(plan: Plan) -> list[str]:
     return list(found.values())
 
 
-def data_of(entry: Entry, collection: Collection, registry: Registry) -> list[Path]:
+def data_of(entry: CollectedRun, collection: Collection, registry: Registry) -> list[Path]:
     """The run's recordings, which must still be those it was prepared for.
 
     Raises:

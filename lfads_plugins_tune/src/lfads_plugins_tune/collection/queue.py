@@ -22,12 +22,12 @@ from attrs import frozen
 
 from lfads_core.errors import RunError
 from lfads_core.locks import TakenError, is_held, taking
-from lfads_plugins_tune.collection.folder import Collection, Entry, taken
+from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.gpus import free_gpu_memory
 from lfads_plugins_tune.collection.job import GPU_VARIABLE, LOCK_VARIABLE, begun
 from lfads_plugins_tune.collection.memory import end_family, free_memory, used_memory, whole_memory
 from lfads_plugins_tune.collection.sizes import spoken_size
-from lfads_plugins_tune.collection.state import JobRecord, State, read_job, standing, state_of, write_job
+from lfads_plugins_tune.collection.state import CollectionState, JobRecord, read_job, standing, state_of, write_job
 
 TICK = 0.25
 """Seconds between two looks at the processes."""
@@ -57,7 +57,7 @@ class Limits:
 class _Running:
     """A run at work."""
 
-    entry: Entry
+    entry: CollectedRun
     pid: int
     started: float
     gpu: str | None
@@ -81,7 +81,7 @@ class Queue:
         self.running: dict[str, _Running] = {}
         self._tried: set[str] = set()
         self._scanned, self._looked = -SCAN, 0.0
-        self._todo: list[Entry] = []
+        self._todo: list[CollectedRun] = []
         self._waiting = ""
         self._end: float | None = None
 
@@ -102,7 +102,7 @@ class Queue:
             time.sleep(TICK)
         return Counter(standing(entry).status for entry in self._entries())
 
-    def _entries(self) -> list[Entry]:
+    def _entries(self) -> list[CollectedRun]:
         return self.collection.chosen(self.names)
 
     def _scan(self) -> None:
@@ -120,11 +120,11 @@ class Queue:
             elif state.status in {"ready", "interrupted"} and not self._was_tried(entry, state.job):
                 self._todo.append(entry)
 
-    def _was_tried(self, entry: Entry, job: JobRecord | None) -> bool:
+    def _was_tried(self, entry: CollectedRun, job: JobRecord | None) -> bool:
         """Whether this queue has begun the run already; once is enough, unless it was marked to be tried again since."""
         return entry.name in self._tried and not (job is not None and job.retry)
 
-    def _adopt(self, entry: Entry, state: State) -> None:
+    def _adopt(self, entry: CollectedRun, state: CollectionState) -> None:
         job = state.job
         if state.note == "by another command" or job is None or job.host != platform.node() or not job.pid:
             return
@@ -169,7 +169,7 @@ class Queue:
             open_ones = [gpu for gpu in open_ones if free[gpu] >= self.limits.gpu_memory]
         return min(open_ones, key=lambda gpu: count[gpu], default=None)
 
-    def _begin(self, entry: Entry, gpu: str | None) -> None:
+    def _begin(self, entry: CollectedRun, gpu: str | None) -> None:
         command = job_command(self.collection, entry)
         self._tried.add(entry.name)
         try:
@@ -248,7 +248,7 @@ class Queue:
         self.say(f"{datetime.now().astimezone():%H:%M:%S}  {text}")
 
 
-def job_command(collection: Collection, entry: Entry) -> list[str]:
+def job_command(collection: Collection, entry: CollectedRun) -> list[str]:
     """How a run is carried out: by this Python, whatever the command is called."""
     return [sys.executable, "-m", "lfads_core.cli.main", "collection", "job", str(collection.path.resolve()), entry.name]
 

@@ -27,7 +27,7 @@ _SETTLED = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class RecordingFacts:
     """One recording in numbers."""
 
     trials: Mapping[str, int]  # by split
@@ -44,7 +44,7 @@ class Recording:
     name: str
     path: Path
     content: str
-    facts: Facts
+    facts: RecordingFacts
 
 
 class Recordings:
@@ -72,7 +72,7 @@ class Recordings:
             self._known[key] = {"stamps": stamps, "settled": settled, "content": content, "facts": facts}
             self._changed = self._changed or self._known[key] != known
         found = self._known[key]
-        return Recording(name=name, path=path, content=found["content"], facts=Facts(**found["facts"]))
+        return Recording(name=name, path=path, content=found["content"], facts=RecordingFacts(**found["facts"]))
 
     def keep(self) -> None:
         """Write what is known, if anything is new."""
@@ -123,10 +123,10 @@ def _hash_files(path: Path) -> str:
     return whole.hexdigest()[:_HEX]
 
 
-def _measure(session: Session) -> Facts:
+def _measure(session: Session) -> RecordingFacts:
     train = session.splits["train"]
     keys = [key for key in CONDITION_KEYS if key in train.extras and train.extras[key].ndim == 1]
-    return Facts(
+    return RecordingFacts(
         trials={name: split.trials for name, split in session.splits.items()},
         bins=int(train.recon.shape[1]),
         channels=int(train.recon.shape[2]),

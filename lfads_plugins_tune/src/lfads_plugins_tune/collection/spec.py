@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lfads_core.config.faults import Fault, Origin, Path, origin_of, refuse
+from lfads_core.config.faults import Origin, Path, SettingsFault, origin_of, refuse
 from lfads_core.config.fields import at_least, setting
 from lfads_core.config.structure import structure_as
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
@@ -79,7 +79,7 @@ def read_spec(path: FilePath, registry: Registry) -> Described:
     return Described(path=path, spec=spec, origins=layer.origins)
 
 
-def _unknown(spec: CollectionSpec, origins: Mapping[Path, Origin], registry: Registry) -> Iterator[Fault]:
+def _unknown(spec: CollectionSpec, origins: Mapping[Path, Origin], registry: Registry) -> Iterator[SettingsFault]:
     """Searches and executors that nobody offers."""
     parts: list[tuple[Path, CollectionSpec | VariantSpec]] = [((), spec), *((("variants", name), part) for name, part in spec.variants.items())]
     for way, part in parts:
@@ -88,7 +88,7 @@ def _unknown(spec: CollectionSpec, origins: Mapping[Path, Origin], registry: Reg
                 if name is not None:
                     registry.get(record, name)
             except PluginError as err:
-                yield Fault((*way, key), str(err), origin_of((*way, key), origins))
+                yield SettingsFault((*way, key), str(err), origin_of((*way, key), origins))
 
 
 def written(data: Mapping[str, Any]) -> str:

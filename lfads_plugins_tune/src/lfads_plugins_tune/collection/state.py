@@ -13,7 +13,7 @@ from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import is_held, is_locked
 from lfads_core.track.fitlog import read_fitlog
-from lfads_plugins_tune.collection.folder import Entry
+from lfads_plugins_tune.collection.folder import CollectedRun
 from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.search.report import headline, last_scores
 from lfads_plugins_tune.search.state import read_state
@@ -48,7 +48,7 @@ class JobRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class CollectionState:
     """One run's state. ``cost`` is the best smoothed validation cost so far; of a search, the best member's score."""
 
     name: str
@@ -66,7 +66,7 @@ def nobody() -> JobRecord:
     return JobRecord(pid=0, host="", started=0.0, attempt=0, command=[])
 
 
-def read_job(entry: Entry) -> JobRecord | None:
+def read_job(entry: CollectedRun) -> JobRecord | None:
     """The last attempt; None if there was none, or its file is damaged."""
     try:
         return JobRecord(**json.loads(entry.job_path.read_text(encoding="utf-8")))
@@ -74,12 +74,12 @@ def read_job(entry: Entry) -> JobRecord | None:
         return None
 
 
-def write_job(entry: Entry, job: JobRecord) -> None:
+def write_job(entry: CollectedRun, job: JobRecord) -> None:
     """Write the last attempt."""
     write_json(entry.job_path, asdict(job))
 
 
-def is_done(entry: Entry) -> bool:
+def is_done(entry: CollectedRun) -> bool:
     """Whether nothing is left to do.
 
     Raises:
@@ -88,34 +88,34 @@ def is_done(entry: Entry) -> bool:
     return _said(entry) == "finished"
 
 
-def _said(entry: Entry) -> str | None:
+def _said(entry: CollectedRun) -> str | None:
     """What the run or search says of itself; None before it has begun."""
     if entry.journal_path.exists():
         return read_state(entry.run.path).status
     return entry.run.read_state().get("status") if entry.run.state_path.exists() else None
 
 
-def standing(entry: Entry) -> State:
+def standing(entry: CollectedRun) -> CollectionState:
     """Where the run stands, without its progress, which takes longer to read."""
     job = read_job(entry)
     if is_held(entry.lock_path):
-        return State(name=entry.name, status="running", note="" if job is None or job.gpu is None else f"gpu {job.gpu}", job=job)
+        return CollectionState(name=entry.name, status="running", note="" if job is None or job.gpu is None else f"gpu {job.gpu}", job=job)
     if is_locked(entry.run.path):
-        return State(name=entry.name, status="running", note="by another command", job=job)
+        return CollectionState(name=entry.name, status="running", note="by another command", job=job)
     try:
         said = _said(entry)
     except RunError as err:
-        return State(name=entry.name, status="failed", note=str(err), job=job)
+        return CollectionState(name=entry.name, status="failed", note=str(err), job=job)
     if said == "finished":
-        return State(name=entry.name, status="done", job=job)
+        return CollectionState(name=entry.name, status="done", job=job)
     if job is not None and job.exit not in {None, *_ASKED} and not job.retry:
-        return State(name=entry.name, status="failed", note=_why(entry, job), job=job)
+        return CollectionState(name=entry.name, status="failed", note=_why(entry, job), job=job)
     if said == "failed" and (job is None or job.exit is None) and not (job and job.retry):
-        return State(name=entry.name, status="failed", note=last_error(entry) or "see log.txt", job=job)
-    return State(name=entry.name, status="ready" if said is None else "interrupted", job=job)
+        return CollectionState(name=entry.name, status="failed", note=last_error(entry) or "see log.txt", job=job)
+    return CollectionState(name=entry.name, status="ready" if said is None else "interrupted", job=job)
 
 
-def state_of(entry: Entry) -> State:
+def state_of(entry: CollectedRun) -> CollectionState:
     """Where the run stands, and how far it has come; of a search, all members together."""
     found = standing(entry)
     try:
@@ -124,7 +124,7 @@ def state_of(entry: Entry) -> State:
         return found
 
 
-def tail(entry: Entry, lines: int) -> list[str]:
+def tail(entry: CollectedRun, lines: int) -> list[str]:
     """The last lines that the last attempt printed."""
     try:
         with entry.log_path.open("rb") as file:
@@ -136,13 +136,13 @@ def tail(entry: Entry, lines: int) -> list[str]:
     return attempt.rstrip("\n").splitlines()[bool(began) :][-lines:]
 
 
-def last_error(entry: Entry) -> str:
+def last_error(entry: CollectedRun) -> str:
     """The last line of the log that tells an error, without the word."""
     told = [line.partition("error: ")[2] for line in tail(entry, 50) if line.startswith("error: ")]
     return told[-1] if told else ""
 
 
-def _why(entry: Entry, job: JobRecord) -> str:
+def _why(entry: CollectedRun, job: JobRecord) -> str:
     if job.killed:
         return job.killed
     if told := last_error(entry):
@@ -159,7 +159,7 @@ def _why(entry: Entry, job: JobRecord) -> str:
     return lines[-1].strip() if lines else f"exit code {job.exit}"
 
 
-def _progress(entry: Entry) -> dict[str, Any]:
+def _progress(entry: CollectedRun) -> dict[str, Any]:
     """Epochs, cost and time from the log of epochs; nothing if there is none yet."""
     if not entry.run.fitlog.exists():
         return {}
@@ -175,7 +175,7 @@ def _progress(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _with_search(found: State, entry: Entry) -> State:
+def _with_search(found: CollectionState, entry: CollectedRun) -> CollectionState:
     search = read_state(entry.run.path)
     scores = last_scores(search).values()
     best = search.best.score if search.best is not None else min(scores, default=None)

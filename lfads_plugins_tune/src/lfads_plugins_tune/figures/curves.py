@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from lfads_plugins_std.figures.figure import INK, SOFT, dress, legend, new_figure, whole_ticks
 from lfads_plugins_tune.figures.paint import BEST, Palette
-from lfads_plugins_tune.figures.story import Curve, Story, record_of
+from lfads_plugins_tune.figures.story import MetricCurve, Story, record_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def _draw_members(ax: Axes, story: Story, column: str, palette: Palette) -> None
         legend(ax, loc="best")
 
 
-def _broken(story: Story, curve: Curve) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def _broken(story: Story, curve: MetricCurve) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The curve with a gap before each generation that began from another's weights; epochs that were not measured are joined."""
     known = np.isfinite(curve.values)
     epochs, values = curve.epochs[known] + 1.0, curve.values[known]  # an epoch's numbers are there at its end
@@ -69,7 +69,7 @@ def _broken(story: Story, curve: Curve) -> tuple[Float[np.ndarray, " n"], Float[
     return np.insert(epochs, cuts, np.nan), np.insert(values, cuts, np.nan)
 
 
-def _way(story: Story, curves: Mapping[int, Curve], member: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def _way(story: Story, curves: Mapping[int, MetricCurve], member: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The curve of a member's weights, put together from those who carried them."""
     way, epochs, values = story.way_to(member), [], []
     for generation in story.generations:

@@ -12,7 +12,7 @@ from lfads_core.components.page import Block, ChartBlock, Curve, TableBlock, Tex
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_tune.search.history import JOURNAL
-from lfads_plugins_tune.search.state import State, read_state
+from lfads_plugins_tune.search.state import SearchState, read_state
 from lfads_plugins_tune.search.table import lineage
 
 MOST_PANELS = 9
@@ -46,7 +46,7 @@ def history(loaded: LoadedRun) -> Iterator[Block]:
         yield TableBlock(head=["hyperparameter", "in the end"], rows=rows, label="Hyperparameters in the end")
 
 
-def _panel(state: State, path: str, way: dict[int, int]) -> ChartBlock:
+def _panel(state: SearchState, path: str, way: dict[int, int]) -> ChartBlock:
     """One hyperparameter over epochs; members' values in each generation as short lines."""
     lines: list[Curve] = []
     ours: tuple[list[float], list[float]] = ([], [])
@@ -66,7 +66,7 @@ def _panel(state: State, path: str, way: dict[int, int]) -> ChartBlock:
     return ChartBlock(title=path, x="epoch", y="value", curves=lines, log=log)
 
 
-def _journal(run: Path, search: dict[str, Any]) -> State | None:
+def _journal(run: Path, search: dict[str, Any]) -> SearchState | None:
     """The search's journal, beside the run (in an unpacked bundle) or where the search was."""
     for folder in (run, Path(str(search.get("folder", run.parent)))):
         if (folder / JOURNAL).is_file():

@@ -21,7 +21,7 @@ USUAL_SCORE = "valid/recon_smooth"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
+class MetricCurve:
     """One column of one member over its epochs; NaN where it was not measured."""
 
     member: int
@@ -74,7 +74,7 @@ class Story:
         """Members by their last score, the best first; those without one come last."""
         return sorted(self.members, key=lambda member: (self.sign * self.final.get(member, self.sign * math.inf), member))
 
-    def curves(self, column: str) -> list[Curve]:
+    def curves(self, column: str) -> list[MetricCurve]:
         """One column of the table, member by member; empty if the table lacks it."""
         if column not in self.table:
             return []
@@ -83,7 +83,7 @@ class Story:
         for number in self.members:
             rows = np.flatnonzero(member == number)
             rows = rows[np.argsort(epoch[rows], kind="stable")]
-            curves.append(Curve(member=number, epochs=epoch[rows].astype(int), values=values[rows]))
+            curves.append(MetricCurve(member=number, epochs=epoch[rows].astype(int), values=values[rows]))
         return curves
 
     def way_to(self, member: int) -> dict[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ExperimentAddress:
     """The store and the experiment in it; plain values only, because it travels as JSON."""
 
     uri: str

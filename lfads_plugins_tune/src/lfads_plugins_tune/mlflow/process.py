@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.store import chosen_uri, store_of
 from lfads_plugins_tune.mlflow.view import View
 
@@ -32,13 +32,13 @@ class WriterProcess:
     ``what`` goes on all the same, says the warning: the training, the search.
     """
 
-    def __init__(self, place: Place, what: str) -> None:
+    def __init__(self, place: ExperimentAddress, what: str) -> None:
         self.place, self.what = place, what
         self.run_ids: dict[str, str] = {}  # MLflow's names of the runs by ours, once the store has given them
         self._outbox: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._closed = self._warned = False
-        self._clock = _Clock()
+        self._clock = _MessageClock()
         self._process = _start_writer()
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a process started with pipes must have them")
@@ -126,17 +126,17 @@ class WriterProcess:
         self._ended.set()
 
 
-def place_for(runs: Path, experiment: str) -> Place:
+def place_for(runs: Path, experiment: str) -> ExperimentAddress:
     """Where the runs of a folder are recorded: in the sqlite file beside them, or where ``MLFLOW_TRACKING_URI`` says.
 
     Raises:
         StoreError: MLflow cannot use the folder.
     """
     store, uri = store_of(runs), chosen_uri()
-    return Place(uri=uri or store.uri, folder=None if uri else str(store.folder), experiment=experiment)
+    return ExperimentAddress(uri=uri or store.uri, folder=None if uri else str(store.folder), experiment=experiment)
 
 
-class _Clock:
+class _MessageClock:
     """Milliseconds since 1970 that never jump: the time at the start, and how long ago that is."""
 
     def __init__(self) -> None:

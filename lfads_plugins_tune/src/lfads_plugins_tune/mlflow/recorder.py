@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lfads_plugins_tune.mlflow.client import Client, make_database
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.recorded import RecordedRun
 from lfads_plugins_tune.mlflow.store import Store
 
@@ -23,7 +23,7 @@ _WAIT_FOR_LOCK = 60.0  # another run may be making the database, which takes sec
 class Recorder:
     """The runs of one training or one search, in the order in which they were added: a parent comes before its members."""
 
-    def __init__(self, place: Place, connect: Callable[[str], Client] = Client) -> None:
+    def __init__(self, place: ExperimentAddress, connect: Callable[[str], Client] = Client) -> None:
         self.place = place
         self.runs: dict[str, RecordedRun] = {}
         self._order: list[str] = []  # a run that could not be written goes last, and holds up no other

@@ -12,7 +12,7 @@ from lfads_core.config.flat import flatten
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
 from lfads_core.runs import Run
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.process import WriterProcess, place_for
 from lfads_plugins_tune.mlflow.settings import track_of
 from lfads_plugins_tune.mlflow.store import INSTALL
@@ -32,7 +32,7 @@ class MlflowTracker:
     The store is the sqlite file beside the run, or the one that ``MLFLOW_TRACKING_URI`` names.
     """
 
-    def __init__(self, place: Place, key: str) -> None:
+    def __init__(self, place: ExperimentAddress, key: str) -> None:
         self.key = key
         self.writer = WriterProcess(place, "training")
 

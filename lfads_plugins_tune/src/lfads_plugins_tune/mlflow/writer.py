@@ -2,7 +2,8 @@
 
 MLflow takes seconds to import and to make its database, waits for a lock or a dead server without asking, and prints what it
 likes. In a process of its own none of that reaches the training, and a training that dies leaves runs that are closed properly:
-the end of standard input says so. Input and output are lines of JSON: first a :class:`~lfads_plugins_tune.mlflow.job.Place`, then messages.
+the end of standard input says so. Input and output are lines of JSON: first an
+:class:`~lfads_plugins_tune.mlflow.job.ExperimentAddress`, then messages.
 
 ==========================================  =====================================================
 message                                     meaning
@@ -33,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from lfads_plugins_tune.mlflow.job import Job, Place
+from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.recorder import Recorder
 from lfads_plugins_tune.mlflow.store import INSTALL, StoreError
 from lfads_plugins_tune.mlflow.view import View
@@ -117,7 +118,7 @@ class _Said:
         self._warned = True
 
 
-def reason(err: Exception, place: Place) -> str:
+def reason(err: Exception, place: ExperimentAddress) -> str:
     """One line on what went wrong and what to do."""
     if isinstance(err, StoreError):
         return str(err)
@@ -168,7 +169,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer of ours
     _stay_in_the_background()
-    place = Place(**json.loads(sys.stdin.readline()))
+    place = ExperimentAddress(**json.loads(sys.stdin.readline()))
     inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin, inbox), daemon=True).start()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lfads_core.config.spaces import SpaceConfig
 from lfads_plugins_tune.search.plan import Chances
-from lfads_plugins_tune.search.state import Member, State
+from lfads_plugins_tune.search.state import Member, SearchState
 
 
 class AbstractAlgorithm(abc.ABC):
@@ -25,7 +25,7 @@ class AbstractAlgorithm(abc.ABC):
         """
 
     @abc.abstractmethod
-    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> Sequence[Member]:
+    def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> Sequence[Member]:
         """Every member in the next generation, made from ``state.members``, which has it as it ended.
 
         ``scores`` are those of members that finished and can go on, by member; lower is better. ``compete`` is False during the burn-in. A member

@@ -13,7 +13,7 @@ from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.decide import better_of_two, tournament
 from lfads_plugins_tune.search.plan import Chances, draw, explored, waiting
 from lfads_plugins_tune.search.spaces import points
-from lfads_plugins_tune.search.state import Member, State
+from lfads_plugins_tune.search.state import Member, SearchState
 
 MOST_ATTEMPTS = 3
 """Times a member of a random search is drawn afresh before its place stays empty."""
@@ -28,11 +28,11 @@ class RandomSearch(AbstractAlgorithm):
         """As many as wanted, drawn."""
         return tuple(Member(member=i, values=draw(spaces, chances, i, 0, start=False)) for i in range(number))
 
-    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
+    def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
         """Each goes on by itself."""
         return tuple(self._replaced(member, state, chances) for member in state.members)
 
-    def _replaced(self, member: Member, state: State, chances: Chances) -> Member:
+    def _replaced(self, member: Member, state: SearchState, chances: Chances) -> Member:
         """A member that goes on, has ended, or is drawn afresh after it failed or diverged."""
         if member.status in {"ended", "lost"}:
             return member
@@ -69,7 +69,7 @@ class PopulationBasedTraining(AbstractAlgorithm):
         """As many as wanted, at the start of their spaces where these have one, else drawn."""
         return tuple(Member(member=i, values=draw(spaces, chances, i, 0, start=True)) for i in range(number))
 
-    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
+    def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
         """Losers go on from the winner they met; the dead go on from a survivor, the better of two that are drawn."""
         generation = state.generation
         winners: dict[int, int] = {}

@@ -12,13 +12,13 @@ from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_member_trackers
 from lfads_plugins_tune.search.history import Generation
 from lfads_plugins_tune.search.starts import member_folder
-from lfads_plugins_tune.search.state import State
+from lfads_plugins_tune.search.state import SearchState
 
 
 class Announcer:
     """Hears the driver, so that it does not matter what trains a member or where. Nothing in it raises."""
 
-    def __init__(self, folder: Path, state: State, registry: Registry) -> None:
+    def __init__(self, folder: Path, state: SearchState, registry: Registry) -> None:
         self.folder, self.registry = folder, registry
         self._members: dict[int, Trackers] = {}
         members = {member.member: member_folder(folder, member.member) for member in state.members}

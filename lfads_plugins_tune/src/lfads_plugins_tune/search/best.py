@@ -20,13 +20,13 @@ from lfads_core.train.device import choose_device
 from lfads_core.train.threads import set_threads
 from lfads_plugins_tune.search.paths import member_config
 from lfads_plugins_tune.search.starts import copy_checkpoints, member_folder
-from lfads_plugins_tune.search.state import Best, State
+from lfads_plugins_tune.search.state import Best, SearchState
 from lfads_plugins_tune.search.table import lineage
 
 FOLDER = "best"
 
 
-def find_best(folder: Path, state: State) -> Best:
+def find_best(folder: Path, state: SearchState) -> Best:
     """The member whose best checkpoint has the least cost, or, by a metric or where no member has one yet, whose last score is least.
 
     Of several with one cost, which is that of a common ancestor, the one with the least last score.
@@ -48,7 +48,7 @@ def find_best(folder: Path, state: State) -> Best:
     return Best(member=member, score=cost, scores={})
 
 
-def copy_out(folder: Path, state: State, base: RunConfig, registry: Registry, best: Best) -> Run:
+def copy_out(folder: Path, state: SearchState, base: RunConfig, registry: Registry, best: Best) -> Run:
     """Make ``best/`` a run folder of its own: settings, checkpoints, and a log that follows the weights back through every exploit.
 
     Raises:
@@ -113,7 +113,7 @@ def _best_cost(folder: Path, member: int) -> float | None:
     return float(cost) if isinstance(cost, int | float) and math.isfinite(cost) else None
 
 
-def _write_log(folder: Path, state: State, member: int, path: Path) -> None:
+def _write_log(folder: Path, state: SearchState, member: int, path: Path) -> None:
     whole = folder / "fitlog.csv"
     if not whole.is_file():
         return

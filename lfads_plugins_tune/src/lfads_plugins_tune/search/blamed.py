@@ -10,7 +10,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
 from lfads_plugins_tune.search.plan import Chances
-from lfads_plugins_tune.search.state import Member, State
+from lfads_plugins_tune.search.state import Member, SearchState
 from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
 
@@ -44,6 +44,6 @@ class BlamedAlgorithm(AbstractAlgorithm):
         """The members of the first generation."""
         return self.registry.blame(SearchSpec, self.name, lambda: tuple(self.algorithm.first(spaces, number, chances)))
 
-    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
+    def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
         """Every member in the next generation."""
         return self.registry.blame(SearchSpec, self.name, lambda: tuple(self.algorithm.following(state, scores, chances, compete=compete)))

@@ -14,11 +14,11 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Task
 from lfads_plugins_tune.search.history import Generation
-from lfads_plugins_tune.search.plan import Rule, next_generation
+from lfads_plugins_tune.search.plan import SearchRule, next_generation
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.starts import member_folder, prepare_start, prepare_starts
-from lfads_plugins_tune.search.state import Member, State, write_state
+from lfads_plugins_tune.search.state import Member, SearchState, write_state
 from lfads_plugins_tune.search.table import SearchLog
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ class Watcher(Protocol):
 class Driver:
     """Carries a search from its journal to the end of its generations."""
 
-    def __init__(self, folder: Path, base: RunConfig, state: State, executor: AbstractExecutor, rule: Rule, display: SearchDisplay) -> None:
+    def __init__(
+        self, folder: Path, base: RunConfig, state: SearchState, executor: AbstractExecutor, rule: SearchRule, display: SearchDisplay
+    ) -> None:
         self.folder, self.base, self.state = folder, base, state
         self.executor, self.rule, self.display = executor, rule, display
         self.watchers: list[Watcher] = []
@@ -49,7 +51,7 @@ class Driver:
         self._since = time.monotonic()
         self._log_failed = False
 
-    def run(self, should_stop: Callable[[], bool]) -> State:
+    def run(self, should_stop: Callable[[], bool]) -> SearchState:
         """Carry out generations until there is none left or ``should_stop`` says so.
 
         Raises:
@@ -142,7 +144,7 @@ class Driver:
         since, self._since = self._since, now
         return now - since
 
-    def _save(self, state: State, *, journal: bool = True) -> None:
+    def _save(self, state: SearchState, *, journal: bool = True) -> None:
         if journal:
             write_state(self.folder, state)
         self.state = state

@@ -18,7 +18,7 @@ from lfads_plugins_tune.search.executor import Outcome
 log = logging.getLogger(__name__)
 
 
-class Member:
+class TrainingMember:
     """A training with its log; ``column`` names what it is judged by, and ``sign`` -1 says that more of it is better."""
 
     def __init__(self, number: int, trainer: Trainer, *, since: int, column: str, sign: float) -> None:

@@ -25,9 +25,9 @@ from lfads_core.train.shards import shards_of, threads_of, train_in_shards
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_tune.search.batches import by_batch, settled_parts
 from lfads_plugins_tune.search.executor import Outcome, Report, Task
-from lfads_plugins_tune.search.member import Member
+from lfads_plugins_tune.search.member import TrainingMember
 from lfads_plugins_tune.search.paths import member_config
-from lfads_plugins_tune.search.shape import Shape, same_shape, shape_of
+from lfads_plugins_tune.search.shape import BatchShape, same_shape, shape_of
 
 
 class MemberTrainer:
@@ -52,7 +52,7 @@ class MemberTrainer:
         use_cpu(self.threads)
         self.data, self.description = put_on(self.device, sessions), describe(sessions)
         self._origin = {"data": [str(Path(p).expanduser().resolve()) for p in patterns], "versions": versions(registry)}
-        self._held: dict[int, Member] = {}
+        self._held: dict[int, TrainingMember] = {}
 
     def settings(self, task: Task) -> RunConfig:
         """A member's settings in this generation.
@@ -68,7 +68,7 @@ class MemberTrainer:
         Raises:
             ConfigError: an override is none.
         """
-        groups: list[tuple[Shape, list[Task]]] = []
+        groups: list[tuple[BatchShape, list[Task]]] = []
         for task in tasks:
             shape = shape_of(self.settings(task))
             fitting = next((group for other, group in groups if other == shape and len(group) != most), None)
@@ -87,7 +87,7 @@ class MemberTrainer:
         if len(tasks) > 1:
             same_shape([self.settings(task) for task in tasks])
         with ExitStack() as locks:
-            members: list[Member] = []
+            members: list[TrainingMember] = []
             opened: list[Task] = []
             for task in tasks:
                 try:
@@ -113,7 +113,7 @@ class MemberTrainer:
         """Let go of the members' memory; their folders hold all that is needed to go on."""
         self._held.clear()
 
-    def _open(self, task: Task, locks: ExitStack) -> Member:
+    def _open(self, task: Task, locks: ExitStack) -> TrainingMember:
         """A member ready to go on: from memory, from ``start``, from ``last``, or from nothing."""
         config, run = self.settings(task), Run(task.path)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class MemberTrainer:
         run.update_state(status="running", **self._origin)
         return member
 
-    def _load(self, task: Task, run: Run, config: RunConfig) -> Member:
+    def _load(self, task: Task, run: Run, config: RunConfig) -> TrainingMember:
         """A member from its folder."""
         remove_leftovers(run.path)
         tidy(run.checkpoints)
@@ -142,7 +142,7 @@ class MemberTrainer:
         else:
             remove_checkpoint(run.checkpoints, "last")
             remove_checkpoint(run.checkpoints, "best")
-        return Member(task.member, trainer, since=since, column=self.column, sign=self.sign)
+        return TrainingMember(task.member, trainer, since=since, column=self.column, sign=self.sign)
 
     def _scored(self, trainer: Trainer, ended: EpochResult) -> dict[str, float]:
         """An epoch's line of the log, with the plugins' metrics if it has predictions."""
@@ -150,7 +150,7 @@ class MemberTrainer:
         found = score(means, self.data.sessions, "valid", trainer.model, self.registry) if means else {}
         return {**ended.row, **{f"valid/{name}": value for name, value in found.items()}}
 
-    def _ended(self, member: Member, end: MemberEnd) -> Outcome:
+    def _ended(self, member: TrainingMember, end: MemberEnd) -> Outcome:
         """Say how it ended, here and in ``run.json``; keep it in memory if it can go on."""
         outcome = member.outcome(end)
         going_on = outcome.status in {"done", "interrupted"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from lfads_core.config.faults import Origin, Path, dotted
 from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, types_in
-from lfads_core.config.merge import Shape, put
+from lfads_core.config.merge import PlaceShape, put
 from lfads_core.config.own_types import Types
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.config.structure import structure, unstructure
@@ -69,7 +69,7 @@ def member_config(base: RunConfig, overrides: Mapping[str, Any], registry: Specs
     for path, value in sorted(overrides.items(), key=lambda item: item[0].count(".")):
         way = _numbered(data, path.split("."))
         try:
-            data = put(data, way, value, Shape(type(base)))
+            data = put(data, way, value, PlaceShape(type(base)))
         except ConfigError as err:
             raise ConfigError(f"{SEARCH}: {path}: {err}") from err
         origins[tuple(int(part) if part.isdecimal() else part for part in way)] = SEARCH

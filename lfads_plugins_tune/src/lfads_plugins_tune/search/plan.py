@@ -13,7 +13,7 @@ from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.decide import Improvement
 from lfads_plugins_tune.search.history import Generation, MemberRecord
 from lfads_plugins_tune.search.spaces import explore, sample
-from lfads_plugins_tune.search.state import Member, State
+from lfads_plugins_tune.search.state import Member, SearchState
 
 Faults = Callable[[Mapping[str, Any]], str]
 """What is wrong with a member's hyperparameters as a whole; an empty text if nothing is."""
@@ -34,12 +34,12 @@ class Chances:
 class Follows(Protocol):
     """The part of an algorithm that a generation's end needs."""
 
-    def following(self, state: State, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> Sequence[Member]:
+    def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> Sequence[Member]:
         """See :class:`lfads_plugins_tune.search.algorithm.AbstractAlgorithm`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class SearchRule:
     """How a search goes on: its algorithm, whether that compares members after the burn-in, and what its decisions depend on."""
 
     algorithm: Follows
@@ -47,7 +47,7 @@ class Rule:
     chances: Chances
 
 
-def next_generation(state: State, rule: Rule, *, patience: int, least: float | None) -> State:
+def next_generation(state: SearchState, rule: SearchRule, *, patience: int, least: float | None) -> SearchState:
     """Record the generation that is over and set out the next one, or say why there is none.
 
     Raises:
@@ -76,7 +76,7 @@ def next_generation(state: State, rule: Rule, *, patience: int, least: float | N
     return state if any(member.status == "waiting" for member in members) else replace(state, stopped="members")
 
 
-def with_another_try(state: State, *, compares: bool) -> State:
+def with_another_try(state: SearchState, *, compares: bool) -> SearchState:
     """The same search with every member that failed, diverged or was given up waiting to carry out the last generation again."""
     bad = {"failed", "diverged", "lost"}
     if not any(member.status in bad for member in state.members):
@@ -95,7 +95,7 @@ def with_another_try(state: State, *, compares: bool) -> State:
     )
 
 
-def record_of(state: State) -> Generation:
+def record_of(state: SearchState) -> Generation:
     """The generation that is over, for the history; members that had ended before it are not in it."""
     first = state.targets[state.generation - 1] if state.generation else 0
     return Generation(
@@ -117,7 +117,7 @@ def record_of(state: State) -> Generation:
     )
 
 
-def scores_of(state: State) -> dict[int, float]:
+def scores_of(state: SearchState) -> dict[int, float]:
     """Scores of the members that finished this generation and can go on, by member; those that ended before it compete no more."""
     end = state.targets[state.generation]
     return {m.member: m.score for m in state.members if m.status == "done" and m.score is not None and math.isfinite(m.score) and m.epochs >= end}
@@ -154,7 +154,7 @@ def explored(spaces: Mapping[str, SpaceConfig], winner: Mapping[str, Any], chanc
     return values
 
 
-def _nobody(state: State) -> str:
+def _nobody(state: SearchState) -> str:
     told = next((f"member {m.member} {m.status}: {m.error}" for m in state.members if m.error), "no member gave a score")
     return (
         f"search: a population must have a member to go on from, but all of generation {state.generation} failed or diverged ({told}). "

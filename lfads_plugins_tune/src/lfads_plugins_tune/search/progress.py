@@ -10,7 +10,7 @@ from typing import TextIO
 from lfads_core.screen import Screen
 from lfads_core.train.progress import clock
 from lfads_plugins_tune.search.report import generation_line, headline, lines_of, table_of
-from lfads_plugins_tune.search.state import State
+from lfads_plugins_tune.search.state import SearchState
 
 PLAIN_SECONDS = 30.0
 """Without a terminal a line within a generation appears at most this often."""
@@ -27,17 +27,17 @@ class SearchDisplay:
 
     def __init__(self, stream: TextIO | io.TextIOBase | None = None) -> None:
         self.screen = Screen(stream)
-        self._state: State | None = None
+        self._state: SearchState | None = None
         self._progress: dict[int, int] = {}
         self._done = 0  # epochs of members in this process
         self._began = self._last = time.monotonic()
 
-    def start(self, state: State) -> None:
+    def start(self, state: SearchState) -> None:
         """Begin to show a search."""
         self._state, self._began, self._done = state, time.monotonic(), 0
         self.screen.start()
 
-    def update(self, state: State) -> None:
+    def update(self, state: SearchState) -> None:
         """Take a state in which something has changed."""
         self._state = state
         self._draw(force=True)
@@ -48,7 +48,7 @@ class SearchDisplay:
         self._done += 1
         self._draw(force=False)
 
-    def generation(self, state: State) -> None:
+    def generation(self, state: SearchState) -> None:
         """Take a generation whose outcomes are all in."""
         self._state = state
         now = time.monotonic()
@@ -75,7 +75,7 @@ class SearchDisplay:
             self._last = now
             self.screen.say(f"{headline(state)}  {clock(now - self._began)}, {self._left(after=False)}")
 
-    def _draw_table(self, state: State, now: float) -> None:
+    def _draw_table(self, state: SearchState, now: float) -> None:
         lines = lines_of(state, self._progress)
         more = f"  (the best {MOST_ROWS} of {len(lines)})" if len(lines) > MOST_ROWS else ""
         title = f"{headline(state)}  {clock(now - self._began)}, {self._left(after=False)}{more}"

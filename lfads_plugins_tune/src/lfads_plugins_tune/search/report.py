@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lfads_core.wording import shown
 from lfads_plugins_tune.search.labels import short_names
 from lfads_plugins_tune.search.plan import scores_of
-from lfads_plugins_tune.search.state import Member, State
+from lfads_plugins_tune.search.state import Member, SearchState
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +36,7 @@ class Line:
     error: str
 
 
-def lines_of(state: State, progress: Mapping[int, int] | None = None) -> list[Line]:
+def lines_of(state: SearchState, progress: Mapping[int, int] | None = None) -> list[Line]:
     """Every member, the best first; ``progress`` has epochs beyond those the state knows, while a generation is carried out."""
     names = short_names(list(state.spaces))
     last = last_scores(state)
@@ -59,20 +59,20 @@ def lines_of(state: State, progress: Mapping[int, int] | None = None) -> list[Li
     ]
 
 
-def last_scores(state: State) -> dict[int, float]:
+def last_scores(state: SearchState) -> dict[int, float]:
     """The last score of every member that has one, be it of this generation or of the one before."""
     found = {r.member: r.score for g in state.history for r in g.members if r.score is not None}
     return {**found, **{m.member: m.score for m in state.members if m.score is not None}}
 
 
-def score_text(state: State, score: float | None) -> str:
+def score_text(state: SearchState, score: float | None) -> str:
     """A score as its column has it: with its own sign if most wins."""
     if score is None:
         return ""
     return f"{-score if state.score.startswith('-') else score:.4f}"
 
 
-def headline(state: State) -> str:
+def headline(state: SearchState) -> str:
     """Kind, generation, members and best score in one line."""
     last = last_scores(state)
     counts = {status: sum(m.status == status for m in state.members) for status in ("diverged", "failed", "lost", "ended")}
@@ -88,7 +88,7 @@ def headline(state: State) -> str:
     return ", ".join(parts)
 
 
-def generation_line(state: State) -> str:
+def generation_line(state: SearchState) -> str:
     """What a generation that has just ended came to; the state is the one before the next is set out."""
     scores, number = scores_of(state), state.generation
     text = f"generation {number + 1}/{len(state.targets)}"
@@ -100,7 +100,7 @@ def generation_line(state: State) -> str:
     return "  ".join([*parts, *([f"{dead} diverged or failed"] if dead else [])])
 
 
-def table_of(state: State, lines: Sequence[Line], *, title: str = "") -> Table:
+def table_of(state: SearchState, lines: Sequence[Line], *, title: str = "") -> Table:
     """The members as a table."""
     from rich.table import Table
     from rich.text import Text
@@ -135,7 +135,7 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
-def _origin(member: Member, state: State) -> str:
+def _origin(member: Member, state: SearchState) -> str:
     if member.parent is None:
         return f"afresh (draw {member.attempt + 1})" if member.attempt else ""
     if member.parent != member.member:

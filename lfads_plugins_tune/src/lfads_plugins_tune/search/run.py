@@ -27,13 +27,13 @@ from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.executor import AbstractExecutor
 from lfads_plugins_tune.search.history import JOURNAL
 from lfads_plugins_tune.search.paths import faults_of
-from lfads_plugins_tune.search.plan import Chances, Rule, with_another_try
+from lfads_plugins_tune.search.plan import Chances, SearchRule, with_another_try
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED
 from lfads_plugins_tune.search.score import choose_score
 from lfads_plugins_tune.search.settings import Settled, settled
 from lfads_plugins_tune.search.spaces_of import search_of
-from lfads_plugins_tune.search.state import State, read_state, write_state
+from lfads_plugins_tune.search.state import SearchState, read_state, write_state
 from lfads_plugins_tune.search.trackers import draw_figures, tracked
 from lfads_plugins_tune.specs import SearchSpec
 
@@ -45,7 +45,7 @@ class Searched:
     """How a search ended. ``best`` is there once it has been inferred."""
 
     folder: Path
-    state: State
+    state: SearchState
     best: Run | None = None
 
 
@@ -57,7 +57,7 @@ class Placing:
     options: ExecutorOptions = ExecutorOptions()
 
 
-def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, State]:
+def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, SearchState]:
     """Settle a search and draw its first members; nothing is written.
 
     Raises:
@@ -68,7 +68,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
     ready = settled(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
     members = BlamedAlgorithm(kind, registry).first(ready.spaces, search_of(base).members, chances_of(ready.base, registry))
-    state = State(
+    state = SearchState(
         kind=kind,
         executor=executor,
         data=tuple(str(Path(p).expanduser().resolve()) for p in patterns),
@@ -85,7 +85,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
 
 def start_search(
     path: Path,
-    first: tuple[Settled, State],
+    first: tuple[Settled, SearchState],
     registry: Registry,
     display: SearchDisplay,
     placing: Placing | None = None,
@@ -152,16 +152,16 @@ def chances_of(base: RunConfig, registry: Registry) -> Chances:
     return Chances(seed=search_of(base).seed, faults=faults)
 
 
-def rule_of(kind: str, base: RunConfig, registry: Registry) -> Rule:
+def rule_of(kind: str, base: RunConfig, registry: Registry) -> SearchRule:
     """How a search of this kind goes on.
 
     Raises:
         PluginError: no algorithm has this name.
     """
-    return Rule(algorithm=BlamedAlgorithm(kind, registry), compares=registry.get(SearchSpec, kind).compares, chances=chances_of(base, registry))
+    return SearchRule(algorithm=BlamedAlgorithm(kind, registry), compares=registry.get(SearchSpec, kind).compares, chances=chances_of(base, registry))
 
 
-def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
+def _drive(folder: Path, base: RunConfig, state: SearchState, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
     """Generations until they end or somebody interrupts, then the best."""
     placing = placing or Placing(executor=state.executor)
     placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
@@ -191,7 +191,7 @@ def _drive(folder: Path, base: RunConfig, state: State, registry: Registry, disp
 
 
 @contextmanager
-def _executor(base: RunConfig, state: State, registry: Registry, placing: Placing) -> Iterator[AbstractExecutor]:
+def _executor(base: RunConfig, state: SearchState, registry: Registry, placing: Placing) -> Iterator[AbstractExecutor]:
     executor = BlamedExecutor(make_executor(placing.executor, base, state.data, registry, placing.options), placing.executor, registry)
     try:
         yield executor
@@ -199,7 +199,7 @@ def _executor(base: RunConfig, state: State, registry: Registry, placing: Placin
         executor.close()
 
 
-def _finish(folder: Path, base: RunConfig, state: State, registry: Registry, say: Callable[[str], None], *, ends: bool) -> Searched:
+def _finish(folder: Path, base: RunConfig, state: SearchState, registry: Registry, say: Callable[[str], None], *, ends: bool) -> Searched:
     """Copy the best member out and infer it; the journal knows before and after."""
     best = find_best(folder, state)
     state = replace(state, best=best, status="sampling" if ends else state.status)

@@ -14,7 +14,7 @@ from lfads_core.errors import ConfigError
 
 
 @attrs.frozen
-class Shape:
+class BatchShape:
     """The settings that all members of one batched model must share; all others may differ from member to member."""
 
     model: ModelConfig  # without its rates
@@ -27,9 +27,9 @@ class Shape:
 _PATHS = {"model": "model", "data": "data", "readin": "components.readin", "recurrence": "train.recurrence", "precision": "train.precision"}
 
 
-def shape_of(config: RunConfig) -> Shape:
+def shape_of(config: RunConfig) -> BatchShape:
     """What a member's settings mean for a batch of members."""
-    return Shape(
+    return BatchShape(
         model=attrs.evolve(config.model, dropout=0.0, variational=True),
         data=config.data,
         readin=unstructure(config.components.readin, types_in(type(config))),

@@ -50,7 +50,7 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class SearchState:
     """All of a search that is not in its settings."""
 
     kind: str  # name of the algorithm
@@ -72,12 +72,12 @@ class State:
     history: tuple[Generation, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def with_member(self, member: Member) -> State:
+    def with_member(self, member: Member) -> SearchState:
         """The same with one member changed."""
         return replace(self, members=tuple(member if m.member == member.member else m for m in self.members))
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> SearchState:
     """Read a search's journal.
 
     Raises:
@@ -100,7 +100,7 @@ def read_state(folder: Path) -> State:
         raise RunError(f"{path}: must be as lfads wrote it, got something that cannot be read ({type(err).__name__}: {err}). Restore it.") from err
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: SearchState) -> None:
     """Replace the journal; killed before, the old one stands, killed after, the new one does.
 
     Raises:
@@ -109,7 +109,7 @@ def write_state(folder: Path, state: State) -> None:
     write_json(folder / JOURNAL, state_to_json(state))
 
 
-def state_to_json(state: State) -> dict[str, Any]:
+def state_to_json(state: SearchState) -> dict[str, Any]:
     """Plain data, the history last, for it grows."""
     plain = {f: getattr(state, f) for f in state.__dataclass_fields__ if f not in {"history", "spaces", "members", "best"}}
     return {
@@ -123,7 +123,7 @@ def state_to_json(state: State) -> dict[str, Any]:
     }
 
 
-def _state_from_json(data: Mapping[str, Any]) -> State:
+def _state_from_json(data: Mapping[str, Any]) -> SearchState:
     plain = {key: value for key, value in data.items() if key not in {"format", "schema"}}
     plain["spaces"] = {path: _space(space) for path, space in data["spaces"].items()}
     plain["members"] = tuple(Member(**member) for member in data["members"])
@@ -131,7 +131,7 @@ def _state_from_json(data: Mapping[str, Any]) -> State:
     plain["history"] = tuple(generation_from_json(generation) for generation in data["history"])
     for key in ("data", "targets", "window"):
         plain[key] = tuple(data[key])
-    return State(**plain)
+    return SearchState(**plain)
 
 
 def _space(data: Mapping[str, Any]) -> SpaceConfig:

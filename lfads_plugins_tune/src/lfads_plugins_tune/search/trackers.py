@@ -19,7 +19,7 @@ from lfads_plugins_tune.search.driver import overrides_of
 from lfads_plugins_tune.search.history import JOURNAL
 from lfads_plugins_tune.search.paths import member_config
 from lfads_plugins_tune.search.starts import member_folder
-from lfads_plugins_tune.search.state import Best, Member, State
+from lfads_plugins_tune.search.state import Best, Member, SearchState
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Tracking:
 
 
 @contextmanager
-def tracked(folder: Path, base: RunConfig, state: State, registry: Registry) -> Iterator[Tracking]:
+def tracked(folder: Path, base: RunConfig, state: SearchState, registry: Registry) -> Iterator[Tracking]:
     """Record a search in MLflow while the block runs, or go on with it and fill in what the store lacks; its files and status come at the end."""
     tracking = Tracking(_open(folder, base, state, registry), Announcer(folder, state, registry))
     try:
@@ -70,7 +70,7 @@ def draw_figures(folder: Path) -> list[Path]:
     return []
 
 
-def _open(folder: Path, base: RunConfig, state: State, registry: Registry) -> SearchTrackers:
+def _open(folder: Path, base: RunConfig, state: SearchState, registry: Registry) -> SearchTrackers:
     first = {record.member: record.hyperparameters for generation in reversed(state.history) for record in generation.members}
     members = [_tracked(folder, base, state, (member, first.get(member.member, member.values)), registry) for member in state.members]
     tags = {f"version {name}": str(version) for name, version in state.versions.items()}
@@ -81,7 +81,7 @@ def _open(folder: Path, base: RunConfig, state: State, registry: Registry) -> Se
     return trackers
 
 
-def _tracked(folder: Path, base: RunConfig, state: State, who: tuple[Member, Mapping[str, Any]], registry: Registry) -> TrackedMember:
+def _tracked(folder: Path, base: RunConfig, state: SearchState, who: tuple[Member, Mapping[str, Any]], registry: Registry) -> TrackedMember:
     """A member as it was at its start; ``who`` is the member and its first hyperparameters."""
     member, values = who
     begun = state.targets[state.generation - 1] if state.generation > 0 else 0
