@@ -54,25 +54,25 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def holding(path: Path, why: str) -> Iterator[None]:
+def holding(path: Path, why: str, seconds: float = _PATIENCE) -> Iterator[None]:
     """Hold a lock while the block runs. Processes that it starts do not inherit it.
 
     Raises:
-        TakenError: another process holds it; ``why`` is the whole message.
+        TakenError: another process holds it for ``seconds``; ``why`` is the whole message.
         RunError: locks are not to be had there.
     """
-    with taking(path, why):
+    with taking(path, why, seconds):
         yield
 
 
-def taking(path: Path, why: str) -> TextIO:
+def taking(path: Path, why: str, seconds: float = _PATIENCE) -> TextIO:
     """Take a lock, which is held until the file is closed here and in every process it was handed on to.
 
     Raises:
         TakenError, RunError: as :func:`holding`.
     """
     file = _opened(path)
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + seconds
     try:
         while not _take(file, path, shared=False):
             if time.monotonic() > end:

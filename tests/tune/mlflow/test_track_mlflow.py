@@ -180,7 +180,7 @@ def test_the_lock_of_a_store_waits_and_then_names_itself(tmp_path):
     store = store_of(tmp_path)
     with (
         store.locked(1),
-        pytest.raises(StoreError, match=re.escape(f"{tmp_path / '.mlflow.lock'} is held by another lfads process (")),
+        pytest.raises(StoreError, match=re.escape(f"{tmp_path / '.mlflow.lock'} is held by another lfads process; wait for it, or end it")),
         store.locked(0.1),
     ):
         pass

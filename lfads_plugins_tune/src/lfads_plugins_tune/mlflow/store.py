@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(number: int) -> None:
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _take(number: int) -> None:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
+from lfads_core.errors import RunError
+from lfads_core.locks import NoLocksError, TakenError, taking
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 INSTALL = 'pip install "lfads-core[track]"'
@@ -92,25 +81,21 @@ class Store:
 
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
-        """Hold the store's lock, for making the database and opening a run; the system frees it when a process dies.
+        """Hold the store's lock, for making the database and opening a run; where there are no locks, nothing is held.
 
         Raises:
-            StoreError: another process held it for ``seconds``.
+            StoreError: another process held it for ``seconds``, or the folder cannot be written.
         """
-        path, end = self.folder / ".mlflow.lock", time.monotonic() + seconds
-        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        path = self.folder / ".mlflow.lock"
+        lock: AbstractContextManager[object]
         try:
-            while True:
-                try:
-                    _take(number)
-                    break
-                except OSError as err:
-                    if time.monotonic() > end:
-                        raise StoreError(f"{path} is held by another lfads process ({err}); wait for it, or end it", passing=True) from err
-                    time.sleep(0.05)
+            lock = taking(path, f"{path} is held by another lfads process; wait for it, or end it", seconds)
+        except NoLocksError:
+            lock = nullcontext()
+        except RunError as err:
+            raise StoreError(str(err), passing=isinstance(err, TakenError)) from err
+        with lock:
             yield
-        finally:
-            os.close(number)
 
 
 def store_of(runs: Path) -> Store:
