@@ -52,7 +52,7 @@ def drive(folder: Path, generations: int, seconds: float, **environment: str) ->
     """A search in a process of its own."""
     import os
 
-    command = [sys.executable, "-c", DRIVER, str(folder), str(generations), str(seconds), str(Path(__file__).parents[1])]
+    command = [sys.executable, "-c", DRIVER, str(folder), str(generations), str(seconds), str(Path(__file__).parents[2])]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
