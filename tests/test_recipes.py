@@ -14,6 +14,7 @@ from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
+from lfads_core.plugins.specs import AugmentationSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 from lfads_core.rng import stream
 from lfads_core.train.data import check_for, put_on
 from lfads_core.train.optim import build_optimizer
@@ -124,9 +125,10 @@ def test_recipes_say_what_they_choose(registry):
 
 
 def test_every_component_is_built_from_its_default_settings(registry):
-    context = {"prior": (3,), "reconstruction": (3,), "augmentation": ()}
-    for kind, given in context.items():
-        for spec in registry.all(kind):
+    context = {PriorSpec: (3,), ReconstructionSpec: (3,), AugmentationSpec: ()}
+    for record, given in context.items():
+        assert registry.all(record)
+        for spec in registry.all(record):
             part = spec.build(spec.config(), *given)
             assert type(part).__module__.startswith("lfads_plugins_"), spec.name
 
@@ -134,8 +136,9 @@ def test_every_component_is_built_from_its_default_settings(registry):
 def test_every_setting_has_a_meaning_and_a_rule_where_numbers_can_be_wrong(registry):
     """A number without a rule must be one that may take any value."""
     free = {"mean", "location"}
-    for kind in ("prior", "reconstruction", "augmentation", "readin", "readout"):
-        for spec in registry.all(kind):
+    for record in (PriorSpec, ReconstructionSpec, AugmentationSpec, ReadinSpec, ReadoutSpec):
+        assert registry.all(record)
+        for spec in registry.all(record):
             for field in attrs.fields(spec.config):
                 assert field.metadata["meaning"], (spec.name, field.name)
                 if field.type not in ("bool", bool) and field.name not in free:

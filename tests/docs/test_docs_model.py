@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from lfads_core.objective.terms import ramp, reduce_reconstruction
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import PriorSpec
+from lfads_core.plugins.specs import PriorSpec, ReconstructionSpec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MODEL = (DOCS / "model.md").read_text(encoding="utf-8")
@@ -49,8 +49,9 @@ def test_the_divergence_of_the_other_priors_is_a_mean_over_bins(name, posterior)
 
 
 def test_every_installed_prior_and_reconstruction_has_its_row():
-    for kind in ("prior", "reconstruction"):
-        for spec in REGISTRY.all(kind):
+    for record in (PriorSpec, ReconstructionSpec):
+        assert REGISTRY.all(record)
+        for spec in REGISTRY.all(record):
             assert re.search(rf"^\| `{spec.name}` \|", MODEL, flags=re.MULTILINE), spec.name
 
 

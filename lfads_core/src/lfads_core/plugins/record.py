@@ -44,12 +44,12 @@ class Imported:
         return self.load()(*args, **kwargs)
 
 
-def imported(value: Callable[..., Any] | str) -> Callable[..., Any]:
+def imported(value: Callable[..., Any] | str) -> Any:
     """Converter of fields that take a callable, or ``"module:name"`` of one; what is neither is left to the validator."""
-    return Imported(value) if isinstance(value, str) and _PATH.fullmatch(value) else value  # type: ignore[return-value]
+    return Imported(value) if isinstance(value, str) and _PATH.fullmatch(value) else value
 
 
-def imported_or_none(value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+def imported_or_none(value: Callable[..., Any] | str | None) -> Any:
     """The same for a field that may be None."""
     return None if value is None else imported(value)
 
