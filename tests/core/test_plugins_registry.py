@@ -88,6 +88,12 @@ def test_a_miss_of_whatever_kind_says_who_offers_it_even_if_only_that_package_de
     assert str(caught.value) == "no plugin named 'pbt'. Installed: zag. lfads-plugins-tune offers it: pip install lfads-plugins-tune"
 
 
+@pytest.mark.parametrize("ask", [lambda r: r.all("prior"), lambda r: r.as_offered("prior"), lambda r: r.get("prior", "zag")])
+def test_a_registry_that_is_asked_by_a_word_refuses(ask):
+    with pytest.raises(TypeError, match="'prior'"):
+        ask(Registry.from_plugins({"a": reconstructions("zag")}))
+
+
 def test_a_miss_with_nothing_installed_says_who_offers_it():
     with pytest.raises(PluginError) as caught:
         Registry.from_plugins({}).get(ReconstructionSpec, "poisson")

@@ -143,11 +143,11 @@ class Registry:
 
     def all(self, record: type[S]) -> list[S]:
         """Every entry of one kind, by name."""
-        return [entry.spec for entry in self._entries if type(entry.spec) is record]
+        return [entry.spec for entry in self._entries if type(entry.spec) is _a_record(record)]
 
     def as_offered(self, record: type[S]) -> list[tuple[S, Provider]]:
         """Every entry of one kind with who offers it, by provider and in the order in which each offers them."""
-        return [(cast("S", spec), plugin.provider) for plugin in self._installed.plugins for spec in plugin.specs.get(record, ())]
+        return [(cast("S", spec), plugin.provider) for plugin in self._installed.plugins for spec in plugin.specs.get(_a_record(record), ())]
 
     def owner(self, record: type[Spec], name: str) -> Provider:
         """Who provides an entry; raises as :meth:`get` does."""
@@ -213,7 +213,7 @@ class Registry:
             logging.getLogger("lfads").warning("%s: %s", provider, text)
 
     def _entry(self, record: type[Spec], name: str) -> Registered:
-        found = [entry for entry in self._entries if type(entry.spec) is record and entry.spec.name == name]
+        found = [entry for entry in self._entries if type(entry.spec) is _a_record(record) and entry.spec.name == name]
         if not found:
             raise self._miss(record.kind, (record,), name)
         if len(found) > 1:
@@ -226,3 +226,9 @@ class Registry:
         if kinds == {record.kind for record in self.records}:  # of whatever kind: also of those that only absent packages declare
             kinds |= {kind for by_kind in OFFERS.values() for kind in by_kind}
         return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+
+
+def _a_record(record: type[S]) -> type[S]:
+    if not (isinstance(record, type) and issubclass(record, Spec)):
+        raise TypeError(f"a registry is asked by the record class of a kind, such as PriorSpec, got {record!r}")
+    return record
