@@ -43,7 +43,7 @@ def _named(name: str, registry: Registry) -> Iterator[Cited]:
     """Yield what everything of a name cites, whatever its kind."""
     from lfads_core.plugins.citations import Cited
 
-    for spec in registry.find(name, registry.records):
+    for spec in registry.find(name, any_kind=True):
         yield from (Cited(cite, f"{spec.kind} {name}") for cite in getattr(spec, "cites", ()))
 
 

@@ -63,7 +63,7 @@ def show_plugin(name: str) -> None:
     registry = Registry.from_installed()
     found = [entry for entry in registry.entries if entry.spec.name == name]
     if not found:
-        registry.find(name, registry.records)  # raises, saying what comes near
+        registry.find(name, any_kind=True)  # raises, saying what comes near
     console = _console()
     for number, entry in enumerate(found):
         if number:
@@ -131,7 +131,7 @@ def _of_name(name: str, registry: Registry) -> list[Registered]:
     found = [entry for entry in registry.entries if entry.spec.name == name]
     found = found or [entry for entry in registry.entries if entry.provider.distribution.lower().replace("_", "-") == wanted]
     if not found:
-        registry.find(name, registry.records)  # raises, saying what comes near
+        registry.find(name, any_kind=True)  # raises, saying what comes near
     return found
 
 

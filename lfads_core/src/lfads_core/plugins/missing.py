@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 from lfads_core.plugins.loading import VARIABLE, Installed
 from lfads_core.plugins.offers import offered
 
 
-def explain_missing(noun: str, kinds: Collection[str], name: str, *, names: Sequence[str], installed: Installed) -> str:
+def explain_missing(noun: str, kinds: Iterable[str] | None, name: str, *, names: Sequence[str], installed: Installed) -> str:
     """Say what is missing, what comes near, what is installed, and who offers it.
 
-    ``names`` are those that are installed for ``kinds``.
+    ``names`` are those that are installed for ``kinds``; None stands for every kind, also those that only absent packages declare.
     """
     elsewhere = {other: dist for other, dist in offered(kinds) if other not in names}
     near = difflib.get_close_matches(name, names, n=2) or difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.75)

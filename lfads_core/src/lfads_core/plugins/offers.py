@@ -88,10 +88,10 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
 """Distribution -> hooks that it declares. A test holds it to what the packages declare."""
 
 
-def offered(kinds: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Names that our distributions offer for these kinds, each with its distribution."""
-    wanted = tuple(kinds)
+def offered(kinds: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    """Names that our distributions offer for these kinds, or for every kind, each with its distribution."""
+    wanted = None if kinds is None else tuple(kinds)
     for distribution, by_kind in OFFERS.items():
         for kind, names in by_kind.items():
-            if kind in wanted:
+            if wanted is None or kind in wanted:
                 yield from ((name, distribution) for name in names)

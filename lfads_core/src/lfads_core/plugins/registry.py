@@ -13,7 +13,6 @@ from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
 from lfads_core.plugins.missing import explain_missing, who_offers
-from lfads_core.plugins.offers import OFFERS
 from lfads_core.plugins.specs import RecipeSpec, Spec
 
 T = TypeVar("T")
@@ -143,7 +142,7 @@ class Registry:
 
     def all(self, record: type[S]) -> list[S]:
         """Every entry of one kind, by name."""
-        return [entry.spec for entry in self._entries if type(entry.spec) is _a_record(record)]
+        return [entry.spec for entry in self._of(record)]  # type: ignore[misc]  # their class is what was asked for
 
     def as_offered(self, record: type[S]) -> list[tuple[S, Provider]]:
         """Every entry of one kind with who offers it, by provider and in the order in which each offers them."""
@@ -157,16 +156,16 @@ class Registry:
         """Say that a distribution of this project offers something, and why it is not here all the same: absent, left out, broken or too old."""
         return who_offers(distribution, self._installed)
 
-    def find(self, name: str, records: Sequence[type[Spec]] | None = None) -> list[Spec]:
-        """Every entry with this name, whatever its kind: recipes first, then components, as ``--plugin NAME`` takes them.
+    def find(self, name: str, *, any_kind: bool = False) -> list[Spec]:
+        """Every entry with this name: recipes first, then components, as ``--plugin NAME`` takes them; with ``any_kind`` all others too.
 
         Raises:
-            PluginError: nothing of these kinds (default: the pickable ones) has this name.
+            PluginError: nothing of these kinds has this name.
         """
-        wanted = [record for record in self.records if record.pickable] if records is None else records
-        here = [record for record in wanted if any(type(entry.spec) is record and entry.spec.name == name for entry in self._entries)]
+        wanted = [record for record in self.records if any_kind or record.pickable]
+        here = [record for record in wanted if any(entry.spec.name == name for entry in self._of(record))]
         if not here:
-            raise self._miss("plugin", wanted, name)
+            raise self._miss("plugin", wanted, name, any_kind=any_kind)
         return [self.get(record, name) for record in sorted(here, key=lambda record: record is not RecipeSpec)]
 
     def notify(self, hook: str, **arguments: Any) -> None:
@@ -212,19 +211,20 @@ class Registry:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
 
+    def _of(self, record: type[Spec]) -> list[Registered]:
+        return [entry for entry in self._entries if type(entry.spec) is _a_record(record)]
+
     def _entry(self, record: type[Spec], name: str) -> Registered:
-        found = [entry for entry in self._entries if type(entry.spec) is _a_record(record) and entry.spec.name == name]
+        found = [entry for entry in self._of(record) if entry.spec.name == name]
         if not found:
-            raise self._miss(record.kind, (record,), name)
+            raise self._miss(record.kind, [record], name)
         if len(found) > 1:
             raise PluginError(str(Clash(record.kind, name, tuple(entry.provider for entry in found))))
         return found[0]
 
-    def _miss(self, noun: str, records: Sequence[type[Spec]], name: str) -> PluginError:
-        names = sorted({entry.spec.name for entry in self._entries if type(entry.spec) in records})
-        kinds = {record.kind for record in records}
-        if kinds == {record.kind for record in self.records}:  # of whatever kind: also of those that only absent packages declare
-            kinds |= {kind for by_kind in OFFERS.values() for kind in by_kind}
+    def _miss(self, noun: str, records: Sequence[type[Spec]], name: str, *, any_kind: bool = False) -> PluginError:
+        names = sorted({entry.spec.name for record in records for entry in self._of(record)})
+        kinds = None if any_kind else [record.kind for record in records]
         return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
 
 
