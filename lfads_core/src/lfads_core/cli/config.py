@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfads_core.cli.lazy import LazyGroup
+from lfads_core.cli.lazy import LazyGroup, installed
 from lfads_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,9 +27,8 @@ def show(files: tuple[Path, ...], plugins: tuple[str, ...], overrides: tuple[str
     """Print the settings a run would have, all of them, as YAML."""
     from lfads_core.config.load import resolve
     from lfads_core.config.yaml_io import dump
-    from lfads_core.plugins.registry import Registry
 
-    click.echo(dump(resolve(files, plugins, overrides, Registry.from_installed())), nl=False)
+    click.echo(dump(resolve(files, plugins, overrides, installed())), nl=False)
 
 
 @command.command()
@@ -41,9 +40,8 @@ def explain(key: str | None) -> None:
     component (autoregressive.tau). Without KEY everything is listed.
     """
     from lfads_core.config.explain import explain as entries_of
-    from lfads_core.plugins.registry import Registry
 
-    entries = entries_of(key, Registry.from_installed())
+    entries = entries_of(key, installed())
     if len(entries) == 1:
         click.echo(_block(entries[0]))
     else:
@@ -55,9 +53,8 @@ def explain(key: str | None) -> None:
 def check(files: tuple[Path, ...]) -> None:
     """Check settings files, each on its own, and list everything that is wrong."""
     from lfads_core.config.load import resolve
-    from lfads_core.plugins.registry import Registry
 
-    registry = Registry.from_installed()
+    registry = installed()
     wrong = []
     for path in files:
         try:

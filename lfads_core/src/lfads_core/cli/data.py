@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lfads_core.cli.errors import USER_ERROR
-from lfads_core.cli.lazy import LazyGroup
+from lfads_core.cli.lazy import LazyGroup, installed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,9 +55,8 @@ def check(  # click hands over every option
     are only warnings and notes.
     """
     from lfads_core.data.checks import check_summaries, worst_first
-    from lfads_core.plugins.registry import Registry
 
-    registry = Registry.from_installed()
+    registry = installed()
     wishes = _wishes(registry, plugins)
     reconstruction = wishes.pop("reconstruction")
     wishes["support"] = support or wishes["support"]

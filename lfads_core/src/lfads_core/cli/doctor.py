@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH
 
 
@@ -18,9 +19,8 @@ def command(runs: Path) -> None:
     Exits with 1 if something keeps lfads from working, and with 0 if there are only warnings.
     """
     from lfads_core.doctor.checks import examine
-    from lfads_core.plugins.registry import Registry
 
-    found = examine(runs, Registry.from_installed())
+    found = examine(runs, installed())
     width = max(len(finding.what) for finding in found)
     for finding in found:
         click.echo(f"{finding.status:<4}  {finding.what:<{width}}  {finding.text}" + (f"  -> {finding.remedy}" if finding.remedy else ""))

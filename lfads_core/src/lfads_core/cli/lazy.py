@@ -17,6 +17,15 @@ from lfads_core.plugins.specs import CommandSpec, Imported
 _REGISTRY = f"{__name__}.registry"
 
 
+def installed(ctx: click.Context | None = None) -> Registry:
+    """What is installed, looked up once for each invocation of the command line; ``ctx`` is the one that runs."""
+    meta = (click.get_current_context() if ctx is None else ctx).meta
+    if _REGISTRY not in meta:
+        meta[_REGISTRY] = Registry.from_installed()
+    found: Registry = meta[_REGISTRY]
+    return found
+
+
 class LazyGroup(click.Group):
     """Commands of ``lfads_commands`` below ``prefix`` (``data`` for ``data make``), beside those that were added to the group itself.
 
@@ -27,17 +36,10 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._prefix = f"{prefix} " if prefix else ""
 
-    def _registry(self, ctx: click.Context) -> Registry:
-        """What is installed, looked up once for each invocation."""
-        if _REGISTRY not in ctx.meta:
-            ctx.meta[_REGISTRY] = Registry.from_installed()
-        found: Registry = ctx.meta[_REGISTRY]
-        return found
-
     def _by_distribution(self, ctx: click.Context) -> dict[str, dict[str, CommandSpec]]:
         """Offered commands of this group by distribution, core's first, each in the order in which it is offered."""
         found: dict[str, dict[str, CommandSpec]] = {}
-        for spec, provider in self._registry(ctx).as_offered(CommandSpec):
+        for spec, provider in installed(ctx).as_offered(CommandSpec):
             prefix, space, name = spec.name.rpartition(" ")
             if prefix + space == self._prefix:
                 found.setdefault(provider.distribution, {})[name] = spec
@@ -61,8 +63,8 @@ class LazyGroup(click.Group):
             return self.commands[cmd_name]
         if cmd_name not in self._offered(ctx):
             return None
-        spec = self._registry(ctx).get(CommandSpec, self._prefix + cmd_name)
-        owner = self._registry(ctx).owner(CommandSpec, spec.name)
+        spec = installed(ctx).get(CommandSpec, self._prefix + cmd_name)
+        owner = installed(ctx).owner(CommandSpec, spec.name)
         try:
             command = spec.command.load() if isinstance(spec.command, Imported) else spec.command
         except PluginError as err:
@@ -77,10 +79,10 @@ class LazyGroup(click.Group):
         if args and args[0] not in known and not args[0].startswith("-"):
             brought = dict(offered(["command"])).get(self._prefix + args[0])
             if brought is not None:
-                raise PluginError(f"lfads {self._prefix}{args[0]}: {self._registry(ctx).who_offers(brought)}")
+                raise PluginError(f"lfads {self._prefix}{args[0]}: {installed(ctx).who_offers(brought)}")
             near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            faults = self._registry(ctx).faults
+            faults = installed(ctx).faults
             broken = f" Not loaded: {'; '.join(map(str, faults))}." if faults else ""
             ctx.fail(f"no command named {args[0]!r}.{hint} Commands: {', '.join(known)}.{broken}")
         return super().resolve_command(ctx, args)

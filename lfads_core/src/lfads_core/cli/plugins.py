@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH
 from lfads_core.errors import PluginError
 from lfads_core.scaffold.make import KINDS as KINDS_WITH_TEMPLATE
@@ -37,9 +38,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with every field, for scripts.")
 def list_plugins(*, as_json: bool) -> None:
     """List every component by kind, its provider, and every plugin that could not be loaded."""
-    from lfads_core.plugins.registry import Registry
-
-    registry = Registry.from_installed()
+    registry = installed()
     if as_json:
         from lfads_core.config.describe import describe_registry
 
@@ -58,9 +57,8 @@ def list_plugins(*, as_json: bool) -> None:
 def show_plugin(name: str) -> None:
     """Show everything called NAME: what it is, its settings, and what to write in a config file."""
     from lfads_core.config.groups import types_of
-    from lfads_core.plugins.registry import Registry
 
-    registry = Registry.from_installed()
+    registry = installed()
     found = [entry for entry in registry.entries if entry.spec.name == name]
     if not found:
         registry.find(name, any_kind=True)  # raises, saying what comes near
@@ -81,11 +79,10 @@ def check_plugin(name: str, path: Path | None) -> None:
       lfads plugins check laplace
       lfads plugins check lfads-plugins-std
     """
-    from lfads_core.plugins.registry import Registry
     from lfads_core.testing import Given, try_laws
     from lfads_core.testing.imports import try_import
 
-    registry = Registry.from_installed()
+    registry = installed()
     entries = _of_name(name, registry)
     broken = laws = 0
     for provider in dict.fromkeys(entry.provider for entry in entries):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lfads_core.cli.lazy import installed
 from lfads_core.errors import ConfigError
 
 
@@ -20,12 +21,11 @@ def command(file: Path, output: Path | None, *, force: bool) -> None:
     of LFADS in TensorFlow 1 or LFADS Run Manager. What has no counterpart is listed with the reason, and stands in the result
     as comments.
     """
-    from lfads_core.plugins.registry import Registry
     from lfads_plugins_lab.foreign.detect import import_settings, written
 
     if output is not None and output.exists() and not force:
         raise ConfigError(f"{output}: is there already. Choose another name, or --force to replace it.")
-    imported = import_settings(file, Registry.from_installed())
+    imported = import_settings(file, installed())
     text = written(imported)
     if output is None:
         click.echo(text, nl=False)

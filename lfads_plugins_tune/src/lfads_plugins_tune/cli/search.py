@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.cli.run import checked_name, default_name, recordings_and_settings
 from lfads_core.errors import ConfigError
@@ -71,20 +72,18 @@ class SearchGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Algorithms first."""
-        return [*(way.name for way in _ways()), *self.commands]
+        return [*(way.name for way in _ways(ctx)), *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command of the group, or one made for an algorithm."""
         if cmd_name in self.commands:
             return self.commands[cmd_name]
-        way = next((way for way in _ways() if way.name == cmd_name), None)
+        way = next((way for way in _ways(ctx) if way.name == cmd_name), None)
         return None if way is None else _command_for(way)
 
 
-def _ways() -> list[SearchSpec]:
-    from lfads_core.plugins.registry import Registry
-
-    return [way for way, _ in Registry.from_installed().as_offered(SearchSpec)]
+def _ways(ctx: click.Context) -> list[SearchSpec]:
+    return [way for way, _ in installed(ctx).as_offered(SearchSpec)]
 
 
 def _command_for(way: SearchSpec) -> click.Command:
