@@ -160,7 +160,7 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
         if impl.hookwrapper or impl.wrapper:
             raise PluginError(f"{name}: must be a plain hook, because every plugin is called by itself, got a wrapper")
     specs = {hook.record: _collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
-    listeners = {hook.name: _listener(impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
+    listeners = {hook.name: functools.partial(_call, impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
     package = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else ""
     return Plugin(provider=provider, specs=specs, listeners=listeners, package=package)
 
@@ -312,13 +312,6 @@ def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, 
             raise PluginError(f"{hook}: every name must be offered once, got {item.name!r} twice")
         given.add(item.name)
     return tuple(specs)
-
-
-def _listener(impl: pluggy.HookImpl) -> Callable[[Mapping[str, Any]], None]:
-    def listen(arguments: Mapping[str, Any]) -> None:
-        _call(impl, arguments)
-
-    return listen
 
 
 def _short(value: object) -> str:
