@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import lfads_core
 from lfads_core.cli.main import cli
+from lfads_plugins_tune.bundle import make as make_module
 from lfads_plugins_tune.bundle import pack as pack_module
 from lfads_plugins_tune.bundle.readme import FILES, meaning
 
@@ -25,10 +26,17 @@ SEARCH = ("search.members=2", "search.interval=2", "search.burn_in=2", "train.ep
 
 
 @pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    """``invoke("a.h5", "--search", "none")`` in ``tmp_path``, where there are no figures."""
+def invoke_whole(tmp_path, monkeypatch):
+    """``invoke_whole("a.h5", "--search", "none")`` in ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(cli, ["bundle", *map(str, arguments)])
+
+
+@pytest.fixture
+def invoke(invoke_whole, monkeypatch):
+    """The same without the page on the model, which takes ten times as long as the rest."""
+    monkeypatch.setattr(make_module, "_report", lambda *_: None)
+    return invoke_whole
 
 
 @pytest.fixture
@@ -64,9 +72,9 @@ def opened(output, folder):
         return archive.namelist()
 
 
-def test_one_recording_and_one_file_of_settings_become_one_zip(invoke, write_tiny, config, tmp_path):
+def test_one_recording_and_one_file_of_settings_become_one_zip(invoke_whole, write_tiny, config, tmp_path):
     data = write_tiny("mine.h5")
-    done = invoke("mine.h5", "config.yaml", "--search", "none")
+    done = invoke_whole("mine.h5", "config.yaml", "--search", "none")
     assert done.exit_code == 0, done.output
     names = opened(tmp_path / "autolfads.zip", tmp_path / "out")
     assert done.output.splitlines()[-1] == f"wrote autolfads.zip: {len(names)} files, README.txt says what they are"
@@ -85,6 +93,7 @@ def test_one_recording_and_one_file_of_settings_become_one_zip(invoke, write_tin
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "mine: 12 train, 6 valid trials, 8 bins of 10 ms, 5 channels" in page
     assert str(tmp_path) not in page
+    assert [name for name in names if name not in (tmp_path / "out" / "README.txt").read_text()] == []
     again = CliRunner().invoke(cli, ["infer", str(tmp_path / "out"), str(data), "-o", str(tmp_path / "again.h5")])
     assert again.exit_code == 0, again.output
 
