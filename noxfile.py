@@ -91,6 +91,7 @@ def slow(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Do the pages become a site without a warning? It lies in ``docs/_build``; start at ``index.html``."""
     in_shared(session, "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", "docs/_build", *session.posargs)
+    session.run(".venv/bin/python", "scripts/check_site.py", "docs", "docs/_build", external=True)
 
 
 @nox.session(venv_backend="none")
@@ -131,6 +132,21 @@ def build_wheels(session: nox.Session) -> list[Path]:
         old.unlink()
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *(f"./{dist}" for dist in DISTS))
     return sorted(folder.glob("*.whl"))
+
+
+@nox.session(venv_backend="none")
+def release(session: nox.Session) -> None:
+    """Make sdist and wheel of every package in ``dist``: valid metadata, equal to the byte when made again, each wheel made of its sdist."""
+    out, again = ROOT / "dist", Path(session.create_tmp()).resolve() / "again"
+    for folder in (out, again):
+        shutil.rmtree(folder, ignore_errors=True)
+        for dist in DISTS:
+            in_shared(session, "build", "--no-isolation", "--outdir", str(folder), dist)
+    made = sorted(path.name for path in out.iterdir())
+    differing = [name for name in made if (out / name).read_bytes() != (again / name).read_bytes()]
+    if differing or len(made) != 2 * len(DISTS):
+        session.error(f"dist/ must hold 2 files of each package, the same each time they are made; got {made}, of which differ: {differing}")
+    in_shared(session, "twine", "check", "--strict", *(str(out / name) for name in made))
 
 
 @nox.session
