@@ -14,6 +14,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "LFADS"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_heading_anchors = 4  # links to headings as they are on the pages of a repository
 suppress_warnings = [

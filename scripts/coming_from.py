@@ -60,7 +60,7 @@ PREDECESSORS = {
         "autolfads-tf2",
         "autolfads-tf2",
         "Files of data are read as they are. `lfads config import config.yaml -o mine.yaml` turns `MODEL` and `TRAIN` into our settings; searches "
-        "are [`lfads search pbt`](search.md), which needs no cluster.",
+        "are [`lfads search pbt`](searching.md), which needs no cluster.",
     ),
     "N": Predecessor(
         "autolfads-deploy",
@@ -88,8 +88,8 @@ def pages(features: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     lines = [
         "# Coming from another implementation",
         "",
-        "What the implementation you know does, and the command, setting or call that does it here. Every row names the tests that would fail",
-        "if it were lost.",
+        "What the implementation you know does, and the command, setting or call that does it here. The tests that would fail if a row were lost",
+        "are listed at the end of each page.",
         "",
         *(
             f"- [{who.name}](coming-from-{who.slug}.md): {sum(letter in str(entry['from']) for entry in features.values())} rows."
@@ -114,16 +114,23 @@ def _tables(rows: Mapping[str, Mapping[str, object]]) -> list[str]:
     for letter, title in GROUPS.items():
         group = [_row(code, entry) for code, entry in rows.items() if code[0] == letter]
         if group:
-            lines += ["", f"## {title}", "", "| | what it is | here | guarded by |", "|---|---|---|---|", *group]
-    return lines
+            lines += ["", f"## {title}", "", "| | what it is | here |", "|---|---|---|", *group]
+    return [*lines, *_guards(rows)]
 
 
 def _row(code: str, entry: Mapping[str, object]) -> str:
     here = str(entry["here"]) + (f". Lacking: {entry['lacking']}" if "lacking" in entry else "")
-    tests = entry["tests"]
-    assert isinstance(tests, list)
-    guards = "<br>".join(f"`tests/{test}`" for test in tests)
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in (code, str(entry["was"]), here, guards)) + " |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in (code, str(entry["was"]), here)) + " |"
+
+
+def _guards(rows: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """The tests of every row, folded away: users read what is there, developers what holds it."""
+    lines = ["", "<details>", "<summary>Tests that guard each row</summary>", ""]
+    for code, entry in rows.items():
+        tests = entry["tests"]
+        assert isinstance(tests, list)
+        lines += [f"- {code}", *(f"  - `tests/{test}`" for test in tests)]
+    return [*lines, "", "</details>"]
 
 
 def spans(text: str) -> list[str]:

@@ -57,7 +57,7 @@ def page(registry: Registry) -> str:
     lines = [
         "# Hyperparameters",
         "",
-        "What each does, its default, what it may be, where [a search](search.md) looks for it by itself, and how often people tune it.",
+        "What each does, its default, what it may be, where [a search](searching.md) looks for it by itself, and how often people tune it.",
         "The tables are made by",
         "`python scripts/hyperparameters.py > docs/hyperparameters.md` from the same source as `lfads config explain KEY` and",
         "`lfads plugins show NAME`.",

@@ -1,0 +1,48 @@
+"""The site shows every page, and a tag is only published with the versions it names."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OF_THE_SITE_ITSELF = {"search", "genindex", "py-modindex", "modindex"}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CHECK = load("check_site")
+TAG = load("check_tag")
+
+
+def test_no_page_has_the_name_of_one_that_the_site_makes_itself():
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} & OF_THE_SITE_ITSELF == set()
+
+
+def test_a_page_that_the_site_overwrites_or_leaves_out_is_named(tmp_path):
+    for name in ("docs", "site"):
+        (tmp_path / name).mkdir()
+    for name in ("fine", "search", "gone"):
+        (tmp_path / "docs" / f"{name}.md").write_text(f"# The `{name}` & page\n\ntext\n", encoding="utf-8")
+    shown = '<h1>{}<a class="headerlink" href="#">#</a></h1>'
+    (tmp_path / "site" / "fine.html").write_text(shown.format('The <code><span class="pre">fine</span></code> &amp; page'), encoding="utf-8")
+    (tmp_path / "site" / "search.html").write_text(shown.format("Search"), encoding="utf-8")
+    assert CHECK.lost(tmp_path / "docs", tmp_path / "site") == [
+        "gone.md: its page must begin with 'The gone & page', got 'nothing'",
+        "search.md: its page must begin with 'The search & page', got 'Search'",
+    ]
+
+
+def test_a_tag_must_be_the_version_of_every_package():
+    (version,) = set(TAG.versions().values())
+    assert len(TAG.versions()) == 6
+    TAG.main(f"v{version}")
+    with pytest.raises(SystemExit, match=r"check_tag: the tag must be 'v' and the version of every package, got 'v0\.0\.9' where "):
+        TAG.main("v0.0.9")
