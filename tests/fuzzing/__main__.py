@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import importlib.util
 import os
 import resource
 import shlex
@@ -12,6 +13,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+_LOADED = (
+    "click.testing",
+    "matplotlib.pyplot",
+    "scipy.io",
+    "scipy.optimize",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "lfads_core.pipeline.run",
+    "lfads_plugins_lab.evaluate",
+    "lfads_plugins_lab.recordings",
+    "lfads_plugins_tune.search.run",
+)
 
 
 def main() -> int:
@@ -49,6 +63,8 @@ def _session(folder: Path, kinds: list[str], first: int, options: argparse.Names
         kind, seed = kinds[number % len(kinds)], first + number // len(kinds)
         if time.monotonic() > end:
             break
+        if number and not number % 200:
+            print(f"... {number} inputs, {sum(map(len, found.values()))} faults of {len(found)} kinds", flush=True)
         place = folder / "here"
         place.mkdir()
         try:
@@ -81,26 +97,15 @@ def _tell(found: dict[str, list[str]], fault: str, seed: str, words: list[str], 
 
 def _warm_up() -> None:
     """Load once what every input would load."""
-    import click.testing
-    import matplotlib.pyplot
-    import scipy.io
-    import scipy.optimize
-    import scipy.stats
-    import sklearn.linear_model
     import torch
 
-    import lfads_core.pipeline.run
-    import lfads_plugins_lab.evaluate
-    import lfads_plugins_lab.recordings
-    import lfads_plugins_tune.search.run
-    from lfads_core.plugins import load_registry
-
     torch.set_num_threads(1)
-    load_registry()
-    try:
-        import pynwb
-    except ImportError:
+    for name in _LOADED:
+        importlib.import_module(name)
+    if importlib.util.find_spec("pynwb") is None:
         print("without pynwb: NWB files are not tried")
+    else:
+        importlib.import_module("pynwb")
 
 
 def _in_a_child(material: Path) -> None:
@@ -116,7 +121,7 @@ def _in_a_child(material: Path) -> None:
         material.mkdir()
         make(material)
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child ends here whatever it was
         import traceback
 
         traceback.print_exc()

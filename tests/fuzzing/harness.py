@@ -86,19 +86,19 @@ def _child(arguments: list[str], folder: Path, pipe: tuple[int, int], memory: in
     try:
         os.setpgid(0, 0)
         os.chdir(folder)
-        with open(".stacks", "w") as stacks:
+        with Path(".stacks").open("w") as stacks:
             faulthandler.enable(stacks)
             faulthandler.register(signal.SIGXCPU, stacks, chain=True)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
             before = _peak(reset=True)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            sys.stdin = open(os.devnull)
+            sys.stdin = io.StringIO()
             fault, output = _invoke(arguments)
             taken = _peak() - before
             if taken > memory and not fault:
                 fault = f"memory: {taken / 1e9:.1f} GB in lfads {' '.join(arguments[:2])}"
         os.write(write, f"{fault}\n{output[-20000:]}".encode(errors="replace"))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child ends here whatever it was
         os.write(write, f"harness: {traceback.format_exc()[-300:]!r}\n".encode(errors="replace"))
         status = 70
     finally:

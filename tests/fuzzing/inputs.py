@@ -11,14 +11,13 @@ from typing import Any
 
 import click
 import numpy as np
-from raw_files import AROUND
-
-from lfads_core.cli.main import cli
 
 from fuzzing.damage import damage_file, damaged, odd_value
 from fuzzing.material import QUICK
 from fuzzing.odd_arrays import make_odd_mat, make_odd_npz, make_odd_table, make_odd_zip
 from fuzzing.odd_hdf5 import make_odd
+from lfads_core.cli.main import cli
+from raw_files import AROUND
 
 Generator = np.random.Generator
 SETTINGS = tuple(word for line in QUICK for word in ("--set", line))
@@ -40,13 +39,31 @@ _RUN = (
     ("adapt", "R", "other.h5", "--set", "train.epochs=1"), ("generate", "R", "-n", "2"), ("bound", "R", "--samples", "2"), ("stream", "R"), ("cite", "R"),
     ("data", "merge", "R/lfads_output_tiny.h5", "-o", "out.h5"), ("infer", "R", "other.h5", "-o", "out.h5"), ("eval", "R", "--few-shot", "3"), ("eval", "R", "--json"),
 )  # fmt: skip
-_SEARCH = (("search", "status", "R"), ("search", "resume", "R"), ("search", "best", "R"), ("search", "retry", "R"), ("compare", "R"), ("report", "R"), ("eval", "R"))
-_COLLECTION = (("collection", "status", "R"), ("collection", "prepare", "R"), ("collection", "list", "R"), ("collection", "table", "R"), ("collection", "info", "R"))
+_SEARCH = (
+    ("search", "status", "R"),
+    ("search", "resume", "R"),
+    ("search", "best", "R"),
+    ("search", "retry", "R"),
+    ("compare", "R"),
+    ("report", "R"),
+    ("eval", "R"),
+)
+_COLLECTION = (
+    ("collection", "status", "R"),
+    ("collection", "prepare", "R"),
+    ("collection", "list", "R"),
+    ("collection", "table", "R"),
+    ("collection", "info", "R"),
+)
 _YAML = (
     ("run", "tiny.h5", "F", "--dry-run"), ("config", "check", "F"), ("config", "show", "F"), ("config", "import", "F"), ("run", "tiny.h5", "F"),
     ("bundle", "tiny.h5", "F", "--search", "none"), ("search", "random", "tiny.h5", "F", "--members", "1", "--epochs", "1"),
 )  # fmt: skip
-_MAKE = (("data", "make", "F", *AROUND, "-o", "out.h5"), ("data", "chop", "F", "--window", "500", "-o", "out.h5"), ("data", "make", "F", "-o", "out.h5", "--bin", "20"))
+_MAKE = (
+    ("data", "make", "F", *AROUND, "-o", "out.h5"),
+    ("data", "chop", "F", "--window", "500", "-o", "out.h5"),
+    ("data", "make", "F", "-o", "out.h5", "--bin", "20"),
+)
 _OPTIONS = (
     ("synth", "lorenz"), ("synth", "rate-network"), ("run", "tiny.h5", *SETTINGS), ("infer", "runs/tiny"), ("data", "rebin", "tiny.h5", "-o", "out.h5"),
     ("data", "make", "csv/spikes.csv", "--trials", "csv/trials.csv", "-o", "out.h5"), ("generate", "runs/tiny"), ("config", "show"), ("data", "smooth", "tiny.h5", "-o", "out.h5"),
@@ -116,9 +133,21 @@ KINDS = {
     "mat73-odd": Input("mat-7.3/mine.mat", _odd_then_damaged, _MAKE),
     "mat73-damaged": Input("mat-7.3/mine.mat", _damage, _MAKE),
     "raw-hdf5-odd": Input("h5/mine.h5", _odd_then_damaged, _MAKE),
-    "table": Input("csv/spikes.csv", make_odd_table, tuple((*verb, "--trials", "trials.csv", "--series", "hand=hand.csv") for verb in _MAKE), ("csv/trials.csv", "csv/hand.csv")),
-    "trials": Input("csv/trials.csv", make_odd_table, (("data", "make", "spikes.csv", "--trials", "F", *AROUND[:-4], "-o", "out.h5"),), ("csv/spikes.csv",)),
-    "series": Input("csv/hand.csv", make_odd_table, (("data", "make", "spikes.csv", "--trials", "trials.csv", "--series", "hand=F", *AROUND, "-o", "out.h5"),), ("csv/spikes.csv", "csv/trials.csv")),
+    "table": Input(
+        "csv/spikes.csv",
+        make_odd_table,
+        tuple((*verb, "--trials", "trials.csv", "--series", "hand=hand.csv") for verb in _MAKE),
+        ("csv/trials.csv", "csv/hand.csv"),
+    ),
+    "trials": Input(
+        "csv/trials.csv", make_odd_table, (("data", "make", "spikes.csv", "--trials", "F", *AROUND[:-4], "-o", "out.h5"),), ("csv/spikes.csv",)
+    ),
+    "series": Input(
+        "csv/hand.csv",
+        make_odd_table,
+        (("data", "make", "spikes.csv", "--trials", "trials.csv", "--series", "hand=F", *AROUND, "-o", "out.h5"),),
+        ("csv/spikes.csv", "csv/trials.csv"),
+    ),
     "nwb-odd": Input("nwb/mine.nwb", _odd_then_damaged, _MAKE),
     "nwb-damaged": Input("nwb/mine.nwb", _damage, _MAKE),
     "yaml": Input("config.yaml", damage_file, _YAML, ("tiny.h5",)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from click.testing import CliRunner
+
 from raw_files import WRITERS, reaches
 from tiny_runs import TINY
 

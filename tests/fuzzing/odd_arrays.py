@@ -144,7 +144,11 @@ def make_odd_zip(path: Path, rng: Generator) -> None:
 def patch_zip(path: Path, rng: Generator) -> None:
     """Change single fields of a zip's headers: versions, flags, methods, sizes, lengths of names."""
     content = bytearray(path.read_bytes())
-    for mark, fields in ((b"PK\x01\x02", (4, 6, 8, 10, 16, 20, 24, 28, 30, 34, 36, 42)), (b"PK\x03\x04", (4, 6, 8, 14, 18, 22, 26, 28)), (b"PK\x05\x06", (8, 10, 12, 16, 20))):
+    for mark, fields in (
+        (b"PK\x01\x02", (4, 6, 8, 10, 16, 20, 24, 28, 30, 34, 36, 42)),
+        (b"PK\x03\x04", (4, 6, 8, 14, 18, 22, 26, 28)),
+        (b"PK\x05\x06", (8, 10, 12, 16, 20)),
+    ):
         at = content.find(mark)
         while at >= 0 and rng.random() < 0.5:
             place = at + int(rng.choice(fields))

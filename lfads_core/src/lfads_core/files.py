@@ -64,7 +64,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))  # names of files need not be UTF-8
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

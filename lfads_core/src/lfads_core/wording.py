@@ -35,6 +35,14 @@ def one_line(err: BaseException) -> str:
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 
+def spoken_size(count: float) -> str:
+    """``4.2 GB``."""
+    for unit, size in (("EB", 1e18), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
 def listed(options: Iterable[str]) -> str:
     """``a, b or c``."""
     *head, last = options

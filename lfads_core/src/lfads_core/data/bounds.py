@@ -10,7 +10,7 @@ from typing import Any
 
 from lfads_core.data.memory import room_for_data
 from lfads_core.errors import DataError, LfadsError
-from lfads_core.wording import one_line
+from lfads_core.wording import one_line, spoken_size
 
 _SUSPICIOUS_BYTES = 1 << 28
 _SUSPICIOUS_RATIO = 10_000
@@ -51,8 +51,8 @@ class Room:
         size = math.prod(map(int, shape)) * itemsize
         if size > self._left:
             raise DataError(
-                f"{path}: {what} must fit into memory with what is read before it, got {spoken_bytes(size)} {tuple(shape)} and "
-                f"{spoken_bytes(self._left)} left of {spoken_bytes(self._whole)}. Cut or delete it, or give more memory (data.memory_gb)."
+                f"{path}: {what} must fit into memory with what is read before it, got {spoken_size(size)} {tuple(shape)} and "
+                f"{spoken_size(self._left)} left of {spoken_size(self._whole)}. Cut or delete it, or give more memory (data.memory_gb)."
             )
         self._left -= size
 
@@ -69,14 +69,6 @@ def refuse_unwritten(path: Path | str, key: str, dataset: Any) -> None:
     stored = dataset.id.get_storage_size()
     if declared > _SUSPICIOUS_RATIO * stored:
         raise DataError(
-            f"{path}: '{key}' must be in the file as a whole, got {spoken_bytes(stored)} of the {spoken_bytes(declared)} that its shape "
+            f"{path}: '{key}' must be in the file as a whole, got {spoken_size(stored)} of the {spoken_size(declared)} that its shape "
             f"{dataset.shape} declares. It was never written, or is damaged: write it again, or delete it."
         )
-
-
-def spoken_bytes(size: int) -> str:
-    """``1.5 GB``."""
-    for factor, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}" if size < 10**18 else f"{size // factor} {unit}"
-    return f"{size} bytes"

@@ -22,11 +22,11 @@ from attrs import frozen
 
 from lfads_core.errors import RunError
 from lfads_core.locks import TakenError, is_held, taking
+from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.gpus import free_gpu_memory
 from lfads_plugins_tune.collection.job import GPU_VARIABLE, LOCK_VARIABLE, begun
 from lfads_plugins_tune.collection.memory import end_family, free_memory, used_memory, whole_memory
-from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.collection.state import CollectionState, JobRecord, read_job, standing, state_of, write_job
 
 TICK = 0.25
