@@ -14,6 +14,7 @@ from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.read import find_files
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError, RunError
+from lfads_core.files import spoken_failure
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -96,7 +97,9 @@ def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[
 
 def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> list[Path]:
     """Let every report plugin draw; one that fails is named once and costs nothing else."""
-    run.plots.mkdir(exist_ok=True)
+    run.refuse_links()
+    with spoken_failure(run.plots):
+        run.plots.mkdir(exist_ok=True)
     written: list[Path] = []
     for spec in registry.all(ReportSpec):
         written += registry.shield(ReportSpec, spec.name, partial(_render, spec, run)) or []
