@@ -149,6 +149,19 @@ def run_or_best(path: Path) -> Path:
     return best if not Run(path).state_path.is_file() and Run(best).state_path.is_file() else path
 
 
+def running(folder: Path) -> list[Path]:
+    """Folders of runs in a folder, or one below, that say they are running, whether or not it is true."""
+    found = []
+    for state in sorted([*folder.glob("*/run.json"), *folder.glob("*/*/run.json")]):
+        try:
+            says = Run(state.parent).read_state().get("status")
+        except RunError:
+            continue
+        if says == "running":
+            found.append(state.parent)
+    return found
+
+
 def free_folder(path: Path) -> Path:
     """Make ``path`` or, when that is taken, the first free ``path-2``, ``path-3`` ...; two processes never get the same.
 

@@ -16,6 +16,7 @@ from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.carry import carry_stored, write_as_stored
 from lfads_core.infer.posterior import Inferred
+from lfads_core.output_file import OutputFile
 
 SESSION = "lfads_session"
 """Attribute of an output file: the name that the model knows its session by."""
@@ -56,7 +57,7 @@ def write_outputs(
     """
     with _recording(session) as source, spoken_failure(path, (OSError,)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, OutputFile(temporary) as file:
             with spoken_failure(path):
                 _carry(file, session, source)
                 file.attrs[SESSION] = session.name
@@ -128,7 +129,7 @@ def _same(stored: h5py.Dataset, array: np.ndarray) -> bool:
     return all(np.array_equal(stored.astype(array.dtype)[rows], array[rows], equal_nan=nan) for rows in blocks)
 
 
-def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
+def _put_split(file: OutputFile, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
     datasets: dict[str, h5py.Dataset] = {}
     done = 0
     for part in parts:  # inferring the next part stands outside the guard: its faults are none of the file's
@@ -142,6 +143,7 @@ def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred]
                     datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, MEANINGS[key], unit)
                 if array.size:
                     datasets[key][done : done + len(array)] = array
+            file.require_written()
         done += len(part.factors)
 
 
