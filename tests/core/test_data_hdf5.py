@@ -263,7 +263,7 @@ def test_a_damaged_array_is_named(tmp_path, counts):
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.h5: 'train_encod_data' must be readable, but the file is damaged \(.*\)\. Copy or write it again\.$"):
+    with pytest.raises(DataError, match=r"a\.h5: 'train_encod_data' must be readable, but HDF5 says: .*\. Copy or write it again\.$"):
         read_hdf5(path)
 
 

@@ -58,5 +58,6 @@ def lfads_doctor_checks() -> Iterator[DoctorCheckSpec]:
         "threads": "cores, and what keeps them busy",
         "loops": "which loops auto would take",
         "disk": "room and the right to write where runs go",
+        "claims": "runs that say they are running, and do not",
     }.items():
         yield DoctorCheckSpec(name=name, summary=summary, check=f"{_CHECKS}:{name}")

@@ -4,9 +4,14 @@ Every message reads: where, what must hold, what was got, what to do. The comman
 and exits with code 2; anything that is not an :class:`LfadsError` keeps its traceback, because it is our bug.
 """
 
+from lfads_core.wording import printable
+
 
 class LfadsError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base of every error that is the user's to mend; its text shows on any terminal, whatever names in a file hold."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(LfadsError):

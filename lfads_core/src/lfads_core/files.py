@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lfads_core.errors import RunError
 
@@ -22,6 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # a link that somebody left there would lead the writing elsewhere
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -29,6 +30,16 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_to(path: Path, *, by_line: bool = False) -> TextIO:
+    """Open a text file to write at its end, made if need be; where a link stands in its place, nothing is followed.
+
+    Raises:
+        OSError: it cannot be opened, or is a link.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    return os.fdopen(handle, "a", buffering=1 if by_line else -1, encoding="utf-8", newline="")
 
 
 @contextmanager
@@ -64,7 +75,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))  # names of files need not be UTF-8
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

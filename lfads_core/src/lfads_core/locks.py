@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lfads_core.errors import RunError
+from lfads_core.files import append_to
 
 try:
     import fcntl
@@ -102,8 +103,10 @@ def _lock_of(folder: Path) -> Path:
 
 def _opened(path: Path) -> TextIO:
     try:
-        return path.open("a", encoding="utf-8")
+        return append_to(path)
     except OSError as err:
+        if path.is_symlink():
+            raise RunError(f"{path}: a lock must be a file of its own, got a link. Remove it.") from err
         raise RunError(f"{path.parent}: must be writable, got: {err.strerror}. Give yourself the right to write there.") from err
 
 

@@ -34,10 +34,7 @@ class Run:
             )
         if numbered:
             run = cls(free_folder(path))
-        try:
-            run.checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise RunError(f"{path}: the run's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
+        run.make_folders()
         return run
 
     @classmethod
@@ -45,12 +42,35 @@ class Run:
         """Find an existing run.
 
         Raises:
-            RunError: there is no run in that folder.
+            RunError: there is no run in that folder, or parts of it are links to elsewhere.
         """
         run = cls(path)
         if not run.state_path.is_file():
             raise RunError(f"{path}: must be a run's folder, holding run.json, got {_what_is_there(path)}. Give a folder that `lfads run` made.")
+        run.refuse_links()
         return run
+
+    def make_folders(self) -> None:
+        """Make the run's folder and that of its checkpoints, if need be.
+
+        Raises:
+            RunError: they cannot be made, or are links to elsewhere.
+        """
+        self.refuse_links()
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise RunError(f"{self.path}: the run's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
+
+    def refuse_links(self) -> None:
+        """Refuse a run whose own folders are links: what is written and removed there would be somebody else's.
+
+        Raises:
+            RunError: one is.
+        """
+        for folder in (self.checkpoints, self.plots):
+            if folder.is_symlink():
+                raise RunError(f"{folder}: must be a folder of the run itself, got a link to elsewhere. Put the folder there in its place.")
 
     @property
     def name(self) -> str:
@@ -127,6 +147,19 @@ def run_or_best(path: Path) -> Path:
     """The folder itself, or that of the best model if it is a search's."""
     best = path / "best"
     return best if not Run(path).state_path.is_file() and Run(best).state_path.is_file() else path
+
+
+def running(folder: Path) -> list[Path]:
+    """Folders of runs in a folder, or one below, that say they are running, whether or not it is true."""
+    found = []
+    for state in sorted([*folder.glob("*/run.json"), *folder.glob("*/*/run.json")]):
+        try:
+            says = Run(state.parent).read_state().get("status")
+        except RunError:
+            continue
+        if says == "running":
+            found.append(state.parent)
+    return found
 
 
 def free_folder(path: Path) -> Path:

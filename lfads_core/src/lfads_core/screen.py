@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO, cast
 
+from lfads_core.wording import printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
@@ -37,7 +39,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Write a line of its own, above what is drawn over."""
-        self.guard(lambda: self._say(text))
+        self.guard(lambda: self._say(printable(text)))
 
     def stop(self) -> None:
         """Leave the last drawing standing and go on in plain lines."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 _LONGEST = 80
+_LONGEST_REASON = 300
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but for tabs and line ends, marks that turn the direction of a line, and halves of characters."""
 
 
 def shown(value: Any) -> str:
@@ -18,6 +22,25 @@ def shown(value: Any) -> str:
     except ValueError:  # Python refuses to print whole numbers of thousands of digits
         return "a very long number"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """Text from a file that a terminal or page may show: what would move its cursor or cannot be written stands as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(err: BaseException) -> str:
+    """Say an exception's kind and text in one line of bounded length."""
+    text = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
+
+
+def spoken_size(count: float) -> str:
+    """``4.2 GB``."""
+    for unit, size in (("EB", 1e18), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"
 
 
 def listed(options: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
+from lfads_core.output_file import OutputFile
 from lfads_plugins_emg.envelope import EnvelopeScale, prepare
 from lfads_plugins_emg.envelope_settings import EnvelopeConfig
 
@@ -41,7 +42,7 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
             envelopes, scale = prepare(list(raws.values()), fs_hz, settings)
         except DataError as err:
             raise DataError(f"{raw}: {err}") from err
-        with spoken_failure(output), replacing(output) as temporary, h5py.File(temporary, "w") as file:
+        with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
             for key, value in source.attrs.items():
                 file.attrs[key] = value
             for key in source:
@@ -67,7 +68,7 @@ def restore_file(outputs: Path, output: Path, *, overwrite: bool = False) -> Pat
         if SCALE not in source:
             raise DataError(f"{outputs}: must hold '{SCALE}', got no such array. Prepare the recording with `python -m lfads_plugins_emg prepare`.")
         scale = read_scale(source)
-        with spoken_failure(output), replacing(output) as temporary, h5py.File(temporary, "w") as file:
+        with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
             for key, value in source.attrs.items():
                 file.attrs[key] = value
             for key in source:

@@ -117,7 +117,7 @@ def test_files_that_are_not_there_or_not_whole_are_refused(recording, tmp_path):
     path.write_bytes(path.read_bytes()[:20_000])
     code, said = told(path, *out)
     assert (code, said.count("\n")) == (2, 1)
-    assert said.startswith(f"error: {path}: must be a whole Matlab file, but HDF5 says: ")
+    assert said.startswith(f"error: {path}: a Matlab file of version 7.3 must be readable, but HDF5 says: ")
     assert said.endswith(". Save it again.\n")
 
 

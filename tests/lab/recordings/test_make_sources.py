@@ -249,9 +249,9 @@ def test_files_that_are_nothing_known_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.npz: must be a file, found nothing there\. Check the path\.$"):
         read_source(tmp_path / "a.npz")
     for name, words in (
-        ("a.mat", "must be a whole Matlab file, but scipy says"),
+        ("a.mat", "a Matlab file must be readable, but scipy says"),
         ("a.npz", "must be a whole NumPy archive"),
-        ("a.h5", "must be a readable HDF5 file"),
+        ("a.h5", "must be an HDF5 file, got something else"),
     ):
         (tmp_path / name).write_bytes(b"nonsense" * 100)
         with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path / name))}: {words}"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from lfads_core.errors import LfadsError
+from lfads_core.wording import one_line, printable
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -17,15 +19,36 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 def spoken_errors(*, debug: bool) -> Iterator[None]:
     """Turn an :class:`LfadsError` into one message and exit code 2, Ctrl-C into exit code 130.
 
-    With ``debug`` the error keeps its traceback. Any other exception always keeps it, because it is our bug.
+    So are faults of the system that nobody below has told better: a full disk, a folder that went away, no memory. With ``debug`` the
+    error keeps its traceback. Any other exception always keeps it, because it is our bug.
     """
     try:
         yield
     except LfadsError as err:
         if debug:
             raise
-        click.echo(f"error: {err}", err=True)
+        _say(f"error: {err}")
+        raise click.exceptions.Exit(USER_ERROR) from err
+    except (OSError, MemoryError) as err:
+        if debug or isinstance(err, BrokenPipeError) or (text := _fault_of_the_system(err)) is None:
+            raise
+        _say(f"error: {text}")
         raise click.exceptions.Exit(USER_ERROR) from err
     except (KeyboardInterrupt, click.Abort) as err:
-        click.echo("interrupted", err=True)
+        _say(f"interrupted; {err}" if str(err) else "interrupted")
         raise click.exceptions.Exit(INTERRUPTED) from err
+
+
+def _fault_of_the_system(err: OSError | MemoryError) -> str | None:
+    """A sentence; None for what looks like the system's and is not, because it has no number."""
+    if isinstance(err, MemoryError):
+        return f"memory: must be enough for what is asked, got {one_line(err)}. Ask for less at once, or give more memory."
+    if not err.errno:
+        return None
+    what = "the system" if err.filename is None else str(err.filename)
+    return f"{what}: must do what is asked of it, got: {err.strerror or err}. Make room, or mend the place; --debug shows what was being done."
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        click.echo(printable(text), err=True)

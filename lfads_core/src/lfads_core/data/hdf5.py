@@ -8,6 +8,8 @@ back as ``str``, arrays of text as object arrays of ``str``, which h5py writes a
 from __future__ import annotations
 
 import errno
+import math
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,30 +20,39 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import DTypeLike
 
+from lfads_core.data.bounds import Room, refuse_unwritten, spoken_reading
 from lfads_core.data.layout import Agreement, agreement, build_session, same_values
 from lfads_core.data.legacy import SPLITS, new_names
 from lfads_core.data.memory import SAMPLE_BYTES, evenly
 from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session, StoredSplit
 from lfads_core.errors import DataError
+from lfads_core.wording import one_line
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 """File names that a folder is searched for."""
 
 
 def read_hdf5(
-    path: Path, *, name: str | None = None, dtype: DTypeLike = np.float32, required: Collection[str] = ("train", "valid"), keep_on_disk: bool = False
+    path: Path,
+    *,
+    name: str | None = None,
+    dtype: DTypeLike = np.float32,
+    required: Collection[str] = ("train", "valid"),
+    keep_on_disk: bool = False,
+    room: int | None = None,
 ) -> Session:
     """Read a file; data and external inputs become ``dtype``, everything else keeps its own.
 
     With ``keep_on_disk`` the splits hold an evenly spaced sample of the trials, and ``stored`` reads all of them from the file.
+    What is read into memory may take ``room`` bytes (None: half of what is free), which is asked before any of it is read.
 
     Raises:
-        DataError: The file is missing, damaged, locked, not HDF5, or its arrays do not fit together.
+        DataError: The file is missing, damaged, locked, not HDF5, or its arrays do not fit together or into memory.
     """
-    with _opened(path) as file:
-        attributes = {key: value for key in file.attrs if (value := _plain(_attribute(file, key, path))) is not None}
-        sources = _sources(file, path)
+    with opened(path) as file:
+        attributes = attributes_of(file, path)
+        sources = _sources(file, path, Room(room))
         samples = _samples(sources, np.dtype(dtype)) if keep_on_disk else {}
         some = {key: sources[key].some(rows) for split, rows in samples.items() for key in _riding_in(split, sources)}
         session = build_session(name or path.stem, {**sources, **some}, attributes, where=str(path), path=path, dtype=dtype, required=required)
@@ -57,9 +68,9 @@ def size_in_memory(path: Path, dtype: DTypeLike = np.float32) -> int:
         DataError: The file is missing, damaged, locked, or not HDF5.
     """
     width = np.dtype(dtype).itemsize
-    with _opened(path) as file:
+    with opened(path) as file:
         sources = _sources(file, path)
-        return sum(int(np.prod(source.shape)) * max(width, source.dtype.itemsize) for source in sources.values() if len(source.shape) > 2)
+        return sum(math.prod(source.shape) * max(width, source.dtype.itemsize) for source in sources.values() if len(source.shape) > 2)
 
 
 def names_in(file: h5py.File, path: Path) -> dict[str, str]:
@@ -74,7 +85,7 @@ def _samples(sources: Mapping[str, _Stored], dtype: np.dtype[Any]) -> dict[str, 
     for split in SPLITS:
         data = _data(split, sources)
         if len(data) and all(len(source.shape) == 3 and 0 not in source.shape for source in data):
-            size = max(int(np.prod(source.shape[1:])) for source in data) * dtype.itemsize
+            size = max(math.prod(source.shape[1:]) for source in data) * dtype.itemsize
             found[split] = evenly(data[0].shape[0], max(SAMPLE_BYTES // size, 1))
     return found
 
@@ -117,14 +128,14 @@ def _compared(encod: AbstractRows, recon: AbstractRows) -> tuple[AbstractRows, b
 class _Stored:
     """A dataset of an open file, or some of its rows."""
 
-    def __init__(self, dataset: Any, key: str, path: Path, rows: Int[np.ndarray, " S"] | None = None) -> None:
-        self._dataset, self.key, self._path, self._rows = dataset, key, path, rows
+    def __init__(self, dataset: Any, key: str, path: Path, room: Room, rows: Int[np.ndarray, " S"] | None = None) -> None:
+        self._dataset, self.key, self._path, self._room, self._rows = dataset, key, path, room, rows
         self.shape: tuple[int, ...] = dataset.shape if rows is None else (len(rows), *dataset.shape[1:])
         self.dtype: np.dtype[Any] = dataset.dtype
 
     def some(self, rows: Int[np.ndarray, " S"]) -> _Stored:
         """The same dataset, of which only these rows are read."""
-        return _Stored(self._dataset, self.key, self._path, rows)
+        return _Stored(self._dataset, self.key, self._path, self._room, rows)
 
     def on_disk(self, dtype: DTypeLike) -> AbstractRows:
         """The same dataset, read by rows whenever they are wanted.
@@ -136,6 +147,8 @@ class _Stored:
 
     def read(self, dtype: DTypeLike | None) -> np.ndarray:
         """Return the values; HDF5 converts chunk by chunk, so no second copy is made."""
+        itemsize = self.dtype.itemsize if dtype is None else max(np.dtype(dtype).itemsize, self.dtype.itemsize)
+        self._room.take(self._path, f"'{self.key}'", self.shape, itemsize)
         return self._read(dtype, () if self._rows is None else self._rows)
 
     def blocks(self, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
@@ -145,18 +158,20 @@ class _Stored:
             yield rows.start, self._read(dtype, rows if self._rows is None else self._rows[rows])
 
     def _read(self, dtype: DTypeLike | None, wanted: tuple[()] | slice | Int[np.ndarray, " S"]) -> np.ndarray:
-        try:
+        with spoken_reading(self._path, f"'{self.key}'"):
             if dtype is not None:
                 return np.asarray(self._dataset.astype(dtype)[wanted])
             if h5py.check_string_dtype(self.dtype) is not None:
                 return np.asarray(self._dataset.asstr(errors="replace")[wanted], dtype=object)
             return np.asarray(self._dataset[wanted])
-        except (OSError, RuntimeError) as err:
-            raise DataError(f"{self._path}: '{self.key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
 
 
-def _opened(path: Path) -> Any:
-    """Open for reading; file systems that cannot lock (NFS) are read without a lock."""
+def opened(path: Path) -> Any:
+    """Open for reading; file systems that cannot lock (NFS) are read without a lock.
+
+    Raises:
+        DataError: The file is missing, damaged, locked, or not HDF5.
+    """
     try:
         return h5py.File(path, "r")
     except FileNotFoundError as err:
@@ -170,46 +185,81 @@ def _opened(path: Path) -> Any:
             f"{path}: must not be open for writing elsewhere, but another program holds its lock. Close the file there, "
             "or set HDF5_USE_FILE_LOCKING=FALSE if you know that nothing writes to it."
         ) from err
-    except OSError as err:
-        if "unable to lock file" in str(err) or err.errno == errno.ENOLCK:
+    except (OSError, RuntimeError, ValueError) as err:
+        if "unable to lock file" in str(err) or getattr(err, "errno", None) == errno.ENOLCK:
             return h5py.File(path, "r", locking=False)
         if "truncated file" in str(err):
             raise DataError(f"{path}: must be a whole HDF5 file, but its end is missing. Copy or write it again.") from err
         if "signature not found" in str(err):
             raise DataError(f"{path}: must be an HDF5 file, got {_kind_of(path)}. Convert it, or install a plugin that reads it.") from err
-        raise DataError(f"{path}: must be a readable HDF5 file, but HDF5 says: {err}. Copy or write it again.") from err
+        raise DataError(f"{path}: must be a readable HDF5 file, but HDF5 says: {one_line(err)}. Copy or write it again.") from err
 
 
 def _kind_of(path: Path) -> str:
     return "an empty file" if path.stat().st_size == 0 else "something else"
 
 
-def _sources(file: Any, path: Path) -> dict[str, _Stored]:
+def _sources(file: Any, path: Path, room: Room | None = None) -> dict[str, _Stored]:
     """Every dataset by key, groups of a split spelt as a prefix; a key spelt both ways is taken without the group."""
     found: dict[str, _Stored] = {}
     grouped: dict[str, _Stored] = {}
-
-    def visit(key: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape is None:
-            return  # groups, and arrays that were declared but never given a shape
+    room = room or Room()
+    for key, dataset in datasets_of(file, path).items():
         group, _, rest = key.partition("/")
         if rest and group in SPLITS:
-            grouped[f"{group}_{rest}"] = _Stored(item, key, path)
+            grouped[f"{group}_{rest}"] = _Stored(dataset, key, path, room)
         else:
-            found[key] = _Stored(item, key, path)
-
-    try:
-        file.visititems(visit)
-    except (OSError, RuntimeError) as err:
-        raise DataError(f"{path}: must be a whole HDF5 file, but its list of arrays is damaged ({err}). Copy or write it again.") from err
+            found[key] = _Stored(dataset, key, path, room)
     return {**grouped, **found}
 
 
-def _attribute(file: Any, key: str, path: Path) -> Any:
+def datasets_of(file: Any, path: Path) -> dict[str, Any]:
+    """Every array of an open file by its name, but for those that were declared and never given a shape.
+
+    Raises:
+        DataError: the list is damaged, a name is no UTF-8, a type has no counterpart in NumPy, or far more is declared than was written.
+    """
+    found: dict[str, Any] = {}
+
+    def visit(key: str, item: Any) -> None:
+        _require_text(path, "the name of an array", key)
+        if not isinstance(item, h5py.Dataset):
+            return
+        with spoken_reading(path, f"the type and shape of '{key}'", hint="Store numbers or text, or delete it."):
+            shape, _ = item.shape, item.dtype
+        if shape is not None:
+            with spoken_reading(path, f"'{key}'"):
+                refuse_unwritten(path, key, item)
+            found[key] = item
+
+    with spoken_reading(path, "the list of its arrays"):
+        file.visititems(visit)
+    return found
+
+
+def attributes_of(file: Any, path: Path) -> dict[str, Any]:
+    """What stands in an open file's attributes: text as ``str``, numbers as Python's own, arrays as arrays; those without a value are left out.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    with spoken_reading(path, "the list of its attributes"):
+        keys = list(file.attrs)
+    found = {}
+    for key in keys:
+        _require_text(path, "the name of an attribute", key)
+        with spoken_reading(path, f"attribute '{key}'"):
+            value = _plain(file.attrs[key])
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _require_text(path: Path, what: str, name: str) -> None:
     try:
-        return file.attrs[key]
-    except (OSError, RuntimeError) as err:
-        raise DataError(f"{path}: attribute '{key}' must be readable, but the file is damaged ({err}). Copy or write it again.") from err
+        name.encode()
+    except UnicodeEncodeError as err:
+        raise DataError(f"{path}: {what} must be UTF-8, got {os.fsencode(name)!r}. Rename it, or delete it.") from err
 
 
 def _plain(value: Any) -> Any:

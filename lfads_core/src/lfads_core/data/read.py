@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from lfads_core.data.hdf5 import SUFFIXES, read_hdf5, size_in_memory
 from lfads_core.data.layout import rebuild_session
+from lfads_core.data.memory import SAMPLE_BYTES
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins.registry import Registry
@@ -29,7 +30,8 @@ def read_sessions(
 ) -> list[Session]:
     """Read files, folders and patterns such as ``data/*.h5``, in the order of the sessions' names.
 
-    HDF5 files that would fill more than ``room`` bytes together stay on disk (None: everything is read), see :class:`Session`.
+    HDF5 files that would fill more than ``room`` bytes together stay on disk, see :class:`Session`. With None everything is read, or
+    refused where it is more than half of the memory that is free.
 
     A session is known by its file's name without the ending; characters other than letters, digits, ``_`` and ``-`` become ``_``.
     ``required`` names the splits that must be there; pass ``()`` to take a file with any one of them.
@@ -40,7 +42,8 @@ def read_sessions(
     readers = tuple(registry.all(DataReaderSpec)) if registry is not None else ()
     named = name_files(patterns, readers)
     on_disk = room is not None and sum(_size(path, readers, dtype) for path in named.values()) > room
-    return [read_session(named[name], readers, dtype=dtype, required=required, keep_on_disk=on_disk) for name in sorted(named)]
+    least = None if room is None else max(room, 16 * SAMPLE_BYTES)  # samples of stored trials, and what is no trials, must have a place
+    return [read_session(named[name], readers, dtype=dtype, required=required, keep_on_disk=on_disk, room=least) for name in sorted(named)]
 
 
 def name_files(patterns: Sequence[str | Path], readers: Iterable[DataReaderSpec] = ()) -> dict[str, Path]:
@@ -65,11 +68,12 @@ def read_session(
     dtype: DTypeLike = np.float32,
     required: Collection[str] = ("train", "valid"),
     keep_on_disk: bool = False,
+    room: int | None = None,
 ) -> Session:
     """Read one file with the first reader that takes it, else as HDF5, which alone can keep trials on disk."""
     reader = _reader_for(path, readers)
     if reader is None:
-        return read_hdf5(path, name=session_name(path), dtype=dtype, required=required, keep_on_disk=keep_on_disk)
+        return read_hdf5(path, name=session_name(path), dtype=dtype, required=required, keep_on_disk=keep_on_disk, room=room)
     try:
         session = reader.read(path)
     except LfadsError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import itertools
+import math
 import os
 import tempfile
 import threading
@@ -29,7 +30,7 @@ BLOCK_BYTES = 1 << 25
 
 def row_blocks(shape: tuple[int, ...], itemsize: int, multiple_of: int = 1) -> Iterator[slice]:
     """Rows of an array in order, about :data:`BLOCK_BYTES` at a time; but for the last, as many as a multiple of a number."""
-    size = max(1, int(np.prod(shape[1:])) * itemsize * multiple_of)
+    size = max(1, math.prod(shape[1:]) * itemsize * multiple_of)
     step = max(1, BLOCK_BYTES // size) * multiple_of
     for first in range(0, shape[0], step):
         yield slice(first, min(first + step, shape[0]))
@@ -61,7 +62,7 @@ class BlockRows(AbstractRows):
     def __init__(self, file: int, where: str, offset: int, shape: tuple[int, ...], stored: np.dtype[Any], dtype: DTypeLike) -> None:
         self._file, self._where, self._offset, self._stored = file, where, offset, stored
         self.shape, self.dtype = shape, np.dtype(dtype)
-        self._size = int(np.prod(shape[1:])) * stored.itemsize
+        self._size = math.prod(shape[1:]) * stored.itemsize
 
     def __del__(self) -> None:
         os.close(self._file)
@@ -106,7 +107,7 @@ class ChunkRows(AbstractRows):
             dataset = self._dataset()
             for i, row in enumerate(rows.tolist()):
                 dataset.read_direct(out, np.s_[row], np.s_[i])
-        except (OSError, RuntimeError, KeyError) as err:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as err:
             raise DataError(f"{self._path}: '{self._key}' must stay readable while it is used, got: {err}. Restore the file, then resume.") from err
         return out
 
@@ -156,11 +157,11 @@ def _copied(path: Path, dataset: Any, dtype: np.dtype[Any]) -> BlockRows:
             for first in range(0, dataset.shape[0], step):
                 scratch.write(dataset.astype(dtype)[first : first + step].tobytes())
             scratch.flush()
-        except OSError as err:
-            size = int(np.prod(dataset.shape)) * dtype.itemsize
+        except (OSError, RuntimeError, ValueError) as err:
+            size = math.prod(dataset.shape) * dtype.itemsize
             raise DataError(
                 f"{path}: '{dataset.name}' is compressed over many trials and must be copied once ({size / 1e9:.1f} GB) "
-                f"into {tempfile.gettempdir()}, got: {err.strerror or err}. "
+                f"into {tempfile.gettempdir()}, got: {getattr(err, 'strerror', None) or err}. "
                 "Make room, set TMPDIR to another folder, or store it in chunks of single trials."
             ) from err
         return BlockRows(os.dup(scratch.fileno()), str(path), 0, dataset.shape, dtype, dtype)

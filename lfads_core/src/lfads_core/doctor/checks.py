@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,8 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lfads_core.doctor.finding import Finding
+from lfads_core.locks import is_locked
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DoctorCheckSpec
+from lfads_core.runs import running
 
 LEAST_FREE_GB = 5.0
 _GB = 1e9
@@ -85,6 +88,16 @@ def disk(runs: Path) -> Iterator[Finding]:
             pass
     except OSError as err:
         yield Finding(what="disk", status="fail", text=f"{folder} cannot be written ({err.strerror})", remedy="give another folder with --runs")
+
+
+def claims(runs: Path) -> Iterator[Finding]:
+    """Runs that say they run, and do not: killed, or their machine went down, or they could not write how they ended."""
+    dead = [path for path in running(runs) if not is_locked(path)]
+    for path in dead:
+        text = f"{path} says that it is running, but no process of this machine holds it"
+        yield Finding(what="runs", status="warn", text=text, remedy=f"lfads run --resume {shlex.quote(str(path))}")
+    if not dead:
+        yield Finding(what="runs", status="ok", text=f"every run in {runs} that says it is running does")
 
 
 def loops(_runs: Path) -> Iterator[Finding]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lfads_core.data.hdf5 import names_in
+from lfads_core.data.bounds import spoken_reading
+from lfads_core.data.hdf5 import attributes_of, names_in
 from lfads_core.data.legacy import rates_per_bin
-from lfads_core.data.rows import AbstractRows, open_rows
+from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session
 
 
@@ -30,7 +31,7 @@ def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
             if rows is None:
                 continue
             if order is None and name in names:
-                source.copy(source[names[name]], file, name)
+                write_as_stored(file, name, source[names[name]], path)
             else:
                 _write(file, name, rows, lambda block: block)
         for key, sample in session.splits[split].extras.items():
@@ -38,7 +39,29 @@ def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
             if key == "truth" and (order is not None or "conversion_factor" in source):
                 _write(file, f"{split}_{key}", open_rows(path, dataset, sample.dtype), _rates(source, order))
             else:
-                source.copy(dataset, file, f"{split}_{key}")
+                write_as_stored(file, f"{split}_{key}", dataset, path)
+
+
+def write_as_stored(file: h5py.File, name: str, stored: h5py.Dataset, path: Path) -> None:
+    """Write the values of a recording's array under a name, with its type, compression and attributes.
+
+    Values are read and written, because copying HDF5's objects crashes on some filters, and copies where values are to be
+    found rather than the values themselves.
+
+    Raises:
+        DataError: ``path``, the recording, can no longer be read.
+    """
+    text = h5py.check_string_dtype(stored.dtype) is not None
+    packed = {"compression": stored.compression, "compression_opts": stored.compression_opts} if stored.compression in {"gzip", "lzf"} else {}
+    new = file.create_dataset(name, stored.shape, stored.dtype, chunks=stored.chunks, shuffle=stored.shuffle, **packed)
+    step = stored.chunks[0] if stored.chunks else 1
+    for rows in row_blocks(stored.shape, stored.dtype.itemsize, step) if stored.shape else [()]:
+        with spoken_reading(path, f"'{stored.name}'"):
+            block = stored.asstr(errors="replace")[rows] if text else stored[rows]
+        new[rows] = block
+    for key, value in attributes_of(stored, path).items():
+        if isinstance(value, str | int | float) or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf"):  # no references
+            new.attrs[key] = value
 
 
 def _rates(source: h5py.File, order: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:

@@ -14,8 +14,9 @@ import numpy as np
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
-from lfads_core.infer.carry import carry_stored
+from lfads_core.infer.carry import carry_stored, write_as_stored
 from lfads_core.infer.posterior import Inferred
+from lfads_core.output_file import OutputFile
 
 SESSION = "lfads_session"
 """Attribute of an output file: the name that the model knows its session by."""
@@ -56,7 +57,7 @@ def write_outputs(
     """
     with _recording(session) as source, spoken_failure(path, (OSError,)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, OutputFile(temporary) as file:
             with spoken_failure(path):
                 _carry(file, session, source)
                 file.attrs[SESSION] = session.name
@@ -80,7 +81,7 @@ def _recording(session: Session) -> Iterator[h5py.File | None]:
         return
     try:
         file = h5py.File(session.path, "r")
-    except OSError:  # it was read a while ago, and what was read is still known
+    except (OSError, RuntimeError):  # it was read a while ago, and what was read is still known
         yield None
         return
     with file:
@@ -105,11 +106,20 @@ def _carry(file: h5py.File, session: Session, source: h5py.File | None) -> None:
 
 def _carry_array(file: h5py.File, key: str, array: np.ndarray, source: h5py.File | None) -> None:
     """Copy the dataset with its type and attributes, unless the session holds something else than it does."""
-    stored = None if source is None or array.dtype.kind == "O" else source.get(key)
-    if isinstance(stored, h5py.Dataset) and stored.shape == array.shape and stored.dtype.kind in "biuf" and _same(stored, array):
-        file.copy(stored, key)
+    stored = None if source is None or array.dtype.kind == "O" else _stored_as(source, key)
+    if stored is not None and stored.shape == array.shape and stored.dtype.kind in "biuf" and _same(stored, array):
+        write_as_stored(file, key, stored, Path(stored.file.filename))
     else:
         file.create_dataset(key, data=array)
+
+
+def _stored_as(source: h5py.File, key: str) -> h5py.Dataset | None:
+    """The recording's array of this name; None where it cannot be had, for what was read of it is known."""
+    try:
+        found = source.get(key)
+        return found if isinstance(found, h5py.Dataset) and found.dtype is not None else None
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _same(stored: h5py.Dataset, array: np.ndarray) -> bool:
@@ -119,7 +129,7 @@ def _same(stored: h5py.Dataset, array: np.ndarray) -> bool:
     return all(np.array_equal(stored.astype(array.dtype)[rows], array[rows], equal_nan=nan) for rows in blocks)
 
 
-def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
+def _put_split(file: OutputFile, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
     datasets: dict[str, h5py.Dataset] = {}
     done = 0
     for part in parts:  # inferring the next part stands outside the guard: its faults are none of the file's
@@ -133,6 +143,7 @@ def _put_split(file: h5py.File, path: Path, name: str, parts: Iterable[Inferred]
                     datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, MEANINGS[key], unit)
                 if array.size:
                     datasets[key][done : done + len(array)] = array
+            file.require_written()
         done += len(part.factors)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import numpy as np
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.read import find_files
 from lfads_core.data.session import Session
-from lfads_core.errors import DataError, LfadsError, RunError
+from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
+from lfads_core.files import spoken_failure
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -22,6 +23,7 @@ from lfads_core.plugins.specs import ReportSpec
 from lfads_core.runs import Run
 from lfads_core.train.data import read_for, trial_source
 from lfads_core.train.evaluate import score
+from lfads_core.wording import first_few
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,24 @@ def _parts(loaded: LoadedRun, session: Session, split: str, samples: int | None,
     """One split of one session, some trials at a time in their order."""
     source = {session.name: trial_source(session, split, loaded.model.device)}
     found = infer_batches(loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed)
-    return (part[session.name] for part in found)
+    return (_finite(loaded, session.name, split, part[session.name]) for part in found)
+
+
+def _finite(loaded: LoadedRun, session: str, split: str, part: Inferred) -> Inferred:
+    """The same trials, unless a value of theirs is NaN or infinite: missing data are never the reason, which the encoders do not see.
+
+    Raises:
+        NumericsError: one is.
+    """
+    for field in fields(part):
+        if not np.isfinite(getattr(part, field.name)).all():
+            broken = [name for name, value in loaded.model.named_parameters() if not value.isfinite().all()]
+            why = f"The weights of the checkpoint '{loaded.checkpoint}' are not: {first_few(broken, 3)}" if broken else "The weights are"
+            raise NumericsError(
+                f"{loaded.run.path}: '{field.name}' inferred for the {split} trials of {session} must be finite, got NaN or infinity. {why}. "
+                "Take another checkpoint (--checkpoint), or train again."
+            )
+    return part
 
 
 def infer_to_file(loaded: LoadedRun, session: Session, path: Path, *, samples: int | None, seed: int) -> dict[str, np.ndarray]:
@@ -96,7 +115,9 @@ def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[
 
 def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> list[Path]:
     """Let every report plugin draw; one that fails is named once and costs nothing else."""
-    run.plots.mkdir(exist_ok=True)
+    run.refuse_links()
+    with spoken_failure(run.plots):
+        run.plots.mkdir(exist_ok=True)
     written: list[Path] = []
     for spec in registry.all(ReportSpec):
         written += registry.shield(ReportSpec, spec.name, partial(_render, spec, run)) or []

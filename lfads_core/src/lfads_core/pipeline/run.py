@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,12 +150,14 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
             scores = finish(run, trainer.data.sessions, registry, display.message, device=str(trainer.model.device))
             status = "finished"
             trackers.artifacts(_artifacts(run))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as err:
         status = "interrupted"
-        raise
+        raise KeyboardInterrupt(f"go on with: lfads run --resume {shlex.quote(str(run.path))}") from err
     finally:
         display.stop()
-        _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores)
+        unsaid = _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores)
+    if unsaid is not None:  # run.json says "running" for ever
+        raise unsaid
     return Finished(run=run, outcome=outcome, scores=scores)
 
 
@@ -163,14 +166,17 @@ def _seconds_left(trainer: Trainer) -> float | None:
     return None if minutes is None else 60 * minutes - trainer.progress.seconds
 
 
-def _close(run: Run, trackers: Trackers, registry: Registry, status: str, **known: Any) -> None:
-    """Say everywhere how the run ended; nothing that fails here may hide what ended it."""
+def _close(run: Run, trackers: Trackers, registry: Registry, status: str, **known: Any) -> RunError | None:
+    """Say everywhere how the run ended, and return why ``run.json`` does not: nothing that fails here may hide what ended it."""
+    unsaid = None
     try:
         run.update_state(status=status, **known)
     except RunError as err:
         log.warning("%s", err)
+        unsaid = err
     registry.notify("lfads_run_finished", run=run, status=status)
     trackers.close(status)
+    return unsaid
 
 
 def _reporter(trainer: Trainer, registry: Registry, trackers: Trackers, display: Display) -> Callable[[EpochResult], None]:

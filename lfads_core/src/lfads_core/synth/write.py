@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from lfads_core.config.own_types import Types
 from lfads_core.config.structure import unstructure
 from lfads_core.errors import DataError
 from lfads_core.files import replacing
+from lfads_core.output_file import OutputFile
 from lfads_core.plugins.specs import SyntheticSpec
 
 _ENDING = ".h5"
@@ -71,7 +71,7 @@ def _refuse_mixing(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _write(path: Path, content: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-    with h5py.File(path, "w") as file:
+    with OutputFile(path) as file:
         for key, value in content.items():
             if isinstance(value, np.ndarray) and value.ndim:
                 file.create_dataset(key, data=value, compression="gzip", compression_opts=4, shuffle=True)

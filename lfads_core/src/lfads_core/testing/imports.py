@@ -10,6 +10,7 @@ import sys
 
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.loading import Provider
+from lfads_core.processes import own_python
 from lfads_core.testing.findings import LawFinding
 
 HEAVY = ("torch", "scipy", "h5py", "ray", "mlflow", "matplotlib", "pandas", "sklearn")
@@ -23,7 +24,7 @@ def try_import(provider: Provider) -> LawFinding:
     code = f"import sys, json, importlib; importlib.import_module({module!r}); print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=_SECONDS)  # noqa: S603
+        done = subprocess.run(own_python("-c", code), capture_output=True, text=True, check=False, env=environment, timeout=_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         return LawFinding(law=LAW, faults=(f"{module} must be imported at once, got no end within {_SECONDS} s",))
     if done.returncode:

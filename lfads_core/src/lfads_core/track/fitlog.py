@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lfads_core.errors import RunError
-from lfads_core.files import replacing
+from lfads_core.files import append_to, replacing
 
 
 class FitLog:
@@ -38,7 +38,7 @@ class FitLog:
         if new := [name for name in row if name not in columns and name != "epoch"]:
             columns = self._widen(columns, new)
         values = [str(epoch), *(_text(row[name]) if name in row else "" for name in columns[1:])]
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with append_to(self.path) as file:
             file.write(_lines([values]))
         self._columns = columns
 

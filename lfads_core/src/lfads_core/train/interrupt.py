@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become a wish to stop; the second Ctrl-C stops at once."""
+"""Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) become a wish to stop; the second signal stops at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+"""What asks to stop. Those that are ignored stay so: ``nohup`` is about SIGHUP, and a shell without job control ignores SIGINT for us."""
 
 
 class StopWish:
@@ -33,7 +36,8 @@ def stop_wish() -> Iterator[StopWish]:
     if threading.current_thread() is not threading.main_thread():
         yield wish
         return
-    old = {number: signal.signal(number, wish.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, wish.on_signal) for number in dict.fromkeys(heard)}
     try:
         yield wish
     finally:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lfads_core.processes import own_python
+
 STEPS = 3
 """Steps until the peak is read; the second is the first with moments in use."""
 
@@ -16,7 +18,7 @@ STEPS = 3
 def peak_memory(config: str, data: Sequence[Path], overrides: Sequence[str], path: str, threads: int) -> dict[str, float]:
     """MB of a process that imports, builds and takes a few steps on one path; of the process, and of the GPU if there is one."""
     asked = {"config": config, "data": [str(p) for p in data], "overrides": list(overrides), "path": path, "threads": threads}
-    command = [sys.executable, "-m", "lfads_plugins_lab.bench.peak", json.dumps(asked)]
+    command = own_python("-m", "lfads_plugins_lab.bench.peak", json.dumps(asked))
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - this very module
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

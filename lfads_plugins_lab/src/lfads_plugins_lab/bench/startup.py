@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lfads_core.plugins.registry import Registry
+from lfads_core.processes import own_python
 from lfads_core.synth.write import write_synthetic
 from lfads_plugins_lab.bench.clock import summary
 from lfads_plugins_lab.bench.result import Options, Result
@@ -42,8 +42,8 @@ def bench_startup(config: str, data: Sequence[Path], options: Options, registry:
         chosen = SHAPES[config].settings() if config in SHAPES else []
         given = [*files, *([] if config in {*SHAPES, LORENZ} else [str(Path(config).resolve())])]
         overrides = [text for pair in [*chosen, *options.overrides, f"train.threads={options.threads}"] for text in ("--set", pair)]
-        run = [sys.executable, "-c", _FIRST_STEP, "run", *given, *overrides]
-        bare = [sys.executable, "-c", "import os, torch; os._exit(0)"]
+        run = own_python("-c", _FIRST_STEP, "run", *given, *overrides)
+        bare = own_python("-c", "import os, torch; os._exit(0)")
         times: dict[str, list[float]] = {"first_step": [], "import_torch": []}
         for number in range(options.rounds + 1):  # the first round fills the disk's cache
             for name, command, code in (("first_step", [*run, "--runs", f"{folder}/runs{number}"], 77), ("import_torch", bare, 0)):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.run import sessions_for
+from lfads_core.output_file import OutputFile
 from lfads_core.train.data import trial_source
 from lfads_plugins_lab.evaluate.bound import Bounds, bound_split
 
@@ -63,7 +63,7 @@ def bound_files(
 
 def _write(path: Path, loaded: LoadedRun, by_split: dict[str, Bounds], samples: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with spoken_failure(path), replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with spoken_failure(path), replacing(path) as temporary, OutputFile(temporary) as file:
         file.attrs["lfads_posterior_samples"] = samples
         for split, bounds in by_split.items():
             for field in fields(bounds):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lfads_core.components.evaluation import Evaluation
 from lfads_core.data.hdf5 import read_hdf5, size_in_memory
-from lfads_core.data.memory import room_for_data
+from lfads_core.data.memory import SAMPLE_BYTES, room_for_data
 from lfads_core.data.session import Session
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
@@ -82,7 +82,7 @@ def _read(loaded: LoadedRun, name: str) -> Recorded:
     require_same_weights(loaded, name)
     memory = loaded.config.data.memory_gb
     room = room_for_data() if memory is None else int(memory * 1e9)
-    session = read_hdf5(path, name=name, required=(), keep_on_disk=size_in_memory(path) > room)
+    session = read_hdf5(path, name=name, required=(), keep_on_disk=size_in_memory(path) > room, room=max(room, 16 * SAMPLE_BYTES))
     for split, data in session.splits.items():
         if "output_params" not in data.extras:
             raise RunError(f"{path}: '{split}_output_params' must be there, got none. Make it with `lfads infer {loaded.run.path}`.")

@@ -11,6 +11,7 @@ import torch
 
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
+from lfads_core.output_file import OutputFile
 from lfads_core.rng import stream
 
 
@@ -52,5 +53,5 @@ def generate_trials(loaded: LoadedRun, *, trials: int, seed: int, path: Path) ->
 @contextmanager
 def _new_file(path: Path) -> Iterator[h5py.File]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, OutputFile(temporary) as file:
         yield file

@@ -15,6 +15,7 @@ from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.made_with import require_same_weights
 from lfads_core.infer.outputs import MEANINGS, unit_of
+from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat
 from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits
 
@@ -123,5 +124,5 @@ def _put(file: h5py.File, at: str, value: Any, **attributes: Any) -> None:
 def _new(path: Path) -> Iterator[h5py.File]:
     """A new file that takes the place of ``path`` once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, OutputFile(temporary) as file:
         yield file

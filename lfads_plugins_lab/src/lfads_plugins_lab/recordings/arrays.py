@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.wording import first_few
+from lfads_core.wording import first_few, shown
 from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Signal, Trials
 from lfads_plugins_lab.recordings.tables import STARTS, TIMES, UNITS, numbers, pick, trials_of, units_of
 
@@ -128,7 +128,7 @@ def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[s
     order = [axis for axis in axes if axis in wanted]
     values = np.transpose(data, [order.index(axis) for axis in wanted]).astype(np.float64)
     width = _take(left, where, "bin_ms", keys, ("bin_ms",))
-    bin_ms = None if width is None else float(np.asarray(width).ravel()[0])
+    bin_ms = None if width is None else _one_number(where, "bin_ms", width)
     if bin_ms is not None and not 0 < bin_ms < float("inf"):
         raise DataError(f"{where}: 'bin_ms' must be the width of a bin in ms, > 0, got {bin_ms:g}. Mend it.")
     names = _names(where, left, keys, values.shape[-1])
@@ -193,15 +193,18 @@ def _series(where: str, left: Mapping[str, Any]) -> dict[str, Series]:
     """NAME with NAME_times, or with NAME_rate in Hz (and NAME_start): what is sampled beside the events."""
     found: dict[str, Series] = {}
     for name, values in left.items():
-        if isinstance(values, list) or np.ndim(values) not in (1, 2) or np.asarray(values).dtype.kind not in "biuf":
+        if isinstance(values, list) or np.ndim(values) not in (1, 2) or np.asarray(values).dtype.kind not in "biuf" or not np.size(values):
             continue
         samples = np.asarray(values, dtype=np.float64)
         samples = samples.reshape(len(samples), -1)
         if f"{name}_times" in left:
             times = numbers(where, f"{name}_times", np.ravel(left[f"{name}_times"]))
         elif f"{name}_rate" in left:
-            start = float(np.ravel(left[f"{name}_start"])[0]) if f"{name}_start" in left else 0.0
-            times = start + np.arange(max(samples.shape)) / float(np.ravel(left[f"{name}_rate"])[0])
+            start = _one_number(where, f"{name}_start", left[f"{name}_start"]) if f"{name}_start" in left else 0.0
+            rate = _one_number(where, f"{name}_rate", left[f"{name}_rate"])
+            if not rate > 0:
+                raise DataError(f"{where}: '{name}_rate' must be a number of samples per second > 0, got {rate:g}. Mend it.")
+            times = start + np.arange(max(samples.shape)) / rate
         else:
             continue
         if len(samples) != times.size and samples.shape[1] == times.size:
@@ -212,6 +215,17 @@ def _series(where: str, left: Mapping[str, Any]) -> dict[str, Series]:
             )
         found[name] = Series(times=times, values=samples)
     return found
+
+
+def _one_number(where: str, name: str, values: Any) -> float:
+    array = np.ravel(np.asarray(values, dtype=object) if isinstance(values, list) else values)
+    try:
+        number = float(array[0]) if len(array) == 1 else np.nan
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise DataError(f"{where}: '{name}' must be one finite number, got {shown(values)}. Mend it.")
+    return number
 
 
 def _flat(values: Any) -> Any:

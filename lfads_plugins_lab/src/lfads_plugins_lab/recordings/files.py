@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.hdf5 import attributes_of, datasets_of, opened
 from lfads_core.data.read import session_name
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins import Registry, load_registry
-from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import RecordingSpec
+from lfads_core.wording import first_few, one_line
 from lfads_plugins_lab.recordings.arrays import source_of
 from lfads_plugins_lab.recordings.build import Made, make
 from lfads_plugins_lab.recordings.matlab import read_matlab
@@ -144,34 +147,43 @@ def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any]:
         DataError: it is no whole archive of plain arrays.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            Room().take(path, "its arrays", (sum(info.file_size for info in archive.infolist()),), 1)
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as err:
+    except LfadsError:
+        raise
+    except Exception as err:
         hint = (
             " Lists of arrays cannot be read safely: save all times in one array, beside one with the unit of each." if "pickle" in str(err) else ""
         )
-        raise DataError(f"{path}: must be a whole NumPy archive of plain arrays, but numpy says: {err}.{hint}") from err
+        kind = " It is a single array (.npy) under another name: save it with numpy.savez." if _begins_with(path, b"\x93NUMPY") else ""
+        raise DataError(f"{path}: must be a whole NumPy archive of plain arrays, but numpy says: {one_line(err)}.{hint}{kind}") from err
+    if odd := [key for key, values in found.items() if not key or not isinstance(values, np.ndarray)]:
+        raise DataError(f"{path}: must hold arrays with names and nothing else, got {first_few([*map(repr, odd)], 3)}. Save it with numpy.savez.")
     return _ragged(found)
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def read_arrays(path: Path, _options: SourceOptions) -> dict[str, Any]:
     """Arrays of an HDF5 file of any layout.
 
     Raises:
-        DataError: HDF5 cannot read it.
+        DataError: HDF5 cannot read it, or it holds more than fits into memory.
     """
     found: dict[str, Any] = {}
-
-    def visit(key: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.shape is not None:
-            found[key.replace("/", "_")] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) is not None else item[()]
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-            found.update({key: np.asarray(value) for key, value in file.attrs.items() if key == "bin_ms"})
-    except OSError as err:
-        raise DataError(f"{path}: must be a readable HDF5 file, but HDF5 says: {err}. Copy or write it again.") from err
+    room = Room()
+    with opened(path) as file:
+        for key, item in datasets_of(file, path).items():
+            room.take(path, f"'{key}'", item.shape, item.dtype.itemsize)
+            with spoken_reading(path, f"'{key}'"):
+                text = h5py.check_string_dtype(item.dtype) is not None
+                found[key.replace("/", "_")] = item.asstr(errors="replace")[()] if text else item[()]
+        found.update({key: np.asarray(value) for key, value in attributes_of(file, path).items() if key == "bin_ms"})
     return _ragged(found)
 
 
@@ -188,7 +200,8 @@ def read_nwb_file(path: Path, _options: SourceOptions) -> Raw | Cut:
 def _ragged(arrays: dict[str, Any]) -> dict[str, Any]:
     """Arrays with an index of where each part ends (NAME and NAME_index), as lists."""
     for key in [name for name in arrays if f"{name}_index" in arrays]:
-        ends = np.ravel(arrays.pop(f"{key}_index")).astype(np.int64)
-        if ends.size and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == len(arrays[key]):
+        index = np.ravel(arrays.pop(f"{key}_index"))
+        ends = index.astype(np.int64) if index.dtype.kind in "biuf" else index[:0]
+        if ends.size and np.ndim(arrays[key]) and (np.diff(ends, prepend=0) >= 0).all() and ends[-1] == len(arrays[key]):
             arrays[key] = np.split(arrays[key], ends[:-1])
     return arrays

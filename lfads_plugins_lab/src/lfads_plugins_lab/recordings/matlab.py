@@ -8,6 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.hdf5 import datasets_of
 from lfads_core.errors import DataError
 
 _OWN = "#"  # Matlab's own groups begin with it
@@ -20,19 +22,21 @@ def read_matlab(path: Path) -> dict[str, Any]:
         DataError: the file is damaged, or scipy is missing for one of the older versions.
     """
     if h5py.is_hdf5(path):
-        try:
-            with h5py.File(path, "r") as file:
-                return _flattened({name: _v73(file, item) for name, item in file.items() if not name.startswith(_OWN)})
-        except (OSError, RuntimeError) as err:
-            raise DataError(f"{path}: must be a whole Matlab file, but HDF5 says: {err}. Save it again.") from err
+        with spoken_reading(path, "a Matlab file of version 7.3", hint="Save it again."), h5py.File(path, "r") as file:
+            room = Room()
+            for key, item in datasets_of(file, path).items():
+                room.take(path, f"'{key}'", item.shape, item.dtype.itemsize)
+            reading = _V73(file)
+            return _flattened({name: reading.value(file[name]) for name in file if not name.startswith(_OWN)})
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
     except ImportError as err:
         raise DataError(f"{path}: Matlab files before version 7.3 need scipy. Install it: pip install 'lfads-core[mat]'.") from err
-    try:
+    with spoken_reading(path, "a Matlab file", by="scipy", hint="Save it again."):
+        room = Room()
+        for name, shape, _ in whosmat(path):
+            room.take(path, f"'{name}'", shape, 8)
         found = loadmat(path, struct_as_record=True)
-    except (ValueError, NotImplementedError, OSError, TypeError) as err:
-        raise DataError(f"{path}: must be a whole Matlab file, but scipy says: {err}. Save it again.") from err
     return _flattened({name: _v5(value) for name, value in found.items() if not name.startswith("__")})
 
 
@@ -51,18 +55,35 @@ def _v5(value: Any) -> Any:
     return array
 
 
-def _v73(file: Any, item: Any) -> Any:
-    if isinstance(item, h5py.Group):
-        return {name: _v73(file, inner) for name, inner in item.items()}
-    kind = item.attrs.get("MATLAB_class", b"")
-    if item.attrs.get("MATLAB_empty", 0):
-        return np.zeros(0)
-    if item.dtype == h5py.ref_dtype:
-        return _cell([_v73(file, file[reference]) for reference in item[()].ravel()])
-    values = item[()]
-    if kind in (b"char", "char"):
-        return "".join(map(chr, np.ravel(values, order="F" if values.shape[:1] == (1,) else "C")))
-    return np.transpose(values)
+class _V73:
+    """Reads the objects of a file of version 7.3, each once, however many names it has; one that holds itself is refused."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._known: dict[int, Any] = {}
+
+    def value(self, item: Any) -> Any:
+        """Values of an array, or by name those in a group."""
+        at = h5py.h5o.get_info(item.id).addr
+        if at in self._known and self._known[at] is self:
+            raise ValueError(f"{item.name!r} holds itself")
+        if at not in self._known:
+            self._known[at] = self
+            self._known[at] = self._read(item)
+        return self._known[at]
+
+    def _read(self, item: Any) -> Any:
+        if isinstance(item, h5py.Group):
+            return {name: self.value(item[name]) for name in item}
+        kind = item.attrs.get("MATLAB_class", b"")
+        if item.attrs.get("MATLAB_empty", 0) or item.shape is None:
+            return np.zeros(0)
+        if item.dtype == h5py.ref_dtype:
+            return _cell([self.value(self._file[reference]) for reference in item[()].ravel()])
+        values = item[()]
+        if kind in (b"char", "char"):
+            return "".join(map(chr, np.ravel(values, order="F" if values.shape[:1] == (1,) else "C")))
+        return np.transpose(values)
 
 
 def _cell(items: list[Any]) -> Any:

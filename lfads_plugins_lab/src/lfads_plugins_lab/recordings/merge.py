@@ -16,6 +16,7 @@ from lfads_core.data.layout import session_arrays
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError
+from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.recordings.overlap import Blend, merge
 from lfads_plugins_lab.recordings.write import write_layout
 
@@ -80,7 +81,7 @@ def merge_file(path: Path, output: Path, blend: Blend = "linear", *, overwrite: 
     with h5py.File(path, "r") as file:
         units = {key: dict(file[f"{split}_{key}"].attrs) for split in SPLITS for key in merged.arrays if f"{split}_{key}" in file}
     write_layout(output, merged.arrays, {**merged.attributes, "merged_from": path.name}, overwrite=overwrite)
-    with h5py.File(output, "r+") as file:
+    with OutputFile(output, "r+") as file:
         for key, about in units.items():
             file[key].attrs.update(about)
     return merged

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from lfads_core.data.bounds import Room
+from lfads_core.data.hdf5 import datasets_of, opened
 from lfads_core.errors import DataError
+from lfads_core.wording import one_line
 from lfads_plugins_lab.recordings.raw import Raw, Series, Trials
 
 _NOT_ABOUT = frozenset({"spike_times", "obs_intervals", "waveforms", "waveform_mean", "waveform_sd", "electrodes", "electrode_group"})
@@ -31,6 +35,9 @@ def read_nwb(path: Path) -> Raw:
         from pynwb import NWBHDF5IO
     except ImportError as err:
         raise DataError(f"{path}: NWB files need pynwb. Install it: pip install 'lfads-core[nwb]'.") from err
+    if h5py.is_hdf5(path):
+        with opened(path) as file:
+            datasets_of(file, path)  # refuses what is damaged, or declared and never written, before pynwb meets it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of older schemas, which are read all the same
@@ -39,7 +46,7 @@ def read_nwb(path: Path) -> Raw:
     except DataError:
         raise
     except Exception as err:
-        raise DataError(f"{path}: must be a readable NWB file, but pynwb says {type(err).__name__}: {err}. Check it with nwbinspector.") from err
+        raise DataError(f"{path}: must be a readable NWB file, but pynwb says {one_line(err)}. Check it with nwbinspector.") from err
 
 
 def _raw(path: Path, nwb: Any) -> Raw:
@@ -47,12 +54,13 @@ def _raw(path: Path, nwb: Any) -> Raw:
     if nwb.units is None or "spike_times" not in nwb.units.colnames or not len(nwb.units):
         raise DataError(f"{where}: must have units with spike times, got none. Sort the recording first, or give another file.")
     names = _unit_names(nwb.units)
+    Room().take(where, "spike times", np.shape(nwb.units["spike_times"].target.data), np.dtype(np.float64).itemsize)
     units = {name: np.asarray(nwb.units["spike_times"][i], dtype=np.float64) for i, name in enumerate(names)}
     return Raw(
         where=where,
         units=units,
         trials=_trials(nwb),
-        series=_series(nwb),
+        series=_series(nwb, where),
         observed=_observed(nwb.units, names),
         about=_about(nwb.units),
         clock="s",
@@ -126,14 +134,16 @@ def _electrodes(units: Any) -> dict[str, Shaped[np.ndarray, " N"]]:
     return {"electrode": np.array(numbers), "location": np.array(locations, dtype=object)}
 
 
-def _series(nwb: Any) -> dict[str, Series]:
+def _series(nwb: Any, where: str) -> dict[str, Series]:
     from pynwb import TimeSeries
 
     found = [obj for obj in nwb.objects.values() if isinstance(obj, TimeSeries) and _is_signal(obj)]
     names = [obj.name for obj in found]
     series = {}
+    room = Room()
     for obj in found:
         name = obj.name if names.count(obj.name) == 1 else f"{obj.parent.name}/{obj.name}"
+        room.take(where, f"'{name}'", np.shape(obj.data), np.dtype(np.float64).itemsize)
         values = np.asarray(obj.data[:], dtype=np.float64) * (obj.conversion or 1.0) + (obj.offset or 0.0)
         series[name] = Series(times=_times(obj, len(values)), values=values.reshape(len(values), -1), unit=str(obj.unit or ""))
     return series

@@ -30,6 +30,8 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is missing, has no rows, or a row has too many or too few fields.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: must be a file, got something else. Check the path.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = file.readline()
@@ -57,7 +59,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
 
 def _column(fields: list[str]) -> np.ndarray:
     try:
-        return np.array([float(field) if field else np.nan for field in fields])
+        return np.array([_number(field) if field else np.nan for field in fields])
     except ValueError:
         return np.array(fields, dtype=object)
 
@@ -96,10 +98,17 @@ def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Float[np
 
 def _is_number(value: object) -> bool:
     try:
-        float(str(value))
+        _number(str(value))
     except ValueError:
         return False
     return True
+
+
+def _number(field: str) -> float:
+    """The number that a field is. Python takes 1_12 for 112, but here it is a name: unit 12 of probe 1."""
+    if "_" in field:
+        raise ValueError(field)
+    return float(field)
 
 
 def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Float[np.ndarray, " R"]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lfads_core.errors import DataError
 from lfads_core.files import replacing
+from lfads_core.output_file import OutputFile
 
 
 def write_layout(path: str | Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], *, overwrite: bool = False) -> Path:
@@ -24,7 +25,7 @@ def write_layout(path: str | Path, arrays: Mapping[str, np.ndarray], attributes:
         raise DataError(f"{path}: a new file must not replace another, got one that exists. Choose another name, or use --force.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, OutputFile(temporary) as file:
             for key, values in arrays.items():
                 text = values.dtype.kind == "O"
                 file.create_dataset(key, data=values, dtype=h5py.string_dtype() if text else None)

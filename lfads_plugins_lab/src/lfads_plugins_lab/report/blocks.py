@@ -9,6 +9,8 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from lfads_core.components.page import Block, ChartBlock, ChoiceBlock, PictureBlock, SpaceBlock, TableBlock, TextBlock
 from lfads_plugins_lab.report.embed import embedded
 from lfads_plugins_std.figures.chart import draw_chart
@@ -71,7 +73,9 @@ def _space(block: SpaceBlock) -> str:
     data = {
         "groups": [{"label": label, "colour": colour} for label, colour in zip(block.groups, colours, strict=True)],
         "paths": [
-            {"group": path.group, "average": path.trial is None, "trial": path.trial, "points": path.points.round(3).tolist()} for path in block.paths
+            {"group": path.group, "average": path.trial is None, "trial": path.trial, "points": path.points.round(3).tolist()}
+            for path in block.paths
+            if np.isfinite(path.points).all()
         ],
         "times": block.times.round(1).tolist(),
         "unit": block.unit,
@@ -82,7 +86,7 @@ def _space(block: SpaceBlock) -> str:
         f'style="--ink:{colours[k]}"></span>{escape(label)}</button>'
         for k, label in enumerate(block.groups)
     )
-    content = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # "<!--<script" alone would swallow the rest of the page
     return (
         f'<figure class="space"><script type="application/json">{content}</script>'
         f'<canvas tabindex="0" role="img" aria-label="{escape(block.label, quote=True)}"></canvas>'

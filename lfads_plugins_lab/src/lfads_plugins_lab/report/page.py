@@ -13,6 +13,7 @@ from lfads_core.errors import LfadsError
 from lfads_core.files import write_text
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.plugins.specs import ReportSectionSpec
+from lfads_core.wording import printable
 from lfads_plugins_lab.report.blocks import markup, para
 from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.summary import summary
@@ -33,7 +34,7 @@ def write_page(loaded: LoadedRun, path: Path | None = None) -> Path:
         DataError: an output file is damaged.
     """
     target = path or loaded.run.path / FILE
-    write_text(target, page(loaded))
+    write_text(target, printable(page(loaded)))
     return target
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import torch
 
@@ -17,6 +16,7 @@ from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.run import check_fit
+from lfads_core.output_file import OutputFile
 from lfads_core.train.data import read_for
 from lfads_plugins_lab.stream.model import Streamed, StreamingModel, typical_start
 
@@ -97,7 +97,7 @@ def _stream_session(loaded: LoadedRun, session: Session, split: str, start: Star
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with spoken_failure(path), replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with spoken_failure(path), replacing(path) as temporary, OutputFile(temporary) as file:
         for key, value in arrays.items():
             file.create_dataset(key, data=value)
         file.attrs.update(attributes)

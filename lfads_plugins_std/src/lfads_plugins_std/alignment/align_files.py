@@ -15,6 +15,7 @@ from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError
 from lfads_core.files import replacing
+from lfads_core.output_file import OutputFile
 from lfads_core.plugins.registry import Registry
 from lfads_plugins_std.alignment.align import (
     ALPHAS,
@@ -113,7 +114,7 @@ def write_aligned(source: Path, copy: Path, alignment: Alignment) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as temporary:
             shutil.copyfile(source, temporary)
-            with h5py.File(temporary, "r+") as file:
+            with OutputFile(temporary, "r+") as file:
                 for key, values in (("readin_weight", alignment.weight), ("readout_bias", alignment.bias)):
                     if key in file:  # of an earlier alignment
                         del file[key]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lfads_core.errors import LfadsError
+from lfads_core.processes import own_python
 from lfads_plugins_std.compiled import cache
 
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
@@ -97,7 +98,7 @@ def _compile(compiler: Compiler, target: Path) -> Path:
 
 def _try(library: Path) -> None:
     """Compare with the reference in a process of its own: wrong instructions would end it."""
-    command = [sys.executable, "-m", "lfads_plugins_std.compiled.check", str(library)]
+    command = own_python("-m", "lfads_plugins_std.compiled.check", str(library))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False, env=environment)  # noqa: S603

@@ -18,9 +18,18 @@ SOURCES = Path(__file__).with_name("source")
 
 
 def folder() -> Path:
-    """``lfads`` within the user's cache: ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """``lfads`` within the user's cache: ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises:
+        LfadsError: nobody says where that is.
+    """
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "lfads"
+    if given.startswith("/"):
+        return Path(given) / "lfads"
+    try:
+        return Path.home() / ".cache" / "lfads"
+    except RuntimeError as error:  # no HOME, and a user whom the system does not know
+        raise LfadsError("compiled code: must be kept in a folder of the user's, got neither HOME nor XDG_CACHE_HOME. Set one of them.") from error
 
 
 def private_folder() -> Path:
@@ -40,7 +49,7 @@ def private_folder() -> Path:
 
 
 def distrust(place: Path) -> str | None:
-    """Why what lies in a folder must not be run: it is another user's, or others may write there."""
+    """Why what lies in a folder must not be run: it is another user's, or others may write there, or put another folder in its place."""
     if not place.is_dir():
         return "must be a folder, got a file"
     state = place.stat()
@@ -48,7 +57,32 @@ def distrust(place: Path) -> str | None:
         return f"must belong to the user who runs this, got an owner of id {state.st_uid}"
     if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"must be writable for its owner alone, got permissions {stat.S_IMODE(state.st_mode):o}"
+    return next((fault for parent in place.resolve().parents if (fault := _distrust_parent(parent))), None)
+
+
+def _distrust_parent(parent: Path) -> str | None:
+    """Whoever may write in a folder above may exchange what is below it, unless it is sticky, as /tmp is."""
+    if not hasattr(os, "getuid"):
+        return None
+    state = parent.stat()
+    if state.st_uid not in {0, os.getuid()}:
+        return f"must lie in folders of the user who runs this or of root, got {parent} of a user of id {state.st_uid}"
+    shared = state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and not _is_private_group(state.st_gid))
+    if shared and not state.st_mode & stat.S_ISVTX:
+        return f"must lie in folders that nobody else may write in, got {parent} with permissions {stat.S_IMODE(state.st_mode):o}"
     return None
+
+
+def _is_private_group(number: int) -> bool:
+    """Whether a group is that of one user alone, which many systems make for each and let write in the user's folders; or root's."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(number)
+    except KeyError:
+        return False
+    return number == 0 or (number == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name})
 
 
 def digest(*parts: str | bytes) -> str:
@@ -100,8 +134,11 @@ def is_whole(library: Path) -> bool:
 
 def find(compiler_key: str = "*") -> Path | None:
     """The newest whole library for these sources and this processor; None if there is none to be trusted."""
-    place = folder()
-    if not place.is_dir() or distrust(place):
+    try:
+        place = folder()
+        if not place.is_dir() or distrust(place):
+            return None
+    except (LfadsError, OSError):
         return None
     fitting = sorted(place.glob(f"loops-{sources_key()}-{compiler_key}-*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
     return next((path for path in fitting if is_whole(path)), None)

@@ -56,7 +56,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Give axes the common look: small type, no box, labels with units."""
     ax.set_title(title, fontsize=_NORMAL, color=INK, loc="left", parse_math=False)  # names of channels may hold a $
-    ax.set_xlabel(x, fontsize=_SMALL, color=INK)
+    ax.set_xlabel(x, fontsize=_SMALL, color=INK, parse_math=False)
     ax.set_ylabel(y, fontsize=_SMALL, color=INK, parse_math=False)
     ax.tick_params(which="both", labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
     for axis in (ax.xaxis, ax.yaxis):
@@ -119,7 +119,7 @@ def colour_map(name: str | None = HEAT) -> Any:
 
 def note(ax: Axes, text: str) -> None:
     """Write a line of small text into the upper left corner."""
-    ax.text(0.03, 0.97, text, transform=ax.transAxes, fontsize=_SMALL, color=INK, va="top", ha="left")
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, fontsize=_SMALL, color=INK, va="top", ha="left", parse_math=False)
 
 
 def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
@@ -127,7 +127,7 @@ def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
-    bar.set_label(label, fontsize=_SMALL, color=INK)
+    bar.set_label(label, fontsize=_SMALL, color=INK, parse_math=False)
 
 
 def as_png(figure: Figure) -> bytes:

@@ -15,7 +15,7 @@ from lfads_core.data.hdf5 import SUFFIXES
 from lfads_core.data.read import session_name
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
-from lfads_plugins_tune.collection.sizes import spoken_size
+from lfads_core.wording import spoken_size
 
 MOST_ENTRIES = 10_000
 _CHUNK = 1 << 20

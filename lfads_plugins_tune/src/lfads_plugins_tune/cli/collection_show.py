@@ -211,8 +211,8 @@ def delete(name: Path, runs: tuple[str, ...], *, outputs: bool, former: bool, ye
 
 
 def _ask(entries: Sequence[CollectedRun], what: str, *, yes: bool) -> None:
+    from lfads_core.wording import spoken_size
     from lfads_plugins_tune.collection.change import outputs_size
-    from lfads_plugins_tune.collection.sizes import spoken_size
 
     for entry in entries:
         click.echo(entry.run.path)

@@ -8,7 +8,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from types import FrameType
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import holding, is_held
+from lfads_core.processes import own_python
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.memory import end_family
 from lfads_plugins_tune.collection.queue import DEFAULT_GRACE, Limits, Queue, ask_to_stop
@@ -78,7 +78,7 @@ def start_in_background(collection: Collection, options: Sequence[str]) -> int:
     """
     if is_working(collection):
         raise RunError(_at_work(collection))
-    command = [sys.executable, "-m", "lfads_core.cli.main", "collection", "start", str(collection.path.resolve()), *options]
+    command = own_python("-m", "lfads_core.cli.main", "collection", "start", str(collection.path.resolve()), *options)
     with collection.queue_log.open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own command
     end = time.monotonic() + _START_SECONDS

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TextIO
 
 from lfads_core.errors import RunError
+from lfads_core.files import append_to
 from lfads_core.locks import taking
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.collection.change import remove_outputs
@@ -107,7 +108,7 @@ def _call(command: Sequence[str]) -> int:
 def _logging_to(entry: CollectedRun, job: JobRecord) -> Iterator[None]:
     """Send what this process and its children print to the run's log, below a line that tells the attempt."""
     when = datetime.fromtimestamp(job.started).astimezone().isoformat(sep=" ", timespec="seconds")
-    with entry.log_path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as stack:
+    with append_to(entry.log_path, by_line=True) as log, contextlib.ExitStack() as stack:
         log.write(f"{ATTEMPT}{job.attempt}, {when}, process {job.pid} on {job.host} ==\n")
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             stream.flush()

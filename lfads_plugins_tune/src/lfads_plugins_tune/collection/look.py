@@ -10,10 +10,10 @@ from typing import Any
 from lfads_core.errors import RunError
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
+from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.plan import find_datasets
 from lfads_plugins_tune.collection.recordings import Recordings
-from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.collection.spec import read_spec
 from lfads_plugins_tune.collection.state import CollectionState, Status, state_of, tail
 from lfads_plugins_tune.search.state import read_state

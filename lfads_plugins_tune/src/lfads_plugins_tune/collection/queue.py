@@ -11,7 +11,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +20,14 @@ from datetime import datetime
 from attrs import frozen
 
 from lfads_core.errors import RunError
+from lfads_core.files import append_to
 from lfads_core.locks import TakenError, is_held, taking
+from lfads_core.processes import own_python
+from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.gpus import free_gpu_memory
 from lfads_plugins_tune.collection.job import GPU_VARIABLE, LOCK_VARIABLE, begun
 from lfads_plugins_tune.collection.memory import end_family, free_memory, used_memory, whole_memory
-from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.collection.state import CollectionState, JobRecord, read_job, standing, state_of, write_job
 
 TICK = 0.25
@@ -176,7 +177,7 @@ class Queue:
             lock = taking(entry.lock_path, taken(entry))
         except TakenError:
             return  # somebody was quicker
-        with lock, entry.log_path.open("ab") as log:
+        with lock, append_to(entry.log_path) as log:
             job = begun(entry, 0, gpu)
             write_job(entry, job)
             environment = {**os.environ, LOCK_VARIABLE: str(lock.fileno()), **({GPU_VARIABLE: gpu} if gpu is not None else {})}
@@ -250,7 +251,7 @@ class Queue:
 
 def job_command(collection: Collection, entry: CollectedRun) -> list[str]:
     """How a run is carried out: by this Python, whatever the command is called."""
-    return [sys.executable, "-m", "lfads_core.cli.main", "collection", "job", str(collection.path.resolve()), entry.name]
+    return own_python("-m", "lfads_core.cli.main", "collection", "job", str(collection.path.resolve()), entry.name)
 
 
 def ask_to_stop(pid: int) -> None:

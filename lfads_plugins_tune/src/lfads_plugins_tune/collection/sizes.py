@@ -21,11 +21,3 @@ def parse_size(text: str, option: str) -> int:
     if found is None or unit is None or (size := round(float(found[1]) * unit)) < 1:
         raise ConfigError(f"{option}: must be an amount of memory such as 4GB or 500MB, got {text!r}")
     return size
-
-
-def spoken_size(count: float) -> str:
-    """``4.2 GB``."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} bytes"

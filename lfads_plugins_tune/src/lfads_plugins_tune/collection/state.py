@@ -13,8 +13,8 @@ from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import is_held, is_locked
 from lfads_core.track.fitlog import read_fitlog
+from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun
-from lfads_plugins_tune.collection.sizes import spoken_size
 from lfads_plugins_tune.search.report import headline, last_scores
 from lfads_plugins_tune.search.state import read_state
 

@@ -55,7 +55,7 @@ def _draw_panel(ax: Axes, story: Story, path: str, palette: Palette) -> None:
         ax.plot(*_branches(story, heights, {generation.generation: member for generation in story.generations}), color=palette[member], lw=0.9)
     ax.plot(*_branches(story, heights, best), color=BEST, lw=2.4, solid_joinstyle="miter")
     if words:
-        ax.set_yticks(range(len(words)), words)
+        ax.set_yticks(range(len(words)), words, parse_math=False)
         ax.set_ylim(-0.5, len(words) - 0.5)
     elif is_logarithmic(float(value) for value in values):
         ax.set_yscale("log")

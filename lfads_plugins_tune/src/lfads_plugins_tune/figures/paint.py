@@ -46,4 +46,16 @@ class Palette:
 def write_right(ax: Axes, y: float, text: str, colour: Any, *, bold: bool = False) -> None:
     """Write to the right of the axes, at a height in data units."""
     weight = "bold" if bold else "normal"
-    ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), fontsize=6.5, color=colour, va="center", ha="left", fontweight=weight, clip_on=False)
+    ax.text(
+        1.01,
+        y,
+        text,
+        transform=ax.get_yaxis_transform(),
+        fontsize=6.5,
+        color=colour,
+        va="center",
+        ha="left",
+        fontweight=weight,
+        clip_on=False,
+        parse_math=False,
+    )

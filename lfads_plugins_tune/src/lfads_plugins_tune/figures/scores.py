@@ -52,7 +52,7 @@ def _draw_panel(ax: Axes, story: Story, path: str) -> None:
     scored = np.isfinite(y)
     if words:
         x = x + np.linspace(-0.15, 0.15, len(x))  # so that dots of one word are told apart
-        ax.set_xticks(range(len(words)), words)
+        ax.set_xticks(range(len(words)), words, parse_math=False)
         ax.set_xlim(-0.5, len(words) - 0.5)
     elif is_logarithmic(x.tolist()):
         ax.set_xscale("log")

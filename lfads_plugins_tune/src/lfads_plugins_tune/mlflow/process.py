@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lfads_core.processes import SAFE, own_python
 from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
 from lfads_plugins_tune.mlflow.store import chosen_uri, store_of
 from lfads_plugins_tune.mlflow.view import View
@@ -149,13 +150,13 @@ class _MessageClock:
 
 def _start_writer() -> subprocess.Popen[str]:
     path = os.pathsep.join(entry for entry in sys.path if entry)  # what can be imported here can be imported there
-    return subprocess.Popen(
-        [sys.executable, "-m", "lfads_plugins_tune.mlflow.writer"],
+    return subprocess.Popen(  # noqa: S603 - our own module
+        own_python("-m", "lfads_plugins_tune.mlflow.writer"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **SAFE, "PYTHONPATH": path},
         start_new_session=True,  # Ctrl-C is for the training, which then closes us
     )

@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from lfads_core.errors import LfadsError, RunError
+from lfads_core.processes import SAFE, own_python
 from lfads_plugins_tune.mlflow.store import INSTALL, URI_VARIABLE, Store, StoreError, chosen_uri, store_of
 from lfads_plugins_tune.mlflow.view import KEY, TAG, view_address
 
@@ -107,9 +107,9 @@ def _start(store: Store, host: str, port: int, said: Path) -> subprocess.Popen[b
     places = ["--backend-store-uri", store.uri, "--default-artifact-root", store.artifacts.as_uri()]
     with said.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - MLflow in our own Python
-            [sys.executable, "-m", "mlflow", "server", *places, "--host", host, "--port", str(port), "--workers", "1"],
+            own_python("-m", "mlflow", "server", *places, "--host", host, "--port", str(port), "--workers", "1"),
             cwd=store.folder,
-            env={**environment, **quiet},
+            env={**environment, **quiet, **SAFE},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

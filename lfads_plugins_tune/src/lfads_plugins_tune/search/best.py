@@ -61,6 +61,7 @@ def copy_out(folder: Path, state: SearchState, base: RunConfig, registry: Regist
         overrides["train.seed"] = base.train.seed + best.member
     if state.score.startswith("-"):  # judged by its last weights, so these are what is inferred
         overrides["infer.checkpoint"] = "last"
+    run.refuse_links()
     with spoken_failure(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
         copy_checkpoints(source.checkpoints, run.checkpoints)

@@ -116,7 +116,7 @@ class MemberTrainer:
     def _open(self, task: Task, locks: ExitStack) -> TrainingMember:
         """A member ready to go on: from memory, from ``start``, from ``last``, or from nothing."""
         config, run = self.settings(task), Run(task.path)
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        run.make_folders()
         locks.enter_context(only_one(run.path))
         member = self._held.pop(task.member, None)
         if member is None or task.restart or not member.goes_on_as(config):

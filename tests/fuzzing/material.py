@@ -1,0 +1,75 @@
+"""Faultless files of every kind, and a finished run and search, made once; each input starts as a copy of these."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from click.testing import CliRunner
+
+from raw_files import WRITERS, reaches
+from tiny_runs import TINY
+
+QUICK = (*TINY, "train.epochs=2")
+
+
+def make(folder: Path) -> None:
+    """Fill a folder with recordings, raw files, a run with everything made from it, a search and a zip."""
+    write_recording(folder / "tiny.h5")
+    write_recording(folder / "other.h5", seed=1)
+    for kind, write in WRITERS.items():
+        if kind == "nwb":
+            with contextlib.suppress(ImportError):
+                _written(write, folder / kind)
+        else:
+            _written(write, folder / kind)
+    (folder / "config.yaml").write_text("".join(f"{line}\n" for line in _yaml()), encoding="utf-8")
+    with zipfile.ZipFile(folder / "sessions.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("tiny.h5", "other.h5"):
+            archive.write(folder / name, f"days/{name}")
+    overrides = [word for line in QUICK for word in ("--set", line)]
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        _run("run", "tiny.h5", *overrides)
+        _run("eval", "runs/tiny")
+        _run("search", "random", "tiny.h5", *overrides, "--members", "2", "--epochs", "2", "--name", "search")
+        _run("collection", "new", "sweep", "--data", "tiny.h5", *overrides)
+    finally:
+        os.chdir(here)
+
+
+def write_recording(path: Path, seed: int = 0) -> None:
+    """12 + 6 trials, 8 bins, 5 channels of counts, with conditions, rates, behaviour and names."""
+    rng = np.random.default_rng(seed)
+    with h5py.File(path, "w") as file:
+        for split, trials in (("train", 12), ("valid", 6)):
+            rates = rng.gamma(2.0, 0.5, (trials, 8, 5))
+            file[f"{split}_encod_data"] = rng.poisson(rates).astype(np.float32)
+            file[f"{split}_truth"] = rates
+            file[f"{split}_cond"] = np.arange(trials) % 3
+            file[f"{split}_behavior"] = rng.normal(size=(trials, 8, 2))
+        file["channel_names"] = [f"unit {i}" for i in range(5)]
+        file.attrs["bin_ms"] = 10.0
+
+
+def _written(write: object, folder: Path) -> None:
+    folder.mkdir()
+    write(reaches(16, 4), folder)  # type: ignore[operator]
+
+
+def _yaml() -> list[str]:
+    """The settings of :data:`QUICK` as a file has them."""
+    return [f"{path}: {value}" for path, value in dict(line.split("=") for line in QUICK).items()]
+
+
+def _run(*arguments: str) -> None:
+    from lfads_core.cli.main import cli
+
+    result = CliRunner().invoke(cli, list(arguments))
+    if result.exit_code:
+        raise RuntimeError(f"lfads {' '.join(arguments)}: {result.output}") from result.exception
