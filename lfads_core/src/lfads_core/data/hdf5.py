@@ -83,6 +83,11 @@ def names_in(file: h5py.File, path: Path) -> dict[str, str]:
     return {new: sources[old].key for old, new in new_names(sources).items()}
 
 
+def turned_in(file: h5py.File, path: Path) -> bool:
+    """Whether the arrays of an open file are stored with their axes in reverse order, as MATLAB writes them."""
+    return any(source.turned for source in _sources(file, path).values())
+
+
 def _samples(sources: Mapping[str, _Stored], dtype: np.dtype[Any]) -> dict[str, Int[np.ndarray, " S"]]:
     """For each split the rows of its sample."""
     found = {}

@@ -53,14 +53,20 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
             f"{where}: data.hold_out.fraction must hold out at least one of {channels} channels and leave one, got {fraction!r}, "
             f"which holds out {held_out.size}. Choose a fraction of at least {1 / channels:.2g} and below 1."
         )
-    order = np.concatenate([held_in, held_out])
+    return rearranged(session, np.concatenate([held_in, held_out]), held_in.size)
+
+
+def rearranged(session: Session, order: Int[np.ndarray, " N"], n_in: int) -> Session:
+    """The session with its channels in another order, of which the encoders see the first ``n_in``; whatever is said of channels follows."""
+    held_in = order[:n_in]
     splits = {name: _reordered(split, held_in, order) for name, split in session.splits.items()}
     arrays = dict(session.arrays)
-    if "readin_weight" in arrays and arrays["readin_weight"].shape[:1] == (channels,):
+    before = arrays.pop(CHANNEL_ORDER, np.arange(order.size))
+    if "readin_weight" in arrays and arrays["readin_weight"].shape[:1] == next(iter(session.splits.values())).encod.shape[2:]:
         arrays["readin_weight"] = arrays["readin_weight"][held_in]
-    if "readout_bias" in arrays and arrays["readout_bias"].shape == (channels,):
+    if "readout_bias" in arrays and arrays["readout_bias"].shape == order.shape:
         arrays["readout_bias"] = arrays["readout_bias"][order]
-    arrays = {**_renamed(arrays, order), CHANNEL_ORDER: order}
+    arrays = {**_renamed(arrays, order), CHANNEL_ORDER: np.ravel(before)[order]}
     stored = {name: split.with_channels(held_in, order) for name, split in session.stored.items()}
     return dataclasses.replace(session, splits=splits, stored=stored, arrays=arrays, attributes=_renamed(session.attributes, order))
 
