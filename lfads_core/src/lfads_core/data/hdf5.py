@@ -8,6 +8,7 @@ back as ``str``, arrays of text as object arrays of ``str``, which h5py writes a
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -20,14 +21,17 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import DTypeLike
 
-from lfads_core.data.bounds import Room, refuse_unwritten, spoken_reading
+from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.layout import Agreement, agreement, build_session, same_values
 from lfads_core.data.legacy import SPLITS, new_names
+from lfads_core.data.listing import axes_reversed, can_ride, datasets_of, is_matlab_text, matlab_text, require_readable
 from lfads_core.data.memory import SAMPLE_BYTES, evenly
 from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session, StoredSplit
 from lfads_core.errors import DataError
-from lfads_core.wording import one_line
+from lfads_core.wording import first_few, one_line
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 """File names that a folder is searched for."""
@@ -79,6 +83,11 @@ def names_in(file: h5py.File, path: Path) -> dict[str, str]:
     return {new: sources[old].key for old, new in new_names(sources).items()}
 
 
+def turned_in(file: h5py.File, path: Path) -> bool:
+    """Whether the arrays of an open file are stored with their axes in reverse order, as MATLAB writes them."""
+    return any(source.turned for source in _sources(file, path).values())
+
+
 def _samples(sources: Mapping[str, _Stored], dtype: np.dtype[Any]) -> dict[str, Int[np.ndarray, " S"]]:
     """For each split the rows of its sample."""
     found = {}
@@ -126,24 +135,28 @@ def _compared(encod: AbstractRows, recon: AbstractRows) -> tuple[AbstractRows, b
 
 
 class _Stored:
-    """A dataset of an open file, or some of its rows."""
+    """A dataset of an open file, or some of its rows; ``turned`` where its axes are stored in reverse order."""
 
-    def __init__(self, dataset: Any, key: str, path: Path, room: Room, rows: Int[np.ndarray, " S"] | None = None) -> None:
-        self._dataset, self.key, self._path, self._room, self._rows = dataset, key, path, room, rows
-        self.shape: tuple[int, ...] = dataset.shape if rows is None else (len(rows), *dataset.shape[1:])
+    def __init__(self, dataset: Any, key: str, path: Path, room: Room, rows: Int[np.ndarray, " S"] | None = None, *, turned: bool = False) -> None:
+        self._dataset, self.key, self._path, self._room, self._rows, self.turned = dataset, key, path, room, rows, turned
+        shape: tuple[int, ...] = dataset.shape[::-1] if turned else dataset.shape
+        if turned and len(shape) == 2 and 1 in shape:  # MATLAB's rows and columns
+            shape = (max(shape),)
+        self.shape = shape if rows is None else (len(rows), *shape[1:])
         self.dtype: np.dtype[Any] = dataset.dtype
 
     def some(self, rows: Int[np.ndarray, " S"]) -> _Stored:
         """The same dataset, of which only these rows are read."""
-        return _Stored(self._dataset, self.key, self._path, self._room, rows)
+        return _Stored(self._dataset, self.key, self._path, self._room, rows, turned=self.turned)
 
     def on_disk(self, dtype: DTypeLike) -> AbstractRows:
         """The same dataset, read by rows whenever they are wanted.
 
         Raises:
-            DataError: it must be copied first, and there is no room to.
+            DataError: it must be copied first, and there is no room to; or what it refers to is missing.
         """
-        return open_rows(self._path, self._dataset, dtype)
+        require_readable(self._dataset, self.key, self._path)
+        return open_rows(self._path, self._dataset, dtype, turned=self.turned)
 
     def read(self, dtype: DTypeLike | None) -> np.ndarray:
         """Return the values; HDF5 converts chunk by chunk, so no second copy is made."""
@@ -153,17 +166,28 @@ class _Stored:
 
     def blocks(self, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
         """Return the values some rows at a time: whole chunks, for HDF5 decodes no less."""
-        chunk = self._dataset.chunks[0] if self._dataset.chunks and self._rows is None else 1
+        chunk = self._dataset.chunks[-1 if self.turned else 0] if self._dataset.chunks and self._rows is None else 1
         for rows in row_blocks(self.shape, np.dtype(dtype).itemsize, chunk):
             yield rows.start, self._read(dtype, rows if self._rows is None else self._rows[rows])
 
     def _read(self, dtype: DTypeLike | None, wanted: tuple[()] | slice | Int[np.ndarray, " S"]) -> np.ndarray:
+        require_readable(self._dataset, self.key, self._path)
         with spoken_reading(self._path, f"'{self.key}'"):
             if dtype is not None:
-                return np.asarray(self._dataset.astype(dtype)[wanted])
+                return self._taken(self._dataset.astype(dtype), wanted)
             if h5py.check_string_dtype(self.dtype) is not None:
-                return np.asarray(self._dataset.asstr(errors="replace")[wanted], dtype=object)
-            return np.asarray(self._dataset[wanted])
+                return self._taken(self._dataset.asstr(errors="replace"), wanted).astype(object)
+            if is_matlab_text(self._dataset):
+                return matlab_text(self._dataset)
+            return self._taken(self._dataset, wanted)
+
+    def _taken(self, dataset: Any, wanted: tuple[()] | slice | Int[np.ndarray, " S"]) -> np.ndarray:
+        if not self.turned:
+            return np.asarray(dataset[wanted])
+        if len(self.shape) == 1:
+            values = np.ravel(dataset[()])
+            return values if isinstance(wanted, tuple) else values[wanted]
+        return np.ascontiguousarray(np.transpose(dataset[()] if isinstance(wanted, tuple) else dataset[(..., wanted)]))
 
 
 def opened(path: Path) -> Any:
@@ -201,40 +225,23 @@ def _kind_of(path: Path) -> str:
 
 def _sources(file: Any, path: Path, room: Room | None = None) -> dict[str, _Stored]:
     """Every dataset by key, groups of a split spelt as a prefix; a key spelt both ways is taken without the group."""
-    found: dict[str, _Stored] = {}
-    grouped: dict[str, _Stored] = {}
+    found: dict[str, tuple[str, Any]] = {}
+    grouped: dict[str, tuple[str, Any]] = {}
     room = room or Room()
-    for key, dataset in datasets_of(file, path).items():
+    for key, item in datasets_of(file, path).items():
         group, _, rest = key.partition("/")
         if rest and group in SPLITS:
-            grouped[f"{group}_{rest}"] = _Stored(dataset, key, path, room)
+            grouped[f"{group}_{rest}"] = (key, item)
         else:
-            found[key] = _Stored(dataset, key, path, room)
-    return {**grouped, **found}
-
-
-def datasets_of(file: Any, path: Path) -> dict[str, Any]:
-    """Every array of an open file by its name, but for those that were declared and never given a shape.
-
-    Raises:
-        DataError: the list is damaged, a name is no UTF-8, a type has no counterpart in NumPy, or far more is declared than was written.
-    """
-    found: dict[str, Any] = {}
-
-    def visit(key: str, item: Any) -> None:
-        _require_text(path, "the name of an array", key)
-        if not isinstance(item, h5py.Dataset):
-            return
-        with spoken_reading(path, f"the type and shape of '{key}'", hint="Store numbers or text, or delete it."):
-            shape, _ = item.shape, item.dtype
-        if shape is not None:
-            with spoken_reading(path, f"'{key}'"):
-                refuse_unwritten(path, key, item)
-            found[key] = item
-
-    with spoken_reading(path, "the list of its arrays"):
-        file.visititems(visit)
-    return found
+            found[key] = (key, item)
+    taken = {item.id for _, item in grouped.values()} | {item.id for key, (_, item) in found.items() if key.partition("_")[0] in SPLITS}
+    other = {key: at for key, at in found.items() if key.partition("_")[0] in SPLITS or at[1].id not in taken}  # not another name of a split's
+    both = {**grouped, **other}
+    if no_values := [f"'{key}'" for key, (_, item) in both.items() if not can_ride(item)]:
+        log.warning("%s: left out: %s, which refer to something else than text.", path, first_few(no_values, 5))
+        both = {key: at for key, at in both.items() if f"'{key}'" not in no_values}
+    turned = axes_reversed({key: item for key, (_, item) in both.items()}, path)
+    return {key: _Stored(item, name, path, room, turned=turned) for key, (name, item) in both.items()}
 
 
 def attributes_of(file: Any, path: Path) -> dict[str, Any]:

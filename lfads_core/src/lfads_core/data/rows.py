@@ -136,12 +136,14 @@ class SomeChannels(AbstractRows):
         return np.take(self._rows.take(rows), self._channels, axis=-1)
 
 
-def open_rows(path: Path, dataset: Any, dtype: DTypeLike) -> AbstractRows:
-    """Rows of a dataset (an open ``h5py.Dataset``), by the quickest way there is.
+def open_rows(path: Path, dataset: Any, dtype: DTypeLike, *, turned: bool = False) -> AbstractRows:
+    """Rows of a dataset (an open ``h5py.Dataset``), by the quickest way there is; ``turned`` where its last axis is trials.
 
     Raises:
         DataError: it must be copied, and there is no room to.
     """
+    if turned:
+        return _copied(path, dataset, np.dtype(dtype), turned=True)
     offset = dataset.id.get_offset()
     if offset is not None and dataset.dtype.kind in "biuf" and hasattr(os, "preadv"):
         return BlockRows(os.open(path, os.O_RDONLY), str(path), offset, dataset.shape, dataset.dtype, dtype)
@@ -150,18 +152,24 @@ def open_rows(path: Path, dataset: Any, dtype: DTypeLike) -> AbstractRows:
     return _copied(path, dataset, np.dtype(dtype))
 
 
-def _copied(path: Path, dataset: Any, dtype: np.dtype[Any]) -> BlockRows:
-    step = dataset.chunks[0] if dataset.chunks else 1
+def _copied(path: Path, dataset: Any, dtype: np.dtype[Any], *, turned: bool = False) -> BlockRows:
+    shape = dataset.shape[::-1] if turned else dataset.shape
+    step = dataset.chunks[-1 if turned else 0] if dataset.chunks else 1
+    if turned and not dataset.chunks:  # its bytes are trials last: few passes rather than many
+        step = next(row_blocks(shape, dtype.itemsize)).stop
     with tempfile.TemporaryFile(prefix="lfads-") as scratch:
         try:
-            for first in range(0, dataset.shape[0], step):
-                scratch.write(dataset.astype(dtype)[first : first + step].tobytes())
+            for first in range(0, shape[0], step):
+                rows = slice(first, first + step)
+                block = np.transpose(dataset.astype(dtype)[..., rows]) if turned else dataset.astype(dtype)[rows]
+                scratch.write(block.tobytes())
             scratch.flush()
         except (OSError, RuntimeError, ValueError) as err:
             size = math.prod(dataset.shape) * dtype.itemsize
             raise DataError(
-                f"{path}: '{dataset.name}' is compressed over many trials and must be copied once ({size / 1e9:.1f} GB) "
+                f"{path}: '{dataset.name}' is {'stored with trials last' if turned else 'compressed over many trials'} and must be copied once "
+                f"({size / 1e9:.1f} GB) "
                 f"into {tempfile.gettempdir()}, got: {getattr(err, 'strerror', None) or err}. "
                 "Make room, set TMPDIR to another folder, or store it in chunks of single trials."
             ) from err
-        return BlockRows(os.dup(scratch.fileno()), str(path), 0, dataset.shape, dtype, dtype)
+        return BlockRows(os.dup(scratch.fileno()), str(path), 0, shape, dtype, dtype)

@@ -66,6 +66,17 @@ class StoredSplit:
         return replace(self, encod=SomeChannels(self.encod, held_in), recon=SomeChannels(self.recon, order))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a recording says of itself; it goes with a model that is trained on it."""
+
+    channels: tuple[str, ...] | None = None  # names, in the order of the file
+    bin_ms: float | None = None
+    aligned_to: str | None = None  # event that trials are aligned to
+    first_bin_ms: float | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each split's data as the model sees them
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
     """A file's contents under one name."""
@@ -76,6 +87,7 @@ class Session:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)  # arrays that belong to no split, such as readin_weight
     attributes: Mapping[str, Any] = field(default_factory=dict)  # file attributes, bin_ms and channel names among them
     stored: Mapping[str, StoredSplit] = field(default_factory=dict)  # all trials of each split, when they stay on disk
+    known: Known | None = None  # what the file said, before channels were rearranged; None: not looked at
 
     def trials(self, split: str) -> int:
         """Number of trials of a split, in memory or on disk."""

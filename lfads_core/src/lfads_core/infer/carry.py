@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from lfads_core.data.bounds import spoken_reading
-from lfads_core.data.hdf5 import attributes_of, names_in
+from lfads_core.data.hdf5 import attributes_of, names_in, turned_in
 from lfads_core.data.legacy import rates_per_bin
+from lfads_core.data.order import CHANNEL_ORDER, OF_CHANNELS
 from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session
 
@@ -23,21 +25,24 @@ def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
     """
     path = Path(source.filename)
     names = names_in(source, path)
-    order = session.arrays.get("channel_order")
+    order, turned = _order(session, source, names), turned_in(source, path)
     for split, stored in session.stored.items():
         held: dict[str, AbstractRows | None] = {"encod_data": stored.encod, "recon_data": stored.recon, "ext_input": stored.external}
         for key, rows in held.items():
             name = f"{split}_{key}"
             if rows is None:
                 continue
-            if order is None and name in names:
+            if order is None and name in names and not turned:
                 write_as_stored(file, name, source[names[name]], path)
             else:
                 _write(file, name, rows, lambda block: block)
         for key, sample in session.splits[split].extras.items():
             dataset = source[names[f"{split}_{key}"]]
-            if key == "truth" and (order is not None or "conversion_factor" in source):
-                _write(file, f"{split}_{key}", open_rows(path, dataset, sample.dtype), _rates(source, order))
+            if key == "truth" and "conversion_factor" in source:
+                _write(file, f"{split}_{key}", open_rows(path, dataset, sample.dtype, turned=turned), _rates(source, order))
+            elif turned or (key in OF_CHANNELS and order is not None):
+                rows = open_rows(path, dataset, sample.dtype, turned=turned)
+                _write(file, f"{split}_{key}", rows, partial(_taken, order) if key in OF_CHANNELS else lambda block: block)
             else:
                 write_as_stored(file, f"{split}_{key}", dataset, path)
 
@@ -67,11 +72,19 @@ def write_as_stored(file: h5py.File, name: str, stored: h5py.Dataset, path: Path
 def _rates(source: h5py.File, order: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
     factor = np.asarray(source["conversion_factor"][()]) if "conversion_factor" in source else None
 
-    def convert(block: np.ndarray) -> np.ndarray:
-        rates = block if factor is None else rates_per_bin(block, factor, where=str(source.filename))
-        return np.take(rates, order, axis=2) if order is not None and rates.ndim == 3 and rates.shape[2] == order.size else rates
+    return lambda block: _taken(order, block if factor is None else rates_per_bin(block, factor, where=str(source.filename)))
 
-    return convert
+
+def _taken(order: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    return values if order is None or values.shape[2:] != order.shape else np.take(values, order, axis=2)
+
+
+def _order(session: Session, source: h5py.File, names: Mapping[str, str]) -> np.ndarray | None:
+    """Index in the file of each of the session's channels; None where they stand as they do there."""
+    order = session.arrays.get(CHANNEL_ORDER)
+    if order is not None and CHANNEL_ORDER in names:  # the file has an order of its own, in which its arrays stand
+        order = np.argsort(np.ravel(source[names[CHANNEL_ORDER]][()]))[order]
+    return None if order is None or np.array_equal(order, np.arange(order.size)) else order
 
 
 def _write(file: h5py.File, name: str, rows: AbstractRows, convert: Callable[[np.ndarray], np.ndarray]) -> None:

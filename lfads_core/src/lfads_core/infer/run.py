@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lfads_core.data.checks import check_sessions, require
+from lfads_core.data.known import differences
 from lfads_core.data.read import find_files
-from lfads_core.data.session import Session
+from lfads_core.data.session import Known, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure
 from lfads_core.infer.loading import LoadedRun, load
@@ -149,30 +150,45 @@ def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, sam
     return [paths[session.name] for session in sessions]
 
 
-def sessions_for(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> list[Session]:
-    """Recordings of sessions the model knows; ``patterns`` None takes the run's own data.
+def sessions_for(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, required: Collection[str] | None = None) -> list[Session]:
+    """Recordings of sessions the model knows, with the splits that are ``required``; ``patterns`` None takes the run's own data.
 
     Raises:
         DataError: files that cannot be read, or do not fit the model.
     """
-    sessions = _known_sessions(loaded, patterns)[0]
+    sessions = _known_sessions(loaded, patterns, required)[0]
     check_fit(loaded, sessions)
     return sessions
 
 
-def _known_sessions(loaded: LoadedRun, patterns: Sequence[str | Path] | None) -> tuple[list[Session], dict[str, str]]:
+def _known_sessions(
+    loaded: LoadedRun, patterns: Sequence[str | Path] | None, required: Collection[str] | None = None
+) -> tuple[list[Session], dict[str, str]]:
     """Sessions under the names the model knows them by, and by these the names of their files."""
     wanted = list(patterns) if patterns else loaded.run.data
-    sessions = read_for(loaded.config, wanted, loaded.registry, required=("train", "valid") if patterns is None else ())
+    required = (("train", "valid") if patterns is None else ()) if required is None else required
+    sessions = read_for(loaded.config, wanted, loaded.registry, required=required, trained=loaded.description.known)
     files = {session.name: session.name for session in sessions}
     known = [s.name for s in loaded.description.sessions]
     if len(known) == 1 and len(sessions) == 1:  # a single file for a single-session model is that session, whatever its name
         files = {known[0]: sessions[0].name}
         sessions = [replace(sessions[0], name=known[0])]
+    own = _own_files(loaded.run)
+    for session in sessions:
+        trained = loaded.description.known.get(session.name)
+        if trained is not None and session.known is not None and session.path is not None and session.path.resolve() in own:
+            say_other_contents(session.path, trained, session.known)
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
     return sessions, files
+
+
+def say_other_contents(path: Path, trained: Known, given: Known) -> None:
+    """Warn that a recording of a run's own is no longer what the model was trained on."""
+    contents = [text for text in differences(trained, given) if text.startswith("other contents")]
+    if contents:
+        log.warning("%s: is no longer what the model was trained on: %s. What follows is of what it holds now.", path, contents[0])
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:

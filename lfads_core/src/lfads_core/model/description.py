@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lfads_core.components import SessionInfo
-from lfads_core.data.session import Session
+from lfads_core.data.known import known_from_json, known_to_json
+from lfads_core.data.session import Known, Session
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,9 +22,14 @@ class ModelDescription:
     bins: int  # T
     external: int  # E
     bin_ms: float | None = None
+    known: Mapping[str, Known] = field(default_factory=dict)  # what was known of each session's recording; older models do not say
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the arrays."""
+        return {**self.sizes(), "known": {name: known_to_json(known) for name, known in self.known.items()}}
+
+    def sizes(self) -> dict[str, Any]:
+        """What must be equal for weights to fit, as plain data."""
         return {
             "encoded_bins": self.encoded_bins,
             "bins": self.bins,
@@ -36,7 +42,9 @@ class ModelDescription:
     def from_json(cls, data: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> ModelDescription:
         """Read back what ``to_json`` gave, with each session's arrays."""
         sessions = [SessionInfo(**s, factors=0, arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
-        return cls(sessions=sessions, encoded_bins=data["encoded_bins"], bins=data["bins"], external=data["external"], bin_ms=data["bin_ms"])
+        known = {name: known_from_json(of) for name, of in data.get("known", {}).items()}
+        sizes = {key: data[key] for key in ("encoded_bins", "bins", "external", "bin_ms")}
+        return cls(sessions=sessions, known=known, **sizes)
 
 
 def describe(sessions: Sequence[Session]) -> ModelDescription:
@@ -48,6 +56,7 @@ def describe(sessions: Sequence[Session]) -> ModelDescription:
         bins=first.recon.shape[1],
         external=first.external.shape[2],
         bin_ms=sessions[0].bin_ms,
+        known={session.name: session.known for session in sessions if session.known is not None},
     )
 
 

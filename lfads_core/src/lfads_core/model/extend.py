@@ -33,7 +33,7 @@ def extend_model(
     old = [info for info in trained.sessions if info.name not in new]
     given = describe(sessions)
     _check_fit(trained, given, sessions)
-    description = replace(trained, sessions=[*old, *given.sessions])
+    description = replace(trained, sessions=[*old, *given.sessions], known={**trained.known, **given.known})
     network = build_model(config, description, registry)
     network.load_state_dict({**network.state_dict(), **weights})
     known = {info.name for info in trained.sessions}

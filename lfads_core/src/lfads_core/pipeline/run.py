@@ -16,12 +16,14 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.structure import unstructure
 from lfads_core.config.yaml_io import dump
+from lfads_core.data.known import differences
 from lfads_core.errors import RunError
 from lfads_core.files import remove_leftovers, write_text
+from lfads_core.infer.loading import description_of
 from lfads_core.infer.run import finish
 from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
-from lfads_core.model.description import describe
+from lfads_core.model.description import ModelDescription, describe
 from lfads_core.pipeline.rebuild import rebuild_model
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.versions import versions
@@ -115,17 +117,22 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         model, description = rebuild_model(run, config, sessions, registry, device)
         trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
         if has_checkpoint(run.checkpoints, "last"):
-            kept = load_checkpoint(run.checkpoints, "last").state.get("description")
-            if kept != description.to_json():
-                raise RunError(
-                    f"{path}: the data must be those the run was started with, of sizes {kept}, got {description.to_json()}. Restore them."
-                )
+            _same_data(path, description_of(load_checkpoint(run.checkpoints, "last")), description)
             trainer.restore()
         write_text(run.config_path, dump(config))
         if reset_lr or any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
             trainer.set_learning_rate(config.optim.lr)
         run.update_state(status="running")
         return train_and_finish(trainer, registry, display)
+
+
+def _same_data(path: Path, kept: ModelDescription, given: ModelDescription) -> None:
+    """Refuse to go on with other data than the run was started with."""
+    if kept.sizes() != given.sizes():
+        raise RunError(f"{path}: the data must be those the run was started with, of sizes {kept.sizes()}, got {given.sizes()}. Restore them.")
+    for name, known in given.known.items():
+        if name in kept.known and (other := differences(kept.known[name], known)):
+            raise RunError(f"{path}: the data must be those the run was started with, got {' and '.join(other)} of '{name}'. Restore them.")
 
 
 def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> Finished:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.data.by_name import as_trained
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.inspect import inspect_session
+from lfads_core.data.known import fingerprint, know
 from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, TrialSource
 from lfads_core.data.memory import room_for_data
 from lfads_core.data.read import read_sessions
-from lfads_core.data.session import Session, Split
+from lfads_core.data.session import Known, Session, Split
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ReconstructionSpec
@@ -34,19 +36,33 @@ class TrainingData:
 
 
 def read_for(
-    config: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, required: Collection[str] = ("train", "valid")
+    config: RunConfig,
+    patterns: Sequence[str | Path],
+    registry: Registry,
+    *,
+    required: Collection[str] = ("train", "valid"),
+    trained: Mapping[str, Known] | None = None,
+    contents: bool = True,
 ) -> list[Session]:
     """Read sessions, which must have the ``required`` splits, and hold channels out as the settings say.
 
+    What a file says of itself goes along, with a fingerprint of its ``contents`` where wanted. ``trained`` is what a model knows of
+    its sessions: each file's channels are brought into that order.
+
     Raises:
-        DataError: files that cannot be read.
+        DataError: files that cannot be read, or are no recordings of the channels and bins that a model was trained on.
     """
     memory = config.data.memory_gb
     sessions = read_sessions(patterns, registry, required=required, room=room_for_data() if memory is None else int(memory * 1e9))
     if any(session.stored for session in sessions):
         log.info("data: read from disk trial by trial, for they are larger than data.memory_gb allows")
+    sessions = [replace(session, known=know(session)) for session in sessions]
+    if trained:
+        only = next(iter(trained.values())) if len(trained) == len(sessions) == 1 else None
+        sessions = [as_trained(s, known) if (known := only or trained.get(s.name)) is not None else s for s in sessions]
     held = config.data.hold_out
-    return sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
+    sessions = sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
+    return [replace(s, known=replace(s.known, contents=fingerprint(s))) if contents and s.known is not None else s for s in sessions]
 
 
 def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry) -> None:

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from lfads_core.data.bounds import Room, spoken_reading
-from lfads_core.data.hdf5 import attributes_of, datasets_of, opened
+from lfads_core.data.hdf5 import attributes_of, opened
+from lfads_core.data.listing import datasets_of, from_matlab, require_readable
 from lfads_core.data.read import session_name
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins import Registry, load_registry
@@ -178,8 +179,12 @@ def read_arrays(path: Path, _options: SourceOptions) -> dict[str, Any]:
     found: dict[str, Any] = {}
     room = Room()
     with opened(path) as file:
-        for key, item in datasets_of(file, path).items():
+        listed = datasets_of(file, path)
+        if any(from_matlab(item) for item in listed.values()):
+            return read_matlab(path)
+        for key, item in listed.items():
             room.take(path, f"'{key}'", item.shape, item.dtype.itemsize)
+            require_readable(item, key, path)
             with spoken_reading(path, f"'{key}'"):
                 text = h5py.check_string_dtype(item.dtype) is not None
                 found[key.replace("/", "_")] = item.asstr(errors="replace")[()] if text else item[()]

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from lfads_core.data.bounds import Room, spoken_reading
-from lfads_core.data.hdf5 import datasets_of
+from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
 
 _OWN = "#"  # Matlab's own groups begin with it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,8 @@ from lfads_core.data.session import Session
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.run import check_fit
+from lfads_core.infer.run import sessions_for
 from lfads_core.output_file import OutputFile
-from lfads_core.train.data import read_for
 from lfads_plugins_lab.stream.model import Streamed, StreamingModel, typical_start
 
 Start = Literal["segment", "typical"]
@@ -65,13 +64,9 @@ def stream_files(
         DataError: recordings that do not fit it, or lack the split.
         RunError: a file cannot be written; or ``start`` is ``typical`` and the run has no outputs yet.
     """
-    sessions = read_for(loaded.config, list(patterns) if patterns else loaded.run.data, loaded.registry, required=(split,))
-    known = [s.name for s in loaded.description.sessions]
-    if len(known) == 1 and len(sessions) == 1:
-        sessions = [replace(sessions[0], name=known[0])]
+    sessions = sessions_for(loaded, patterns, required=(split,))
     if stored := [str(s.path) for s in sessions if s.stored]:
         raise DataError(f"{stored[0]}: recordings must fit into memory to be streamed. Raise data.memory_gb, or cut the file.")
-    check_fit(loaded, sessions)
     several = len(sessions) > 1
     found = {}
     for session in sessions:
