@@ -56,6 +56,7 @@ def rng(seed: int = 0) -> torch.Generator:
 def test_hooks_of_three_packages_are_looked_at():
     assert {hook.module.__name__ for hook in HOOKS.values()} == {
         "lfads_core.plugins.hookspecs",
+        "lfads_core.plugins.model_hookspecs",
         "lfads_core.plugins.notifications",
         "lfads_plugins_tune.hookspecs",
         "lfads_plugins_lab.hookspecs",

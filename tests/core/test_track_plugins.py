@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import lfads_plugins_std.plugin
+from lfads_core import builtin
 from lfads_core.plugins import Registry, hookimpl
 
 
@@ -39,7 +40,9 @@ class Tracker:
 
 
 def registry_of(*trackers):
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, **{f"tracker {i}": tracker for i, tracker in enumerate(trackers)}})
+    return Registry.from_plugins(
+        {"core": builtin, "std": lfads_plugins_std.plugin, **{f"tracker {i}": tracker for i, tracker in enumerate(trackers)}}
+    )
 
 
 def logged(run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, RecurrenceSpec
+from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, EncoderSpec, GeneratorSpec, NoSettings, RecurrenceSpec
 
 _LOOPS = "lfads_core.recurrence"
 _CHECKS = "lfads_core.doctor.checks"
@@ -28,6 +28,25 @@ def lfads_commands() -> Iterator[CommandSpec]:
     """From data to rates, and what is installed."""
     for name, summary in _COMMANDS.items():
         yield CommandSpec(name=name, summary=summary, command=f"lfads_core.cli.{name}:command")
+
+
+@hookimpl
+def lfads_encoders() -> Iterator[EncoderSpec]:
+    """The GRUs of LFADS as published."""
+    yield EncoderSpec(
+        name="gru",
+        summary="A GRU in each direction",
+        config=NoSettings,
+        build="lfads_core.model.gru:build_encoder",
+        causal=True,
+        cites=("pandarinath2018",),
+    )
+
+
+@hookimpl
+def lfads_generators() -> Iterator[GeneratorSpec]:
+    """The GRU of LFADS as published."""
+    yield GeneratorSpec(name="gru", summary="A GRU", config=NoSettings, build="lfads_core.model.gru:build_generator", cites=("pandarinath2018",))
 
 
 @hookimpl

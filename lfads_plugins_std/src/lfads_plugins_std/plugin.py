@@ -9,6 +9,8 @@ from lfads_core.plugins.specs import (
     AugmentationSpec,
     CommandSpec,
     DoctorCheckSpec,
+    EncoderSpec,
+    GeneratorSpec,
     MetricSpec,
     NoSettings,
     PriorSpec,
@@ -20,6 +22,7 @@ from lfads_core.plugins.specs import (
     ReportSpec,
     SyntheticSpec,
 )
+from lfads_plugins_std import model_settings as m
 from lfads_plugins_std import settings as s
 from lfads_plugins_std.bound_settings import BoundConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
@@ -101,6 +104,49 @@ def lfads_readouts() -> Iterator[ReadoutSpec]:
     )
     yield ReadoutSpec(
         name="pcr", summary="Affine map that undoes the file's alignment", config=s.PCRReadoutConfig, build=f"{_STD}.linear:build_pcr_readout"
+    )
+
+
+@hookimpl
+def lfads_encoders() -> Iterator[EncoderSpec]:
+    """Transformer and LSTM."""
+    yield EncoderSpec(
+        name="transformer",
+        summary="Self-attention in each direction",
+        config=m.TransformerConfig,
+        build=f"{_STD}.encoders.transformer:TransformerEncoder",
+        causal=True,
+        cites=("vaswani2017",),
+    )
+    yield EncoderSpec(
+        name="lstm",
+        summary="A long short-term memory in each direction",
+        config=m.LSTMConfig,
+        build=f"{_STD}.encoders.lstm:LSTMEncoder",
+        causal=True,
+        cites=("hochreiter1997",),
+    )
+
+
+@hookimpl
+def lfads_generators() -> Iterator[GeneratorSpec]:
+    """Residual network, network of low rank, linear dynamics."""
+    yield GeneratorSpec(
+        name="mlp",
+        summary="A small network says how the state changes",
+        config=m.MLPConfig,
+        build=f"{_STD}.generators.mlp:ResidualMLP",
+        cites=("versteeg2023",),
+    )
+    yield GeneratorSpec(
+        name="low-rank",
+        summary="Leaky units, connected at a low rank",
+        config=m.LowRankConfig,
+        build=f"{_STD}.generators.low_rank:LowRankNetwork",
+        cites=("mastrogiuseppe2018",),
+    )
+    yield GeneratorSpec(
+        name="linear-dynamics", summary="Linear dynamics", config=m.LinearDynamicsConfig, build=f"{_STD}.generators.linear:LinearDynamics"
     )
 
 

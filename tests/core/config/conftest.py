@@ -12,7 +12,15 @@ from lfads_core import builtin
 from lfads_core.config.fields import above, setting, share
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import AugmentationSpec, NoSettings, PriorSpec, ReadinSpec, ReadoutSpec, RecipeSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    NoSettings,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    RecipeSpec,
+    ReconstructionSpec,
+)
 
 
 @frozen(kw_only=True)
@@ -113,7 +121,7 @@ class Plugin:
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """Every component of these tests."""
-    return Registry.from_plugins({"test-plugin": Plugin()})
+    return Registry.from_plugins({"core": builtin, "test-plugin": Plugin()})
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from attrs import define, evolve, frozen
 from attrs import field as attribute
 from numpy.typing import NDArray
 
+from lfads_core import builtin
 from lfads_core.config.describe import describe_registry, usage
 from lfads_core.config.differences import differences, settings_hash
 from lfads_core.config.explain import explain
@@ -154,7 +155,7 @@ class Empty:
 
 @pytest.fixture(scope="module")
 def own():
-    return Registry.from_plugins({"lab-units": Plugin()})
+    return Registry.from_plugins({"core": builtin, "lab-units": Plugin()})
 
 
 def prior(config):
@@ -257,7 +258,7 @@ def a_type(**changed):
             yield SettingTypeSpec(**{**about, **changed})
             yield from list(types())[1:]
 
-    return Registry.from_plugins({"lab-units": Offers()})
+    return Registry.from_plugins({"core": builtin, "lab-units": Offers()})
 
 
 def test_a_plugin_that_makes_something_else_is_named_too():
@@ -301,7 +302,7 @@ def test_a_type_that_nobody_brings_is_still_the_authors_fault(own):
         "and null for off, or offer the type in lfads_setting_types."
     )
     with pytest.raises(PluginError, match=f"^{re.escape(text)}$"):
-        resolve([], [], [], Registry.from_plugins({"lab-units": Without()}))
+        resolve([], [], [], Registry.from_plugins({"core": builtin, "lab-units": Without()}))
     assert prior(resolve([], [], [], own)).window is Window.HANN  # the other registry knows it as before
 
 
@@ -324,7 +325,7 @@ def test_two_plugins_cannot_bring_the_same_type():
         match=r"^the type Duration of settings must come from one plugin, got lab-units 0 \(entry point 'lab-units'\) and "
         r"lab-times 0 \(entry point 'lab-times'\)\. Uninstall one\.$",
     ):
-        resolve([], [], [], Registry.from_plugins({"lab-units": Plugin(), "lab-times": Other()}))
+        resolve([], [], [], Registry.from_plugins({"core": builtin, "lab-units": Plugin(), "lab-times": Other()}))
 
 
 @pytest.mark.parametrize("cls", [int, str, list, dict, type(None), "Duration"])
@@ -461,7 +462,7 @@ def test_the_example_of_the_docs_says_what_the_page_says(root):
         def lfads_setting_types(self):
             yield from (evolve(spec, name=f"own-{spec.name}") for spec in types())
 
-    registry = Registry.from_plugins({"lfads-stimulus": module, "lab-units": Renamed()})
+    registry = Registry.from_plugins({"core": builtin, "lfads-stimulus": module, "lab-units": Renamed()})
     config = resolve([], [], ["stimulus.length=300 ms"], registry)
     assert config.stimulus.length.ms == 300
     assert unstructure(structure(unstructure(config), registry))["stimulus"] == {"start": "0.0 ms", "length": "300.0 ms"}

@@ -11,6 +11,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfads_core import builtin
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.optional import HoldOutConfig
@@ -342,7 +343,7 @@ def _offer(cls):
         def lfads_reconstructions(self):
             yield ReconstructionSpec(name="odd", summary="Odd", config=cls, build=print)
 
-    return Registry.from_plugins({"odd": Offers()})
+    return Registry.from_plugins({"core": builtin, "odd": Offers()})
 
 
 def test_a_type_that_settings_cannot_have_is_the_authors_fault():

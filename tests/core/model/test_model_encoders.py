@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from backends import ON_CPU
-from lfads_core.config.schema import ControllerConfig, EncoderConfig
-from lfads_core.model.encoder import BidirectionalGRU, ControllerEncoder, InitialConditionEncoder
+from lfads_core.components import EncoderInfo
+from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
+from lfads_core.model.gru import BidirectionalGRU
 from lfads_core.model.lagged import lagged
 from lfads_core.recurrence import reference
-from lfads_core.recurrence.choose import REFERENCE, Recurrence
+from lfads_core.recurrence.choose import Recurrence
 from lfads_core.rng import stream
 
 
@@ -22,10 +23,17 @@ def echo(x, h0, weights, *, clip, reverse=False):
 ECHO = Recurrence.of("echo", echo, reference.controlled)
 
 
+def reader(width, hidden, loops=None, clip=5.0):
+    part = BidirectionalGRU(EncoderInfo(width=width, hidden=hidden, causal=False, rng=stream(0), clip=clip))
+    if loops is not None:
+        part.use(loops)
+    return part
+
+
 def ci_of(lag, *, before=0, bins=5, values=(1.0, 2.0, 3.0, 4.0, 5.0)):
-    part = ControllerEncoder(1, ControllerConfig(encoder_hidden=1, lag_bins=lag), stream(0))
+    part = ControllerEncoder("gru", reader(1, 1, ECHO), lag)
     x = torch.tensor(values).view(1, -1, 1)
-    return part(x, ECHO, 5.0, before, bins)[0].T.tolist()
+    return part(x, before, bins)[0].T.tolist()
 
 
 @pytest.mark.parametrize(
@@ -48,9 +56,9 @@ def test_zeros_stand_before_the_encoded_window_and_beyond_it():
 
 @pytest.mark.parametrize("lag", [1, 2])
 def test_the_controller_input_of_a_bin_has_not_seen_that_bin(lag):
-    part = ControllerEncoder(2, ControllerConfig(encoder_hidden=3, lag_bins=lag), stream(0)).double()
+    part = ControllerEncoder("gru", reader(2, 3), lag).double()
     x = torch.randn(1, 6, 2, generator=stream(1), dtype=torch.float64).requires_grad_()
-    ci = part(x, REFERENCE, 5.0, 0, 6)
+    ci = part(x, 0, 6)
     for t in range(6):
         (slope,) = torch.autograd.grad(ci[0, t].sum(), x, retain_graph=True)
         reached = slope[0].abs().sum(-1) > 0
@@ -59,19 +67,19 @@ def test_the_controller_input_of_a_bin_has_not_seen_that_bin(lag):
 
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_both_directions_are_two_plain_runs(usable, backend):
-    part = BidirectionalGRU(3, 4, stream(0)).double()
+    part = reader(3, 4, usable(backend), clip=0.6).double()
     part.h0.data.normal_(generator=stream(1))
     x = torch.randn(2, 6, 3, generator=stream(2), dtype=torch.float64)
-    ahead, back = part(x, usable(backend), 0.6)
+    ahead, back = part(x)
     for got, gru, h0, reverse in ((ahead, part.forward_gru, part.h0[0], False), (back.flip(1), part.backward_gru, part.h0[1], True)):
         wanted = reference.gru(x, h0.expand(2, -1), gru.weights(), clip=0.6, reverse=reverse)
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
 
 
 def test_the_initial_condition_is_read_from_the_last_state_of_each_direction():
-    part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1, min_variance=0.01), stream(0)).double()
+    part = InitialConditionEncoder("gru", reader(1, 1, ECHO), 2, 0.01, stream(0)).double()
     x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
-    posterior = part(x, ECHO, 5.0, None)
+    posterior = part(x, None)
     final = torch.tensor([4.0, 3.0], dtype=torch.float64)  # forwards it ends at the last bin, backwards at the first
     wanted = part.posterior.weight @ final + part.posterior.bias
     torch.testing.assert_close(posterior.mean[0], wanted[:2])
@@ -79,9 +87,9 @@ def test_the_initial_condition_is_read_from_the_last_state_of_each_direction():
 
 
 def test_final_states_are_multiplied_by_the_mask():
-    part = InitialConditionEncoder(1, 2, EncoderConfig(hidden=1), stream(0)).double()
+    part = InitialConditionEncoder("gru", reader(1, 1, ECHO), 2, 1e-4, stream(0)).double()
     x = torch.tensor([3.0, 1.0, 4.0], dtype=torch.float64).view(1, 3, 1)
-    posterior = part(x, ECHO, 5.0, torch.tensor([[1 / 0.8, 0.0]], dtype=torch.float64))
+    posterior = part(x, torch.tensor([[1 / 0.8, 0.0]], dtype=torch.float64))
     wanted = part.posterior.weight @ torch.tensor([4.0 / 0.8, 0.0], dtype=torch.float64)
     torch.testing.assert_close(posterior.mean[0], wanted[:2])
 

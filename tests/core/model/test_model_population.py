@@ -41,6 +41,12 @@ CASES = {
     "rates fed back": {"settings": ["model.controller.feedback=rates"]},
     "external inputs through the encoders": {"settings": ["model.external_inputs=encoders"]},
     "initial condition from a few bins": {"settings": ["model.encoder.read_bins=3"]},
+    "transformer": {"settings": ["components.encoder=transformer"]},
+    "transformer that reads forwards": {"settings": ["components.encoder={name: transformer, window: 2}", "model.controller.causal=true"]},
+    "lstm": {"settings": ["components.encoder=lstm"]},
+    "mlp": {"settings": ["components.generator={name: mlp, hidden: 5}"]},
+    "low rank": {"settings": ["components.generator={name: low-rank, rank: 2}"]},
+    "linear dynamics": {"settings": ["components.generator=linear-dynamics", "model.controller=null"]},
     "price on correlation in time": {"settings": ["regularisation.input_correlation=0.7"]},
 }
 OWN = (

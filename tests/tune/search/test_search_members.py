@@ -11,6 +11,7 @@ import torch
 
 import lfads_plugins_std.plugin
 import lfads_plugins_tune.plugin
+from lfads_core import builtin
 from lfads_core.config.load import resolve
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.infer.loading import load
@@ -185,6 +186,8 @@ def test_members_that_cannot_be_one_batch_are_grouped(base, tasks, write_tiny):
         ("model.cell_clip=4", "model.cell_clip"),
         ("model.controller=null", "model.controller"),
         ("components.readin=linear", "components.readin"),
+        ("components.encoder=lstm", "components.encoder"),
+        ("components.generator=mlp", "components.generator"),
         ("train.recurrence=reference", "train.recurrence"),
         ("train.precision=bf16", "train.precision"),
     ],
@@ -218,7 +221,12 @@ def test_a_diverged_member_is_forgotten_and_can_be_replaced(base, tasks, write_t
         return [ReconstructionSpec(name="faulty", summary="Fails", config=NoSettings, build=lambda *_: Faulty())]
 
     registry = Registry.from_plugins(
-        {"std": lfads_plugins_std.plugin, "tune": lfads_plugins_tune.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)}
+        {
+            "core": builtin,
+            "std": lfads_plugins_std.plugin,
+            "tune": lfads_plugins_tune.plugin,
+            "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions),
+        }
     )
     at_work = executor("batched", base(registry=registry), write_tiny(), registry)
     rates = (RATES[0], {**RATES[1], "components.reconstruction": "faulty"})

@@ -5,6 +5,7 @@ import re
 import pytest
 from attrs import frozen
 
+from lfads_core import builtin
 from lfads_core.config.fields import setting
 from lfads_core.errors import ConfigError
 from lfads_core.plugins.hookspecs import hookimpl
@@ -48,7 +49,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def own():
-    return Registry.from_plugins({"std": std, "tune": tune, "lab": Lab()})
+    return Registry.from_plugins({"core": builtin, "std": std, "tune": tune, "lab": Lab()})
 
 
 def spaces(registry, *texts):

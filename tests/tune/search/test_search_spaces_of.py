@@ -7,6 +7,7 @@ import re
 import pytest
 from attrs import frozen
 
+from lfads_core import builtin
 from lfads_core.config.fields import setting
 from lfads_core.config.load import resolve
 from lfads_core.config.spaces import LIVE, SpaceConfig, uniform
@@ -144,7 +145,7 @@ def test_a_file_and_a_recipe_may_bring_spaces(registry, tmp_path):
             section = {"spaces": {"optim.lr": {"kind": "log", "low": 1e-4, "high": 5e-3, "init": 2e-3}}, "members": 7}
             yield RecipeSpec(name="slow", summary="Slow", settings={"search": section})
 
-    both = Registry.from_plugins({"std": standard, "tune": tune, "recipes": Recipes})
+    both = Registry.from_plugins({"core": builtin, "std": standard, "tune": tune, "recipes": Recipes})
     file = tmp_path / "a.yaml"
     file.write_text("search:\n  interval: 10\n  spaces:\n    model.dropout: {kind: uniform, low: 0.1, high: 0.3}\n    regularisation.kl_ic: null\n")
     config = settle("pbt", [file], ["slow"], [], parse_spaces(("optim.weight_decay=log:1e-6:1e-2",)), both)
@@ -252,7 +253,7 @@ def test_a_strangers_component_declares_what_may_be_searched(registry):
         def lfads_augmentations():
             yield AugmentationSpec(name="mine", summary="Mine", config=Mine, build=lambda _: None)
 
-    both = Registry.from_plugins({"std": standard, "tune": tune, "mine": Plugin})
+    both = Registry.from_plugins({"core": builtin, "std": standard, "tune": tune, "mine": Plugin})
     overrides = ["components.train_augmentations=[mine]"]
     assert "components.train_augmentations.mine.width" in spaces("pbt", registry=both, overrides=overrides)
     assert "components.train_augmentations.mine.depth" in spaces(

@@ -1,20 +1,27 @@
-"""The five contracts a plugin can fulfil. Each is written for ONE model and ONE session.
+"""The contracts a plugin can fulfil. Each is written for ONE model and ONE session.
 
 Developer notes per contract stand in the docs; the framework sizes read-outs, loops over sessions and runs populations.
 """
 
 from lfads_core.components.augmentation import AbstractAugmentation
+from lfads_core.components.encoder import AbstractEncoder, EncoderInfo
+from lfads_core.components.generator import AbstractGenerator, GeneratorInfo, GRUWeights
 from lfads_core.components.prior import AbstractPrior, Draw
 from lfads_core.components.readin import AbstractReadin, AbstractReadout, SessionInfo
 from lfads_core.components.reconstruction import AbstractReconstruction, Support
 
 __all__ = [
     "AbstractAugmentation",
+    "AbstractEncoder",
+    "AbstractGenerator",
     "AbstractPrior",
     "AbstractReadin",
     "AbstractReadout",
     "AbstractReconstruction",
     "Draw",
+    "EncoderInfo",
+    "GRUWeights",
+    "GeneratorInfo",
     "SessionInfo",
     "Support",
 ]

@@ -10,7 +10,7 @@ from attrs import frozen
 from lfads_core.config.fields import above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
-from lfads_core.plugins.specs import AugmentationSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 
 G = TypeVar("G")
 
@@ -39,7 +39,7 @@ class DataConfig:
 
 @frozen(kw_only=True)
 class EncoderConfig:
-    """Bidirectional GRU that infers the initial condition."""
+    """The encoder that the initial condition is inferred with."""
 
     hidden: int = setting(100, "units per direction", rule=at_least(1), unit="units", tune="sometimes")
     ic_bins: int | None = setting(None, "read only the first bins for the initial condition (null: all bins)", rule=at_least(1), unit="bins")
@@ -67,15 +67,10 @@ class ControllerConfig:
         rule=one_of("factors", "rates", "none"),
     )
 
-    @property
-    def encoded(self) -> int:
-        """Width of what the controller hears from its encoder: one direction, or two."""
-        return self.encoder_hidden if self.causal else 2 * self.encoder_hidden
-
 
 @frozen(kw_only=True)
 class GeneratorConfig:
-    """Recurrent network whose state is the latent dynamics."""
+    """The generator, whose state is the latent dynamics, and the factors read from it."""
 
     hidden: int = setting(100, "generator units", rule=at_least(1), unit="units", tune="sometimes")
     ic_size: int = setting(100, "dimensions of the inferred initial condition", rule=at_least(1))
@@ -110,6 +105,10 @@ class ComponentsConfig:
     input_prior: Component | None = setting(
         Component("autoregressive"), "prior of the inferred inputs (null: no price)", component=PriorSpec, tune="sometimes"
     )
+    encoder: Component = setting(
+        Component("gru"), "how a trial is read, for the initial condition and for the controller", component=EncoderSpec, tune="sometimes"
+    )
+    generator: Component = setting(Component("gru"), "dynamics of the latent state", component=GeneratorSpec, tune="sometimes")
     readin: Component | None = setting(None, "way into the encoders (null: none for one session, 'linear' for several)", component=ReadinSpec)
     readout: Component = setting(Component("linear"), "way from factors to channels", component=ReadoutSpec)
     train_augmentations: tuple[Component, ...] = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,9 +20,19 @@ from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
+from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import AugmentationSpec, ComponentSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    ComponentSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+)
 from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.recurrence.precision import check_precision
 from lfads_core.rng import stream
@@ -55,19 +66,19 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         feedback=_feedback(config, infos),
     )
     _check_segment(config, sizes)
+    _check_causal(config, registry)
     control = model.controller
-    network = LFADS(
-        model,
-        sizes,
-        priors=(
-            build_component(registry, PriorSpec, chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
-            None if control is None else build_component(registry, PriorSpec, chosen.input_prior or _NO_PRICE, control.inputs),
-        ),
+    parts = Parts(
+        encoder_name=chosen.encoder.name,
+        encoder=partial(build_component, registry, EncoderSpec, chosen.encoder),
+        generator=partial(build_component, registry, GeneratorSpec, chosen.generator),
+        ic_prior=build_component(registry, PriorSpec, chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
+        input_prior=None if control is None else build_component(registry, PriorSpec, chosen.input_prior or _NO_PRICE, control.inputs),
         readins=readins,
         readouts=readouts,
         reconstructions=reconstructions,
-        rng=stream(seed, "weights"),
     )
+    network = LFADS(model, sizes, parts, stream(seed, "weights"))
     return network.to(torch.get_default_dtype())
 
 
@@ -161,3 +172,14 @@ def _check_segment(config: RunConfig, sizes: ModelSizes) -> None:
         )
     if sizes.encoded_bins < 1:
         raise DataError("the encoders need at least one bin, got none.")
+
+
+def _check_causal(config: RunConfig, registry: Registry) -> None:
+    """Inputs that are inferred from the past alone need an encoder that can read forwards alone."""
+    name, control = config.components.encoder.name, config.model.controller
+    if control is not None and control.causal and not registry.get(EncoderSpec, name).causal:
+        able = ", ".join(spec.name for spec in registry.all(EncoderSpec) if spec.causal)
+        raise ConfigError(
+            f"model.controller.causal: must be false with components.encoder: {name}, which cannot read forwards alone, got true. "
+            f"Encoders that can: {able}."
+        )

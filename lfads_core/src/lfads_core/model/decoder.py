@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lfads_core.components import AbstractGenerator, GeneratorInfo
 from lfads_core.config.schema import ModelConfig
+from lfads_core.model.generator import control_stepwise, first_state, run_given
 from lfads_core.model.layers import Affine, GRUParameters, UnitRows, drop
 from lfads_core.model.noise import DropoutMasks
 from lfads_core.recurrence.choose import Recurrence
-from lfads_core.recurrence.rates import controlled_by_rates
 from lfads_core.recurrence.reference import affine
-from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
+from lfads_core.recurrence.weights import ControlWeights, DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
 class Controller(nn.Module):
@@ -43,22 +43,36 @@ class Unrolled:
     path: DecoderPath | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecoderInputs:
+    """Widths of what reaches the decoder in each bin."""
+
+    external: int  # E, of the generator's inputs that are given
+    heard: int  # of all that the controller hears; 0 without one
+
+
 class Decoder(nn.Module):
     """Generator, factors and, unless the dynamics are autonomous, the controller."""
 
-    def __init__(self, config: ModelConfig, external: int, feedback: int, rng: torch.Generator) -> None:
+    def __init__(self, config: ModelConfig, build: Callable[[GeneratorInfo], AbstractGenerator], inputs: DecoderInputs, rng: torch.Generator) -> None:
         super().__init__()
         size, control = config.generator, config.controller
-        inferred = 0 if control is None else control.inputs
         self.clip = config.cell_clip
+        inferred = 0 if control is None else control.inputs
         self.to_generator = Affine(size.ic_size, size.hidden, rng)
-        scales = (size.input_scale, size.recurrent_scale)
-        self.generator = GRUParameters(inferred + external, size.hidden, rng, joint_scale=False, scales=scales)
+        self.generator = build(
+            GeneratorInfo(
+                inputs=inferred + inputs.external,
+                size=size.hidden,
+                rng=rng,
+                clip=config.cell_clip,
+                input_scale=size.input_scale,
+                recurrent_scale=size.recurrent_scale,
+            )
+        )
         self.factors = UnitRows(size.hidden, size.factors, rng)
         self.hears = "none" if control is None else control.feedback
-        self.controller = (
-            None if control is None else Controller(control.encoded + feedback, control.hidden, control.inputs, rng, config.weight_scale)
-        )
+        self.controller = None if control is None else Controller(inputs.heard, control.hidden, control.inputs, rng, config.weight_scale)
 
     def forward(
         self,
@@ -79,23 +93,25 @@ class Decoder(nn.Module):
         if self.hears == "none":
             return self._deaf(self.controller, ic, ci, external, noise, loops, masks)
         external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
-        con_mask = None if masks is None else masks.con_input
         con = self.controller
-        controlled = loops.controlled if rates is None else partial(controlled_by_rates, rates=rates)
-        path = controlled(
-            DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1)),
-            DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask),
-            DecoderWeights(
-                controller=con.gru.weights(),
-                posterior=con.posterior.weight,
-                posterior_bias=con.posterior.bias,
-                generator=self.generator.weights(),
-                factors=self.factors.rows(),
-            ),
-            clip=self.clip,
-        )
+        start = DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1))
+        con_mask = None if masks is None else masks.con_input
+        drive = DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask)
+        path = self._controlled(con, start, drive, loops, rates)
         gen_inputs = torch.cat([path.inputs, external], dim=-1)
         return Unrolled(gen_init=gen_init, gen_states=path.states, gen_inputs=gen_inputs, factors=path.factors, path=path)
+
+    def _controlled(
+        self, con: Controller, start: DecoderStart, drive: DecoderDrive, loops: Recurrence, rates: Callable[[Tensor], Tensor] | None
+    ) -> DecoderPath:
+        """The closed loop: the device's, if it knows the generator and factors are what is fed back, else bin by bin."""
+        gru = self.generator.gru()
+        weights = ControlWeights(
+            controller=con.gru.weights(), posterior=con.posterior.weight, posterior_bias=con.posterior.bias, factors=self.factors.rows()
+        )
+        if gru is None or rates is not None:
+            return control_stepwise(self.generator, start, drive, weights, clip=self.clip, rates=rates)
+        return loops.controlled(start, drive, DecoderWeights(**vars(weights), generator=gru), clip=self.clip)
 
     def _deaf(
         self,
@@ -127,11 +143,15 @@ class Decoder(nn.Module):
 
     def _run(self, inputs: Tensor, gen_init: Tensor, loops: Recurrence, state_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """States and factors of the generator under given inputs."""
-        return loops.driven(inputs, gen_init, self.generator.weights(), self.factors.rows(), clip=self.clip, mask=state_mask)
+        gru, rows = self.generator.gru(), self.factors.rows()
+        if gru is not None:
+            return loops.driven(inputs, gen_init, gru, rows, clip=self.clip, mask=state_mask)
+        states = run_given(self.generator, inputs, gen_init, clip=self.clip)
+        return states, affine(drop(states, state_mask), rows)
 
     def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """External input after dropout, the first generator state, the factors before the first bin, the state mask."""
-        gen_init = self.to_generator(ic)
+        gen_init = first_state(self.generator, self.to_generator(ic))
         if masks is None:
             return external, gen_init, affine(gen_init, self.factors.rows()), None
         first_factors = affine(drop(gen_init, masks.gen_init), self.factors.rows())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction, Draw
+from lfads_core.components import Draw, EncoderInfo
 from lfads_core.components.batch import Batch
 from lfads_core.config.schema import ModelConfig
-from lfads_core.model.decoder import Decoder, Unrolled
+from lfads_core.model.decoder import Decoder, DecoderInputs, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
 from lfads_core.model.layers import drop, pad_bins
 from lfads_core.model.named import Named
 from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
+from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
 from lfads_core.recurrence.precision import Precision, in_full
@@ -33,26 +35,40 @@ class LFADS(nn.Module):
         self,
         config: ModelConfig,
         sizes: ModelSizes,
-        *,
-        priors: tuple[AbstractPrior, AbstractPrior | None],
-        readins: Mapping[str, AbstractReadin],
-        readouts: Mapping[str, AbstractReadout],
-        reconstructions: Mapping[str, AbstractReconstruction],
+        parts: Parts,
         rng: torch.Generator,
     ) -> None:
         super().__init__()
         self.config, self.sizes = config, sizes
-        self.loops: Recurrence = REFERENCE
         self.precision: Precision = "float32"  # of the products of training passes outside the loops
         control = config.controller
-        scale = config.weight_scale
-        self.encoder = InitialConditionEncoder(sizes.encoder_width, config.generator.ic_size, config.encoder, rng, scale)
-        self.input_encoder = None if control is None else ControllerEncoder(sizes.encoder_width, control, rng, scale)
-        self.decoder = Decoder(config, sizes.external, sizes.feedback, rng)
-        self.ic_prior, self.input_prior = priors
-        self.readins = Named(readins)
-        self.readouts = Named(readouts)
-        self.reconstructions = Named(reconstructions)
+        info = EncoderInfo(
+            width=sizes.encoder_width, hidden=config.encoder.hidden, causal=False, rng=rng, clip=config.cell_clip, scale=config.weight_scale
+        )
+        self.encoder = InitialConditionEncoder(parts.encoder_name, parts.encoder(info), config.generator.ic_size, config.encoder.min_variance, rng)
+        self.input_encoder = None
+        if control is not None:
+            reader = parts.encoder(replace(info, hidden=control.encoder_hidden, causal=control.causal))
+            self.input_encoder = ControllerEncoder(parts.encoder_name, reader, control.lag_bins)
+        heard = 0 if self.input_encoder is None else self.input_encoder.size + sizes.feedback
+        self.decoder = Decoder(config, parts.generator, DecoderInputs(external=sizes.external, heard=heard), rng)
+        self.ic_prior, self.input_prior = parts.ic_prior, parts.input_prior
+        self.readins = Named(parts.readins)
+        self.readouts = Named(parts.readouts)
+        self.reconstructions = Named(parts.reconstructions)
+        self.loops = REFERENCE
+
+    @property
+    def loops(self) -> Recurrence:
+        """The loops over time."""
+        return self._loops
+
+    @loops.setter
+    def loops(self, loops: Recurrence) -> None:
+        self._loops = loops
+        for place in (self.encoder, self.input_encoder):
+            if place is not None:
+                place.part.use(loops)
 
     @property
     def device(self) -> torch.device:
@@ -92,14 +108,13 @@ class LFADS(nn.Module):
 
     def encode(self, x: Tensor, masks: DropoutMasks | None) -> Encoded:
         """Read trials (B, Te, D): the posterior over initial conditions, and what the controller will see."""
-        loops, clip = self.loops, self.config.cell_clip
         x = drop(x, None if masks is None else masks.data)
         segment = self.config.encoder.ic_bins or 0
         read = segment or self.config.encoder.read_bins
-        ic = self.encoder(x[..., :read, :] if read else x, loops, clip, None if masks is None else masks.ic_final)
+        ic = self.encoder(x[..., :read, :] if read else x, None if masks is None else masks.ic_final)
         if self.input_encoder is None:
             return Encoded(ic=ic, ci=None)
-        return Encoded(ic=ic, ci=self.input_encoder(x[..., segment:, :], loops, clip, segment, self.sizes.bins))
+        return Encoded(ic=ic, ci=self.input_encoder(x[..., segment:, :], segment, self.sizes.bins))
 
     def decode(self, encoded: Encoded, external: Tensor, noise: Noise) -> Latents:
         """Sample the posteriors and unroll the dynamics with external inputs (B, T, E)."""
@@ -183,7 +198,7 @@ class LFADS(nn.Module):
         )
 
     def _draw_masks(self, trials: int, rng: torch.Generator) -> DropoutMasks:
-        rate, sizes, config, control = self.config.dropout, self.sizes, self.config, self.config.controller
+        rate, sizes, config = self.config.dropout, self.sizes, self.config
         like = self.decoder.to_generator.weight
 
         def keep(*shape: int) -> Tensor:
@@ -191,11 +206,11 @@ class LFADS(nn.Module):
 
         return DropoutMasks(
             data=keep(sizes.encoded_bins, sizes.encoder_width),
-            ic_final=keep(2 * config.encoder.hidden),
+            ic_final=keep(self.encoder.part.features),
             gen_init=keep(config.generator.hidden),
             gen_state=keep(sizes.bins, config.generator.hidden),
             external=keep(sizes.bins, sizes.external) if sizes.external else None,
-            con_input=None if control is None else keep(sizes.bins, control.encoded + sizes.feedback),
+            con_input=None if self.input_encoder is None else keep(sizes.bins, self.input_encoder.size + sizes.feedback),
         )
 
 

@@ -1,6 +1,7 @@
 """Several models of one shape as one: their weights, stacked along a first axis M, share every product of encoders and decoder.
 
-Read-ins, priors, read-outs and reconstructions stay each model's own, so that nothing a plugin offers ever sees the axis M.
+Read-ins, priors, read-outs and reconstructions stay each model's own; encoders and generators that know no axis M are vectorised
+(:mod:`lfads_core.model.members`). So nothing that a plugin offers need ever see it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class _Pass(nn.Module):
 
 def _weights(models: Sequence[LFADS]) -> dict[str, Tensor]:
     """Every member's share of each weight along a first axis; one stack a step, which autograd takes apart again."""
-    by_name = [{name: p for name, p in model.named_parameters() if name.startswith(SHARED)} for model in models]
+    by_name = [
+        {name: value for name, value in (*model.named_parameters(remove_duplicate=False), *model.named_buffers()) if name.startswith(SHARED)}
+        for model in models
+    ]
     return {f"model.{name}": torch.stack([own[name] for own in by_name]) for name in by_name[0]}
 
 

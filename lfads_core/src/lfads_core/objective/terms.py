@@ -61,10 +61,10 @@ def l2_of_kernels(kernels: Sequence[tuple[float, Tensor]]) -> Tensor:
 
 def recurrent_kernels(model: LFADS, scales: RegularisationConfig) -> list[tuple[float, Tensor]]:
     """Each recurrent matrix with the scale the settings give it; 0 for one that is not trained."""
-    kernels = [(scales.l2_encoder, kernel) for kernel in model.encoder.gru.kernels()]
-    kernels.append((scales.l2_generator, model.decoder.generator.recurrent))
+    kernels = [(scales.l2_encoder, kernel) for kernel in model.encoder.part.kernels()]
+    kernels += [(scales.l2_generator, kernel) for kernel in model.decoder.generator.kernels()]
     if model.input_encoder is not None and model.decoder.controller is not None:
-        kernels += [(scales.l2_input_encoder, kernel) for kernel in model.input_encoder.gru.kernels()]
+        kernels += [(scales.l2_input_encoder, kernel) for kernel in model.input_encoder.part.kernels()]
         kernels.append((scales.l2_controller, model.decoder.controller.gru.recurrent))
     frozen = 0.0  # the scale of what training does not change
     return [(scale if kernel.requires_grad else frozen, kernel) for scale, kernel in kernels]

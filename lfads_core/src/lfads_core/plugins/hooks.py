@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.errors import PluginError
-from lfads_core.plugins import hookspecs, notifications
+from lfads_core.plugins import hookspecs, model_hookspecs, notifications
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
 from lfads_core.plugins.specs import Spec
 
@@ -53,5 +53,5 @@ def _record(function: Any, module: ModuleType) -> type[Spec] | None:
     return record
 
 
-CORE_HOOKS: tuple[Hook, ...] = (*hooks_in(hookspecs), *hooks_in(notifications))
+CORE_HOOKS: tuple[Hook, ...] = (*hooks_in(model_hookspecs), *hooks_in(hookspecs), *hooks_in(notifications))
 """Those of core; plugins add theirs through ``lfads_hooks``."""

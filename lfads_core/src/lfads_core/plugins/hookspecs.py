@@ -1,4 +1,4 @@
-"""Every door a plugin can come through. The names and types here are the contract; nothing else is."""
+"""The doors a plugin can come through, but for parts of the model and for notifications. Their names and types are the contract."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from types import ModuleType
 import pluggy
 
 from lfads_core.plugins.specs import (
-    AugmentationSpec,
     CommandSpec,
     DataReaderSpec,
     DoctorCheckSpec,
     ExporterSpec,
     MetricSpec,
-    PriorSpec,
-    ReadinSpec,
-    ReadoutSpec,
     RecipeSpec,
-    ReconstructionSpec,
     RecordingSpec,
     RecurrenceSpec,
     ReportSectionSpec,
@@ -37,71 +32,6 @@ DECLARES = "lfads_hooks"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 _hookspec = pluggy.HookspecMarker(PROJECT)
-
-
-@_hookspec
-def lfads_priors() -> Iterable[PriorSpec]:
-    """Offer priors over the initial condition and the inferred inputs.
-
-    Example::
-
-        @hookimpl
-        def lfads_priors():
-            yield PriorSpec(name="laplace", summary="Sharp, heavy-tailed inputs", config=LaplaceConfig, build=build_laplace)
-    """
-    yield from ()
-
-
-@_hookspec
-def lfads_reconstructions() -> Iterable[ReconstructionSpec]:
-    """Offer reconstructions: how the parameters read out of the factors become a distribution over the data.
-
-    Example::
-
-        @hookimpl
-        def lfads_reconstructions():
-            yield ReconstructionSpec(name="binomial", summary="Spikes out of n", config=BinomialConfig, build=build_binomial)
-    """
-    yield from ()
-
-
-@_hookspec
-def lfads_augmentations() -> Iterable[AugmentationSpec]:
-    """Offer changes to batches during training or inference, and what they do to the loss.
-
-    Example::
-
-        @hookimpl
-        def lfads_augmentations():
-            yield AugmentationSpec(name="flip-sign", summary="Flip channels", config=FlipConfig, build=build_flip)
-    """
-    yield from ()
-
-
-@_hookspec
-def lfads_readins() -> Iterable[ReadinSpec]:
-    """Offer ways from a session's channels to the width that all sessions share.
-
-    Example::
-
-        @hookimpl
-        def lfads_readins():
-            yield ReadinSpec(name="mlp", summary="Two layers per session", config=MlpConfig, build=build_mlp_readin)
-    """
-    yield from ()
-
-
-@_hookspec
-def lfads_readouts() -> Iterable[ReadoutSpec]:
-    """Offer ways from the factors to a session's reconstruction parameters.
-
-    Example::
-
-        @hookimpl
-        def lfads_readouts():
-            yield ReadoutSpec(name="mlp", summary="Two layers per session", config=MlpConfig, build=build_mlp_readout)
-    """
-    yield from ()
 
 
 @_hookspec

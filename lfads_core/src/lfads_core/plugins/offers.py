@@ -9,6 +9,8 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "prior": ("autoregressive", "normal", "null", "student-t"),
         "reconstruction": ("gaussian", "mse", "poisson", "poisson-bps"),
         "augmentation": ("coordinated-dropout", "sample-validation", "spike-jitter"),
+        "encoder": ("lstm", "transformer"),
+        "generator": ("linear-dynamics", "low-rank", "mlp"),
         "readin": ("linear", "pcr"),
         "readout": ("linear", "pcr"),
         "recipe": ("spikes",),

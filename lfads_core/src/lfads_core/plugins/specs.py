@@ -31,10 +31,14 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
 
     from lfads_core.components import (
         AbstractAugmentation,
+        AbstractEncoder,
+        AbstractGenerator,
         AbstractPrior,
         AbstractReadin,
         AbstractReadout,
         AbstractReconstruction,
+        EncoderInfo,
+        GeneratorInfo,
         SessionInfo,
     )
     from lfads_core.components.evaluation import Evaluation
@@ -48,7 +52,9 @@ __all__ = [
     "ComponentSpec",
     "DataReaderSpec",
     "DoctorCheckSpec",
+    "EncoderSpec",
     "ExporterSpec",
+    "GeneratorSpec",
     "Imported",
     "MetricSpec",
     "NoSettings",
@@ -115,6 +121,26 @@ class ReadoutSpec(ComponentSpec):
 
     kind: ClassVar[str] = "readout"
     build: Callable[[Any, SessionInfo], AbstractReadout] = field(converter=imported, validator=is_function)  # (settings, session)
+
+
+@frozen(kw_only=True)
+class EncoderSpec(ComponentSpec):
+    """One entry of ``lfads_encoders``: how a trial is read, for the initial condition and for what the controller hears.
+
+    ``causal`` says that it can be built to read forwards alone (``model.controller.causal``), so that models with it can stream.
+    """
+
+    kind: ClassVar[str] = "encoder"
+    build: Callable[[Any, EncoderInfo], AbstractEncoder] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+    causal: bool = field(default=False, validator=v.instance_of(bool))
+
+
+@frozen(kw_only=True)
+class GeneratorSpec(ComponentSpec):
+    """One entry of ``lfads_generators``: the dynamics of the latent state."""
+
+    kind: ClassVar[str] = "generator"
+    build: Callable[[Any, GeneratorInfo], AbstractGenerator] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
 
 
 @frozen(kw_only=True)

@@ -69,6 +69,10 @@ class Recurrence:
     last: LastState
     driven: DrivenLoop
 
+    def __deepcopy__(self, memo: object) -> Recurrence:
+        """Loops hold no state: copies of a model share them."""
+        return self
+
     @classmethod
     @functools.cache
     def of(

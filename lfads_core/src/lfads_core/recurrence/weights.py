@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from lfads_core.components.generator import GRUWeights
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GRUWeights:
-    """Stacked gates in the order update z, reset r, candidate n (not torch's r, z, n). A leading axis M is allowed."""
-
-    input: Float[Tensor, "*M H3 I"]
-    recurrent: Float[Tensor, "*M H3 H"]
-    bias: Float[Tensor, "*M H3"]
+__all__ = ["ControlWeights", "DecoderDrive", "DecoderPath", "DecoderStart", "DecoderWeights", "GRUWeights"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DecoderWeights:
-    """Weights of the closed loop of controller and generator."""
+class ControlWeights:
+    """Weights of the closed loop around a generator of whatever kind."""
 
     controller: GRUWeights  # reads [ci (2C), factors (F)]
     posterior: Float[Tensor, "*M U2 H"]  # controller state to [mean, log-variance] of the inferred inputs
     posterior_bias: Float[Tensor, "*M U2"]
-    generator: GRUWeights  # reads [inferred inputs (U), external inputs (E)]
     factors: Float[Tensor, "*M F G"]  # rows of unit length
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DecoderWeights(ControlWeights):
+    """Weights of the closed loop of controller and generator, both GRUs."""
+
+    generator: GRUWeights  # reads [inferred inputs (U), external inputs (E)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

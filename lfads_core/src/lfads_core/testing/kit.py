@@ -17,6 +17,8 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
     DataReaderSpec,
+    EncoderSpec,
+    GeneratorSpec,
     Imported,
     MetricSpec,
     PriorSpec,
@@ -28,7 +30,7 @@ from lfads_core.plugins.specs import (
     Spec,
     SyntheticSpec,
 )
-from lfads_core.testing import augmentation, data, layers, outcome, prior, recipe, reconstruction
+from lfads_core.testing import augmentation, data, encoder, generator, layers, outcome, prior, recipe, reconstruction
 from lfads_core.testing.built import settings_faults
 from lfads_core.testing.findings import Law, LawFinding, examine, require
 
@@ -87,6 +89,8 @@ _EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[LawFinding]]] = {
     AugmentationSpec: lambda spec, given: _built(augmentation.LAWS, augmentation.AugmentationCase(spec, given.settings), given),
     ReadinSpec: lambda spec, given: _built(layers.READIN_LAWS, layers.readin_case(spec, given.settings), given),
     ReadoutSpec: lambda spec, given: _built(layers.READOUT_LAWS, layers.readout_case(spec, given.settings), given),
+    EncoderSpec: lambda spec, given: _built(encoder.LAWS, encoder.encoder_case(spec, given.settings), given),
+    GeneratorSpec: lambda spec, given: _built(generator.LAWS, generator.generator_case(spec, given.settings), given),
     RecipeSpec: lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
     SyntheticSpec: lambda spec, given: _built(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings), given),
     DataReaderSpec: lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
@@ -126,6 +130,16 @@ def check_readin(spec: ReadinSpec, settings: Any = None) -> list[LawFinding]:
 
 def check_readout(spec: ReadoutSpec, settings: Any = None) -> list[LawFinding]:
     """Check a read-out; as :func:`check_prior`."""
+    return check(spec, Given(settings=settings))
+
+
+def check_encoder(spec: EncoderSpec, settings: Any = None) -> list[LawFinding]:
+    """Check an encoder, in both directions and, if it can, forwards alone; as :func:`check_prior`."""
+    return check(spec, Given(settings=settings))
+
+
+def check_generator(spec: GeneratorSpec, settings: Any = None) -> list[LawFinding]:
+    """Check a generator; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout, linear
 
+from lfads_core.components import AbstractEncoder, GRUWeights
 from lfads_core.components.batch import Batch
 from lfads_core.components.prior import Draw
-from lfads_core.model.encoder import BidirectionalGRU
-from lfads_core.model.layers import GRUParameters
+from lfads_core.model.gru import BidirectionalGRU
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Latents, ModelOutput, Posterior
@@ -26,15 +26,15 @@ def naive_pass(model: LFADS, batches: Mapping[str, Batch], rng: torch.Generator,
     x, external = model.gather(batches)
     trials, segment, clip = x.shape[0], model.config.encoder.ic_bins or 0, model.config.cell_clip
     x = dropout(x, rate)
-    ahead, back = _both_ways(model.encoder.gru, x[:, :segment] if segment else x, clip)
+    ahead, back = _both_ways(model.encoder.part, x[:, :segment] if segment else x, clip)
     final = dropout(torch.cat([ahead[:, -1], back[:, 0]], dim=-1), rate)
     mean, log_var = model.encoder.posterior(final).chunk(2, dim=-1)
     ic = Posterior(mean=mean, std=torch.sqrt(torch.exp(log_var) + model.encoder.min_variance))
     noise = model.draw_noise(trials, rng, sample=sample, dropout=False)
     start = model.ic_prior.sample(ic.mean, ic.std, noise.ic) if noise.ic is not None else ic.mean
     ci = None
-    if model.input_encoder is not None and isinstance(model.input_encoder.gru, BidirectionalGRU):
-        ahead, back = _both_ways(model.input_encoder.gru, x[:, segment:], clip)
+    if model.input_encoder is not None:
+        ahead, back = _both_ways(model.input_encoder.part, x[:, segment:], clip)
         lag, seen = model.input_encoder.lag, x.shape[1] - segment
         ahead = torch.nn.functional.pad(ahead, (0, 0, lag, 0))[:, :seen]
         back = torch.nn.functional.pad(back, (0, 0, 0, lag))[:, lag:]
@@ -48,7 +48,7 @@ def naive_pass(model: LFADS, batches: Mapping[str, Batch], rng: torch.Generator,
     return ModelOutput(latents=latents, params=params, rows=rows), noise
 
 
-def _cell(gru: GRUParameters, x: Tensor, h: Tensor, clip: float) -> Tensor:
+def _cell(gru: GRUWeights, x: Tensor, h: Tensor, clip: float) -> Tensor:
     """A GRU cell called with one bin's input."""
     hidden = h.shape[-1]
     from_input = linear(x, gru.input, gru.bias)
@@ -58,24 +58,29 @@ def _cell(gru: GRUParameters, x: Tensor, h: Tensor, clip: float) -> Tensor:
     return (z * h + (1 - z) * n).clamp(-clip, clip)
 
 
-def _both_ways(gru: BidirectionalGRU, x: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+def _both_ways(gru: AbstractEncoder, x: Tensor, clip: float) -> tuple[Tensor, Tensor]:
     """States of both directions, in the order of the input."""
+    if not isinstance(gru, BidirectionalGRU):
+        raise TypeError(f"the baseline is of GRUs in both directions, got {type(gru).__name__}")
+    one, other = gru.forward_gru.weights(), gru.backward_gru.weights()
     bins = x.shape[1]
     ahead: list[Tensor] = []
     back: list[Tensor] = []
     h = gru.h0[0].expand(x.shape[0], -1)
     for t in range(bins):
-        h = _cell(gru.forward_gru, x[:, t], h, clip)
+        h = _cell(one, x[:, t], h, clip)
         ahead.append(h)
     h = gru.h0[1].expand(x.shape[0], -1)
     for t in reversed(range(bins)):
-        h = _cell(gru.backward_gru, x[:, t], h, clip)
+        h = _cell(other, x[:, t], h, clip)
         back.append(h)
     return torch.stack(ahead, dim=1), torch.stack(back[::-1], dim=1)
 
 
 def _decode(model: LFADS, start: Tensor, ic: Posterior, ci: Tensor | None, external: Tensor, draw: Draw | None, rate: float) -> Latents:
-    decoder, clip = model.decoder, model.config.cell_clip
+    decoder, clip, gru = model.decoder, model.config.cell_clip, model.decoder.generator.gru()
+    if gru is None:
+        raise TypeError(f"the baseline is of a GRU, got {type(model.decoder.generator).__name__}")
     g = gen_init = decoder.to_generator(start)
     f = linear(dropout(g, rate), decoder.factors.rows())
     noise = None if draw is None or model.input_prior is None else model.input_prior.standardise(draw)
@@ -84,14 +89,14 @@ def _decode(model: LFADS, start: Tensor, ic: Posterior, ci: Tensor | None, exter
     for t in range(model.sizes.bins):
         given = dropout(external[:, t], rate)
         if decoder.controller is not None and ci is not None and c is not None:
-            c = _cell(decoder.controller.gru, dropout(torch.cat([ci[:, t], f], dim=-1), rate), c, clip)
+            c = _cell(decoder.controller.gru.weights(), dropout(torch.cat([ci[:, t], f], dim=-1), rate), c, clip)
             mean, log_var = decoder.controller.posterior(c).chunk(2, dim=-1)
             std = torch.exp(log_var / 2)
             u = mean if noise is None else mean + std * noise[:, t]
             given = torch.cat([u, given], dim=-1)
             for name, value in (("con", c), ("mean", mean), ("std", std)):
                 seen[name].append(value)
-        g = _cell(decoder.generator, given, g, clip)
+        g = _cell(gru, given, g, clip)
         f = linear(dropout(g, rate), decoder.factors.rows())
         for name, value in (("gen", g), ("factors", f), ("gen_in", given)):
             seen[name].append(value)

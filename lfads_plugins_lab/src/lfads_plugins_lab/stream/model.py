@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,8 @@ class StreamingModel:
         self.first: list[Tensor] = []  # read-in bins that the initial condition waits for
         self.later: list[tuple[Tensor | None, Tensor]] = []  # what the controller heard in them, and external inputs
         encoder, control = self.model.input_encoder, self.model.decoder.controller
-        self.heard = None if encoder is None else encoder.gru.h0.view(1, -1)
+        self.memory: Any = None  # what that encoder remembers of the bins so far
+        self.silence = None if encoder is None else self.like.new_zeros(1, encoder.size)
         self.told: deque[Tensor] = deque()  # encoder states the controller has not heard yet
         self.con = None if control is None else control.h0.view(1, -1)
         self.gen: Tensor | None = None
@@ -114,7 +116,7 @@ class StreamingModel:
         self.later.append((ci, given))
         if len(self.first) < self.waits:
             return self._answer([])
-        self._begin(self.model.encoder(torch.stack(self.first, dim=1), self.model.loops, self.model.config.cell_clip, None).mean)
+        self._begin(self.model.encoder(torch.stack(self.first, dim=1), None).mean)
         return self._answer(self.later)
 
     def _as_row(self, values: np.ndarray | None, width: int, name: str) -> Tensor:
@@ -124,21 +126,20 @@ class StreamingModel:
         return torch.as_tensor(row, dtype=self.like.dtype, device=self.like.device)[None]
 
     def _begin(self, ic: Tensor) -> None:
-        self.gen = self.model.decoder.to_generator(ic)
+        decoder = self.model.decoder
+        self.gen = decoder.generator.start(decoder.to_generator(ic))
         self.factors = affine(self.gen, self.rows)
 
     def _hear(self, x: Tensor) -> Tensor | None:
         """What the controller hears in this bin; its encoder reads on. None without a controller."""
         encoder = self.model.input_encoder
-        if encoder is None or self.heard is None:
+        if encoder is None or self.silence is None:
             return None
-        silence = self.heard.new_zeros(self.heard.shape)
         if self.bin < (self.model.config.encoder.ic_bins or 0):
-            return silence
-        w = encoder.gru.forward_gru
-        self.heard = gru_step(affine(x, w.input, w.bias), self.heard, w.recurrent, self.model.config.cell_clip)
-        self.told.append(self.heard)
-        return self.told.popleft() if len(self.told) > encoder.lag else silence
+            return self.silence
+        heard, self.memory = encoder.part.listen(x, self.memory)
+        self.told.append(heard)
+        return self.told.popleft() if len(self.told) > encoder.lag else self.silence
 
     def _answer(self, steps: list[tuple[Tensor | None, Tensor]]) -> Streamed:
         seen = [self._step(ci, given) for ci, given in steps]
@@ -164,10 +165,9 @@ class StreamingModel:
             heard = torch.cat([ci] if decoder.hears == "none" else [ci, fed], dim=-1)
             self.con = gru_step(affine(heard, con.gru.input, con.gru.bias), self.con, con.gru.recurrent, clip)
             inferred = affine(self.con, con.posterior.weight, con.posterior.bias).chunk(2, dim=-1)[0]
-        gen = decoder.generator
         if self.gen is None:
             raise RuntimeError("a step was taken before there was an initial condition")
-        self.gen = gru_step(affine(torch.cat([inferred, given], dim=-1), gen.input, gen.bias), self.gen, gen.recurrent, clip)
+        self.gen = decoder.generator.step(self.gen, torch.cat([inferred, given], dim=-1)).clamp(-clip, clip)
         self.factors = affine(self.gen, self.rows)
         return self.factors, self.gen, inferred
 

@@ -19,12 +19,21 @@ class BatchShape:
 
     model: ModelConfig  # without its rates
     data: DataConfig
-    readin: Any  # as plain data, for settings of plugins' own types may not be comparable
+    encoder: Any  # components as plain data, for settings of plugins' own types may not be comparable
+    generator: Any
+    readin: Any
     recurrence: str
     precision: str
 
 
-_PATHS = {"model": "model", "data": "data", "readin": "components.readin", "recurrence": "train.recurrence", "precision": "train.precision"}
+_COMPONENTS = ("encoder", "generator", "readin")
+_PATHS = {
+    "model": "model",
+    "data": "data",
+    **{name: f"components.{name}" for name in _COMPONENTS},
+    "recurrence": "train.recurrence",
+    "precision": "train.precision",
+}
 
 
 def shape_of(config: RunConfig) -> BatchShape:
@@ -32,7 +41,7 @@ def shape_of(config: RunConfig) -> BatchShape:
     return BatchShape(
         model=attrs.evolve(config.model, dropout=0.0, variational=True),
         data=config.data,
-        readin=unstructure(config.components.readin, types_in(type(config))),
+        **{name: unstructure(getattr(config.components, name), types_in(type(config))) for name in _COMPONENTS},
         recurrence=config.train.recurrence,
         precision=config.train.precision,
     )

@@ -1,4 +1,4 @@
-"""The closed loop whose controller hears rates instead of factors; plain PyTorch, for a read-out stands in the middle of it."""
+"""The closed loop around a generator of whatever kind, whose controller may hear rates instead of factors; plain PyTorch, bin by bin."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from torch import Tensor
 
 from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.reference import affine, gru_step
-from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
+from lfads_core.recurrence.weights import ControlWeights, DecoderDrive, DecoderPath, DecoderStart
 
 
-def controlled_by_rates(
+def controlled_stepwise(
     start: DecoderStart,
     drive: DecoderDrive,
-    weights: DecoderWeights,
+    weights: ControlWeights,
     *,
+    step: Callable[[Float[Tensor, "*B G"], Float[Tensor, "*B UE"]], Float[Tensor, "*B G"]],
     clip: float,
-    rates: Callable[[Float[Tensor, "B F"]], Float[Tensor, "B N"]],
+    rates: Callable[[Float[Tensor, "B F"]], Float[Tensor, "B N"]] | None = None,
 ) -> DecoderPath:
-    """Run controller and generator as :func:`~lfads_core.recurrence.reference.controlled` does, with rates in the place of factors.
+    """Run controller and generator as :func:`~lfads_core.recurrence.reference.controlled` does, with ``step`` in the place of the generator's GRU.
 
     ::
 
-        c_t = GRU(c_{t-1}; [ci_t, rates(f_{t-1})])
+        c_t = GRU(c_{t-1}; [ci_t, f_{t-1}]),  (μ_t, ln σ_t²) = L c_t,  u_t = μ_t + σ_t ε_t,
+        g_t = clip(step(g_{t-1}, [u_t, x_t])),  f_t = W g_t
 
-    ``drive.con_mask`` is as wide as ``[ci, rates]``.
+    With ``rates`` the controller hears ``rates(f_{t-1})``; ``drive.con_mask`` is then as wide as ``[ci, rates]``.
     """
-    con, gen = weights.controller, weights.generator
+    con = weights.controller
     c, g, f = start.controller, start.generator, start.factors
     seen: list[tuple[Tensor, ...]] = []
     with in_full(g):
         for t in range(drive.ci.shape[-2]):
-            heard = torch.cat([drive.ci[..., t, :], rates(f)], dim=-1)
+            heard = torch.cat([drive.ci[..., t, :], f if rates is None else rates(f)], dim=-1)
             if drive.con_mask is not None:
                 heard = heard * drive.con_mask[..., t, :]
             c = gru_step(affine(heard, con.input, con.bias), c, con.recurrent, clip)
             mean, log_var = affine(c, weights.posterior, weights.posterior_bias).chunk(2, dim=-1)
             std = torch.exp(log_var / 2)
             u = mean if drive.noise is None else mean + std * drive.noise[..., t, :]
-            g = gru_step(affine(torch.cat([u, drive.external[..., t, :]], dim=-1), gen.input, gen.bias), g, gen.recurrent, clip)
+            g = step(g, torch.cat([u, drive.external[..., t, :]], dim=-1)).clamp(-clip, clip)
             f = affine(g if drive.state_mask is None else g * drive.state_mask[..., t, :], weights.factors)
             seen.append((g, f, c, mean, std, u))
     states, factors, con_states, means, stds, drawn = (torch.stack(column, dim=-2) for column in zip(*seen, strict=True))

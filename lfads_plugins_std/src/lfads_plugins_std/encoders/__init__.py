@@ -1,0 +1,1 @@
+"""Encoders other than core's GRU."""

@@ -1,0 +1,1 @@
+"""Generators other than core's GRU."""
