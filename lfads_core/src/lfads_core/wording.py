@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _LONGEST = 80
+_LONGEST_REASON = 300
 
 
 def shown(value: Any) -> str:
@@ -39,3 +40,9 @@ def near(word: str, options: Iterable[str], cutoff: float = 0.6) -> list[str]:
 def first_few(names: Sequence[str], most: int) -> str:
     """The first names, joined by commas, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def one_line(err: BaseException) -> str:
+    """Say an exception's kind and text in one line of bounded length."""
+    text = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 
 from lfads_core.errors import LfadsError
+from lfads_core.origin import blamed
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -17,10 +18,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 def spoken_errors(*, debug: bool) -> Iterator[None]:
     """Turn an :class:`LfadsError` into one message and exit code 2, Ctrl-C into exit code 130.
 
-    With ``debug`` the error keeps its traceback. Any other exception always keeps it, because it is our bug.
+    With ``debug`` the error keeps its traceback. Any other exception always keeps it, because it is our bug, unless it was raised in a
+    component, which is named then.
     """
     try:
-        yield
+        with _components_blamed():
+            yield
     except LfadsError as err:
         if debug:
             raise
@@ -29,3 +32,13 @@ def spoken_errors(*, debug: bool) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort) as err:
         click.echo("interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from err
+
+
+@contextmanager
+def _components_blamed() -> Iterator[None]:
+    try:
+        yield
+    except Exception as err:
+        if (named := blamed(err)) is None:
+            raise
+        raise named from err

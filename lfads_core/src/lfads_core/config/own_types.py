@@ -11,9 +11,8 @@ from attrs import frozen
 from lfads_core.config.faults import said
 from lfads_core.config.values import Misfit
 from lfads_core.errors import PluginError
-from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import SettingTypeSpec
-from lfads_core.wording import a, shown
+from lfads_core.wording import a, one_line, shown
 
 
 @frozen

@@ -22,14 +22,13 @@ from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
 from lfads_core.plugins.offers import HOOKS
 from lfads_core.plugins.specs import Spec
+from lfads_core.wording import one_line
 
 VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
 
 BUILT_IN = "lfads_core.builtin"
 """Core's own plugin: always there, whatever is installed or left out."""
-
-_LONGEST_REASON = 300
 
 
 @frozen
@@ -184,12 +183,6 @@ def _declared_hooks(plugin: object, known: Sequence[Hook]) -> list[Hook]:
         if hook.name in taken:
             raise PluginError(f"{DECLARES}: {hook.name} is declared already, by {taken[hook.name]}. Give yours another name.")
     return found
-
-
-def one_line(err: BaseException) -> str:
-    """Say an exception's kind and text in one line of bounded length."""
-    text = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 
 def _entry_points() -> tuple[list[tuple[Provider, EntryPoint]], list[BrokenPlugin]]:

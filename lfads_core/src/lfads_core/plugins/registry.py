@@ -11,9 +11,10 @@ from attrs import frozen
 from lfads_core.errors import LfadsError, PluginError
 from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
-from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, inspect_plugins, load_installed, one_line
+from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, inspect_plugins, load_installed
 from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import RecipeSpec, Spec
+from lfads_core.wording import one_line
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec)

@@ -13,10 +13,10 @@ from torch import Tensor
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import load_registry
-from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import Imported, RecurrenceSpec
 from lfads_core.recurrence import composed, reference
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights, GRUWeights
+from lfads_core.wording import one_line
 
 log = logging.getLogger(__name__)
 

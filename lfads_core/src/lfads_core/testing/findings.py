@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from lfads_core.errors import LfadsError
-from lfads_core.plugins.loading import one_line
+from lfads_core.wording import one_line
 
 T = TypeVar("T")
 _MOST_FAULTS = 3  # told of one law: the first say enough

@@ -13,8 +13,8 @@ import numpy as np
 from lfads_core.data.read import session_name
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins import Registry, load_registry
-from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import RecordingSpec
+from lfads_core.wording import one_line
 from lfads_plugins_lab.recordings.arrays import source_of
 from lfads_plugins_lab.recordings.build import Made, make
 from lfads_plugins_lab.recordings.matlab import read_matlab

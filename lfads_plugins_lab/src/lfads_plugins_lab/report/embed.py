@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from lfads_core.components.page import Drawing
-from lfads_core.plugins.loading import one_line
+from lfads_core.wording import one_line
 from lfads_plugins_std.figures.figure import COLOURS, INK, as_png, as_svg
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from lfads_core.components.page import Block, PictureBlock, TextBlock
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.plugins.loading import one_line
 from lfads_core.plugins.specs import ReportSpec
+from lfads_core.wording import one_line
 from lfads_plugins_lab.report.words import nothing
 
 log = logging.getLogger(__name__)
