@@ -20,13 +20,14 @@ PACKAGES = {
 """Distribution -> distributions that its code may import."""
 
 LAYERS = (
-    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs"),
+    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs", "origin"),
     ("components",),
     ("plugins",),
     ("config", "data"),
     ("augment", "recurrence", "track"),
     ("model",),
     ("objective",),
+    ("trial",),
     ("train",),
     ("infer",),
     ("synth", "pipeline"),

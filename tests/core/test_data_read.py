@@ -120,7 +120,9 @@ def test_a_reader_that_fails_is_named(registry, tmp_path):
     path = tmp_path / "b.npz"
     path.write_bytes(b"no archive")
     with pytest.raises(
-        DataError, match=rf"^{re.escape(str(path))}: the reader 'npz' must return a session, but failed with \w+: .*\. Mend the file or the plugin\.$"
+        DataError,
+        match=rf"^{re.escape(str(path))}: the reader 'npz' of npz 0 \(entry point 'npz'\) must return a session, but failed with \w+: .*, at "
+        r".*\. Mend the file or the plugin\.$",
     ):
         read_sessions([path], registry)
 

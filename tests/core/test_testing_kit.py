@@ -122,7 +122,7 @@ class Remembering(Unit):
 class Branching(Unit):
     def kl(self, mean, std, draw):
         kl = super().kl(mean, std, draw)
-        return kl if float(kl.sum()) > 0 else kl * 1.0
+        return kl if float(kl.detach().sum()) > 0 else kl * 1.0
 
 
 class OffScale(Unit):
@@ -137,7 +137,7 @@ def prior(cls):
 def test_a_prior_that_is_right_passes_and_every_law_is_told():
     findings = check_prior(prior(Unit))
     assert all(finding.ok for finding in findings)
-    assert len(findings) == 16
+    assert len(findings) == 15
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,6 @@ def test_a_prior_that_is_right_passes_and_every_law_is_told():
         (Mixing, "trials do not touch one another", "differ by up to"),
         (Detached, "gradients are finite differences", "the gradient of kl of (5, 3) must be that of finite differences"),
         (Remembering, "nothing is remembered between calls", "nothing may be kept between calls, but changed: last"),
-        (Branching, "a population vectorises", "kl under torch.func.vmap raised RuntimeError"),
         (OffScale, "a sample is location plus scale times standard noise", "differ by up to"),
     ],
 )
@@ -168,22 +167,24 @@ def test_a_prior_of_vectors_alone_may_refuse_paths():
                 raise LfadsError("vectors: must be a prior of initial conditions")
             return super().kl(mean, std, draw)
 
-    findings = broken(check_prior, prior(Vectors))
-    assert list(findings) == ["copies give the same"]  # a class in a function cannot be pickled
-    assert "Define its class at the top of a module" in findings["copies give the same"]
+    assert all(finding.ok for finding in check_prior(prior(Vectors)))
+
+
+def test_what_nothing_needs_is_no_law():
+    assert all(finding.ok for finding in check_prior(prior(Branching)))  # no vmap: members of a population have priors of their own
 
 
 def test_the_message_has_one_line_for_each_fault():
     with pytest.raises(ConformanceError) as caught:
         check_prior(prior(GlobalChance))
     lines = str(caught.value).splitlines()
-    assert lines[0] == "prior 'mine' breaks 1 of 16 laws."
+    assert lines[0] == "prior 'mine' breaks 1 of 15 laws."
     assert lines[1] == "  chance comes from the given generator alone: draw used torch's global generator"
 
 
 def test_laws_after_an_essential_one_are_not_tried():
     spec = PriorSpec(name="mine", summary="Mine", config=NoSettings, build=lambda _settings, _dimensions: nn.Linear(2, 2))
-    with pytest.raises(ConformanceError, match=r"breaks 1 of 16 laws. 12 more could not be tried.") as caught:
+    with pytest.raises(ConformanceError, match=r"breaks 1 of 15 laws. 11 more could not be tried.") as caught:
         check_prior(spec)
     assert "must give an AbstractPrior (lfads_core.components), got a Linear" in str(caught.value)
 
@@ -514,7 +515,7 @@ def test_a_metric_that_gives_nan_or_changes_its_data_is_found():
 
     assert all(finding.ok for finding in check_metric(spec(lambda e: {"rate": float(e.means.mean())})))
     found = broken(check_metric, spec(lambda e: {"my rate": float(e.data.mean())}))
-    assert found["it gives finite numbers by name, or none"].endswith("names must be words without spaces and slashes, got 'my rate'")
+    assert found["it gives finite numbers by name, or none"].endswith("must name numbers by words without spaces and slashes, got 'my rate'")
     found = broken(check_metric, spec(lambda e: {"rate": float(e.data.mean())}))
     assert found["it gives finite numbers by name, or none"] == "of counts with gaps: 'rate' must be a finite number, or left out, got nan"
     assert "must not be changed" in broken(check_metric, spec(spoil))["the same predictions give the same, and stay as they are"]

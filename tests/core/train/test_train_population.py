@@ -182,8 +182,13 @@ def test_members_that_stand_at_different_epochs_are_trained_together(make_traine
 
 
 @pytest.fixture
-def faulty():
-    """A registry whose reconstruction 'faulty' spoils calls: ``spoil(call_number, nll)`` returns what comes out."""
+def faulty(monkeypatch):
+    """A registry whose reconstruction 'faulty' spoils calls of trainings: ``spoil(call_number, nll)`` returns what comes out.
+
+    Calls are counted: those of the trial on the first batch and of the second pass that looks for the culprit do not come in between.
+    """
+    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_: None)
+    monkeypatch.setattr("lfads_core.train.step.who_spoilt", lambda *_: None)
 
     def make(spoil):
         calls = iter(range(10**6))
@@ -219,6 +224,9 @@ def raising(call, nll):
     return nll
 
 
+RAISES_AT = raising.__code__.co_firstlineno + 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "end"),
     [
@@ -229,7 +237,16 @@ def raising(call, nll):
             ("diverged", "epoch 1: the gradient must be finite, got nan from 'encoder.gru.h0'."),
         ),
         (lambda call, nll: nll * torch.nan if call == 3 else nll, ("diverged", "epoch 0: the validation term 'recon' must be finite, got nan.")),
-        (raising, ("failed", "ZeroDivisionError: no such number")),
+        (
+            raising,
+            (
+                "failed",
+                (
+                    "bad 0 (entry point 'bad'): the reconstruction 'faulty' failed in nll (ZeroDivisionError: no such number, "
+                    f"at test_train_population.py:{RAISES_AT}). --debug shows how; tell its authors."
+                ),
+            ),
+        ),
     ],
     ids=["loss", "infinite loss", "gradient", "validation", "raises"],
 )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from lfads_core.errors import LfadsError
+from lfads_core.origin import blamed
 from lfads_core.wording import one_line, printable
 
 USER_ERROR = 2
@@ -20,10 +21,12 @@ def spoken_errors(*, debug: bool) -> Iterator[None]:
     """Turn an :class:`LfadsError` into one message and exit code 2, Ctrl-C into exit code 130.
 
     So are faults of the system that nobody below has told better: a full disk, a folder that went away, no memory. With ``debug`` the
-    error keeps its traceback. Any other exception always keeps it, because it is our bug.
+    error keeps its traceback. Any other exception always keeps it, because it is our bug, unless it was raised in a component, which is
+    named then.
     """
     try:
-        yield
+        with _components_blamed():
+            yield
     except LfadsError as err:
         if debug:
             raise
@@ -37,6 +40,16 @@ def spoken_errors(*, debug: bool) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort) as err:
         _say(f"interrupted; {err}" if str(err) else "interrupted")
         raise click.exceptions.Exit(INTERRUPTED) from err
+
+
+@contextmanager
+def _components_blamed() -> Iterator[None]:
+    try:
+        yield
+    except Exception as err:
+        if (named := blamed(err)) is None:
+            raise
+        raise named from err
 
 
 def _fault_of_the_system(err: OSError | MemoryError) -> str | None:

@@ -22,21 +22,21 @@ class AbstractPrior(nn.Module, abc.ABC):
     Must not keep anything between calls, nor draw random numbers outside ``draw`` and ``generate``.
     """
 
-    def draw(self, like: Tensor, rng: torch.Generator) -> Draw:
+    def draw(self, like: Float[Tensor, "*S"], rng: torch.Generator) -> Draw:
         """Draw the standard random numbers behind one posterior sample, shaped, typed and placed as ``like``."""
         normal = torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=rng)
         return {"normal": normal}
 
-    def standardise(self, draw: Draw) -> Tensor:
+    def standardise(self, draw: Draw) -> Float[Tensor, "..."]:
         """Turn a draw into noise of the posterior's standard shape (location 0, scale 1)."""
         return draw["normal"]
 
-    def sample(self, mean: Tensor, std: Tensor, draw: Draw) -> Tensor:
+    def sample(self, mean: Float[Tensor, "*S"], std: Float[Tensor, "*S"], draw: Draw) -> Float[Tensor, "*S"]:
         """Reparameterised posterior sample, ``mean + std * standardise(draw)``."""
         return mean + std * self.standardise(draw)
 
     @abc.abstractmethod
-    def kl(self, mean: Tensor, std: Tensor, draw: Draw) -> Float[Tensor, " B"]:
+    def kl(self, mean: Float[Tensor, "B ..."], std: Float[Tensor, "B ..."], draw: Draw) -> Float[Tensor, " B"]:
         """Divergence of the posterior from this prior, one number per trial, in nats.
 
         ``draw`` is fresh: a prior without a closed form estimates at ``sample(mean, std, draw)``, which is not the
@@ -44,10 +44,10 @@ class AbstractPrior(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
+    def generate(self, like: Float[Tensor, "*S"], rng: torch.Generator) -> Float[Tensor, "*S"]:
         """Draw from the prior itself, shaped as ``like``."""
 
-    def log_ratio(self, mean: Tensor, std: Tensor, draw: Draw) -> Float[Tensor, " B"] | None:
+    def log_ratio(self, mean: Float[Tensor, "B ..."], std: Float[Tensor, "B ..."], draw: Draw) -> Float[Tensor, " B"] | None:
         """``ln q(z) - ln p(z)`` at ``z = sample(mean, std, draw)``, SUMMED over dimensions and bins, in nats; None if p has no density.
 
         Bounds on the likelihood of trials are made of it (``lfads bound``), whatever ``kl`` averages over.

@@ -17,7 +17,7 @@ class AbstractReconstruction(nn.Module, abc.ABC):
     """A distribution with ``n_params`` parameters per channel and bin, unconstrained on their way in.
 
     Must provide ``nll``, ``mean`` and ``sample``: in float32 finite, with finite gradients, for parameters from -1e4 to 1e4
-    and data of the support from 0 to 1e6 in size. ``nll`` must work under ``torch.func.vmap`` over populations of parameters.
+    and data of the support from 0 to 1e6 in size.
     May hold trainable per-channel parameters and put a price on them in ``penalty``.
     """
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import DTypeLike
 
 from lfads_core.data.hdf5 import SUFFIXES, read_hdf5, size_in_memory
 from lfads_core.data.layout import rebuild_session
 from lfads_core.data.memory import SAMPLE_BYTES
-from lfads_core.data.session import Session
+from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError, LfadsError
+from lfads_core.origin import where
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
-from lfads_core.wording import first_few
+from lfads_core.wording import first_few, one_line, shown
 
 
 def read_sessions(
@@ -39,7 +42,7 @@ def read_sessions(
     Raises:
         DataError: Nothing is found, two files would have one name, or a file cannot be read.
     """
-    readers = tuple(registry.all(DataReaderSpec)) if registry is not None else ()
+    readers = readers_of(registry)
     named = name_files(patterns, readers)
     on_disk = room is not None and sum(_size(path, readers, dtype) for path in named.values()) > room
     least = None if room is None else max(room, 16 * SAMPLE_BYTES)  # samples of stored trials, and what is no trials, must have a place
@@ -70,19 +73,70 @@ def read_session(
     keep_on_disk: bool = False,
     room: int | None = None,
 ) -> Session:
-    """Read one file with the first reader that takes it, else as HDF5, which alone can keep trials on disk."""
+    """Read one file with the first reader that takes it, else as HDF5, which alone can keep trials on disk.
+
+    Raises:
+        DataError: it cannot be read, or a reader gives something else than a session.
+    """
     reader = _reader_for(path, readers)
     if reader is None:
         return read_hdf5(path, name=session_name(path), dtype=dtype, required=required, keep_on_disk=keep_on_disk, room=room)
+    session = reader.read(path)
+    if (fault := _unlike_a_session(session)) is not None:
+        raise DataError(f"{path}: the reader '{reader.name}' must return a lfads_core.data.session.Session{fault}. Mend the plugin.")
+    return rebuild_session(session, name=session_name(path), path=path, dtype=dtype, required=required)
+
+
+def readers_of(registry: Registry | None) -> tuple[DataReaderSpec, ...]:
+    """Every reader that plugins offer, so guarded that one which fails is named, and that asking it whether it takes a file stops nobody."""
+    if registry is None:
+        return ()
+    return tuple(evolve(spec, matches=partial(_takes, spec, registry), read=partial(_read, spec, registry)) for spec in registry.all(DataReaderSpec))
+
+
+def _takes(spec: DataReaderSpec, registry: Registry, path: Path) -> bool:
+    return registry.shield(DataReaderSpec, spec.name, lambda: _true_or_false(spec.matches(path)), "other readers are tried") or False
+
+
+def _true_or_false(found: object) -> bool:
+    if not isinstance(found, bool):
+        raise TypeError(f"matches must give True or False, got {shown(found)}")
+    return found
+
+
+def _read(spec: DataReaderSpec, registry: Registry, path: Path) -> Session:
+    by = f"{path}: the reader '{spec.name}' of {registry.owner(DataReaderSpec, spec.name)} must return a session, but"
     try:
-        session = reader.read(path)
+        session = spec.read(path)
     except LfadsError:
         raise
     except Exception as err:
-        raise DataError(
-            f"{path}: the reader '{reader.name}' must return a session, but failed with {type(err).__name__}: {err}. Mend the file or the plugin."
-        ) from err
-    return rebuild_session(session, name=session_name(path), path=path, dtype=dtype, required=required)
+        raise DataError(f"{by} failed with {one_line(err)}{where(err)}. Mend the file or the plugin.") from err
+    if (fault := _unlike_a_session(session)) is not None:
+        raise DataError(f"{by} it is not one{fault}. Mend the plugin.")
+    return session
+
+
+def _unlike_a_session(session: object) -> str | None:
+    """What is no part of a session in what a reader gave, as the end of a sentence."""
+    if not isinstance(session, Session):
+        return f", got {_a(session)}"
+    for name, of in (("splits", session.splits), ("arrays", session.arrays), ("attributes", session.attributes)):
+        if not isinstance(of, Mapping):
+            return f" with a mapping of {name}, got {_a(of)}"
+    for name, split in session.splits.items():
+        if not isinstance(split, Split):
+            return f" of lfads_core.data.session.Split, got {_a(split)} for '{name}'"
+        for what in ("encod", "recon", "external"):
+            if not isinstance(getattr(split, what), np.ndarray):
+                return f" of NumPy arrays, got {_a(getattr(split, what))} for '{what}' of '{name}'"
+        if split.external.ndim != split.encod.ndim:
+            return f" whose 'external' has the axes of 'encod', got {split.external.shape} in '{name}'"
+    return None
+
+
+def _a(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
 
 
 def _size(path: Path, readers: Iterable[DataReaderSpec], dtype: DTypeLike) -> int:

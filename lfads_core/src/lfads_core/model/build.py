@@ -17,11 +17,13 @@ from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
+from lfads_core.model.built import built, check_start
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
+from lfads_core.origin import Origin, blaming
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -107,11 +109,14 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
     for session in sessions:
         part = network.reconstructions[session.name]
         data = session.splits["train"].recon
-        start = part.start_from(torch.as_tensor(data))
-        if start is None:
-            start = part.params_from_mean(torch.as_tensor(observed_means(data), dtype=torch.get_default_dtype()))
-        if start is not None:
-            network.readouts[session.name].start_near(start, slopes_at(part, start))
+        with blaming(part, " where the read-out starts"):
+            start = part.start_from(torch.as_tensor(data))
+            if start is None:
+                start = part.params_from_mean(torch.as_tensor(observed_means(data), dtype=torch.get_default_dtype()))
+            slopes = None if start is None else slopes_at(part, check_start(part, start, data.shape[2]))
+        if start is not None and slopes is not None:
+            with blaming(network.readouts[session.name], " in start_near"):
+                network.readouts[session.name].start_near(start, slopes)
 
 
 def slopes_at(reconstruction: AbstractReconstruction, params: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
@@ -137,9 +142,14 @@ def build_stacks(config: RunConfig, registry: Registry) -> tuple[AugmentationSta
 
 
 def build_component(registry: Registry, record: type[ComponentSpec], component: Component, *context: Any) -> Any:
-    """Have a chosen component made by its plugin, with its settings or the defaults of these."""
+    """Have a chosen component made by its plugin, with its settings or the defaults of these.
+
+    Raises:
+        PluginError: making it fails, or gives something else than a component of its kind.
+    """
     spec: Any = registry.get(record, component.name)
-    return spec.build(spec.config() if component.settings is None else component.settings, *context)
+    origin = Origin(record.kind, spec.name, str(registry.owner(record, component.name)), record.contract)
+    return built(origin, lambda: spec.build(spec.config() if component.settings is None else component.settings, *context))
 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:

@@ -129,5 +129,6 @@ class ComponentSpec(Spec):
     """What the parts of a model have: settings of their own, a function that builds them, and whom to cite."""
 
     pickable: ClassVar[bool] = True
+    contract: ClassVar[str] = ""  # "module:Class" of what ``build`` must give an instance of
     config: type = settings_class()
     cites: tuple[str, ...] = citations()

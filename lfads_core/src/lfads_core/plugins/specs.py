@@ -83,6 +83,7 @@ class PriorSpec(ComponentSpec):
     """One entry of ``lfads_priors``: a prior over initial conditions or inferred inputs."""
 
     kind: ClassVar[str] = "prior"
+    contract: ClassVar[str] = "lfads_core.components:AbstractPrior"
     build: Callable[[Any, int], AbstractPrior] = field(converter=imported, validator=is_function)  # (settings, dimensions)
 
 
@@ -95,6 +96,7 @@ class ReconstructionSpec(ComponentSpec):
     """
 
     kind: ClassVar[str] = "reconstruction"
+    contract: ClassVar[str] = "lfads_core.components:AbstractReconstruction"
     build: Callable[[Any, int], AbstractReconstruction] = field(converter=imported, validator=is_function)  # (settings, channels)
     inspect: Callable[[Session], Iterable[Problem]] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
 
@@ -104,6 +106,7 @@ class AugmentationSpec(ComponentSpec):
     """One entry of ``lfads_augmentations``: a change to batches, and what it does to the loss."""
 
     kind: ClassVar[str] = "augmentation"
+    contract: ClassVar[str] = "lfads_core.components:AbstractAugmentation"
     build: Callable[[Any], AbstractAugmentation] = field(converter=imported, validator=is_function)  # (settings)
 
 
@@ -112,6 +115,7 @@ class ReadinSpec(ComponentSpec):
     """One entry of ``lfads_readins``: how a session's channels reach the shared encoders."""
 
     kind: ClassVar[str] = "readin"
+    contract: ClassVar[str] = "lfads_core.components:AbstractReadin"
     build: Callable[[Any, SessionInfo], AbstractReadin] = field(converter=imported, validator=is_function)  # (settings, session)
 
 
@@ -120,6 +124,7 @@ class ReadoutSpec(ComponentSpec):
     """One entry of ``lfads_readouts``: how factors reach a session's channels."""
 
     kind: ClassVar[str] = "readout"
+    contract: ClassVar[str] = "lfads_core.components:AbstractReadout"
     build: Callable[[Any, SessionInfo], AbstractReadout] = field(converter=imported, validator=is_function)  # (settings, session)
 
 

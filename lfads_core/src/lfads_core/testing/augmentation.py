@@ -15,9 +15,10 @@ from lfads_core.components.batch import Batch
 from lfads_core.plugins.specs import AugmentationSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite
+from lfads_core.trial.compare import no_shared_chance, same
+from lfads_core.trial.kinds import batch_faults, mask_faults
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,7 @@ def _built(case: AugmentationCase) -> Iterator[str]:
 def _shapes(case: AugmentationCase) -> Iterator[str]:
     part, before = case.build(), a_batch()
     after = changed(part, before)
-    for name in ("encod", "recon", "external", "trials"):
-        was, now = getattr(before, name), getattr(after, name)
-        if (was.shape, was.dtype) != (now.shape, now.dtype):
-            yield f"{name} must keep its shape {tuple(was.shape)} and type {was.dtype}, got {tuple(now.shape)} of {now.dtype}"
-    if not torch.equal(before.trials, after.trials) or before.ic_bins != after.ic_bins or not same(dict(before.extras), dict(after.extras)):
-        yield "trials, ic_bins and extras must stay as they are"
+    yield from batch_faults(before, after)
     loss = a_loss(after)
     weighed = part.weigh(loss, after)
     if weighed.shape != loss.shape:
@@ -116,12 +112,7 @@ def _pure(case: AugmentationCase) -> Iterator[str]:
 def _masks(case: AugmentationCase) -> Iterator[str]:
     part, before = case.build(), a_batch()
     after = changed(part, before)
-    for name, mask in before.masks.items():
-        if name not in after.masks or not same(mask, after.masks[name]):
-            yield f"masks of others must stay, but {name!r} did not. Write masks={{**batch.masks, ...}}"
-    for name in sorted(after.masks.keys() - before.masks.keys()):
-        if not name.startswith(f"{case.spec.name}/"):
-            yield f"masks must be named '{case.spec.name}/...', got {name!r}"
+    yield from mask_faults(before, after, case.spec.name)
 
 
 def _missing(case: AugmentationCase) -> Iterator[str]:

@@ -16,8 +16,8 @@ from lfads_core.data.read import read_session, read_sessions
 from lfads_core.data.session import Session
 from lfads_core.plugins.specs import DataReaderSpec, NoSettings, SyntheticSpec
 from lfads_core.synth.write import write_synthetic
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
+from lfads_core.trial.compare import no_shared_chance, same
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from lfads_core.errors import LfadsError
 from lfads_core.plugins.specs import ReadinSpec, ReadoutSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
-from lfads_core.testing.numbers import differs, gradient_differs, not_finite, population_differs, trained
+from lfads_core.testing.numbers import differs, gradient_differs, not_finite, trained
+from lfads_core.trial.compare import no_shared_chance, same
+from lfads_core.trial.kinds import bin_faults
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -91,6 +92,11 @@ def _shapes(case: LayerCase[Any], width: int) -> Iterator[str]:
             yield from differs("several trials and each alone", got[0], part(values[0]))
 
 
+def _bins(case: LayerCase[Any]) -> Iterator[str]:
+    part, values = case.build(), case.values(2, 6)
+    yield from bin_faults(part, values, part(values))
+
+
 def _bare(case: LayerCase[Any]) -> Iterator[str]:
     """A file without further arrays is fine, or refused in words."""
     bare = replace(a_session(), arrays={})
@@ -138,10 +144,6 @@ def _gradients(case: LayerCase[Any]) -> Iterator[str]:
     yield from gradient_differs("the layer", lambda x, *_: part(x), [case.values(2, 3).requires_grad_(), *trained(part)])
 
 
-def _population(case: LayerCase[Any]) -> Iterator[str]:
-    yield from population_differs(case.build(), "forward", [case.values(3, 2, 6)])
-
-
 def _chance(case: LayerCase[Any]) -> Iterator[str]:
     part, values, faults = case.build(), case.values(2, 6), list[str]()
     with no_shared_chance("forward", faults):
@@ -163,11 +165,11 @@ def _laws(noun: str, *own: Law[Any]) -> tuple[Law[Any], ...]:
     return (
         Law(f"building gives an equal {noun} each time", _built, essential=True),
         *own,
+        Law("bins do not touch one another", _bins),
         Law("a file without alignment is fine, or refused in words", _bare),
         Law("weights of a session are its own", _sessions),
         Law("output and gradients are finite at the ends", _ends),
         Law("gradients are finite differences", _gradients),
-        Law("a population vectorises", _population),
         Law("no chance is used", _chance),
         Law("copies give the same", _copies),
         Law("nothing is remembered between calls", _memory),

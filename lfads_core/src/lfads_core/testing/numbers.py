@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,42 +53,6 @@ def gradient_differs(what: str, function: Callable[..., Tensor], inputs: Sequenc
 def trained(part: nn.Module) -> list[nn.Parameter]:
     """The parameters that training changes."""
     return [value for value in part.parameters() if value.requires_grad]
-
-
-def population_differs(part: nn.Module, method: str, arguments: Sequence[Any]) -> Iterator[str]:
-    """Say whether three members with weights of their own, vectorised, give something else than each alone.
-
-    ``arguments`` are tensors, or dictionaries of them, whose first axis is the members.
-    """
-    members = [copy.deepcopy(part) for _ in range(3)]
-    with torch.no_grad():
-        for number, member in enumerate(members):
-            for value in member.parameters():
-                value.add_(0.1 * number)
-    calls = [_Call(member, method) for member in members]
-    state = torch.func.stack_module_state(calls)
-    skeleton = copy.deepcopy(calls[0])
-    try:
-        together = torch.func.vmap(lambda parameters, buffers, *of: torch.func.functional_call(skeleton, (parameters, buffers), of))(
-            *state, *arguments
-        )
-    except Exception as err:  # noqa: BLE001 - vmap raises many kinds
-        yield f"{method} under torch.func.vmap raised {type(err).__name__}: {' '.join(str(err).split())[:200]}"
-        return
-    for i, call in enumerate(calls):
-        alone = call(*({k: v[i] for k, v in of.items()} if isinstance(of, dict) else of[i] for of in arguments))
-        yield from differs(f"{method} of member {i} in a population and alone", together[i], alone)
-
-
-class _Call(nn.Module):
-    """One method of a component as a module's forward, which ``functional_call`` wants."""
-
-    def __init__(self, part: nn.Module, method: str) -> None:
-        super().__init__()
-        self.part, self.method = part, method
-
-    def forward(self, *arguments: Any) -> Any:
-        return getattr(self.part, self.method)(*arguments)
 
 
 def _plain(values: Tensor) -> str:

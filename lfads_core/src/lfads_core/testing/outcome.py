@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,10 +18,10 @@ from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred
 from lfads_core.plugins.specs import MetricSpec, ReportSpec
 from lfads_core.runs import Run
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
+from lfads_core.trial.compare import no_shared_chance, same
+from lfads_core.trial.kinds import number_faults
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _B, _T, _N = 12, 20, 6
 
 
@@ -61,13 +60,9 @@ def _numbers(case: MetricCase) -> Iterator[str]:
         except Exception as err:  # noqa: BLE001 - that is the fault
             yield f"of {name}: must give numbers, or none where they make no sense, got {type(err).__name__}: {err}"
             continue
-        if not isinstance(found, Mapping):
-            yield f"of {name}: must give a mapping from names to numbers, got {found!r}"
-            continue
-        for key, value in found.items():
-            if not isinstance(key, str) or not _NAME.fullmatch(key):
-                yield f"of {name}: names must be words without spaces and slashes, got {key!r}"
-            if not isinstance(value, Real) or not np.isfinite(float(value)):
+        yield from (f"of {name}: {fault}" for fault in number_faults(found))
+        for key, value in found.items() if isinstance(found, Mapping) else ():
+            if isinstance(value, Real) and not np.isfinite(float(value)):
                 yield f"of {name}: {key!r} must be a finite number, or left out, got {value!r}"
 
 

@@ -16,9 +16,9 @@ from lfads_core.components import AbstractPrior, Draw
 from lfads_core.plugins.specs import PriorSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
-from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, population_differs, trained
+from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, trained
+from lfads_core.trial.compare import no_shared_chance, same
 
 B, T, K = 5, 7, 3
 _DRAWS = 20_000
@@ -197,13 +197,6 @@ def _gradients(case: PriorCase) -> Iterator[str]:
         yield from gradient_differs(f"kl of {shape}", partial(_kl_of, part, draw), [mean, std, *trained(part)])
 
 
-def _population(case: PriorCase) -> Iterator[str]:
-    for shape in case.shapes:
-        part = case.build()
-        mean, std = posterior((3, *shape))
-        yield from population_differs(part, "kl", [mean, std, dict(part.draw(mean, stream(0)))])
-
-
 def _chance(case: PriorCase) -> Iterator[str]:
     for shape in case.shapes:
         part, (mean, std) = case.build(), posterior(shape)
@@ -259,7 +252,6 @@ LAWS: tuple[Law[PriorCase], ...] = (
     Law("the divergence agrees with generated values", _generated),
     Law("divergence and gradients are finite at the ends", _extremes),
     Law("gradients are finite differences", _gradients),
-    Law("a population vectorises", _population),
     Law("chance comes from the given generator alone", _chance),
     Law("copies give the same", _copies),
     Law("nothing is remembered between calls", _memory),

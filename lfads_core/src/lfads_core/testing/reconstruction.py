@@ -15,9 +15,9 @@ from lfads_core.components import AbstractReconstruction, Support
 from lfads_core.plugins.specs import ReconstructionSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
-from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, population_differs, trained
+from lfads_core.testing.numbers import differs, gradient_differs, mean_differs, not_finite, trained
+from lfads_core.trial.compare import no_shared_chance, same
 
 N = 3
 _DRAWS = 20_000
@@ -153,14 +153,6 @@ def _gradients(case: ReconstructionCase) -> Iterator[str]:
         yield from gradient_differs("penalty", lambda *_: part.penalty(), trained(part))
 
 
-def _population(case: ReconstructionCase) -> Iterator[str]:
-    part = case.build()
-    params = ordinary(part, 3, 2, 5, N)
-    data = drawn(part, params)
-    yield from population_differs(part, "nll", [params, data])
-    yield from population_differs(part, "mean", [params])
-
-
 def _chance(case: ReconstructionCase) -> Iterator[str]:
     part = case.build()
     params = ordinary(part, 20, 4, N)
@@ -230,7 +222,6 @@ LAWS: tuple[Law[ReconstructionCase], ...] = (
     Law("samples are finite values of the support", _support),
     Law("loss, mean and gradients are finite at the ends", _extremes),
     Law("gradients are finite differences", _gradients),
-    Law("a population vectorises", _population),
     Law("chance comes from the given generator alone", _chance),
     Law("the start suits the data", _start),
     Law("copies give the same", _copies),

@@ -29,7 +29,7 @@ class Trackers:
         fitlog = self.fitlog
         if fitlog is not None:
             self._guard("fitlog.csv", lambda: fitlog.append(epoch, row))
-        self._each(lambda tracker: tracker.log(epoch, row))
+        self._each(lambda tracker: tracker.log(epoch, dict(row)))  # a copy for each: what one changes reaches nobody else
 
     def artifacts(self, paths: Iterable[Path]) -> None:
         """Take files and folders; those that are not there are passed over."""

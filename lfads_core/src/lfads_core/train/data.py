@@ -23,6 +23,7 @@ from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ReconstructionSpec
 from lfads_core.train.unseen import check_judge
+from lfads_core.trial.metrics import try_metrics
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +72,20 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     Raises:
         ConfigError: they lack the cost that the settings judge by.
         DataError: every fault, one line each.
+        PluginError: a metric gives no numbers.
     """
     check_judge(config, sessions)
     chosen = config.components.reconstruction
-    support = build_component(registry, ReconstructionSpec, chosen, 1).support
+    reconstruction = build_component(registry, ReconstructionSpec, chosen, 1)
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
-    problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
+    problems = check_sessions(sessions, support=reconstruction.support, observes_missing=observing, batch_size=config.data.batch_size)
     for session in sessions:
         problems += inspect_session(session, chosen.name, registry)
     for problem in problems:
         if problem.severity == "warning":
             log.warning("%s", problem.text)
     require(problems)
+    try_metrics(sessions[0], reconstruction, registry)
 
 
 def put_on(device: str, sessions: Sequence[Session]) -> TrainingData:

@@ -26,6 +26,7 @@ from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.step import Failures, augmented, each, forward_each
 from lfads_core.train.unseen import UnseenCosts, hide
+from lfads_core.trial.kinds import number_faults
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,5 +184,12 @@ def score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float
     """Every installed metric on one split of one session; one that fails is left out."""
     found: dict[str, float] = {}
     for spec in registry.all(MetricSpec):
-        found.update(registry.shield(MetricSpec, spec.name, partial(spec.compute, evaluation)) or {})
+        found.update(registry.shield(MetricSpec, spec.name, partial(_numbers, spec, evaluation)) or {})
+    return found
+
+
+def _numbers(spec: MetricSpec, evaluation: Evaluation) -> Mapping[str, float]:
+    found = spec.compute(evaluation)
+    for fault in number_faults(found):
+        raise TypeError(f"compute {fault}")
     return found

@@ -169,7 +169,8 @@ def train_epoch(going: Mapping[int, Trainer], should_stop: Callable[[], bool], g
 def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]], graphs: StepGraphs | None = None) -> Failures:
     """One step of each member that has one left: who could not do it."""
     failed: Failures = {}
-    ready = each({i: partial(going[i].prepare, *raw) for i, raw in raws.items()}, failed)
+    each({i: partial(going[i].try_components, raw) for i, (_, raw) in raws.items()}, failed)
+    ready = each({i: partial(going[i].prepare, *raw) for i, raw in raws.items() if i not in failed}, failed)
     members = {i: going[i] for i in ready}
     captured = None if graphs is None or not members else graphs.step(list(members.values()), list(ready.values()))
     results = take_step_or_fail(members, ready, failed) if captured is None else dict(zip(ready, captured, strict=True))

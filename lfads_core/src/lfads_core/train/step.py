@@ -15,14 +15,17 @@ from torch.autograd.profiler import record_function
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components.batch import Batch
+from lfads_core.errors import NumericsError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses, Objective
+from lfads_core.origin import blamed
 from lfads_core.recurrence.precision import mixed
 from lfads_core.train.finite_checks import ASKED_AT_ONCE, StepCheck, require_finite, step_check
 from lfads_core.train.optim import AdamW, clip_gradients
+from lfads_core.trial.culprit import who_fails, who_spoilt
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +111,69 @@ def take_step_or_fail(members: Mapping[int, StepOwner], ready: Mapping[int, Step
     with record_function("lfads: loss"):
         losses = each({i: partial(_price, members[i], ready[i], output) for i, output in outputs.items()}, failed)
     with record_function("lfads: backward"):
-        if losses:
-            torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
+        losses = backward_each(members, ready, losses, failed)
     with record_function("lfads: update"):
-        calls = {i: partial(update, members[i].model, members[i].optimizer, one, (ready[i].epoch, members[i].clip_norm)) for i, one in losses.items()}
+        calls = {i: partial(update_or_name, members[i], ready[i], one) for i, one in losses.items()}
         return each(calls, failed)
+
+
+def backward_each(
+    members: Mapping[int, StepOwner], ready: Mapping[int, StepInputs], losses: dict[int, Losses], failed: Failures | None
+) -> dict[int, Losses]:
+    """Everybody's gradients in one pass back; if that fails, one by one, so that only those who fail alone are out."""
+    if not losses:
+        return {}
+    try:
+        torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
+    except Exception as err:  # noqa: BLE001 - whatever a component raises
+        if len(losses) > 1:
+            return each({i: partial(_alone, members[i], ready[i]) for i in losses}, failed)
+        each({i: partial(_fail_back, members[i], ready[i], err) for i in losses}, failed)
+        return {}
+    return losses
+
+
+def _alone(member: StepOwner, ready: StepInputs) -> Losses:
+    member.optimizer.zero_grad()
+    with mixed(member.model.precision, member.model.device):
+        output = member.model(ready.batches, ready.noise)
+    losses = _price(member, ready, output)
+    try:
+        losses.total.backward()
+    except Exception as err:  # noqa: BLE001 - whatever a component raises
+        _fail_back(member, ready, err)
+    return losses
+
+
+def _fail_back(member: StepOwner, ready: StepInputs, err: Exception) -> None:
+    """Raise what failed on the way back, as the fault of the component that it comes from if there is one."""
+    member.optimizer.zero_grad()
+    named = who_fails(member.model, [member.train_stack], partial(_total, member, ready)) or blamed(err)
+    raise (named or err) from (err if named else err.__cause__)
+
+
+def _total(member: StepOwner, ready: StepInputs) -> Tensor:
+    """The loss of a step, from its pass made again."""
+    with mixed(member.model.precision, member.model.device):
+        output = member.model(ready.batches, ready.noise)
+    return member.objective(member.model, ready.batches, output, ready.noise, member.train_stack, ready.epoch).total
+
+
+def update_or_name(member: StepOwner, ready: StepInputs, losses: Losses) -> StepResult:
+    """:func:`update`; of a gradient that is not finite it is said which component it comes from.
+
+    Raises:
+        NumericsError: a gradient is not finite; the weights are left as they were.
+    """
+    try:
+        return update(member.model, member.optimizer, losses, (ready.epoch, member.clip_norm))
+    except NumericsError as err:
+        raise _named(err, member, ready) from err
+
+
+def _named(err: NumericsError, member: StepOwner, ready: StepInputs) -> NumericsError:
+    culprit = who_spoilt(member.model, [member.train_stack], partial(_total, member, ready))
+    return err if culprit is None else NumericsError(f"{err} {culprit}")
 
 
 def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, float | None]) -> StepResult:
@@ -148,15 +209,30 @@ def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[
     for i, call in calls.items():
         try:
             found[i] = call()
-        except Exception as err:  # one member's component must not end the others' training
-            if failed is None:
+        except Exception as raised:  # one member's component must not end the others' training
+            err = _spoken(raised)
+            if failed is None and err is raised:
                 raise
+            if failed is None:
+                raise err from raised
             log.debug("member %d failed", i, exc_info=True)
             failed[i] = err if len(calls) == 1 else err.with_traceback(None)  # whose frames hold tensors
     return found
 
 
+def _spoken(err: Exception) -> Exception:
+    """The error that names the component that raised this one, with what it comes from; itself if no component did."""
+    named = blamed(err)
+    if named is None:
+        return err
+    named.__cause__ = err
+    return named
+
+
 def _price(member: StepOwner, ready: StepInputs, output: ModelOutput) -> Losses:
     losses = member.objective(member.model, ready.batches, output, ready.noise, member.train_stack, ready.epoch)
-    require_finite(losses, ready.epoch)
+    try:
+        require_finite(losses, ready.epoch)
+    except NumericsError as err:
+        raise _named(err, member, ready) from err
     return losses

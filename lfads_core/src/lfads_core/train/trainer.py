@@ -35,6 +35,7 @@ from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
 from lfads_core.train.step import StepInputs, StepResult, augmented
 from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
+from lfads_core.trial.first_batch import try_components
 
 if TYPE_CHECKING:
     from lfads_core.train.profile import StepTrace
@@ -72,6 +73,7 @@ class Trainer:
         self.unsaved_best: Checkpoint | None = None
         self.top_k = TopKCheckpoints(run.checkpoints)
         self.trace: StepTrace | None = None
+        self.untried = True  # whether no batch has been a trial of the components yet
         self.progress = TrainingState(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(first_judged(config, None)),
@@ -108,6 +110,16 @@ class Trainer:
         self.top_k.forget(self.progress.top_k)
         remove_checkpoint(self.run.checkpoints, "best")
         return True
+
+    def try_components(self, raw: Mapping[str, Batch]) -> None:
+        """Make a training's first batch a trial of every component.
+
+        Raises:
+            PluginError: one does not keep its contract.
+        """
+        if self.untried:
+            try_components(self.model, self.objective, (self.train_stack, self.validator.stack), raw, self.config.train.seed)
+            self.untried = False
 
     def prepare(self, step: int, raw: Mapping[str, Batch]) -> StepInputs:
         """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""

@@ -1,0 +1,92 @@
+"""What a plugin's ``build`` gives, looked at before anything is made of it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lfads_core.components import AbstractAugmentation, AbstractReadin, AbstractReconstruction, Support
+from lfads_core.errors import PluginError
+from lfads_core.origin import Origin, failure, is_fault, mark, origin_of
+
+
+def built(origin: Origin, build: Callable[[], Any]) -> Any:
+    """Build a component, see that it is one of its kind, and have it remember where it comes from.
+
+    Raises:
+        PluginError: it is none, or building it fails.
+    """
+    before = torch.get_rng_state()
+    part = _made(origin, build)
+    for fault in _faults(part, origin):
+        raise PluginError(f"{origin}: build must {fault}. `lfads plugins check {origin.name}` tries all that must hold.")
+    if not torch.equal(before, torch.get_rng_state()) and not _equal(part, _made(origin, build)):
+        raise PluginError(
+            f"{origin}: build must give the same each time, but draws from the random generator that all of a process shares. "
+            "Draw from lfads_core.rng.stream(session.seed, ..., session.name)."
+        )
+    mark(part, origin)
+    return part
+
+
+def check_start(part: AbstractReconstruction, start: Any, channels: int) -> Tensor:
+    """The parameters at which a reconstruction says that its read-out should start.
+
+    Raises:
+        PluginError: they are not finite numbers for each of its parameters and channels.
+    """
+    wanted = (channels, part.n_params)
+    if isinstance(start, Tensor) and tuple(start.shape) == wanted and bool(torch.isfinite(start).all()):
+        return start
+    got = f"{tuple(start.shape)}" if isinstance(start, Tensor) and tuple(start.shape) != wanted else "others"
+    raise PluginError(f"{origin_of(part)}: start_from and params_from_mean must give finite numbers of the shape (N, P) = {wanted}, got {got}.")
+
+
+def _made(origin: Origin, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except PluginError as err:
+        raise PluginError(f"{origin} cannot be built: {err}") from err
+    except Exception as err:
+        if not is_fault(err):
+            raise
+        raise failure(origin, " in build", err) from err
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if not isinstance(one, nn.Module):
+        return True
+    mine, its = one.state_dict(), other.state_dict()
+    return mine.keys() == its.keys() and all(torch.equal(mine[key], its[key]) for key in mine)
+
+
+def _faults(part: Any, origin: Origin) -> Iterator[str]:
+    contract = origin.contract.rpartition(":")[2] or "component"
+    if part is None or isinstance(part, type):
+        yield f"give an instance of {contract}, got {'None' if part is None else f'the class {part.__qualname__} itself'}"
+    elif origin.contract and not isinstance(part, _class(origin.contract)):
+        yield f"give an instance of {contract} (lfads_core.components), got a {type(part).__module__}.{type(part).__qualname__}"
+    elif isinstance(part, AbstractReconstruction):
+        yield from _whole_number(part, "n_params")
+        if getattr(part, "support", None) not in get_args(Support):
+            yield f"give it a 'support', one of {', '.join(get_args(Support))}, got {getattr(part, 'support', None)!r}"
+    elif isinstance(part, AbstractReadin):
+        yield from _whole_number(part, "size")
+    elif isinstance(part, AbstractAugmentation) and getattr(part, "name", None) != origin.name:
+        yield f"give it the 'name' it is registered under, {origin.name!r}, got {getattr(part, 'name', None)!r}"
+
+
+def _whole_number(part: object, name: str) -> Iterator[str]:
+    value = getattr(part, name, None)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        yield f"give it a {name!r}, a whole number above 0, got {value!r}"
+
+
+def _class(path: str) -> type:
+    module, _, name = path.partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found

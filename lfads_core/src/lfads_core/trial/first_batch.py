@@ -1,0 +1,96 @@
+"""The trial: one pass of a first batch in which every component is called once and looked at. No number of the run depends on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.components.batch import Batch
+from lfads_core.errors import PluginError
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
+from lfads_core.model.population import SHARED, forward_population
+from lfads_core.objective.total import Objective
+from lfads_core.origin import blamed, origin_of
+from lfads_core.rng import stream
+from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
+from lfads_core.trial.shapes import Sizes
+from lfads_core.trial.trees import mapped, tensors_in
+from lfads_core.trial.watch import components_of, watched
+
+TRIALS = 6
+"""Trials of each session that are tried: enough to see them mixed up."""
+
+
+def try_components(model: LFADS, objective: Objective, stacks: Sequence[AugmentationStack], raw: Mapping[str, Batch], seed: int) -> None:
+    """Try every component on some trials of each session, as they come from the recordings.
+
+    Raises:
+        PluginError: one of them does not keep its contract; in one sentence that names it.
+    """
+    some = {name: _first(batch, model.config.encoder.ic_bins or 0) for name, batch in raw.items()}
+    rng = stream(seed, "trial", device=model.device)
+    with ONE_AT_A_TIME, watched(components_of(model, stacks), Trial(dict(_known(model, some)))), torch.enable_grad():
+        batches = some
+        for stack in reversed(stacks):
+            batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
+        trials = sum(batch.trials.shape[0] for batch in batches.values())
+        noise = model.draw_noise(trials, rng, sample=True, dropout=False)
+        output = model(batches, noise)
+        objective(model, batches, output, noise, stacks[0], 0)
+        for name, params in output.params.items():
+            reconstruction = model.reconstructions[name]
+            reconstruction.mean(params)
+            reconstruction.sample(params.detach(), rng)
+            reconstruction.penalty()
+        latents = output.latents
+        for prior, posterior in ((model.ic_prior, latents.ic), (model.input_prior, latents.inputs)):
+            if prior is not None and posterior is not None:
+                prior.generate(posterior.mean.detach(), rng)
+                prior.scalars()
+    _try_beside_others(model, batches, noise, output)
+
+
+def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise, output: ModelOutput) -> None:
+    """Components that members of a population share a call of must give each what it gives alone."""
+    shared = [origin for name, part in model.named_modules() if name.startswith(SHARED) and (origin := origin_of(part)) is not None]
+    if not shared:
+        return
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in other.parameters():
+            value.mul_(1.1)
+        try:
+            together = forward_population([model, other], [batches, batches], [noise, noise])
+            apart = [output, other(batches, noise)]
+        except Exception as err:
+            named = blamed(err)
+            raise (named or err) from err
+    for one, alone in zip(together, apart, strict=True):
+        for got, wanted in zip(tensors_in(one.latents), tensors_in(alone.latents), strict=True):
+            if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-3, atol=1e-4):
+                raise PluginError(
+                    f"{shared[0]} must give the members of a population, along a first axis, what each gets alone, but gives something else. "
+                    f"`lfads plugins check {shared[0].name}` tries all that must hold."
+                )
+
+
+def _first(batch: Batch, ic_bins: int) -> Batch:
+    trials = batch.trials.shape[0]
+    some: Batch = mapped(batch, lambda x: x[:TRIALS] if x.shape[:1] == (trials,) else x)
+    return replace(some, ic_bins=ic_bins)
+
+
+def _known(model: LFADS, batches: Mapping[str, Batch]) -> Iterator[tuple[int, Sizes]]:
+    """Widths that the model's sizes fix, by component."""
+    for name, batch in batches.items():
+        channels, blocks = batch.recon.shape[2], model.reconstructions[name].n_params
+        yield id(model.reconstructions[name]), {"N": channels, "P": blocks}
+        yield id(model.readouts[name]), {"PN": blocks * channels}
+        if name in model.readins:
+            yield id(model.readins[name]), {"D": model.readins[name].size}

@@ -1,0 +1,140 @@
+"""What must hold for the calls of one kind of component beyond what its contract's annotations say. A further kind adds a row to ``_KINDS``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lfads_core.components.batch import Batch
+from lfads_core.trial.compare import same
+from lfads_core.trial.shapes import Sizes
+from lfads_core.trial.trees import a_value
+from lfads_core.trial.watch import Method
+
+GIVES_NO_GRADIENT = frozenset(
+    {"draw", "standardise", "sample", "generate", "moments", "scalars", "log_ratio", "augment", "measure", "params_from_mean", "start_from"}
+)
+"""Methods of contracts through which no loss is learnt."""
+
+_KEPT = ("encod", "recon", "external", "trials")
+
+
+def faults_of_kind(method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) -> Iterator[str]:
+    """What speaks against one call, for the reasons of its kind."""
+    look = _KINDS.get((method.contract, method.name))
+    return iter(()) if look is None else look(method, given, result, sizes)
+
+
+def _draw(_method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    like = given["like"]
+    if not _tensors_by_name(result):
+        yield f"must give tensors by name, got {a_value(result)}"
+        return
+    for name, value in result.items():
+        if value.shape != like.shape:
+            yield f"must give the shape of the mean, {tuple(like.shape)}, got {tuple(value.shape)} for {name!r}"
+
+
+def _standardise(_method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    shapes = {tuple(value.shape) for value in given["draw"].values()}
+    if len(shapes) == 1 and tuple(result.shape) not in shapes:
+        yield f"must give the shape of the draw, {min(shapes)}, got {tuple(result.shape)}"
+
+
+def _noise(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    if not _tensors_by_name(result):
+        yield f"must give tensors by name, got {a_value(result)}"
+
+
+def _augment(method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    if not isinstance(result, Batch):
+        yield f"must give a batch (lfads_core.components.batch.Batch), got {a_value(result)}"
+        return
+    yield from batch_faults(given["batch"], result)
+    yield from mask_faults(given["batch"], result, method.origin.name)
+
+
+def batch_faults(before: Batch, after: Batch) -> Iterator[str]:
+    """What an augmentation must leave as it is in a batch."""
+    for field in _KEPT:
+        was, now = getattr(before, field), getattr(after, field)
+        if not isinstance(now, Tensor):
+            yield f"{field} must stay a tensor, got {a_value(now)}"
+            return
+        if (was.shape, was.dtype) != (now.shape, now.dtype):
+            yield f"{field} must keep its shape {tuple(was.shape)} and type {was.dtype}, got {tuple(now.shape)} of {now.dtype}"
+    if not torch.equal(before.trials, after.trials) or before.ic_bins != after.ic_bins or not same(dict(before.extras), dict(after.extras)):
+        yield "trials, ic_bins and extras must stay as they are"
+
+
+def mask_faults(before: Batch, after: Batch, name: str) -> Iterator[str]:
+    """Masks that an augmentation took away, or left under a name that is not its own."""
+    for key, mask in before.masks.items():
+        if key not in after.masks or not same(mask, after.masks[key]):
+            yield f"masks of others must stay, but {key!r} did not. Write masks={{**batch.masks, ...}}"
+    for key in sorted(after.masks.keys() - before.masks.keys()):
+        if not key.startswith(f"{name}/"):
+            yield f"masks must be named '{name}/...', got {key!r}"
+
+
+def _measure(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    if not isinstance(result, Mapping):
+        yield f"must give tensors of one number by name, got {a_value(result)}"
+        return
+    for name, value in result.items():
+        if not isinstance(value, Tensor) or value.ndim or not isinstance(name, str):
+            yield f"must give tensors of one number by name, got {a_value(value)} for {name!r}"
+
+
+def _scalars(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    yield from number_faults(result)
+
+
+def number_faults(found: object) -> Iterator[str]:
+    """What keeps something from being numbers by name, as logs take them."""
+    if not isinstance(found, Mapping):
+        yield f"must give numbers by name, got {a_value(found)}"
+        return
+    for key, value in found.items():
+        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", key):
+            yield f"must name numbers by words without spaces and slashes, got {key!r}"
+        elif isinstance(value, bool) or not isinstance(value, Real):
+            yield f"must give a plain number for {key!r}, got {a_value(value)}"
+
+
+def _one_bin_at_a_time(method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    """Read-ins and read-outs see each bin by itself: a change of the last must reach no other."""
+    yield from bin_faults(method.call, next(iter(given.values())), result)
+
+
+def bin_faults(call: Callable[[Tensor], Any], values: Tensor, result: Tensor) -> Iterator[str]:
+    """Whether earlier bins change with the last one."""
+    if values.shape[-2] < 2:
+        return
+    other = values.detach().clone()
+    other[..., -1, :] = 2 * other[..., -1, :] + 1
+    with torch.no_grad():
+        got = call(other)
+    if not torch.allclose(got[..., :-1, :], result.detach()[..., :-1, :], rtol=1e-3, atol=1e-5 * float(result.detach().abs().max()) + 1e-12):
+        yield "must not mix bins, but the first ones change with the last"
+
+
+_KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes], Iterator[str]]] = {
+    ("AbstractPrior", "draw"): _draw,
+    ("AbstractPrior", "standardise"): _standardise,
+    ("AbstractPrior", "scalars"): _scalars,
+    ("AbstractAugmentation", "draw"): _noise,
+    ("AbstractAugmentation", "augment"): _augment,
+    ("AbstractAugmentation", "measure"): _measure,
+    ("AbstractReadin", "forward"): _one_bin_at_a_time,
+    ("AbstractReadout", "forward"): _one_bin_at_a_time,
+}
+
+
+def _tensors_by_name(found: object) -> bool:
+    return isinstance(found, Mapping) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items())

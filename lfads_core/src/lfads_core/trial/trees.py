@@ -1,0 +1,76 @@
+"""Tensors in whatever calls hand over: mappings, sequences, dataclasses such as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor changed; what is of no kind known here is left as it is."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(part, change) for key, part in value.items()}
+    if type(value) in {list, tuple}:
+        return type(value)(mapped(part, change) for part in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(mapped(part, change) for part in value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: mapped(getattr(value, field.name), change) for field in fields(value) if field.init})
+    return value
+
+
+def copied(value: Any) -> Any:
+    """A copy whose tensors share no memory; those that carry a gradient begin a new one. Random generators are copied in their state."""
+    if isinstance(value, torch.Generator):
+        twin = torch.Generator(value.device)
+        twin.set_state(value.get_state())
+        return twin
+    if isinstance(value, Mapping):
+        return {key: copied(part) for key, part in value.items()}
+    return mapped(value, lambda x: x.detach().clone().requires_grad_(x.requires_grad))
+
+
+def held(part: Any, seen: frozenset[int] = frozenset()) -> Any:
+    """What an object holds, copied as it is now, so that it can be compared later; functions are left out."""
+    if id(part) in seen:
+        return None
+    within = seen | {id(part)}
+    if isinstance(part, Tensor):
+        return part.detach().clone()
+    if isinstance(part, nn.Module) or (not seen and hasattr(part, "__dict__")):
+        return held({key: value for key, value in vars(part).items() if isinstance(value, nn.Module) or not callable(value)}, within)
+    if isinstance(part, Mapping):
+        return {key: held(value, within) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [held(value, within) for value in part]
+    return part
+
+
+def a_value(value: object) -> str:
+    """What something is, in a message."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return (
+        repr(value)[:60] if value is None or isinstance(value, int | float | str | type) else f"a {type(value).__module__}.{type(value).__qualname__}"
+    )
