@@ -14,7 +14,7 @@ from lfads_core.recurrence import fused_controlled
 from lfads_core.recurrence.fused_controlled import hoisted
 from lfads_core.recurrence.fused_gru import weight_gradient
 from lfads_core.recurrence.precision import in_full
-from lfads_core.recurrence.triton_launch import LAUNCHES, processors
+from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
 from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
@@ -32,7 +32,7 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         factors=start.factors.shape[-1],
         clip=clip,
         products=products,
-        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, processors=processors(device)),
+        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, card=card_of(device)),
         given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
         learn=torch.is_grad_enabled(),
     )
@@ -161,15 +161,16 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
         candidate = torch.cat([of_input[..., 2:, :, :], of_state[..., 2:, :, :]], dim=-1)
         return pack(gates, call.products), pack(candidate, call.products)
 
-    controlled_forward[call.tiles.grid(members, trials)](
-        drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
-        None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
-        *cell(given.con_recurrent, given.con_feed),
-        pack(given.posterior.unflatten(-2, (2, -1)), call.products),
-        *cell(given.gen_recurrent, given.gen_feed),
-        pack(given.factors.unsqueeze(-3), call.products),
-        bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
-    )  # fmt: skip
+    with on_device_of(drive):
+        controlled_forward[call.tiles.grid(members, trials)](
+            drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
+            None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
+            *cell(given.con_recurrent, given.con_feed),
+            pack(given.posterior.unflatten(-2, (2, -1)), call.products),
+            *cell(given.gen_recurrent, given.gen_feed),
+            pack(given.factors.unsqueeze(-3), call.products),
+            bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
+        )  # fmt: skip
     return kept
 
 
@@ -213,17 +214,18 @@ def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tupl
     def as_is(weight: Tensor) -> Tensor:
         return pack(weight.mT.unsqueeze(-3), call.products)
 
-    controlled_backward[call.tiles.grid(members, trials)](
-        d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
-        kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
-        out.con, out.gen, out.moments, out.noise, out.path,
-        torch.empty_like(out.c0), torch.zeros_like(out.c0), torch.empty_like(out.g0), torch.zeros_like(out.g0), out.c0, out.g0,
-        as_is(given.con_recurrent[..., : 2 * con, :]), as_is(given.con_recurrent[..., 2 * con :, :]),
-        as_is(given.con_feed), as_is(given.posterior),
-        as_is(given.gen_recurrent[..., : 2 * gen, :]), as_is(given.gen_recurrent[..., 2 * gen :, :]),
-        as_is(given.gen_feed), as_is(given.factors),
-        bins, members, trials, *call.constants(), **call.tiles.options(),
-    )  # fmt: skip
+    with on_device_of(kept.path):
+        controlled_backward[call.tiles.grid(members, trials)](
+            d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
+            kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
+            out.con, out.gen, out.moments, out.noise, out.path,
+            torch.empty_like(out.c0), torch.zeros_like(out.c0), torch.empty_like(out.g0), torch.zeros_like(out.g0), out.c0, out.g0,
+            as_is(given.con_recurrent[..., : 2 * con, :]), as_is(given.con_recurrent[..., 2 * con :, :]),
+            as_is(given.con_feed), as_is(given.posterior),
+            as_is(given.gen_recurrent[..., : 2 * gen, :]), as_is(given.gen_recurrent[..., 2 * gen :, :]),
+            as_is(given.gen_feed), as_is(given.factors),
+            bins, members, trials, *call.constants(), **call.tiles.options(),
+        )  # fmt: skip
     return out
 
 

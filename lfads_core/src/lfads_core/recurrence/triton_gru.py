@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.recurrence import fused_gru
 from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
 from lfads_core.recurrence.precision import in_full
-from lfads_core.recurrence.triton_launch import LAUNCHES, processors
+from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
 from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack
 from lfads_core.recurrence.weights import GRUWeights
 
@@ -34,7 +34,7 @@ def gru(
     """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
     members, trials = (1, *h0.shape[:-1])[-2:]
     products = "ieee" if h0.dtype == torch.float64 else products
-    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, processors=processors(h0.device))
+    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, card=card_of(h0.device))
     call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
     if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
@@ -86,10 +86,11 @@ def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, recurrent: Tensor) -> 
     n, reset = drive.new_empty(bins, *h0.shape), drive.new_empty(bins, *h0.shape)
     w_gates = pack(blocks[..., :2, :, :], call.products)
     w_n = pack(blocks[..., 2:, :, :], call.products)
-    gru_forward[tiles.grid(members, trials)](
-        drive.contiguous(), states, gates, n, reset, w_gates, w_n, bins, members, trials,
-        *call.constants(tiles.units(2 * hidden)), **tiles.options(),
-    )  # fmt: skip
+    with on_device_of(drive):
+        gru_forward[tiles.grid(members, trials)](
+            drive.contiguous(), states, gates, n, reset, w_gates, w_n, bins, members, trials,
+            *call.constants(tiles.units(2 * hidden)), **tiles.options(),
+        )  # fmt: skip
     return states, gates, n, reset
 
 
@@ -103,10 +104,11 @@ def run_backward(call: GRUCall, grad: Tensor, recurrent: Tensor, states: Tensor,
     to_gates[0 if call.reverse else bins].zero_()
     w_gates = pack(recurrent[..., : 2 * hidden, :].mT.unsqueeze(-3), call.products)
     w_n = pack(recurrent[..., 2 * hidden :, :].mT.unsqueeze(-3), call.products)
-    gru_backward[tiles.grid(members, trials)](
-        grad.contiguous(), states, gates, n, to_gates, kept, torch.zeros_like(kept), grad_h0, w_gates, w_n, bins, members, trials,
-        *call.constants(), **tiles.options(),
-    )  # fmt: skip
+    with on_device_of(n):
+        gru_backward[tiles.grid(members, trials)](
+            grad.contiguous(), states, gates, n, to_gates, kept, torch.zeros_like(kept), grad_h0, w_gates, w_n, bins, members, trials,
+            *call.constants(), **tiles.options(),
+        )  # fmt: skip
     return to_gates[1:] if call.reverse else to_gates[:-1], grad_h0
 
 

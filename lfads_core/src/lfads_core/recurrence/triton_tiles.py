@@ -47,21 +47,37 @@ class Tiles:
         return {"num_warps": self.warps, "num_stages": self.stages}
 
 
-def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, processors: int) -> Tiles:
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a device has: multiprocessors, and bytes of shared memory that one program may take, about as many as its first-level cache."""
+
+    processors: int
+    shared: int
+
+
+H100 = Card(processors=132, shared=227 * 1024)
+SMALLEST = Card(processors=16, shared=99 * 1024)
+"""What every card of compute capability 8.0 or more has at least: those of 8.6, 8.9 and 12.0 have no more shared memory."""
+SPARE = 8 * 1024
+"""Shared memory of a program beside the pieces of weights under way, by the compiler's word."""
+
+
+def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, card: Card) -> Tiles:
     """Choose by arithmetic and by what the compiler reports; ``docs/speed.md`` has the reasons. No device has measured it yet.
 
     Tensor cores want 16 trials. In float32 few trials a program spread a small batch over more multiprocessors; the more there are
-    in all, the more should share a weight that is read, above all where weights of one bin do not fit the 200 KB of a first-level cache.
+    in all, the more should share a weight that is read, above all where weights of one bin do not fit the first-level cache.
     """
-    if products == "bf16":
-        return Tiles(rows=16, widest=512, depth=64, warps=8, stages=3)
-    if products == "tf32":
-        return Tiles(rows=16, widest=256, depth=32, warps=8, stages=3)
-    cached = 3 * widest_layer**2 * 4 <= 200_000
+    if products != "ieee":
+        widest, depth, stages, size = (512, 64, 3, 2) if products == "bf16" else (256, 32, 3, 4)
+        while (stages - 1) * depth * min(widest, power_of_two(2 * widest_layer)) * size + SPARE > card.shared:
+            widest //= 2
+        return Tiles(rows=16, widest=widest, depth=depth, warps=8, stages=stages)
+    cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
     rows, most = (2, 4) if cached else (4, 16)
-    while rows < most and members * -(-trials // rows) > processors:
+    while rows < most and members * -(-trials // rows) > card.processors:
         rows *= 2
-    alone = members * -(-trials // rows) <= processors
+    alone = members * -(-trials // rows) <= card.processors
     return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=8 if alone or not cached else 4, stages=1)
 
 
