@@ -25,7 +25,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfads_core.recurrence import triton_controlled, triton_controlled_kernels, triton_gru, triton_gru_kernels
-from lfads_core.recurrence.triton_tiles import Products, choose_tiles
+from lfads_core.recurrence.triton_tiles import H100, Card, Products, choose_tiles
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16"}
@@ -117,12 +117,12 @@ def compiled(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], opt
     )  # fmt: skip
 
 
-def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int = 1) -> Iterator[tuple[str, Recorder]]:
+def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int = 1, card: Card = H100) -> Iterator[tuple[str, Recorder]]:
     """The launches of one training step."""
     rng = torch.Generator().manual_seed(0)
     new = functools.partial(torch.empty, dtype=dtype)
     for hidden, axes in [*((h, (2 * members, shape.trials)) for h in shape.encoders), *(() if shape.con else [(shape.gen, (members, shape.trials))])]:
-        tiles = choose_tiles(products=products, widest_layer=hidden, members=axes[0], trials=axes[1], processors=132)
+        tiles = choose_tiles(products=products, widest_layer=hidden, members=axes[0], trials=axes[1], card=card)
         call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=tiles, learn=True)
         modules = triton_gru_kernels
         with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
@@ -134,7 +134,7 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
     if shape.con:
         B, T, C, G, U, F = shape.trials, shape.bins, shape.con, shape.gen, shape.inputs, shape.factors
         M = members
-        tiles = choose_tiles(products=products, widest_layer=max(C, G), members=M, trials=B, processors=132)
+        tiles = choose_tiles(products=products, widest_layer=max(C, G), members=M, trials=B, card=card)
         call = triton_controlled.LoopCall(
             con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True
         )

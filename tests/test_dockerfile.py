@@ -51,7 +51,7 @@ BROKEN = [
         "FROM: must name an exact version, such as python:3.11.9-slim-bookworm, got 'python:3.11-slim-bookworm'",
     ),
     (
-        "FROM python:${PYTHON}-slim-bookworm\n",
+        "FROM python:${PYTHON}-bookworm\n",
         "FROM somewhere.example/python:3.11.9\n",
         "FROM: must name an image without a host, got 'somewhere.example/python:3.11.9'",
     ),
@@ -139,3 +139,9 @@ def test_a_step_that_fails_ends_the_build_with_a_sentence(check, tmp_path, monke
     build = check.Build(check.read_steps("FROM x:1.2.3\nRUN exit 3\n"), tmp_path, tmp_path, [], {})
     with pytest.raises(SystemExit, match=r"^check_dockerfile: sh -ec 'exit 3' must end with status 0, got 3$"):
         build.run()
+
+
+def test_the_image_has_a_c_compiler_which_tritons_kernels_need_to_start():
+    """Slim images have none."""
+    last = [line for line in TEXT.splitlines() if line.startswith("FROM")][-1]
+    assert last == "FROM python:${PYTHON}-bookworm"

@@ -82,3 +82,19 @@ def test_a_server_that_does_not_answer_is_a_warning(tmp_path, monkeypatch):
     (finding,) = store(tmp_path)
     assert (finding.status, finding.remedy) == ("warn", "start the server, or unset MLFLOW_TRACKING_URI")
     assert finding.text.startswith("http://127.0.0.1:9 does not answer")
+
+
+def test_kernels_that_cannot_start_on_a_gpu_are_a_warning_with_the_reason(monkeypatch, tmp_path):
+    from lfads_core.recurrence import choose
+    from lfads_core.train import device
+
+    clause = "Triton needs a C compiler to start kernels, and there is none (CC, gcc, clang): install gcc"
+    monkeypatch.setattr(device, "choose_device", lambda _: "cuda")
+    monkeypatch.setattr(choose, "obstacle", lambda name, _, **__: clause if name.startswith("triton") else None)
+    (finding,) = checks.loops(tmp_path)
+    assert finding == Finding(
+        what="recurrence",
+        status="warn",
+        text=f"auto takes fused on cuda; triton cannot be used: {clause}",
+        remedy="mend that, for other loops are several times slower here",
+    )

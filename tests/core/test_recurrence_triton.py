@@ -4,17 +4,24 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from lfads_core.recurrence import reference, triton_controlled, triton_gru
+from lfads_core.errors import ConfigError
+from lfads_core.recurrence import reference, selfcheck, triton_controlled, triton_gru, triton_launch
+from lfads_core.recurrence.choose import REFERENCE, Recurrence
+from lfads_core.recurrence.selfcheck import relative
 from lfads_core.recurrence.triton_launch import LAUNCHES, Launches, available, obstacle
-from lfads_core.recurrence.triton_tiles import Tiles
+from lfads_core.recurrence.triton_tiles import H100, SMALLEST, Tiles, choose_tiles
 from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
 
 pytest.importorskip("triton")
+from lfads_core.recurrence import triton_controlled_kernels, triton_gru_kernels
+
 NO_GPU = not torch.cuda.is_available()
 SMALL = {
     "ieee": Tiles(rows=2, widest=16, depth=2, warps=1, stages=1),  # several tiles and programs even for odd little sizes
@@ -86,7 +93,7 @@ def outcome(run, *records):
 def furthest(run, wanted, records, device, dtype):
     ours = [moved(record, lambda v: v.detach().to(device, dtype).requires_grad_(v.requires_grad)) for record in records]
     pairs = zip(outcome(run, *ours), outcome(wanted, *records), strict=True)
-    return max(float((a.detach().cpu().double() - b.detach()).abs().max() / max(1.0, float(b.detach().abs().max()))) for a, b in pairs if b.numel())
+    return max(relative([a], [b.detach()]) for a, b in pairs if b.numel())
 
 
 def loop_arguments(rng, members=(), *, external=0, noise=True, masks=True):
@@ -107,6 +114,8 @@ def loop_arguments(rng, members=(), *, external=0, noise=True, masks=True):
     return start, drive, weights
 
 
+OUT_OF_REACH = 1e3
+"""The clip where products are of reduced precision: of a state beside it they would make one that is clipped, or not, whose gradient is all or nothing."""
 GRUS = [((), 3, 0, 7, False, 5.0), ((2,), 3, 2, 19, True, 0.4), ((), 1, 1, 1, True, 5.0)]
 
 
@@ -116,6 +125,7 @@ GRUS = [((), 3, 0, 7, False, 5.0), ((2,), 3, 2, 19, True, 0.4), ((), 1, 1, 1, Tr
 )
 @pytest.mark.parametrize(("members", "trials", "inputs", "hidden", "reverse", "clip"), GRUS)
 def test_a_gru_and_all_its_gradients_are_those_of_the_reference(device, members, trials, inputs, hidden, reverse, clip, products, dtype, tolerance):
+    clip = clip if products == "ieee" else OUT_OF_REACH
     rng = torch.Generator().manual_seed(hidden)
     start = Driven(x=normal(rng, *members, trials, 3, inputs), h0=normal(rng, *members, trials, hidden))
     weights = gru_weights(rng, inputs, hidden, members)
@@ -130,8 +140,11 @@ def test_a_gru_and_all_its_gradients_are_those_of_the_reference(device, members,
 @pytest.mark.parametrize(
     ("members", "external", "noise", "masks", "clip"), [((), 0, True, True, 5.0), ((), 2, False, False, 0.4), ((3,), 1, True, False, 0.4)]
 )
-@pytest.mark.parametrize(("products", "dtype", "tolerance"), [("ieee", torch.float64, 1e-11), ("bf16", torch.float32, 5e-2)])
+@pytest.mark.parametrize(
+    ("products", "dtype", "tolerance"), [("ieee", torch.float64, 1e-11), ("tf32", torch.float32, 5e-3), ("bf16", torch.float32, 5e-2)]
+)
 def test_the_closed_loop_and_all_its_gradients_are_those_of_the_reference(device, members, external, noise, masks, clip, products, dtype, tolerance):
+    clip = clip if products == "ieee" else OUT_OF_REACH
     records = loop_arguments(torch.Generator().manual_seed(external), members, external=external, noise=noise, masks=masks)
 
     def run(how, **options):
@@ -177,12 +190,172 @@ def test_it_can_be_chosen_for_a_device():
     assert obstacle("cuda", asked=True) is None
 
 
-def test_kernels_whose_numbers_are_not_the_references_are_not_taken_by_themselves(monkeypatch):
-    from lfads_core.recurrence import selfcheck, triton_launch
-
+@pytest.fixture
+def fresh(monkeypatch):
+    """A device that seems to be there, of which nothing is known yet."""
     monkeypatch.setattr(triton_launch, "available", lambda _: None)
+    triton_launch._disagreement.cache_clear()
+    yield monkeypatch
+    triton_launch._disagreement.cache_clear()
+
+
+def test_kernels_whose_numbers_are_not_the_references_are_not_taken_by_themselves(fresh):
     for worst, clause in ((1e-5, None), (0.2, "its numbers differ from the reference's by 2.0e-01 on this GPU, where 1e-04 would be rounding")):
-        monkeypatch.setattr(selfcheck, "difference", lambda *_, worst=worst: worst)
+        fresh.setattr(selfcheck, "difference", lambda *_, worst=worst, **__: worst)
         triton_launch._disagreement.cache_clear()
         assert obstacle("cuda", asked=False) == clause
-    triton_launch._disagreement.cache_clear()
+
+
+@pytest.mark.parametrize("products", ["ieee", "tf32", "bf16"])
+def test_each_arithmetic_is_checked_by_its_own_backend_and_tolerance(fresh, products):
+    asked = []
+    fresh.setattr(selfcheck, "difference", lambda loops, *_, reduced: asked.append((loops.name, reduced)) or float("inf"))
+    most = {"ieee": "1e-04", "tf32": "1e-02", "bf16": "5e-02"}[products]
+    look = {"ieee": obstacle, "tf32": triton_launch.obstacle_tf32, "bf16": triton_launch.obstacle_bf16}[products]
+    assert look("cuda", asked=True) == f"its numbers differ from the reference's by inf on this GPU, where {most} would be rounding"
+    assert asked == [({"ieee": "triton", "tf32": "triton-tf32", "bf16": "triton-bf16"}[products], products != "ieee")]
+
+
+def test_a_backend_of_nan_does_not_pass(fresh):
+    def nothing(x, h0, weights, *, clip, reverse=False):
+        return reference.gru(x, h0, weights, clip=clip, reverse=reverse) * float("nan")
+
+    loops = Recurrence.of("strange", nothing, reference.controlled)
+    fresh.setattr(selfcheck, "SIZES", selfcheck.SIZES[:1])
+    assert selfcheck.difference(loops, torch.float32) == float("inf")
+    assert selfcheck.difference(REFERENCE, torch.float32) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "fault", [lambda size: size.hidden > 100, lambda size: size.members, lambda size: size.reverse], ids=["large", "members", "reverse"]
+)
+def test_faults_that_small_plain_problems_do_not_have_are_found(fault, fresh):
+    """The check must reach beyond one tile, members, and a GRU in reverse."""
+
+    def wrong(x, h0, weights, *, clip, reverse=False):
+        of = selfcheck.Size(members=h0.shape[:-2], trials=h0.shape[-2], hidden=h0.shape[-1], controller=0, reverse=reverse)
+        return reference.gru(x, h0, weights, clip=clip, reverse=reverse) * (1.1 if fault(of) else 1)
+
+    assert selfcheck.difference(Recurrence.of("wrong", wrong, reference.controlled), torch.float32) > 1e-2
+
+
+def test_the_users_switches_of_tf32_do_not_move_what_is_compared_with(fresh):
+    seen = []
+
+    def watched(x, h0, weights, *, clip, reverse=False):
+        seen.append((x.dtype, x.device.type))
+        return reference.gru(x, h0, weights, clip=clip, reverse=reverse)
+
+    fresh.setattr(selfcheck, "REFERENCE", Recurrence.of("watched", watched, reference.controlled))
+    selfcheck.difference(REFERENCE, torch.float32)
+    assert set(seen) == {(torch.float64, "cpu")}
+
+
+def test_a_check_in_which_no_kernel_starts_is_a_failure_with_its_reason(fresh):
+    """Else `auto` would say triton, and run fused."""
+
+    def broken(*_, **__):
+        raise RuntimeError("Failed to find C compiler")
+
+    for module in (triton_gru, triton_controlled):
+        fresh.setattr(module, "run_forward", broken)
+        fresh.setattr(module, "LAUNCHES", launches := Launches())
+    fresh.setattr(triton_launch, "LAUNCHES", launches)
+    fresh.setattr(triton_gru, "LAUNCHES", launches)
+    fresh.setattr(selfcheck, "_cast", lambda value, dtype, _, cast=selfcheck._cast: cast(value, dtype, "cpu"))
+    assert obstacle("cuda", asked=False) == "in the check of its numbers a Triton kernel failed to start (RuntimeError: Failed to find C compiler)"
+
+
+def test_a_kernel_too_large_for_the_device_fails_the_check_too(fresh):
+    class OutOfResources(Exception):  # noqa: N818 - Triton's name
+        """As Triton raises it."""
+
+    launches, cpu = Launches(), torch.device("cpu")
+
+    def attempt():
+        raise OutOfResources("shared memory")
+
+    fresh.setattr(triton_launch, "LAUNCHES", launches)
+    fresh.setattr(selfcheck, "difference", lambda *_, **__: float(launches.ready("one", cpu, torch.float32, attempt)))
+    assert obstacle("cuda", asked=False) == "in the check of its numbers a Triton kernel failed to start (OutOfResources: shared memory)"
+    assert launches.ready("another", cpu, torch.float32, lambda: None)
+
+
+def test_an_old_triton_and_a_missing_compiler_are_said(monkeypatch):
+    uncached = available.__wrapped__
+    monkeypatch.setattr(triton_launch, "version_of", lambda _: (3, 2))
+    assert uncached("cuda") == "Triton must be 3.4 or later, which comes with torch 2.8, got 3.2"
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
+    monkeypatch.setattr(triton_launch.shutil, "which", lambda name: f"/usr/bin/{name}" if name == "gcc" else None)
+    assert uncached("cuda") is None
+    monkeypatch.setattr(triton_launch.shutil, "which", lambda _: None)
+    assert uncached("cuda") == "Triton needs a C compiler to start kernels, and there is none (CC, gcc, clang): install gcc"
+
+
+def test_a_launch_is_on_the_device_of_its_tensors(monkeypatch):
+    here = []
+
+    class Guard:
+        """As torch.cuda.device."""
+
+        def __init__(self, index):
+            self.index = index
+
+        def __enter__(self):
+            here.append(self.index)
+
+        def __exit__(self, *_):
+            here.pop()
+
+    guards = []
+    monkeypatch.setattr(torch.cuda, "device", Guard)
+    with triton_launch.on_device_of(SimpleNamespace(device=torch.device("cuda:1"))):
+        assert here == [torch.device("cuda:1")]
+    with triton_launch.on_device_of(torch.zeros(1)):
+        assert here == []
+    for module in (triton_gru, triton_controlled):
+        monkeypatch.setattr(module, "on_device_of", lambda _: Guard("there"))
+    for module, names in (
+        (triton_gru_kernels, ("gru_forward", "gru_backward")),
+        (triton_controlled_kernels, ("controlled_forward", "controlled_backward")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, Launched(lambda name=name: guards.append((name, *here))))
+    monkeypatch.setattr(LAUNCHES, "ready", lambda *_: True)
+    rng = torch.Generator().manual_seed(0)
+    outcome(lambda s, w: triton_gru.gru(s.x, s.h0, w, clip=5.0), Driven(x=normal(rng, 3, 2, 2), h0=normal(rng, 3, 5)), gru_weights(rng, 2, 5))
+    outcome(lambda *given: triton_controlled.controlled(*given, clip=5.0), *loop_arguments(rng))
+    assert guards == [(name, "there") for name in ("gru_forward", "gru_backward", "controlled_forward", "controlled_backward")]
+
+
+class Launched:
+    """Stands in for a kernel."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def __getitem__(self, grid):
+        return lambda *_, **__: self.seen()
+
+
+@pytest.mark.parametrize("products", ["tf32", "bf16"])
+@pytest.mark.parametrize("hidden", [64, 100, 200, 512])
+def test_tiles_fit_the_shared_memory_of_small_cards_and_stay_large_on_others(products, hidden):
+    for card in (H100, SMALLEST):
+        tiles = choose_tiles(products=products, widest_layer=hidden, members=1, trials=64, card=card)
+        width = {"tf32": 4, "bf16": 2}[products]
+        assert (tiles.stages - 1) * tiles.depth * tiles.units(2 * hidden) * width + 8 * 1024 <= card.shared
+    assert choose_tiles(products="bf16", widest_layer=200, members=1, trials=64, card=H100).widest == 512
+    assert choose_tiles(products="bf16", widest_layer=200, members=1, trials=64, card=SMALLEST).widest == 256
+
+
+def test_a_device_may_be_a_second_gpu(monkeypatch):
+    from lfads_core.train.device import choose_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == "cuda:1"
+    with pytest.raises(ConfigError, match=re.escape("train.device: must be a device of this machine (cpu, cuda, cuda:0, cuda:1), got 'cuda:2'.")):
+        choose_device("cuda:2")

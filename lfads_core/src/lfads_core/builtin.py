@@ -62,7 +62,7 @@ def lfads_recurrences() -> Iterator[RecurrenceSpec]:
             summary=f"one launch each way, products in {products}",
             gru=f"{_LOOPS}.triton_gru:gru{suffix}",
             controlled=f"{_LOOPS}.triton_controlled:controlled{suffix}",
-            obstacle=f"{_LOOPS}.triton_launch:obstacle",
+            obstacle=f"{_LOOPS}.triton_launch:obstacle{suffix}",
             fastest_on=("cuda",) if name == "triton" else (),
         )
 

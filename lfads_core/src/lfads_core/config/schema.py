@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeVar
 
 import attrs
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, between, one_of, setting, share
+from lfads_core.config.fields import Rule, above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
 from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 
 G = TypeVar("G")
+
+DEVICE = Rule("one of auto, cpu, cuda, mps, or cuda:N for GPU number N", lambda x: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", x) is not None)
 
 
 @frozen
@@ -203,7 +206,7 @@ class TrainConfig:
     keep_best: int = setting(1, "best epochs kept as checkpoints; with more than 1 each also as epoch-N, listed in kept.json", rule=at_least(1))
     smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
-    device: str = setting("auto", "where to compute", rule=one_of("auto", "cpu", "cuda", "mps"), search=ELSEWHERE)
+    device: str = setting("auto", "where to compute; cuda:1 is the second GPU", rule=DEVICE, search=ELSEWHERE)
     threads: int | None = setting(
         1, "CPU threads (null: as many as a few steps at the start show to be worth it, on a machine that does nothing else)", rule=at_least(1),
         tune="sometimes", search=ELSEWHERE,

@@ -102,11 +102,14 @@ def claims(runs: Path) -> Iterator[Finding]:
 
 def loops(_runs: Path) -> Iterator[Finding]:
     """Which loops ``auto`` would take."""
-    from lfads_core.recurrence.choose import choose_recurrence
+    from lfads_core.recurrence.choose import choose_recurrence, obstacle
     from lfads_core.train.device import choose_device
 
     device = choose_device("auto")
-    yield Finding(what="recurrence", status="ok", text=f"auto takes {choose_recurrence('auto', device).name} on {device}")
+    text, remedy = f"auto takes {choose_recurrence('auto', device).name} on {device}", ""
+    if device == "cuda" and (clause := obstacle("triton", device)) is not None:
+        text, remedy = f"{text}; triton cannot be used: {clause}", "mend that, for other loops are several times slower here"
+    yield Finding(what="recurrence", status="warn" if remedy else "ok", text=text, remedy=remedy)
 
 
 def examine(runs: Path, registry: Registry) -> list[Finding]:

@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import Draw, EncoderInfo
+from lfads_core.components import AbstractPrior, EncoderInfo
 from lfads_core.components.batch import Batch
 from lfads_core.config.schema import ModelConfig
 from lfads_core.model.decoder import Decoder, DecoderInputs, Unrolled
@@ -22,7 +22,7 @@ from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
 from lfads_core.recurrence.precision import Precision, in_full
-from lfads_core.rng import bernoulli
+from lfads_core.rng import masks, normals
 
 
 class LFADS(nn.Module):
@@ -74,6 +74,11 @@ class LFADS(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.decoder.to_generator.weight.device
+
+    @property
+    def priors(self) -> Mapping[str, AbstractPrior]:
+        """Those that there are, by what they are priors of."""
+        return {name: prior for name, prior in (("ic", self.ic_prior), ("inputs", self.input_prior)) if prior is not None}
 
     def forward(self, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
         """Infer latents of all sessions' trials together, then read each session's parameters out."""
@@ -181,37 +186,45 @@ class LFADS(nn.Module):
 
     def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
-        like, size, control = self.decoder.to_generator.weight, self.config.generator, self.config.controller
-        ic_like = like.new_empty(trials, size.ic_size)
+        return draw_noises([self], trials, [rng], sample=sample, dropout=dropout)[0]
 
-        def draw_inputs() -> Draw | None:
-            if self.input_prior is None or control is None:
-                return None
-            return self.input_prior.draw(like.new_empty(trials, self.sizes.bins, control.inputs), rng)
 
-        return Noise(
-            ic=self.ic_prior.draw(ic_like, rng) if sample else None,
-            inputs=draw_inputs() if sample else None,
-            ic_kl=self.ic_prior.draw(ic_like, rng),
-            inputs_kl=draw_inputs(),
-            dropout=self._draw_masks(trials, rng) if dropout and self.config.dropout > 0 else None,
-        )
+def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool) -> list[Noise]:
+    """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors."""
+    like, config, sizes = models[0].decoder.to_generator.weight, models[0].config, models[0].sizes
+    control, ic, inputs = config.controller, {"ic": (trials, config.generator.ic_size)}, {}
+    if control is not None:
+        inputs = {"inputs": (trials, sizes.bins, control.inputs)}
+    wanted = {**(ic | inputs if sample else {}), **{f"{name}_kl": shape for name, shape in (ic | inputs).items()}}
+    if all(type(prior).draw is AbstractPrior.draw for model in models for prior in model.priors.values()):
+        drawn = normals(list(wanted.values()), like, rngs)
+        found = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
+    else:
+        found = [
+            {name: model.priors[name.removesuffix("_kl")].draw(like.new_empty(shape), rng) for name, shape in wanted.items()}
+            for model, rng in zip(models, rngs, strict=True)
+        ]
+    rates = [model.config.dropout if dropout else 0.0 for model in models]
+    drops = _draw_masks(models[0], trials, rngs, rates) if all(rates) else [
+        _draw_masks(model, trials, [rng], [rate])[0] if rate else None for model, rng, rate in zip(models, rngs, rates, strict=True)
+    ]  # fmt: skip
+    return [Noise(dropout=masks, **of) for of, masks in zip(found, drops, strict=True)]
 
-    def _draw_masks(self, trials: int, rng: torch.Generator) -> DropoutMasks:
-        rate, sizes, config = self.config.dropout, self.sizes, self.config
-        like = self.decoder.to_generator.weight
 
-        def keep(*shape: int) -> Tensor:
-            return bernoulli(1 - rate, like.new_empty(trials, *shape), rng).div_(1 - rate)
-
-        return DropoutMasks(
-            data=keep(sizes.encoded_bins, sizes.encoder_width),
-            ic_final=keep(self.encoder.part.features),
-            gen_init=keep(config.generator.hidden),
-            gen_state=keep(sizes.bins, config.generator.hidden),
-            external=keep(sizes.bins, sizes.external) if sizes.external else None,
-            con_input=None if self.input_encoder is None else keep(sizes.bins, self.input_encoder.size + sizes.feedback),
-        )
+def _draw_masks(model: LFADS, trials: int, rngs: Sequence[torch.Generator], rates: Sequence[float]) -> list[DropoutMasks]:
+    """Each member's masks, whose kept values are ``1 / (1 - rate)``."""
+    sizes, config, heard = model.sizes, model.config, model.input_encoder
+    shapes = {
+        "data": (trials, sizes.encoded_bins, sizes.encoder_width),
+        "ic_final": (trials, model.encoder.part.features),
+        "gen_init": (trials, config.generator.hidden),
+        "gen_state": (trials, sizes.bins, config.generator.hidden),
+        **({"external": (trials, sizes.bins, sizes.external)} if sizes.external else {}),
+        **({} if heard is None else {"con_input": (trials, sizes.bins, heard.size + sizes.feedback)}),
+    }
+    like = model.decoder.to_generator.weight
+    drawn = masks([1 - rate for rate in rates], list(shapes.values()), like, rngs, whole=True)
+    return [DropoutMasks(**{name: of[i] for name, of in zip(shapes, drawn, strict=True)}) for i in range(len(rates))]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

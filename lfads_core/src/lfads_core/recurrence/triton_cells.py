@@ -75,3 +75,16 @@ def reset_phase(
         h = tl.load(state + c, mask=here, other=0.0)
         tl.store(to_gates + H + c, through * h * r * (1.0 - r), mask=here)
         tl.store(carry + c, tl.load(kept + c, mask=here, other=0.0) + through * r, mask=here)
+
+
+@jit
+@no_type_check
+def zero_phase(to_gates, carry, ok, H: constexpr, UNITS: constexpr):
+    """Before the first bin of a way back: no gradient of both gates' sums, and none that passed by."""
+    for j in range(0, H, UNITS):
+        c = (j + tl.arange(0, UNITS))[None, :]
+        here = ok & (c < H)
+        zero = tl.full((ok.shape[0], UNITS), 0.0, carry.dtype.element_ty)
+        tl.store(to_gates + c, zero, mask=here)
+        tl.store(to_gates + H + c, zero, mask=here)
+        tl.store(carry + c, zero, mask=here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,8 +15,8 @@ from lfads_core.recurrence import fused_controlled
 from lfads_core.recurrence.fused_controlled import hoisted
 from lfads_core.recurrence.fused_gru import weight_gradient
 from lfads_core.recurrence.precision import in_full
-from lfads_core.recurrence.triton_launch import LAUNCHES, processors
-from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack, power_of_two, up_to
+from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
+from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
@@ -32,7 +33,7 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
         factors=start.factors.shape[-1],
         clip=clip,
         products=products,
-        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, processors=processors(device)),
+        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, card=card_of(device)),
         given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
         learn=torch.is_grad_enabled(),
     )
@@ -47,6 +48,10 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
 
 controlled_tf32 = functools.partial(controlled, products="tf32")
 controlled_bf16 = functools.partial(controlled, products="bf16")
+
+
+BLOCKS = 14
+"""Blocks of weights that :func:`layout` gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +73,11 @@ class LoopCall:
         """Widths of [state | input | reset state] of controller and generator, so that rows start at 16 bytes."""
         return up_to(2 * self.con + self.factors, 4), up_to(2 * self.gen + self.inputs, 4)
 
-    def constants(self, *gates: int) -> tuple[Any, ...]:
-        """The kernels' last arguments; ``gates`` are the tiles over both gates of controller and generator, going forward."""
+    def constants(self, stride: int, *gates: int) -> tuple[Any, ...]:
+        """The kernels' last arguments: how far apart members' weights are; ``gates`` are the tiles over both gates of controller and generator, going forward."""
         sizes, tiles = (self.con, self.gen, self.inputs, self.factors), self.tiles
         units = tiles.units(self.con), tiles.units(self.gen), *gates, power_of_two(self.inputs), tiles.units(self.factors)
-        return self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products
+        return stride, self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products
 
     def attempt(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> None:
         """Compile and launch on one trial of no bins."""
@@ -81,9 +86,10 @@ class LoopCall:
             bins = (None if value is None else value[:0, ..., :1, :] for value in values[:5])
             first = (None if value is None else value[..., :1, :] for value in values[5:8])
             given = LoopTensors(*bins, *first, *values[8:])  # type: ignore[arg-type]
-            kept = run_forward(self, given)
+            packed = PACKER(given.weights(), layout, self.products)
+            kept = run_forward(self, given, packed)
             if self.learn:
-                run_backward(self, given, kept, kept.paths(self), learn_noise=given.noise is not None)
+                run_backward(self, given, kept, packed, kept.paths(self), learn_noise=given.noise is not None)
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,27 @@ class LoopTensors:
     gen_feed: Tensor
     gen_recurrent: Tensor
     factors: Tensor
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """What :func:`layout` takes."""
+        return self.con_feed, self.con_recurrent, self.posterior, self.gen_feed, self.gen_recurrent, self.factors
+
+
+def layout(
+    con_feed: Tensor, con_recurrent: Tensor, posterior: Tensor, gen_feed: Tensor, gen_recurrent: Tensor, factors: Tensor
+) -> tuple[Tensor, ...]:
+    """Blocks of weights in the order of both kernels' arguments: six forwards, eight backwards."""
+
+    def cell(recurrent: Tensor, feed: Tensor) -> tuple[Tensor, Tensor]:
+        of_state, of_input = recurrent.unflatten(0, (3, -1)), feed.unflatten(0, (3, -1))
+        return torch.cat([of_state[:2], of_input[:2]], dim=-1), torch.cat([of_input[2:], of_state[2:]], dim=-1)
+
+    def back(feed: Tensor, recurrent: Tensor, readout: Tensor) -> Iterator[Tensor]:
+        gates = 2 * recurrent.shape[-1]
+        return (part.mT.unsqueeze(0) for part in (recurrent[:gates], recurrent[gates:], feed, readout))
+
+    ahead = *cell(con_recurrent, con_feed), posterior.unflatten(0, (2, -1)), *cell(gen_recurrent, gen_feed), factors.unsqueeze(0)
+    return *ahead, *back(con_feed, con_recurrent, posterior), *back(gen_feed, gen_recurrent, factors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +160,7 @@ def all_of(record: LoopKept | LoopTensors) -> tuple[Tensor | None, ...]:
     return tuple(getattr(record, field.name) for field in fields(record))
 
 
-def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
+def run_forward(call: LoopCall, given: LoopTensors, packed: tuple[Tensor, ...]) -> LoopKept:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_forward
 
@@ -155,21 +182,12 @@ def run_forward(call: LoopCall, given: LoopTensors) -> LoopKept:
     kept.con_rows[0, ..., con : con + call.factors] = given.f0 if given.feedback_mask is None or not bins else given.f0 * given.feedback_mask[0]
     kept.gen_rows[0, ..., :gen] = given.g0
 
-    def cell(recurrent: Tensor, feed: Tensor) -> tuple[Tensor, Tensor]:
-        of_state, of_input = recurrent.unflatten(-2, (3, -1)), feed.unflatten(-2, (3, -1))
-        gates = torch.cat([of_state[..., :2, :, :], of_input[..., :2, :, :]], dim=-1)
-        candidate = torch.cat([of_input[..., 2:, :, :], of_state[..., 2:, :, :]], dim=-1)
-        return pack(gates, call.products), pack(candidate, call.products)
-
-    controlled_forward[call.tiles.grid(members, trials)](
-        drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
-        None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept),
-        *cell(given.con_recurrent, given.con_feed),
-        pack(given.posterior.unflatten(-2, (2, -1)), call.products),
-        *cell(given.gen_recurrent, given.gen_feed),
-        pack(given.factors.unsqueeze(-3), call.products),
-        bins, members, trials, *call.constants(call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
-    )  # fmt: skip
+    with on_device_of(drive):
+        controlled_forward[call.tiles.grid(members, trials)](
+            drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
+            None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept), *packed[:6],
+            bins, members, trials, *call.constants(packed[0].stride(0), call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
+        )  # fmt: skip
     return kept
 
 
@@ -186,7 +204,9 @@ class LoopGradients:
     g0: Tensor
 
 
-def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tuple[Tensor | None, ...], *, learn_noise: bool) -> LoopGradients:
+def run_backward(
+    call: LoopCall, given: LoopTensors, kept: LoopKept, packed: tuple[Tensor, ...], grads: tuple[Tensor | None, ...], *, learn_noise: bool
+) -> LoopGradients:
     """One launch."""
     from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
 
@@ -202,28 +222,15 @@ def run_backward(call: LoopCall, given: LoopTensors, kept: LoopKept, grads: tupl
         c0=new(*batch, con),
         g0=new(*batch, gen),
     )
-    out.con[bins].zero_()
-    out.gen[bins].zero_()
     d_states, d_factors, *others = (None if grad is None else grad.contiguous() for grad in grads)
-    if d_factors is None or not bins:
-        out.path[bins].zero_()
-    else:
-        out.path[bins].copy_(d_factors[-1])
-
-    def as_is(weight: Tensor) -> Tensor:
-        return pack(weight.mT.unsqueeze(-3), call.products)
-
-    controlled_backward[call.tiles.grid(members, trials)](
-        d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
-        kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
-        out.con, out.gen, out.moments, out.noise, out.path,
-        torch.empty_like(out.c0), torch.zeros_like(out.c0), torch.empty_like(out.g0), torch.zeros_like(out.g0), out.c0, out.g0,
-        as_is(given.con_recurrent[..., : 2 * con, :]), as_is(given.con_recurrent[..., 2 * con :, :]),
-        as_is(given.con_feed), as_is(given.posterior),
-        as_is(given.gen_recurrent[..., : 2 * gen, :]), as_is(given.gen_recurrent[..., 2 * gen :, :]),
-        as_is(given.gen_feed), as_is(given.factors),
-        bins, members, trials, *call.constants(), **call.tiles.options(),
-    )  # fmt: skip
+    with on_device_of(kept.path):
+        controlled_backward[call.tiles.grid(members, trials)](
+            d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
+            kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
+            out.con, out.gen, out.moments, out.noise, out.path,
+            *(new(like.shape) for like in (out.c0, out.c0, out.g0, out.g0)), out.c0, out.g0, *packed[6:],
+            bins, members, trials, *call.constants(packed[0].stride(0)), **call.tiles.options(),
+        )  # fmt: skip
     return out
 
 
@@ -242,8 +249,9 @@ class LoopSequence(torch.autograd.Function):
     def forward(ctx: Any, call: LoopCall, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         """One launch."""
         given = LoopTensors(*tensors)  # type: ignore[arg-type]
-        kept = run_forward(call, given)
-        ctx.save_for_backward(*tensors, *all_of(kept))
+        packed = PACKER(given.weights(), layout, call.products)
+        kept = run_forward(call, given, packed)
+        ctx.save_for_backward(*packed, *tensors, *all_of(kept))
         ctx.call = call
         ctx.set_materialize_grads(False)
         return kept.paths(call)
@@ -252,10 +260,10 @@ class LoopSequence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """One launch, then a few products."""
-        saved, call = ctx.saved_tensors, ctx.call
+        call, packed, saved = ctx.call, ctx.saved_tensors[:BLOCKS], ctx.saved_tensors[BLOCKS:]
         count = len(fields(LoopTensors))
         given, kept = LoopTensors(*saved[:count]), LoopKept(**dict(zip((f.name for f in fields(LoopKept)), saved[count:], strict=True)))
-        out = run_backward(call, given, kept, grads, learn_noise=given.noise is not None and ctx.needs_input_grad[3])
+        out = run_backward(call, given, kept, packed, grads, learn_noise=given.noise is not None and ctx.needs_input_grad[3])
         con_feed, con_recurrent = cell_gradients(out.con[:-1], kept.con_rows, call.con, call.factors)
         gen_feed, gen_recurrent = cell_gradients(out.gen[:-1], kept.gen_rows, call.gen, call.inputs)
         read = kept.gen_rows[1:, ..., : call.gen] if kept.masked is None else kept.masked

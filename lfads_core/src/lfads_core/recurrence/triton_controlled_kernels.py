@@ -9,7 +9,7 @@ reset state]. Going back, ``path`` has the gradient of the factors that bin t re
 
 from typing import no_type_check
 
-from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
+from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase, zero_phase
 from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
@@ -19,7 +19,7 @@ def controlled_forward(
     con_drive, gen_drive, feedback_mask, state_mask, noise, posterior_bias,
     con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n, masked, path,
     w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, M, B,
-    clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
+    STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
@@ -28,12 +28,12 @@ def controlled_forward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates = weights_of(member, w_con_gates, C + F, 2 * C, PRODUCTS)
-    w_con_n = weights_of(member, w_con_n, C + F, C, PRODUCTS)
-    w_posterior = weights_of(member, w_posterior, C, 2 * U, PRODUCTS)
-    w_gen_gates = weights_of(member, w_gen_gates, G + U, 2 * G, PRODUCTS)
-    w_gen_n = weights_of(member, w_gen_n, G + U, G, PRODUCTS)
-    w_factors = weights_of(member, w_factors, G, F, PRODUCTS)
+    w_con_gates = weights_of(member, w_con_gates, STRIDE)
+    w_con_n = weights_of(member, w_con_n, STRIDE)
+    w_posterior = weights_of(member, w_posterior, STRIDE)
+    w_gen_gates = weights_of(member, w_gen_gates, STRIDE)
+    w_gen_n = weights_of(member, w_gen_n, STRIDE)
+    w_factors = weights_of(member, w_factors, STRIDE)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     mean_bias = tl.load(posterior_bias + member * (2 * U) + few, mask=few < U, other=0.0)[None, :]
@@ -89,32 +89,43 @@ def controlled_backward(
     feedback_mask, state_mask, noise, con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n,
     con_to_gates, gen_to_gates, d_moments, d_noise, path, con_kept, con_carry, gen_kept, gen_carry, grad_c0, grad_g0,
     w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, M, B,
-    clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
+    STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Six phases a bin. All weights as they stand, not transposed.
 
-    ``to_gates`` have one bin more than there are: the last holds zeros, as both ``carry`` do; the last row of ``path`` is given.
+    ``to_gates`` have one bin more than there are: the last is set to zero, as both ``carry`` are; the last row of ``path`` is what the loss says.
     """
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_con_gates = weights_of(member, w_con_gates, 2 * C, C, PRODUCTS)
-    w_con_n = weights_of(member, w_con_n, C, C, PRODUCTS)
-    w_con_feed = weights_of(member, w_con_feed, 3 * C, F, PRODUCTS)
-    w_posterior = weights_of(member, w_posterior, 2 * U, C, PRODUCTS)
-    w_gen_gates = weights_of(member, w_gen_gates, 2 * G, G, PRODUCTS)
-    w_gen_n = weights_of(member, w_gen_n, G, G, PRODUCTS)
-    w_gen_feed = weights_of(member, w_gen_feed, 3 * G, U, PRODUCTS)
-    w_factors = weights_of(member, w_factors, F, G, PRODUCTS)
+    w_con_gates = weights_of(member, w_con_gates, STRIDE)
+    w_con_n = weights_of(member, w_con_n, STRIDE)
+    w_con_feed = weights_of(member, w_con_feed, STRIDE)
+    w_posterior = weights_of(member, w_posterior, STRIDE)
+    w_gen_gates = weights_of(member, w_gen_gates, STRIDE)
+    w_gen_n = weights_of(member, w_gen_n, STRIDE)
+    w_gen_feed = weights_of(member, w_gen_feed, STRIDE)
+    w_factors = weights_of(member, w_factors, STRIDE)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     con_kept += rows * C
     con_carry += rows * C
     gen_kept += rows * G
     gen_carry += rows * G
+    end = rows + T * M * B
+    zero_phase(con_to_gates + end * (3 * C), con_carry, ok, C, CON)
+    zero_phase(gen_to_gates + end * (3 * G), gen_carry, ok, G, GEN)
+    for j in range(0, F, FACTORS):
+        at = (j + tl.arange(0, FACTORS))[None, :]
+        there = ok & (at < F)
+        f = tl.full((ROWS, FACTORS), 0.0, path.dtype.element_ty)
+        if d_factors is not None:
+            f = tl.load(d_factors + (end - M * B) * F + at, mask=there & (T > 0), other=0.0)
+        tl.store(path + end * F + at, f, mask=there)
+    tl.debug_barrier()
     for s in range(T):
         t = T - 1 - s
         here, after = rows + t * M * B, rows + (t + 1) * M * B

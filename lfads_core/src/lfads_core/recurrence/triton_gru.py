@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 from lfads_core.recurrence import fused_gru
 from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
 from lfads_core.recurrence.precision import in_full
-from lfads_core.recurrence.triton_launch import LAUNCHES, processors
-from lfads_core.recurrence.triton_tiles import Products, Tiles, choose_tiles, pack
+from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
+from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles
 from lfads_core.recurrence.weights import GRUWeights
 
 
@@ -34,7 +34,7 @@ def gru(
     """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
     members, trials = (1, *h0.shape[:-1])[-2:]
     products = "ieee" if h0.dtype == torch.float64 else products
-    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, processors=processors(h0.device))
+    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, card=card_of(h0.device))
     call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
     if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
@@ -59,54 +59,58 @@ class GRUCall:
     tiles: Tiles
     learn: bool
 
-    def constants(self, *more: int) -> tuple[Any, ...]:
-        """The kernels' last arguments; ``more`` follows the tile over units."""
+    def constants(self, stride: int, *more: int) -> tuple[Any, ...]:
+        """The kernels' last arguments: how far apart members' weights are; ``more`` follows the tile over units."""
         tiles, units = self.tiles, self.tiles.units(self.hidden)
-        return self.clip, int(self.reverse), self.hidden, tiles.rows, units, *more, tiles.warps, tiles.depth, self.products
+        return stride, self.clip, int(self.reverse), self.hidden, tiles.rows, units, *more, tiles.warps, tiles.depth, self.products
 
     def attempt(self, recurrent: Float[Tensor, "*M H3 H"]) -> None:
         """Compile and launch on one trial of no bins."""
         members, hidden = recurrent.shape[:-2], self.hidden
         drive, h0 = recurrent.new_empty(0, *members, 1, 3 * hidden), recurrent.new_zeros(*members, 1, hidden)
-        states, gates, n, _ = run_forward(self, drive, h0, recurrent)
+        packed = PACKER([recurrent], layout, self.products)
+        states, gates, n, _ = run_forward(self, drive, h0, packed)
         if self.learn:
-            run_backward(self, n, recurrent, states, gates, n)
+            run_backward(self, n, packed, states, gates, n)
 
 
-def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, recurrent: Tensor) -> tuple[Tensor, ...]:
+def layout(recurrent: Tensor) -> tuple[Tensor, ...]:
+    """Blocks of weights: gates and candidate forwards, then both backwards."""
+    z_r, n = recurrent.unflatten(0, (3, -1)).split([2, 1])
+    return z_r, n, z_r.flatten(0, 1).mT.unsqueeze(0), n.mT
+
+
+def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, packed: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """States of all bins and the one before them, gates, candidates, and reset states."""
     from lfads_core.recurrence.triton_gru_kernels import gru_forward
 
     bins, hidden, tiles = drive.shape[0], call.hidden, call.tiles
     members, trials = (1, *h0.shape[:-1])[-2:]
-    blocks = recurrent.unflatten(-2, (3, hidden))
     states = drive.new_empty(bins + 1, *h0.shape)
     states[bins if call.reverse else 0] = h0
     gates = drive.new_empty(bins, *h0.shape[:-1], 2 * hidden)
     n, reset = drive.new_empty(bins, *h0.shape), drive.new_empty(bins, *h0.shape)
-    w_gates = pack(blocks[..., :2, :, :], call.products)
-    w_n = pack(blocks[..., 2:, :, :], call.products)
-    gru_forward[tiles.grid(members, trials)](
-        drive.contiguous(), states, gates, n, reset, w_gates, w_n, bins, members, trials,
-        *call.constants(tiles.units(2 * hidden)), **tiles.options(),
-    )  # fmt: skip
+    with on_device_of(drive):
+        gru_forward[tiles.grid(members, trials)](
+            drive.contiguous(), states, gates, n, reset, *packed[:2], bins, members, trials,
+            *call.constants(packed[0].stride(0), tiles.units(2 * hidden)), **tiles.options(),
+        )  # fmt: skip
     return states, gates, n, reset
 
 
-def run_backward(call: GRUCall, grad: Tensor, recurrent: Tensor, states: Tensor, gates: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+def run_backward(call: GRUCall, grad: Tensor, packed: tuple[Tensor, ...], states: Tensor, gates: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the drive and of the first state."""
     from lfads_core.recurrence.triton_gru_kernels import gru_backward
 
     bins, hidden, tiles = n.shape[0], call.hidden, call.tiles
     members, trials = (1, *n.shape[1:-1])[-2:]
-    to_gates, kept, grad_h0 = n.new_empty(bins + 1, *n.shape[1:-1], 3 * hidden), n.new_empty(n.shape[1:]), n.new_empty(n.shape[1:])
-    to_gates[0 if call.reverse else bins].zero_()
-    w_gates = pack(recurrent[..., : 2 * hidden, :].mT.unsqueeze(-3), call.products)
-    w_n = pack(recurrent[..., 2 * hidden :, :].mT.unsqueeze(-3), call.products)
-    gru_backward[tiles.grid(members, trials)](
-        grad.contiguous(), states, gates, n, to_gates, kept, torch.zeros_like(kept), grad_h0, w_gates, w_n, bins, members, trials,
-        *call.constants(), **tiles.options(),
-    )  # fmt: skip
+    to_gates = n.new_empty(bins + 1, *n.shape[1:-1], 3 * hidden)
+    kept, carry, grad_h0 = (n.new_empty(n.shape[1:]) for _ in range(3))
+    with on_device_of(n):
+        gru_backward[tiles.grid(members, trials)](
+            grad.contiguous(), states, gates, n, to_gates, kept, carry, grad_h0, *packed[2:], bins, members, trials,
+            *call.constants(packed[0].stride(0)), **tiles.options(),
+        )  # fmt: skip
     return to_gates[1:] if call.reverse else to_gates[:-1], grad_h0
 
 
@@ -116,8 +120,9 @@ class GRUSequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drive: Tensor, h0: Tensor, recurrent: Tensor, call: GRUCall) -> Tensor:
         """One launch."""
-        states, gates, n, reset = run_forward(call, drive, h0, recurrent)
-        ctx.save_for_backward(recurrent, states, gates, n, reset)
+        packed = PACKER([recurrent], layout, call.products)
+        states, gates, n, reset = run_forward(call, drive, h0, packed)
+        ctx.save_for_backward(states, gates, n, reset, *packed)
         ctx.call = call
         return states[:-1] if call.reverse else states[1:]
 
@@ -125,8 +130,8 @@ class GRUSequence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """One launch, then two products."""
-        recurrent, states, gates, n, reset = ctx.saved_tensors
-        to_gates, grad_h0 = run_backward(ctx.call, grads[0], recurrent, states, gates, n)
+        states, gates, n, reset, *packed = ctx.saved_tensors
+        to_gates, grad_h0 = run_backward(ctx.call, grads[0], tuple(packed), states, gates, n)
         grad_recurrent = None
         if ctx.needs_input_grad[2]:
             before, hidden = states[1:] if ctx.call.reverse else states[:-1], ctx.call.hidden

@@ -8,7 +8,7 @@ between rows t and t + 1 of ``states``: going forward it leads from the first to
 
 from typing import no_type_check
 
-from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase
+from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase, zero_phase
 from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
@@ -16,7 +16,7 @@ from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl
 @no_type_check
 def gru_forward(
     drive, states, gates, n, reset, w_gates, w_n, T, M, B,
-    clip: constexpr, REVERSE: constexpr, H: constexpr,
+    STRIDE: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
     ROWS: constexpr, UNITS: constexpr, GATES: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Two phases a bin: gates, candidate. ``w_gates`` is (H, 2H), ``w_n`` (H, H)."""
@@ -24,8 +24,8 @@ def gru_forward(
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_gates = weights_of(member, w_gates, H, 2 * H, PRODUCTS)
-    w_n = weights_of(member, w_n, H, H, PRODUCTS)
+    w_gates = weights_of(member, w_gates, STRIDE)
+    w_n = weights_of(member, w_n, STRIDE)
     for s in range(T):
         t = T - 1 - s if REVERSE else s
         here, before, after = rows + t * M * B, rows + (t + REVERSE) * M * B, rows + (t + 1 - REVERSE) * M * B
@@ -41,20 +41,23 @@ def gru_forward(
 @no_type_check
 def gru_backward(
     grad, states, gates, n, to_gates, kept, carry, grad_h0, w_gates, w_n, T, M, B,
-    clip: constexpr, REVERSE: constexpr, H: constexpr, ROWS: constexpr, UNITS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
+    STRIDE: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
+    ROWS: constexpr, UNITS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Two phases a bin. ``w_gates`` (2H, H) and ``w_n`` (H, H) are as they stand, not transposed.
 
-    Gradients of a bin's sums stand in ``to_gates`` where ``states`` has the state before it; the row left over holds zeros, as ``carry`` does.
+    Gradients of a bin's sums stand in ``to_gates`` where ``states`` has the state before it; the row left over is set to zero, as ``carry`` is.
     """
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
     rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
-    w_gates = weights_of(member, w_gates, 2 * H, H, PRODUCTS)
-    w_n = weights_of(member, w_n, H, H, PRODUCTS)
+    w_gates = weights_of(member, w_gates, STRIDE)
+    w_n = weights_of(member, w_n, STRIDE)
     kept += rows * H
     carry += rows * H
+    zero_phase(to_gates + (rows + (T - T * REVERSE) * M * B) * (3 * H), carry, ok, H, UNITS)
+    tl.debug_barrier()
     for s in range(T):
         t = s if REVERSE else T - 1 - s
         here, before, after = rows + t * M * B, rows + (t + REVERSE) * M * B, rows + (t + 1 - REVERSE) * M * B

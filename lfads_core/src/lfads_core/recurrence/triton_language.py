@@ -48,10 +48,9 @@ def cut(x):
 
 @jit
 @no_type_check
-def weights_of(member, w, K: constexpr, N: constexpr, PRODUCTS: constexpr):
-    """Where a member's (K, N) begin among those of all members."""
-    DEEP: constexpr = K if PRODUCTS == "ieee" else (K + 63) // 64 * 64
-    return w + member * (DEEP * ((N + 7) // 8 * 8))
+def weights_of(member, w, STRIDE: constexpr):
+    """Where a member's begin: STRIDE numbers hold all weights of one, those of every block, each of them (K, N) as ``pack`` lays it out."""
+    return w + member * STRIDE
 
 
 @jit

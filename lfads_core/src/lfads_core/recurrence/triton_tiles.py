@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Num
 from torch import Tensor
 
 Products = Literal["ieee", "tf32", "bf16"]
@@ -47,34 +48,85 @@ class Tiles:
         return {"num_warps": self.warps, "num_stages": self.stages}
 
 
-def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, processors: int) -> Tiles:
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a device has: multiprocessors, and bytes of shared memory that one program may take, about as many as its first-level cache."""
+
+    processors: int
+    shared: int
+
+
+H100 = Card(processors=132, shared=227 * 1024)
+SMALLEST = Card(processors=16, shared=99 * 1024)
+"""What every card of compute capability 8.0 or more has at least: those of 8.6, 8.9 and 12.0 have no more shared memory."""
+SPARE = 8 * 1024
+"""Shared memory of a program beside the pieces of weights under way, by the compiler's word."""
+
+
+def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, card: Card) -> Tiles:
     """Choose by arithmetic and by what the compiler reports; ``docs/speed.md`` has the reasons. No device has measured it yet.
 
     Tensor cores want 16 trials. In float32 few trials a program spread a small batch over more multiprocessors; the more there are
-    in all, the more should share a weight that is read, above all where weights of one bin do not fit the 200 KB of a first-level cache.
+    in all, the more should share a weight that is read, above all where weights of one bin do not fit the first-level cache.
     """
-    if products == "bf16":
-        return Tiles(rows=16, widest=512, depth=64, warps=8, stages=3)
-    if products == "tf32":
-        return Tiles(rows=16, widest=256, depth=32, warps=8, stages=3)
-    cached = 3 * widest_layer**2 * 4 <= 200_000
+    if products != "ieee":
+        widest, depth, stages, size = (512, 64, 3, 2) if products == "bf16" else (256, 32, 3, 4)
+        while (stages - 1) * depth * min(widest, power_of_two(2 * widest_layer)) * size + SPARE > card.shared:
+            widest //= 2
+        return Tiles(rows=16, widest=widest, depth=depth, warps=8, stages=stages)
+    cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
     rows, most = (2, 4) if cached else (4, 16)
-    while rows < most and members * -(-trials // rows) > processors:
+    while rows < most and members * -(-trials // rows) > card.processors:
         rows *= 2
-    alone = members * -(-trials // rows) <= processors
+    alone = members * -(-trials // rows) <= card.processors
     return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=8 if alone or not cached else 4, stages=1)
 
 
-def pack(blocks: Float[Tensor, "*M gates N K"], products: Products) -> Float[Tensor, "members deep width"]:
+def pack(blocks: Num[Tensor, "*M gates N K"], products: Products) -> Num[Tensor, "members deep width"]:
     """Weights as a kernel reads them: terms first, gates side by side; rows padded with zeros to whole eights, for wide loads.
 
-    Tensor cores take whole pieces of terms, so there are rows of zeros too, and numbers are stored as they are multiplied.
+    Tensor cores take whole pieces of terms, so there are rows of zeros too.
     """
     if blocks.dim() == 3:
         blocks = blocks.unsqueeze(0)
     members, gates, outputs, terms = blocks.shape
     rows = terms if products == "ieee" else up_to(terms, PIECE)
-    dtype = torch.bfloat16 if products == "bf16" else blocks.dtype
-    packed = torch.zeros(members, rows, up_to(gates * outputs, 8), dtype=dtype, device=blocks.device)
+    packed = blocks.new_zeros(members, rows, up_to(gates * outputs, 8))
     packed[:, :terms, : gates * outputs].unflatten(-1, (gates, outputs)).copy_(blocks.permute(0, 3, 1, 2))
     return packed
+
+
+Layout = Callable[..., Sequence[Num[Tensor, "*M gates N K"]]]
+"""From a loop's weights to the blocks that its kernels read, in order."""
+
+
+class Packer:
+    """Weights of a loop as all its kernels read them, in two operations: where each number goes is found once for each layout and size."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[Tensor, Tensor, tuple[int, ...]]] = {}
+
+    def __call__(self, weights: Sequence[Tensor], layout: Layout, products: Products) -> tuple[Tensor, ...]:
+        """Each block (members, deep · width), its members apart by all blocks together; numbers are stored as they are multiplied."""
+        like, members = weights[0], weights[0].shape[0] if weights[0].dim() == 3 else 1
+        key = layout, tuple(weight.shape[-2:] for weight in weights), members, products, like.dtype, like.device
+        if key not in self._known:
+            self._known[key] = self._found(weights, layout, products, members)
+        zeros, sources, sizes = self._known[key]
+        flat = torch.cat([zeros, *(weight.reshape(members, -1) for weight in weights)], dim=1)
+        packed = flat.index_select(1, sources)
+        return (packed.to(torch.bfloat16) if products == "bf16" else packed).split(sizes, dim=1)
+
+    @staticmethod
+    def _found(weights: Sequence[Tensor], layout: Layout, products: Products, members: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """A zero for each member, and of each packed number the place where it comes from: numbers from 1 on are packed in place of weights."""
+        first, numbers = 1, []
+        for weight in weights:
+            count = weight.shape[-2] * weight.shape[-1]
+            numbers.append(torch.arange(first, first + count).view(weight.shape[-2:]))
+            first += count
+        blocks = [pack(block, products).flatten() for block in layout(*numbers)]
+        return weights[0].new_zeros(members, 1), torch.cat(blocks).to(weights[0].device), tuple(block.numel() for block in blocks)
+
+
+PACKER = Packer()

@@ -22,10 +22,11 @@ def choose_device(wanted: str) -> str:
     Raises:
         ConfigError: the device asked for is not there.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cpu": True, "cuda": cards > 0, "mps": torch.backends.mps.is_available(), **{f"cuda:{i}": True for i in range(cards)}}
     if wanted == "auto":
         return "cuda" if there["cuda"] else "cpu"
-    if not there[wanted]:
+    if not there.get(wanted):
         found = ", ".join(name for name, here in there.items() if here)
         raise ConfigError(f"train.device: must be a device of this machine ({found}), got {wanted!r}. Use auto, or install torch for that device.")
     return wanted

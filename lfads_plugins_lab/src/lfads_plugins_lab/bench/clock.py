@@ -11,8 +11,8 @@ import torch
 
 def wait_for(device: str) -> None:
     """Return when the device has done all its work."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int, device: str, *, warm_up: int = 1) -> dict[str, list[float]]:

@@ -17,7 +17,7 @@ def machine(device: str) -> dict[str, object]:
         "device": device,
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "lfads_core": __version__,

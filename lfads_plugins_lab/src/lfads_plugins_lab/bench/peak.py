@@ -39,7 +39,7 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
     built = resident_peak()
     for _ in range(STEPS):
         step()
-    on_gpu = {"gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1)} if problem.device == "cuda" else {}
+    on_gpu = {"gpu_peak_mb": round(torch.cuda.max_memory_allocated(problem.device) / 2**20, 1)} if problem.device.startswith("cuda") else {}
     return {"torch_mb": imported, "built_mb": built, "peak_mb": resident_peak(), **on_gpu}
 
 

@@ -1,0 +1,120 @@
+"""How many operations a training step would launch on a GPU, counted without one.
+
+    python bench/step_operations.py --config S1 S2 --members 1 32 --verbose
+
+Every operation below autograd that would launch a kernel is counted as torch hands it out: those that make views or memory cost no launch, and
+a ``_foreach`` or fused one counts once, as do Triton's kernels, which are not run. Sizes are tiny: numbers of operations do not depend on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lfads_core.plugins import load_registry
+from lfads_core.recurrence import triton_controlled_kernels, triton_gru_kernels, triton_launch
+from lfads_core.recurrence.choose import BACKENDS
+from lfads_core.train import finite_checks, step
+from lfads_core.train.loop import step_together
+from lfads_plugins_lab.bench import shapes
+from lfads_plugins_lab.bench.population import lone_trainer
+from lfads_plugins_lab.bench.problem import first_batch, load_problem
+
+FREE = {
+    "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit", "_reshape_alias", "_unsafe_view", "alias", "as_strided",
+    "chunk", "detach", "diagonal", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "movedim", "narrow", "new_empty",
+    "new_empty_strided", "permute", "resize_", "select", "set_", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind",
+    "unflatten", "unfold", "unsqueeze", "view",
+}  # fmt: skip
+"""Operations that launch nothing."""
+KERNELS = {triton_gru_kernels: ("gru_forward", "gru_backward"), triton_controlled_kernels: ("controlled_forward", "controlled_backward")}
+
+
+class Counted(TorchDispatchMode):
+    """Counts what would launch a kernel, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count, then run."""
+        name = function.overloadpacket.__name__
+        if name not in FREE:
+            self.found[name] += 1
+        return function(*args, **(kwargs or {}))
+
+
+class Launched:
+    """Stands in for a Triton kernel: counts its launches and leaves memory as it is."""
+
+    def __init__(self, name: str, found: Counter[str]) -> None:
+        self.name, self.found = name, found
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        """Take a launch."""
+        return lambda *_, **__: self.found.update([self.name])
+
+
+@contextmanager
+def as_on_a_gpu(found: Counter[str]) -> Iterator[None]:
+    """Triton's kernels are counted, and no number is asked for."""
+    with ExitStack() as stack:
+        for module, names in KERNELS.items():
+            for name in names:
+                stack.enter_context(patch.object(module, name, Launched(name, found)))
+        stack.enter_context(patch.object(triton_launch.LAUNCHES, "ready", lambda *_: True))
+        for module in (finite_checks, step):
+            stack.enter_context(patch.object(module, "ASKED_AT_ONCE", ()))
+        yield
+
+
+def counted(config: str, members: int, overrides: tuple[str, ...] = ()) -> Counter[str]:
+    """Operations of one whole step of so many members: augmentations, noise, passes, loss, clip, update, averages."""
+    small = {"trials": 2, "encoded_bins": 3, "bins": 4, "encoded_channels": 3, "channels": 4, "generator": 6, "encoder": 5, "factors": 3}
+    of = shapes.SHAPES[config]
+    control = {"controller": 4, "input_encoder": 4, "inputs": 2} if of.controller else {}
+    with patch.dict(shapes.SHAPES, {config: replace(of, **small, **control)}), tempfile.TemporaryDirectory() as folder:
+        problem = load_problem(config, [], load_registry(), ["train.device=cpu", "train.threads=1", "train.recurrence=fused", *overrides], batches=2)
+        going = {i: lone_trainer(problem, i, Path(folder)) for i in range(members)}
+        raw = first_batch(problem)
+        mode = Counted()
+        with as_on_a_gpu(mode.found):
+            for trainer in going.values():
+                trainer.model.loops = BACKENDS["triton"]
+            for _ in range(3):  # the first makes moments, the second averages
+                mode.found.clear()
+                with mode:
+                    failed = step_together(going, dict.fromkeys(going, (0, raw)))
+                if failed:
+                    raise next(iter(failed.values()))
+        return Counter(mode.found)
+
+
+def main() -> None:
+    """Print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", nargs="+", default=["S1", "S4"])
+    parser.add_argument("--members", nargs="+", type=int, default=[1, 2, 32])
+    parser.add_argument("--set", dest="overrides", nargs="*", default=[])
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    for config in args.config:
+        for members in args.members:
+            found = counted(config, members, tuple(args.overrides))
+            print(f"{config}: {members} members, {found.total()} operations a step")
+            if args.verbose:
+                print("   ", ", ".join(f"{name} {count}" for name, count in found.most_common()))
+
+
+if __name__ == "__main__":
+    main()
