@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lfads_plugins_tune.mlflow.client import Client, Known, Point
-from lfads_plugins_tune.mlflow.job import ExperimentAddress, Job
-from lfads_plugins_tune.mlflow.process import WriterProcess
+from lfads_plugins_tune.mlflow.follower import steady_clock
 from lfads_plugins_tune.mlflow.recorder import Recorder
+from lfads_plugins_tune.mlflow.records import key_of
+from lfads_plugins_tune.mlflow.store import ExperimentAddress
 from lfads_plugins_tune.mlflow.view import View
-from lfads_plugins_tune.mlflow.writer import serve
+
+PLACE = ExperimentAddress(uri="http://me:secret@host:5000", folder=None, experiment="lfads")
 
 
 @dataclass
 class StoredRun:
     """One run as the store has it."""
 
-    job: Job
+    name: str
     parent: str | None
+    started: int
     points: list[tuple[str, float, int, int]] = field(default_factory=list)  # name, value, epoch, time
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
-    status: str = "RUNNING"
+    status: str | None = None
     ended: int | None = None
 
     def curve(self, name: str) -> list[tuple[int, float]]:
@@ -50,8 +52,10 @@ class FakeClient(Client):
         if run_id in self.broken:
             raise ValueError(f"{run_id} is deleted")
 
-    def of(self, key: str) -> StoredRun:
-        return self.runs[f"id-{key}"]
+    def named(self, name: str) -> StoredRun:
+        """The run of this name."""
+        (run,) = [run for run in self.runs.values() if run.name == name]
+        return run
 
     def experiment(self, name: str, artifacts: str | None) -> str:
         self._call()
@@ -59,19 +63,28 @@ class FakeClient(Client):
 
     def find(self, experiment: str, key: str) -> Known | None:
         self._call()
-        run = self.runs.get(f"id-{key}")
-        if run is None:
-            return None
-        return Known(f"id-{key}", dict(run.params), {name: max(e for n, _, e, _ in run.points if n == name) for name, *_ in run.points})
+        return self.known(f"id-{key}") if f"id-{key}" in self.runs else None
 
-    def create(self, experiment: str, job: Job, parent: str | None) -> Known:
-        self._call()
-        self.runs[f"id-{job.key}"] = StoredRun(job, parent)
-        return Known(f"id-{job.key}", {}, {})
-
-    def reopen(self, run_id: str, name: str) -> None:
+    def known(self, run_id: str) -> Known:
         self._call(run_id)
-        self.runs[run_id].status = "RUNNING"
+        run = self.runs[run_id]
+        last = {name: max((e, v) for n, v, e, _ in run.points if n == name) for name, *_ in run.points}
+        steps, values = {name: step for name, (step, _) in last.items()}, {name: value for name, (_, value) in last.items()}
+        return Known(run_id=run_id, name=run.name, params=dict(run.params), tags=dict(run.tags), steps=steps, values=values, status=run.status)
+
+    def has_run_called(self, experiment: str, name: str) -> bool:
+        self._call()
+        return any(run.name == name for run in self.runs.values())
+
+    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> Known:
+        self._call()
+        key, name, started = what
+        self.runs[f"id-{key}"] = StoredRun(name, parent, started)
+        return Known(run_id=f"id-{key}", name=name)
+
+    def reopen(self, run_id: str) -> None:
+        self._call(run_id)
+        self.runs[run_id].status = None
 
     def metrics(self, run_id: str, points: Iterable[Point]) -> None:
         self._call(run_id)
@@ -87,9 +100,9 @@ class FakeClient(Client):
         self._call(run_id)
         self.runs[run_id].tags |= tags
 
-    def files(self, run_id: str, path: Path) -> None:
+    def files(self, run_id: str, path: Path, *, linked: bool) -> None:
         self._call(run_id)
-        self.runs[run_id].files.append(str(path))
+        self.runs[run_id].files.append(path.name)
 
     def view(self, experiment: str, run_id: str, view: View) -> None:
         self._call(run_id)
@@ -100,22 +113,13 @@ class FakeClient(Client):
         self.runs[run_id].status, self.runs[run_id].ended = status, time
 
 
-class DirectWriter(WriterProcess):
-    """Hands its messages to a recorder at the end, in this process."""
+def recorder_of(folder: Path, client: FakeClient) -> Recorder:
+    """What a process that begins to follow this folder would write with."""
+    key = key_of(folder, make=True)
+    assert key is not None
+    return Recorder(folder, key, PLACE, steady_clock(1000), lambda _: client)
 
-    def __init__(self, place: ExperimentAddress, what: str, client: FakeClient) -> None:
-        self.place, self.what, self.client = place, what, client
-        self.run_ids = {}
-        self._outbox = queue.SimpleQueue()
-        self._closed = self._warned = False
-        self._clock = lambda: 1000
-        self._clock.began = 1000
 
-    def close(self, status: str, *, seconds: float, patience: float) -> None:
-        self._outbox.put({"close": status, "time": self._clock(), "seconds": 0.0})
-        serve(Recorder(self.place, lambda _: self.client), self._outbox, self.take)
-
-    def take(self, reply: dict) -> None:
-        self.run_ids |= reply.get("run_ids", {})
-        if "warning" in reply:
-            self.warn(reply["warning"])
+def record(folder: Path, client: FakeClient, ended: str | None = "interrupted") -> None:
+    """Bring the store up to the folder once."""
+    recorder_of(folder, client).write(ended)

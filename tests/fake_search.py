@@ -10,11 +10,17 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lfads_core.track.fitlog import FitLog
+from lfads_core.config.load import resolve
+from lfads_core.config.yaml_io import dump
+from lfads_core.plugins import load_registry
+from lfads_plugins_tune.search import state
 from lfads_plugins_tune.search.history import Generation, MemberRecord, generation_to_json
+from lfads_plugins_tune.search.state import Best
+from lfads_plugins_tune.search.table import SearchLog
 
 MASKING = "components.train_augmentations.coordinated-dropout.rate"
 SPACES = {
@@ -145,16 +151,39 @@ def write_search(folder: Path, search: FakeSearch, generations: int) -> Path:
     return folder
 
 
-def member_folders(folder: Path, search: FakeSearch) -> list[Path]:
-    """Make each member's folder."""
-    paths = [folder / "members" / f"{number:03d}" for number in range(len(search.members))]
-    for path in paths:
-        path.mkdir(parents=True, exist_ok=True)
-    return paths
+class SearchFolder:
+    """The folder of a simulated search as its driver would leave it at any moment: settings, journal, table of all members."""
 
+    def __init__(self, folder: Path, members: int = 2, *, kind: str = "pbt", interval: int = 3, seed: int = 2, words: bool = False) -> None:
+        self.folder, self.search = folder, FakeSearch(members, kind=kind, interval=interval, seed=seed, words=words)
+        self.first = [dict(member.values) for member in self.search.members]
+        self.log = SearchLog(folder / "fitlog.csv")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(dump(resolve([], (), (), load_registry(), defaults={"search": {}})))
+        self.write("running")
 
-def append_rows(paths: list[Path], rows: list[tuple[int, int, dict[str, float]]]) -> None:
-    """Write a generation's rows into the members' tables."""
-    logs = [FitLog(path / "fitlog.csv") for path in paths]
-    for member, epoch, row in rows:
-        logs[member].append(epoch, row)
+    def go_on(self, generations: int) -> None:
+        """Some generations more."""
+        for rows, record in self.search.run(generations):
+            for member, epoch, row in rows:
+                self.log.append((member, record.generation, epoch), record.members[member].hyperparameters, row)
+            self.write("running")
+
+    def write(self, status: str, best: Best | None = None, **changes: Any) -> None:
+        """Write the journal."""
+        members = [state.Member(member=i, values=dict(m.values)) for i, m in enumerate(self.search.members)]
+        history, interval = self.search.history, self.search.interval
+        targets = tuple(interval * (g + 1) for g in range(len(history) + 1))
+        known = {
+            "kind": self.search.kind,
+            "executor": "serial",
+            "data": ("data.h5",),
+            "spaces": {},
+            "score": "valid/recon_smooth",
+            "targets": targets,
+            "burn_in": interval,
+            "generation": len(history),
+            "members": tuple(members),
+            "versions": {"torch": "2.13.0"},
+        }
+        state.write_state(self.folder, state.SearchState(**{**known, "status": status, "best": best, "history": tuple(history), **changes}))

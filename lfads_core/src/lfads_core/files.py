@@ -87,6 +87,21 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 
+def read_json(path: Path, what: str = "JSON written by lfads", mend: str = "Restore it.") -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        RunError: there is none, or another thing; it says ``what`` must be there, and how to ``mend`` it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise RunError(f"{path}: must be {what}, got: {getattr(err, 'strerror', None) or err}. {mend}") from err
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: must be {what}, an object, got {type(found).__name__}. {mend}")
+    return found
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while writing have left of :func:`replacing`'s temporary files."""
     for left in folder.glob(".*.tmp"):

@@ -14,7 +14,6 @@ from lfads_plugins_tune.search.settings_class import SearchConfig
 from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
 if TYPE_CHECKING:
-    from lfads_core.config.schema import RunConfig
     from lfads_core.runs import Run
 
 _CLI = "lfads_plugins_tune.cli"
@@ -132,8 +131,8 @@ def lfads_doctor_checks() -> Iterator[DoctorCheckSpec]:
 
 
 @hookimpl
-def lfads_run_evaluated(run: Run, config: RunConfig, numbers: Mapping[str, float], files: Sequence[Path]) -> None:
+def lfads_run_evaluated(run: Run, numbers: Mapping[str, float], files: Sequence[Path]) -> None:
     """Add the scores to the run's record in MLflow, if it has one."""
-    from lfads_plugins_tune.mlflow.afterwards import record_afterwards
+    from lfads_plugins_tune.mlflow.tracker import record_evaluation
 
-    record_afterwards(run, config, numbers, files)
+    record_evaluation(run, numbers, files)

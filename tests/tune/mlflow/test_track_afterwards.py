@@ -7,11 +7,14 @@ import json
 import sqlite3
 
 import pytest
+from click.testing import CliRunner
 
-from lfads_core.infer.loading import load
+from lfads_core.cli.main import cli
+from lfads_core.errors import RunError
+from lfads_core.locks import only_one
 from lfads_core.runs import Run, run_or_best
-from lfads_plugins_tune.mlflow.afterwards import record_afterwards
 from lfads_plugins_tune.mlflow.store import store_of
+from lfads_plugins_tune.mlflow.tracker import record_evaluation, sync
 
 
 @pytest.mark.slow
@@ -40,7 +43,7 @@ def test_metrics_and_files_are_added_and_the_run_stays_as_it_ended(lfads, write_
 
 def test_a_run_that_was_not_tracked_is_left_alone(train_tiny, caplog):
     run = train_tiny().run
-    assert record_afterwards(run, load(run.path).config, {"a": 1.0}, []) is False
+    assert record_evaluation(run, {"a": 1.0}, []) is False
     assert not store_of(run.path.parent).exists
     assert [message for message in caplog.messages if message.startswith("MLflow")] == []
 
@@ -50,11 +53,32 @@ def test_a_store_that_cannot_be_written_is_one_warning(train_tiny, caplog):
     run.update_state(mlflow_key="k")
     database = store_of(run.path.parent).database
     database.write_text("no database at all")
-    assert record_afterwards(run, load(run.path).config, {"a": 1.0}, []) is False
+    assert record_evaluation(run, {"a": 1.0}, []) is False
     (message,) = [message for message in caplog.messages if message.startswith("MLflow")]
     assert message == (
         f"MLflow: the evaluation could not be added ({database} is damaged (file is not a database); move it away, and the next run makes a new "
-        "one); evaluation.json has it."
+        f"one); evaluation.json has it. Later: lfads ui --sync {run.path}"
+    )
+    assert run.read_state()["evaluated"] == {"numbers": {"a": 1.0}, "files": []}
+
+
+def test_only_what_is_there_and_at_rest_is_brought_up(train_tiny, tmp_path):
+    with pytest.raises(RunError, match=r"must be a run's folder, holding run\.json, got nothing"):
+        sync(tmp_path / "nowhere")
+    run = train_tiny().run
+    with only_one(run.path), pytest.raises(RunError, match="one process may train in a run's folder"):
+        sync(run.path)
+
+
+def test_what_cannot_be_brought_up_is_an_error_with_the_way_to_mend_it(train_tiny):
+    run = train_tiny().run
+    database = store_of(run.path.parent).database
+    database.write_text("no database at all")
+    result = CliRunner().invoke(cli, ["ui", "--sync", str(run.path)])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: {run.path}: must be written to MLflow, got: {database} is damaged (file is not a database); move it away, and the next run makes a "
+        f"new one. Mend it, then: lfads ui --sync {run.path}\n"
     )
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from browser import Browser, browsing, missing
-from fake_search import FakeSearch, member_folders
-from lfads_core.config.schema import RunConfig
-from lfads_plugins_tune.mlflow.searches import TrackedMember, open_search_trackers
+from fake_search import SearchFolder
+from lfads_plugins_tune.mlflow.tracker import sync
+from lfads_plugins_tune.search.state import Best
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -28,21 +28,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(why)
     pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
     runs = tmp_path_factory.mktemp("runs")
-    folder = runs / "pbt-lorenz"
-    folder.mkdir()
-    search = FakeSearch(MEMBERS, interval=EPOCHS)
-    paths = member_folders(folder, search)
-    members = [
-        TrackedMember(member=i, path=paths[i], settings={"optim": {"lr": 0.1}}, hyperparameters=m.values) for i, m in enumerate(search.members)
-    ]
-    trackers = open_search_trackers(folder, RunConfig(), members, kind="pbt")
-    for rows, generation in search.run(2):
-        for member, epoch, row in rows:
-            trackers.log(member, epoch, row)
-        trackers.generation(generation)
-    trackers.best(1)
-    trackers.close("finished")
-    assert len(trackers.run_ids) == 1 + MEMBERS
+    search = SearchFolder(runs / "pbt-lorenz", MEMBERS, interval=EPOCHS, seed=0)
+    search.go_on(2)
+    search.write("finished", best=Best(member=1, score=0.3, scores={}))
+    assert len(sync(search.folder).run_ids) == 1 + MEMBERS
     return runs
 
 

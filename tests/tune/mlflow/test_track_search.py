@@ -1,133 +1,115 @@
-"""A search in MLflow, from the driver's calls to what a store in memory has; no process, no MLflow."""
+"""A search in MLflow, from its folder to what a store in memory has; no process, no MLflow."""
 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
 
-from fake_client import DirectWriter, FakeClient, StoredRun
-from fake_search import FakeSearch, append_rows, member_folders
-from lfads_core.config.groups import run_config_class
-from lfads_core.config.schema import RunConfig
-from lfads_core.plugins import load_registry
-from lfads_plugins_tune.mlflow import searches as tracking
-from lfads_plugins_tune.mlflow.process import WriterProcess
-from lfads_plugins_tune.mlflow.searches import SearchTrackers, TrackedMember, open_search_trackers
-from lfads_plugins_tune.mlflow.settings import TrackConfig
+from fake_client import FakeClient, record, recorder_of
+from fake_search import SearchFolder
+from lfads_core.runs import Run
 from lfads_plugins_tune.search.history import Generation, MemberRecord
+from lfads_plugins_tune.search.state import Best, Member
+
+HYPERPARAMETERS = {"optim.lr": 0.004, "components.train_augmentations.coordinated-dropout.rate": 0.3, "components.ic_prior": "student-t"}
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
-    client = FakeClient()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://nowhere")
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: True)
-    monkeypatch.setattr(tracking, "WriterProcess", lambda place, what: DirectWriter(place, what, client))
-    return client
+def client() -> FakeClient:
+    return FakeClient()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "runs" / "pbt-lorenz"
-    path.mkdir(parents=True)
-    return path
+def search(tmp_path: Path) -> SearchFolder:
+    """A search of two members whose history a test writes itself."""
+    folder = SearchFolder(tmp_path / "runs" / "pbt-lorenz", 2)
+    for member in folder.search.members:
+        member.values = dict(HYPERPARAMETERS)
+    folder.write("running")
+    return folder
 
 
-HYPERPARAMETERS = {"optim.lr": 0.004, "components.train_augmentations.coordinated-dropout.rate": 0.3, "components.ic_prior": "normal"}
+def write(search: SearchFolder, *history: Generation, status: str = "running", **more) -> None:
+    search.search.history = list(history)
+    search.write(status, **more)
 
 
-def member(folder: Path, number: int, epochs: int = 0, **changes: object) -> TrackedMember:
-    settings = {"optim": {"lr": 0.004, "betas": [0.9, 0.999]}, "train": {"seed": number}}
-    path = folder / "members" / f"{number:03d}"
-    return TrackedMember(member=number, path=path, settings=settings, hyperparameters={**HYPERPARAMETERS, **changes}, epochs=epochs)
-
-
-def start(folder: Path, members: list[TrackedMember], **more: object) -> SearchTrackers:
-    return open_search_trackers(
-        folder, RunConfig(), members, kind="pbt", settings={"members": len(members)}, tags={"version torch": "2.13.0"}, **more
-    )
-
-
-def stored(client: FakeClient) -> dict[str, StoredRun]:
-    return {run.job.run_name: run for run in client.runs.values()}
-
-
-def record(generation: int, *members: MemberRecord) -> Generation:
-    return Generation(generation=generation, first_epoch=20 * generation, epochs=20 * generation + 20, members=members)
+def generation(number: int, *members: MemberRecord) -> Generation:
+    return Generation(generation=number, first_epoch=20 * number, epochs=20 * number + 20, members=members)
 
 
 def of(number: int, score: float | None, *, status: str = "done", parent: int | None = None, lr: float = 0.004) -> MemberRecord:
     return MemberRecord(member=number, parent=parent, score=score, status=status, hyperparameters={**HYPERPARAMETERS, "optim.lr": lr})
 
 
-def test_members_are_runs_below_the_search_with_names_that_say_so(client, folder):
-    start(folder, [member(folder, 0), member(folder, 12)]).close("finished")
-    runs = stored(client)
-    assert list(runs) == ["pbt-lorenz", "m00 · pbt-lorenz", "m12 · pbt-lorenz"]
-    parent = runs["pbt-lorenz"]
-    assert parent.parent is None
-    assert {run.parent for run in client.runs.values()} == {None, f"id-{parent.job.key}"}
-    assert {run.status for run in client.runs.values()} == {"finished"}
-    assert runs["m00 · pbt-lorenz"].job.started > runs["m12 · pbt-lorenz"].job.started  # the pages sort by it, the latest first
-    assert runs["m12 · pbt-lorenz"].tags["lfads.search"] == parent.tags["lfads.search"] == "pbt-lorenz"
-    assert runs["m12 · pbt-lorenz"].tags["lfads.member"] == "12"
+def test_members_are_runs_below_the_search_with_names_that_say_so(client, search):
+    record(search.folder, client)
+    parent, member = client.named("pbt-lorenz"), client.named("m01 · pbt-lorenz")
+    key = json.loads((search.folder / "mlflow.json").read_text())["key"]
+    assert [(run.name, run.parent) for run in client.runs.values()] == [
+        ("pbt-lorenz", None),
+        ("m00 · pbt-lorenz", f"id-{key}"),
+        ("m01 · pbt-lorenz", f"id-{key}"),
+    ]
+    assert {run.status for run in client.runs.values()} == {"interrupted"}
+    assert client.named("m00 · pbt-lorenz").started > member.started  # the pages sort by it, the latest first
+    assert member.tags["lfads.search"] == parent.tags["lfads.search"] == "pbt-lorenz"
+    assert member.tags["lfads.search_key"] == parent.tags["lfads.search_key"] == key
+    assert (member.tags["lfads.member"], member.tags["lfads.path"]) == ("1", str(search.folder / "members" / "001"))
     assert (parent.tags["lfads.kind"], parent.tags["version torch"]) == ("pbt", "2.13.0")
-    assert parent.tags["lfads.path"] == str(folder.resolve())
 
 
-def test_all_settings_and_the_first_hyperparameters_are_parameters(client, folder):
-    start(folder, [member(folder, 0)]).close("finished")
-    runs = stored(client)
-    assert runs["m00 · pbt-lorenz"].params == {
-        "optim.lr": "0.004",
-        "optim.betas": "[0.9, 0.999]",
-        "train.seed": "0",
-        "hp/lr": "0.004",
-        "hp/coordinated-dropout.rate": "0.3",
-        "hp/ic_prior": "normal",
-    }
-    assert runs["pbt-lorenz"].params["search.members"] == "1"
-    assert runs["pbt-lorenz"].params["optim.lr"] == "0.004"
-    assert runs["pbt-lorenz"].params["components.reconstruction.name"] == "poisson"
+def test_all_settings_and_the_first_hyperparameters_are_parameters(client, search):
+    write(search, generation(0, of(0, 0.5), of(1, 0.4, lr=0.002)), generation(1, of(0, 0.5, lr=0.1), of(1, 0.4, lr=0.2)))
+    record(search.folder, client)
+    params = client.named("m01 · pbt-lorenz").params
+    assert (params["optim.lr"], params["hp/lr"], params["train.seed"], params["optim.betas"]) == ("0.002", "0.002", "1", "[0.9, 0.999]")
+    assert (params["components.train_augmentations.0.rate"], params["hp/coordinated-dropout.rate"]) == ("0.3", "0.3")
+    assert (params["components.ic_prior.name"], params["hp/ic_prior"]) == ("student-t", "student-t")
+    assert not [name for name in params if name.startswith(("search", "components.ic_prior.mean"))]
+    parent = client.named("pbt-lorenz").params
+    assert (parent["search.kind"], parent["search.members"], parent["optim.lr"]) == ("pbt", "20", "0.004")
 
 
-def test_each_members_epochs_are_its_own_curves(client, folder):
-    trackers = start(folder, [member(folder, 0), member(folder, 1)])
+def test_each_members_epochs_are_its_own_curves(client, search):
     for epoch in range(3):
-        trackers.log(0, epoch, {"valid/recon": float(epoch), "hp/optim.lr": 1.0})
-        trackers.log(1, epoch, {"valid/recon": -float(epoch)})
-    trackers.close("finished")
-    runs = stored(client)
-    assert runs["m00 · pbt-lorenz"].curve("valid/recon") == [(0, 0.0), (1, 1.0), (2, 2.0)]
-    assert runs["m01 · pbt-lorenz"].curve("valid/recon") == [(0, 0.0), (1, -1.0), (2, -2.0)]
-    assert runs["m00 · pbt-lorenz"].curve("hp/optim.lr") == []  # these come with the generation
+        search.log.append((0, 0, epoch), HYPERPARAMETERS, {"valid/recon": float(epoch)})
+        search.log.append((1, 0, epoch), HYPERPARAMETERS, {"valid/recon": -float(epoch)})
+    record(search.folder, client)
+    assert client.named("m00 · pbt-lorenz").curve("valid/recon") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert client.named("m01 · pbt-lorenz").curve("valid/recon") == [(0, 0.0), (1, -1.0), (2, -2.0)]
+    assert {name for name, *_ in client.named("m00 · pbt-lorenz").points} == {"valid/recon"}  # hyperparameters come with the generation
 
 
-def test_hyperparameters_are_steps_and_scores_points_over_epochs(client, folder):
-    trackers = start(folder, [member(folder, 0), member(folder, 1)])
-    trackers.generation(record(0, of(0, 0.5), of(1, 0.4)))
-    trackers.generation(record(1, of(0, 0.3, parent=1, lr=0.005), of(1, None, status="diverged", parent=1)))
-    trackers.close("finished")
-    runs = stored(client)
-    assert runs["m00 · pbt-lorenz"].curve("hp/lr") == [(0, 0.004), (19, 0.004), (20, 0.005), (39, 0.005)]
-    assert runs["m00 · pbt-lorenz"].curve("hp/coordinated-dropout.rate") == [(epoch, 0.3) for epoch in (0, 19, 20, 39)]
-    assert runs["m00 · pbt-lorenz"].tags["hp/ic_prior"] == "normal"  # a word is no curve
-    assert runs["m00 · pbt-lorenz"].curve("score") == [(19, 0.5), (39, 0.3)]
-    assert runs["m01 · pbt-lorenz"].curve("score") == [(19, 0.4)]
-
-
-def test_the_search_itself_is_drawn_over_generations(client, folder):
-    trackers = start(folder, [member(folder, number) for number in range(3)])
-    trackers.generation(record(0, of(0, 0.5), of(1, 0.4), of(2, 0.9)))
-    trackers.generation(record(1, of(0, 0.3, parent=1), of(1, 0.35, parent=1), of(2, None, status="diverged", parent=2)))
-    trackers.generation(
-        record(2, of(0, None, status="failed", parent=0), of(1, None, status="failed", parent=1), of(2, None, status="failed", parent=2))
+def test_hyperparameters_are_steps_and_scores_points_over_epochs(client, search):
+    write(
+        search,
+        generation(0, of(0, 0.5), of(1, 0.4)),
+        generation(1, of(0, 0.3, parent=1, lr=0.005), of(1, None, status="diverged", parent=1)),
     )
-    trackers.close("finished")
-    parent = stored(client)["pbt-lorenz"]
+    record(search.folder, client)
+    first, second = (client.named(f"m0{i} · pbt-lorenz") for i in range(2))
+    assert first.curve("hp/lr") == [(0, 0.004), (19, 0.004), (20, 0.005), (39, 0.005)]
+    assert first.curve("hp/coordinated-dropout.rate") == [(epoch, 0.3) for epoch in (0, 19, 20, 39)]
+    assert first.tags["hp/ic_prior"] == "student-t"  # a word is no curve
+    assert first.curve("score") == [(19, 0.5), (39, 0.3)]
+    assert second.curve("score") == [(19, 0.4)]
+
+
+def test_the_search_itself_is_drawn_over_generations(client, tmp_path):
+    search = SearchFolder(tmp_path / "pbt", 3)
+    for member in search.search.members:
+        member.values = dict(HYPERPARAMETERS)
+    write(
+        search,
+        generation(0, of(0, 0.5), of(1, 0.4), of(2, 0.9)),
+        generation(1, of(0, 0.3, parent=1), of(1, 0.35, parent=1), of(2, None, status="diverged", parent=2)),
+        generation(2, *(of(i, None, status="failed", parent=i) for i in range(3))),
+    )
+    record(search.folder, client)
+    parent = client.named("pbt")
     assert parent.curve("score/best") == [(0, 0.4), (1, 0.3)]
     assert parent.curve("score/median") == [(0, 0.5), (1, pytest.approx(0.325))]
     assert parent.curve("score/worst") == [(0, 0.9), (1, 0.35)]
@@ -139,150 +121,86 @@ def test_the_search_itself_is_drawn_over_generations(client, folder):
     assert parent.curve("epochs") == [(0, 20.0), (1, 40.0), (2, 60.0)]
 
 
-def test_the_best_member_is_marked_and_the_mark_moves(client, folder):
-    trackers = start(folder, [member(folder, 0), member(folder, 1)])
-    trackers.best(0)
-    trackers.best(1, {"valid/bps": 0.31})
-    trackers.close("finished")
-    runs = stored(client)
-    assert {name: run.tags.get("lfads.best") for name, run in runs.items()} == {
-        "pbt-lorenz": None,
-        "m00 · pbt-lorenz": "false",
-        "m01 · pbt-lorenz": "true",
+def test_the_best_member_is_marked_the_mark_moves_and_the_best_run_adds_files_and_an_evaluation(client, search):
+    write(search, status="interrupted", best=Best(member=0, score=0.5, scores={}))
+    record(search.folder, client)
+    run = Run.create(search.folder / "best")
+    run.config_path.write_text("a: 1")
+    run.output("day").write_bytes(b"")
+    run.update_state(status="finished", evaluated={"numbers": {"eval/valid/bps": 0.25}, "files": [str(run.config_path)]})
+    write(search, status="finished", best=Best(member=1, score=0.4, scores={"valid/bps": 0.31}))
+    record(search.folder, client)
+    parent, first, second = (client.named(name) for name in ("pbt-lorenz", "m00 · pbt-lorenz", "m01 · pbt-lorenz"))
+    assert [run.tags.get("lfads.best") for run in (parent, first, second)] == [None, "false", "true"]
+    assert parent.tags["lfads.best_member"] == "m01"
+    assert client.runs[parent.tags["lfads.best_run"]] is second
+    assert parent.curve("best/valid/bps") == [(0, 0.31)]
+    assert second.curve("eval/valid/bps") == [(3, 0.25)]
+    assert (first.files, second.files) == ([], ["config.yaml", "checkpoints", "lfads_output_day.h5"])
+    run.update_state(evaluated={"numbers": {"eval/valid/bps": 0.75}, "files": []})
+    record(search.folder, client)
+    assert second.curve("eval/valid/bps") == [(3, 0.25), (3, 0.75)]  # pages show the latest
+
+
+def test_a_search_that_has_ended_keeps_its_files_and_its_statuses(client, search):
+    members = tuple(Member(member=i, values=HYPERPARAMETERS, status="lost" if i else "done") for i in range(2))
+    search.log.append((0, 0, 0), HYPERPARAMETERS, {"a": 1.0})
+    record(search.folder, client, None)
+    assert client.named("pbt-lorenz").files == []
+    search.write("finished", members=members)
+    record(search.folder, client)
+    assert client.named("pbt-lorenz").files == ["config.yaml", "search.json", "fitlog.csv"]
+    assert {run.name: run.status for run in client.runs.values()} == {
+        "pbt-lorenz": "finished",
+        "m00 · pbt-lorenz": "finished",
+        "m01 · pbt-lorenz": "failed",
     }
-    assert runs["pbt-lorenz"].tags["lfads.best_member"] == "m01"
-    assert runs["pbt-lorenz"].tags["lfads.best_run"] == f"id-{runs['m01 · pbt-lorenz'].job.key}"
-    assert runs["pbt-lorenz"].curve("best/valid/bps") == [(0, 0.31)]
+    search.write("sampling", error="the best member must be inferred", members=members)
+    record(search.folder, client)
+    assert client.named("pbt-lorenz").status == "failed"
 
 
-def test_files_go_to_the_search_or_to_one_member_and_what_is_not_there_is_passed_over(client, folder):
-    (folder / "search.json").write_text("{}")
-    trackers = start(folder, [member(folder, 0)])
-    trackers.artifacts([folder / "search.json", folder / "plots"])
-    trackers.artifacts([folder / "search.json"], member=0)
-    trackers.close("finished")
-    there = [str(folder / "search.json")]
-    assert {name: run.files for name, run in stored(client).items()} == {"pbt-lorenz": there, "m00 · pbt-lorenz": there}
-
-
-def test_a_member_may_end_before_the_search_does(client, folder):
-    trackers = start(folder, [member(folder, 0), member(folder, 1)])
-    trackers.end(0, "failed")
-    trackers.close("interrupted")
-    assert {name: run.status for name, run in stored(client).items()} == {
-        "pbt-lorenz": "interrupted",
-        "m00 · pbt-lorenz": "failed",
-        "m01 · pbt-lorenz": "interrupted",
-    }
-
-
-def test_a_resumed_search_may_send_everything_again(client, folder):
-    search = FakeSearch(4, interval=5)
-    paths = member_folders(folder, search)
-    first = start(folder, [member(folder, number) for number in range(4)])
-    for rows, generation in search.run(2):
-        append_rows(paths, rows)
-        for number, epoch, row in rows:
-            first.log(number, epoch, row)
-        first.generation(generation)
-    first.close("interrupted")
-    before = {name: list(run.points) for name, run in stored(client).items()}
-
-    again = start(folder, [member(folder, number, epochs=10) for number in range(4)])
-    for generation in search.history:
-        again.generation(generation)
-    for rows, generation in search.run(1):
-        for number, epoch, row in rows:
-            again.log(number, epoch, row)
-        again.generation(generation)
-    again.close("finished")
-    runs = stored(client)
+def test_a_search_is_followed_and_may_be_told_again_by_another_process(client, tmp_path):
+    search = SearchFolder(tmp_path / "pbt", 4, interval=5)
+    recorder = recorder_of(search.folder, client)
+    for _ in range(2):
+        search.go_on(1)
+        recorder.write(None)
+    record(search.folder, client)
+    before = {name: list(run.points) for name, run in client.runs.items()}
+    search.go_on(1)
+    record(search.folder, client)
     assert len(client.runs) == 5
-    for name, run in runs.items():
+    for name, run in client.runs.items():
         assert run.points[: len(before[name])] == before[name]
         places = [(metric, epoch) for metric, _, epoch, _ in run.points]
         assert len(places) == len(set(places)), f"something came twice in {name}"
-    assert [epoch for epoch, _ in runs["pbt-lorenz"].curve("score/best")] == [0, 1, 2]
-    done = [m.member for m in search.history[-1].members if m.status == "done"]
-    assert [epoch for epoch, _ in runs[f"m{done[0]:02d} · pbt-lorenz"].curve("valid/recon_smooth")][-1] == 14
+    assert [epoch for epoch, _ in client.named("pbt").curve("score/best")] == [0, 1, 2]
+    done = [m.member for m in search.search.history[-1].members if m.status == "done"]
+    assert client.named(f"m{done[0]:02d} · pbt").curve("valid/recon_smooth")[-1][0] == 14
+    alone = FakeClient()
+    record(search.folder, alone)  # a store that lost everything
+    assert {run.name: [p[:3] for p in sorted(run.points)] for run in alone.runs.values()} == {
+        run.name: [p[:3] for p in sorted(run.points)] for run in client.runs.values()
+    }
 
 
-def test_a_store_that_lost_everything_is_filled_from_the_tables_of_the_members(client, folder):
-    search = FakeSearch(3, interval=5)
-    paths = member_folders(folder, search)
-    for rows, _ in search.run(2):
-        append_rows(paths, rows)
-    again = start(folder, [member(folder, number, epochs=8) for number in range(3)])
-    again.close("finished")
-    done = [m.member for m in search.history[-1].members if m.status == "done"]
-    assert [epoch for epoch, _ in stored(client)[f"m{done[0]:02d} · pbt-lorenz"].curve("valid/recon")] == list(range(8))
+def test_a_search_whose_name_was_lost_gets_another_one(client, search):
+    record(search.folder, client)
+    (search.folder / "mlflow.json").write_text("damaged")
+    record(search.folder, client)
+    assert len(client.runs) == 6
 
 
-def test_the_name_by_which_the_runs_are_found_again_is_kept_beside_the_search(client, folder):
-    start(folder, []).close("finished")
-    key = json.loads((folder / "mlflow.json").read_text())["key"]
-    assert [run.job.key for run in client.runs.values()] == [key]
-    (folder / "mlflow.json").write_text("damaged")
-    start(folder, []).close("finished")
-    assert len(client.runs) == 2
-
-
-def test_a_fault_is_one_warning_and_the_search_goes_on(client, folder, caplog):
-    client.faults = [ConnectionError("refused")] * 1000
-    trackers = start(folder, [member(folder, 0)])
-    trackers.log(0, 0, {"a": 1.0})
-    trackers.generation(record(0, of(0, 0.5)))
-    trackers.close("finished")
-    fault = "http://nowhere does not take the run (refused); see to MLFLOW_TRACKING_URI and its server"
-    assert caplog.messages == [f"MLflow: {fault}. The search goes on, and fitlog.csv keeps every epoch."]
-
-
-def test_a_call_that_cannot_be_made_is_one_warning(client, folder, caplog, monkeypatch):
-    trackers = start(folder, [member(folder, 0)])
-    with monkeypatch.context() as patch:
-        patch.setattr(WriterProcess, "log", lambda *_: (_ for _ in ()).throw(ValueError("no")))
-        for epoch in range(3):
-            trackers.log(0, epoch, {"a": 1.0})
-    trackers.log(0, 1, {"a": 1.0})
-    trackers.close("finished")
-    assert caplog.messages == ["MLflow: could not be written (no); the search goes on."]
-    assert stored(client)["m00 · pbt-lorenz"].curve("a") == [(1, 1.0)]
-
-
-def test_a_folder_that_cannot_be_written_is_one_warning(client, folder, caplog, monkeypatch):
-    monkeypatch.setattr(tracking, "write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    trackers = start(folder, [member(folder, 0)])
-    trackers.log(0, 0, {"a": 1.0})
-    trackers.close("finished")
-    assert caplog.messages == ["MLflow: could not be written ([Errno 28] No space left on device); the search goes on."]
-    assert client.runs == {}
-
-
-def test_without_mlflow_or_against_the_users_wish_nothing_is_recorded(client, folder, caplog, monkeypatch):
-    caplog.set_level(logging.INFO)
-    off = open_search_trackers(folder, run_config_class(load_registry())(track=TrackConfig(mlflow=False)), [member(folder, 0)], kind="pbt")
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: None)
-    missing = start(folder, [member(folder, 0)])
-    for trackers in (off, missing):
-        trackers.add(member(folder, 1))
-        trackers.log(0, 0, {"a": 1.0})
-        trackers.generation(record(0, of(0, 0.5)))
-        trackers.artifacts([folder])
-        trackers.best(0)
-        trackers.end(0, "finished")
-        trackers.close("finished")
-        assert trackers.run_ids == {}
-    assert client.runs == {}
-    assert not (folder / "mlflow.json").exists()
-    assert caplog.messages == ['not recorded in MLflow, which is not installed: pip install "lfads-core[track]" brings it']
-
-
-def test_a_view_of_the_pages_is_prepared(client, folder):
-    start(folder, [member(folder, 0, **{"optim.lr": 1e-4}), member(folder, 1, **{"optim.lr": 1e-2})], score="-valid/co_bps").close("finished")
+def test_a_view_of_the_pages_is_prepared(client, search):
+    search.search.members[0].values["optim.lr"], search.search.members[1].values["optim.lr"] = 1e-4, 1e-2
+    search.write("running", score="-valid/co_bps")
+    record(search.folder, client)
     ((run_id, view),) = client.views
-    assert run_id == f"id-{stored(client)['pbt-lorenz'].job.key}"
-    assert view.name == "pbt-lorenz"
-    assert view.runs == "tags.`lfads.search` = 'pbt-lorenz'"
+    key = json.loads((search.folder / "mlflow.json").read_text())["key"]
+    assert run_id == f"id-{key}"
+    assert (view.name, view.key) == ("pbt-lorenz", key)
+    assert view.runs == f"tags.`lfads.search_key` = '{key}'"
     assert view.table == ["score", "hp/coordinated-dropout.rate", "hp/lr", "tag lfads.best"]
     assert view.charts == {"Search": ["score", "valid/co_bps"], "Hyperparameters": ["hp/coordinated-dropout.rate", "hp/lr"]}
     assert view.logarithmic == ["hp/lr"]

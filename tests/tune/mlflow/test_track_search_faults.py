@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from fake_search import FakeSearch, append_rows, member_folders
-from lfads_core.config.schema import RunConfig
-from lfads_plugins_tune.mlflow import searches as tracking
-from lfads_plugins_tune.mlflow.searches import SearchTrackers, TrackedMember, open_search_trackers
+from fake_search import SearchFolder
+from lfads_plugins_tune.mlflow import tracker as tracking
+from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.mlflow.store import store_of
+from lfads_plugins_tune.mlflow.tracker import MlflowTracker, open_for, sync
+from lfads_plugins_tune.search.state import Best
+from lfads_plugins_tune.search.table import SearchLog
 
 pytestmark = pytest.mark.slow
 
@@ -27,59 +30,42 @@ DRIVER = """
 import logging, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
-from fake_search import FakeSearch, append_rows, member_folders
-from lfads_core.config.schema import RunConfig
-from lfads_plugins_tune.mlflow.searches import TrackedMember, open_search_trackers
+from fake_search import SearchFolder
+from lfads_plugins_tune.mlflow.settings import TrackConfig
+from lfads_plugins_tune.mlflow.tracker import open_for
 logging.basicConfig(format="%(message)s")
-folder, generations, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-folder.mkdir(parents=True)
-search = FakeSearch(3, interval=4)
-paths = member_folders(folder, search)
-members = [TrackedMember(member=i, path=paths[i], settings={}, hyperparameters=m.values) for i, m in enumerate(search.members)]
-trackers = open_search_trackers(folder, RunConfig(), members, kind="pbt")
-for rows, generation in search.run(generations):
-    append_rows(paths, rows)
-    for member, epoch, row in rows:
-        trackers.log(member, epoch, row)
-    trackers.generation(generation)
-    time.sleep(seconds)
-trackers.best(0)
-trackers.close("finished")
+search = SearchFolder(Path(sys.argv[1]), 3, interval=4, seed=0)
+tracker = open_for(search.folder, TrackConfig(), "search")
+for generation in range(int(sys.argv[2])):
+    search.go_on(1)
+    time.sleep(float(sys.argv[3]))
+search.write("finished")
+tracker.close("finished")
 """
 
 
 def drive(folder: Path, generations: int, seconds: float, **environment: str) -> subprocess.Popen[str]:
     """A search in a process of its own."""
-    import os
-
     command = [sys.executable, "-c", DRIVER, str(folder), str(generations), str(seconds), str(Path(__file__).parents[2])]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
-class Searching:
-    """A search driven by the test itself; its writer is the real process."""
+class Searching(SearchFolder):
+    """A search driven by the test itself; what follows it is the real process."""
 
     def __init__(self, folder: Path, members: int = 2) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.search = FakeSearch(members, interval=3, seed=2)
-        self.paths = member_folders(folder, self.search)
-        self.start = [dict(member.values) for member in self.search.members]
-        self.trackers = self.open(0)
+        super().__init__(folder, members)
+        self.start()
 
-    def open(self, epochs: int) -> SearchTrackers:
-        members = [TrackedMember(member=i, path=path, settings={}, hyperparameters=self.start[i], epochs=epochs) for i, path in enumerate(self.paths)]
-        self.trackers = open_search_trackers(self.folder, RunConfig(), members, kind="pbt")
-        for generation in self.search.history:
-            self.trackers.generation(generation)
-        return self.trackers
+    def start(self) -> None:
+        """Begin, or go on."""
+        tracker = open_for(self.folder, TrackConfig(), "search")
+        assert tracker is not None
+        self.tracker: MlflowTracker = tracker
 
-    def go_on(self, generations: int) -> None:
-        for rows, generation in self.search.run(generations):
-            append_rows(self.paths, rows)
-            for member, epoch, row in rows:
-                self.trackers.log(member, epoch, row)
-            self.trackers.generation(generation)
+    def end(self, status: str = "finished") -> None:
+        self.write(status)
+        self.tracker.close(status)
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +80,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("sqlalchemy", reason="MLflow is not installed")
     folder = tmp_path_factory.mktemp("made")
     first = Searching(folder / "first", members=1)
-    first.trackers.close("finished")
-    assert len(first.trackers.run_ids) == 2
+    first.end()
+    assert len(first.tracker.run_ids) == 2
     return folder
 
 
@@ -145,12 +131,10 @@ def everything_arrived(searching: Searching, runs: Path, status: str = "FINISHED
 def test_a_search_is_recorded_by_one_process_in_runs_below_one(runs):
     searching = Searching(runs / "pbt", members=4)
     searching.go_on(3)
-    (searching.folder / "search.json").write_text("{}")
-    searching.trackers.artifacts([searching.folder / "search.json"])
-    searching.trackers.best(2)
-    searching.trackers.close("finished")
+    searching.write("finished", best=Best(member=2, score=0.3, scores={}))
+    searching.tracker.close("finished")
     everything_arrived(searching, runs)
-    ids = dict(ask(runs, "select name, run_uuid from runs"))
+    ids = dict(ask(runs, "select name, run_uuid from runs where name like '%pbt'"))
     parents = ask(runs, "select name, value from tags join runs using (run_uuid) where key = 'mlflow.parentRunId' and name like '%pbt'")
     assert sorted(parents) == [(f"m{i:02d} · pbt", ids["pbt"]) for i in range(4)]
     assert ask(runs, "select name from tags join runs using (run_uuid) where key = 'lfads.best' and value = 'true'") == [("m02 · pbt",)]
@@ -170,7 +154,7 @@ def test_two_searches_that_start_at_once_on_a_fresh_store_both_arrive(tmp_path):
 @pytest.mark.parametrize("seconds", [60])
 def test_a_store_locked_while_a_search_ends_gets_everything_once_it_is_free(runs, caplog, seconds):
     searching = Searching(runs / "pbt")
-    wait_for(lambda: searching.trackers.run_ids)
+    wait_for(lambda: searching.tracker.run_ids)
     program = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('begin exclusive'); print(1, flush=True)"
     command = [sys.executable, "-c", f"{program}; time.sleep(float(sys.argv[2]))", str(store_of(runs).database), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
@@ -179,7 +163,7 @@ def test_a_store_locked_while_a_search_ends_gets_everything_once_it_is_free(runs
         began = time.monotonic()
         searching.go_on(3)
         assert time.monotonic() - began < 5  # nobody waited for the store
-        searching.trackers.close("finished")
+        searching.end()
     everything_arrived(searching, runs)
     assert caplog.messages == [
         f"MLflow: {store_of(runs).database} is locked by another program; close it, and what is missing is written later{GOES_ON}"
@@ -199,9 +183,12 @@ def small_disk(tmp_path: Path, made: Path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_is_one_warning_and_everything_arrives_once_there_is_room(small_disk, caplog):
+def test_a_full_disk_is_one_warning_and_everything_arrives_once_there_is_room(small_disk, tmp_path, caplog):
     searching = Searching(small_disk / "pbt")
-    wait_for(lambda: len(searching.trackers.run_ids) == 3)
+    table = tmp_path / "fitlog.csv"  # on another disk, where the search goes on
+    (searching.folder / "fitlog.csv").symlink_to(table)
+    searching.log = SearchLog(table)
+    wait_for(lambda: len(searching.tracker.run_ids) == 3)
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -210,35 +197,31 @@ def test_a_full_disk_is_one_warning_and_everything_arrives_once_there_is_room(sm
         except OSError:
             pass
     for epoch in range(3000):
-        searching.trackers.log(0, epoch, {"valid/recon_smooth": 1.0, "more": 2.0, "and more": 3.0})
+        searching.log.append((0, 0, epoch), searching.first[0], {"valid/recon_smooth": 1.0, "more": 2.0, "and more": 3.0})
     wait_for(lambda: caplog.messages)
     filler.unlink()
-    searching.trackers.close("finished")
+    searching.end()
     assert len(caplog.messages) == 1
     assert caplog.messages[0].endswith(GOES_ON)
     assert curve(small_disk, "m00 · pbt", "valid/recon_smooth") == list(range(3000))
     assert statuses(small_disk, "pbt") == {("pbt", "FINISHED"), ("m00 · pbt", "FINISHED"), ("m01 · pbt", "FINISHED")}
 
 
-def test_a_read_only_store_is_one_warning_and_the_next_start_fills_it(small_disk, caplog):
+def test_a_read_only_store_is_one_warning_and_what_is_missing_is_written_afterwards(small_disk, caplog):
     searching = Searching(small_disk / "pbt")
     searching.go_on(1)
-    searching.trackers.close("interrupted")
+    searching.end("interrupted")
+    searching.go_on(1)
+    searching.write("finished")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    trackers = searching.open(3)
-    ((rows, generation),) = searching.search.run(1)
-    for member, epoch, row in rows:
-        trackers.log(member, epoch, row)
-    trackers.generation(generation)
-    trackers.close("failed")
+    searching.start()
+    searching.tracker.close("finished")
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
     assert "Read-only file system" in caplog.messages[0]
     assert caplog.messages[0].endswith(GOES_ON)
-    append_rows(searching.paths, rows)
-    searching.open(6)
-    searching.go_on(1)
-    searching.trackers.close("finished")
+    assert caplog.messages[1].endswith(f"lfads ui --sync {searching.folder}")
+    sync(searching.folder)
     everything_arrived(searching, small_disk)
 
 
@@ -248,12 +231,14 @@ def test_a_store_deleted_in_the_middle_is_made_anew_and_filled_when_the_search_g
     wait_for(lambda: curve(runs, "m01 · pbt", "score") and curve(runs, "pbt", "epochs"))
     time.sleep(1.0)  # in the middle of a write MLflow itself would say what is wrong, in its words
     store_of(runs).database.unlink()
-    searching.trackers.log(0, 6, {"valid/recon": 1.0})
-    searching.trackers.close("interrupted")
-    assert caplog.messages == [f"MLflow: {store_of(runs).database} is gone; put it back, or leave it to the next run to make a new one{GOES_ON}"]
-    searching.open(6)
+    searching.end("interrupted")
+    assert caplog.messages == [
+        f"MLflow: {store_of(runs).database} is gone; put it back, or leave it to the next run to make a new one{GOES_ON}",
+        f"MLflow lacks pbt, m00 · pbt, m01 · pbt. Once it can be written to again: lfads ui --sync {searching.folder}",
+    ]
+    searching.start()
     searching.go_on(1)
-    searching.trackers.close("finished")
+    searching.end()
     everything_arrived(searching, runs)
 
 
@@ -274,12 +259,10 @@ def test_a_clock_that_jumps_leaves_times_in_order_and_waits_as_they_were(runs, t
     clock = tmp_path / "clock"
     clock.mkdir()
     (clock / "sitecustomize.py").write_text(CLOCK)
-    import os
-
     path = os.pathsep.join([str(clock), *filter(None, sys.path)])
     began, start = time.monotonic(), time.time_ns() // 1_000_000
     search = drive(runs / "pbt", 6, 0.5, PYTHONPATH=path)
-    wait_for(lambda: list((runs / "pbt" / "members" / "000").glob("fitlog.csv")))
+    wait_for((runs / "pbt" / "fitlog.csv").exists)
     (clock / "offset").write_text(str(3600 * hours))
     assert search.communicate(timeout=200)[1] == ""
     assert time.monotonic() - began < 150
@@ -292,31 +275,17 @@ def test_a_clock_that_jumps_leaves_times_in_order_and_waits_as_they_were(runs, t
         assert start <= first <= last <= end
 
 
-def test_a_big_search_is_taken_without_waiting_and_written_in_the_background(runs):
-    members, epochs, metrics = 20, 50, 25
-    folder = runs / "big"
-    folder.mkdir()
-    tracked = [TrackedMember(member=i, path=folder / f"{i}", settings={}, hyperparameters={"optim.lr": 0.1}) for i in range(members)]
-    trackers = open_search_trackers(folder, RunConfig(), tracked, kind="random")
-    row = {f"valid/quantity {i}": 0.5 for i in range(metrics)}
-    began = time.monotonic()
-    for epoch in range(epochs):
-        for member in range(members):
-            trackers.log(member, epoch, row)
-    assert (time.monotonic() - began) / (members * epochs) < 2e-3  # seconds that a member's epoch is held up
-    trackers.close("finished")
-    ((count,),) = ask(runs, "select count(*) from metrics join runs using (run_uuid) where name like '%big'")
-    assert count == members * epochs * metrics
-
-
 def test_a_search_that_ends_does_not_wait_for_ever(runs, caplog, monkeypatch):
-    monkeypatch.setattr(tracking, "LOCK_SECONDS", 2.0)
+    monkeypatch.setitem(tracking.PATIENCE, "search", 2.0)
     searching = Searching(runs / "pbt")
-    wait_for(lambda: len(searching.trackers.run_ids) == 3)
+    wait_for(lambda: len(searching.tracker.run_ids) == 3)
     with closing(sqlite3.connect(store_of(runs).database, isolation_level=None)) as other:
         other.execute("begin exclusive")
         searching.go_on(1)
         began = time.monotonic()
-        searching.trackers.close("finished")
+        searching.end()
         assert time.monotonic() - began < 30
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
+    assert caplog.messages[1].endswith(f"lfads ui --sync {searching.folder}")
+    sync(searching.folder)
+    everything_arrived(searching, runs)

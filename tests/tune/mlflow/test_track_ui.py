@@ -21,9 +21,10 @@ from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
 from lfads_core.runs import Run
+from lfads_core.track.fitlog import FitLog
 from lfads_plugins_tune.mlflow.server import address
 from lfads_plugins_tune.mlflow.store import store_of
-from lfads_plugins_tune.mlflow.tracker import MlflowTracker
+from lfads_plugins_tune.mlflow.tracker import sync
 
 SERVER = """
     import sys, os
@@ -187,12 +188,12 @@ def test_the_real_pages_show_two_runs(tmp_path, port, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("first", "second"):
         run = Run.create(tmp_path / "runs" / name)
-        tracker = MlflowTracker.start(run, {"lr": 0.1}, experiment="lfads", key=name)
+        run.config_path.write_text("lr: 0.1")
+        log = FitLog(run.fitlog)
         for epoch in range(3):
-            tracker.log(epoch, {"valid/bps": epoch / 10})
-        (run.path / "note.txt").write_text("kept")
-        tracker.artifacts([run.path / "note.txt"])
-        tracker.close("finished")
+            log.append(epoch, {"valid/bps": epoch / 10})
+        run.update_state(status="finished")
+        sync(run.path)
 
     ask = build_opener(ProxyHandler({})).open
 
@@ -209,7 +210,7 @@ def test_the_real_pages_show_two_runs(tmp_path, port, monkeypatch):
         run_id = found[0]["info"]["run_id"]
         history = json.load(ask(f"http://127.0.0.1:{port}/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key=valid/bps"))
         assert [(metric["step"], metric["value"]) for metric in history["metrics"]] == [(0, 0.0), (1, 0.1), (2, 0.2)]
-        assert ask(f"http://127.0.0.1:{port}/get-artifact?path=note.txt&run_uuid={run_id}").read() == b"kept"
+        assert ask(f"http://127.0.0.1:{port}/get-artifact?path=config.yaml&run_uuid={run_id}").read() == b"lr: 0.1"
         os.kill(process.pid, signal.SIGTERM)
         process.wait(30)
     end = time.monotonic() + 10

@@ -6,23 +6,37 @@ import logging
 
 import pytest
 
-from fake_client import DirectWriter, FakeClient
+from fake_client import FakeClient, recorder_of
+from lfads_core.config.yaml_io import dump
 from lfads_core.errors import LfadsError, RunError
+from lfads_core.files import write_text
 from lfads_core.plugins import load_registry
-from lfads_core.runs import Run
-from lfads_plugins_tune.mlflow import searches as tracking
+from lfads_plugins_tune.search import trackers
 from lfads_plugins_tune.search.driver import Driver
-from lfads_plugins_tune.search.state import Best
 from lfads_plugins_tune.search.trackers import Tracking, draw_figures, tracked
 from toy_search import Toy
+
+
+class Follower:
+    """Follows in this process, as often as it is told that something has changed: each generation, and the end."""
+
+    def __init__(self, folder, client: FakeClient) -> None:
+        self.recorder = recorder_of(folder, client)
+        self.fault = ""
+
+    def look(self, ended: str | None = None) -> None:
+        try:
+            self.recorder.write(ended)
+        except ConnectionError as err:
+            self.fault = str(err)
+
+    close = look
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     client = FakeClient()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://nowhere")
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: True)
-    monkeypatch.setattr(tracking, "WriterProcess", lambda place, what: DirectWriter(place, what, client))
+    monkeypatch.setattr(trackers, "open_for", lambda folder, *_: Follower(folder, client))
     return client
 
 
@@ -37,17 +51,18 @@ def never():
 
 def carry(driver: Driver, registry, should_stop=never) -> Tracking:
     """What `lfads search` does around a driver."""
+    write_text(driver.folder / "config.yaml", dump(driver.base))
     with tracked(driver.folder, driver.base, driver.state, registry) as tracking:
-        driver.watchers.append(tracking.trackers)
+        driver.watchers.append(tracking.announcer)
         if driver.run(should_stop).stopped is None:
             tracking.status = "interrupted"
         else:
-            tracking.finished(None, None)
+            tracking.finished(None)
     return tracking
 
 
 def runs_of(client: FakeClient) -> dict:
-    return {run.job.run_name.removesuffix(" · a").replace("a", "search"): run for run in client.runs.values()}
+    return {run.name.removesuffix(" · a").replace("a", "search"): run for run in client.runs.values()}
 
 
 def test_every_member_has_its_epochs_hyperparameters_and_scores(client, toy_search, registry):
@@ -68,7 +83,7 @@ def test_every_member_has_its_epochs_hyperparameters_and_scores(client, toy_sear
     parent = runs["search"]
     assert parent.curve("score/best") == [(g.generation, g.best.score) for g in driver.state.history]
     assert parent.params["search.kind"] == "pbt"
-    assert {path.rsplit("/", 1)[-1] for path in parent.files} == {"search.json", "fitlog.csv"}
+    assert parent.files == ["config.yaml", "search.json", "fitlog.csv"]
 
 
 def test_an_interrupted_search_goes_on_in_the_same_runs_with_nothing_twice(client, toy_search, registry):
@@ -98,33 +113,20 @@ def test_a_search_that_stops_with_a_sentence_is_a_failed_one(client, toy_search,
 
 def test_one_that_is_interrupted_at_its_end_is_an_interrupted_one(client, toy_search, registry):
     driver = toy_search("a", Toy(), members=2)
+    write_text(driver.folder / "config.yaml", dump(driver.base))
     with pytest.raises(KeyboardInterrupt), tracked(driver.folder, driver.base, driver.state, registry):
         raise KeyboardInterrupt
     assert {run.status for run in client.runs.values()} == {"interrupted"}
 
 
-def test_the_best_member_is_marked_and_has_the_files_of_its_run(client, toy_search, registry):
-    driver = toy_search("a", Toy(), members=2)
-    run = Run.create(driver.folder / "best")
-    run.config_path.write_text("a: 1")
-    run.output("day").write_bytes(b"")
-    with tracked(driver.folder, driver.base, driver.state, registry) as tracking:
-        tracking.finished(Best(member=1, score=0.5, scores={"valid/bps": 0.3}), run)
-    runs = runs_of(client)
-    assert runs["search"].tags["lfads.best_member"] == "m01"
-    assert runs["search"].curve("best/valid/bps") == [(0, 0.3)]
-    assert (runs["m00"].tags["lfads.best"], runs["m01"].tags["lfads.best"]) == ("false", "true")
-    assert [path.rsplit("/", 1)[-1] for path in runs["m01"].files] == ["config.yaml", "checkpoints", "lfads_output_day.h5"]
-
-
-def test_a_store_that_fails_costs_a_search_one_warning_and_nothing_else(client, toy_search, registry, caplog):
+def test_a_store_that_fails_costs_a_search_nothing(client, toy_search, registry):
     reference = toy_search("b", Toy(), members=3)
     reference.run(never)
     client.faults = [ConnectionError("refused")] * 10_000
     driver = toy_search("a", Toy(), members=3)
     carry(driver, registry)
     assert driver.state.history == reference.state.history
-    assert len([record for record in caplog.records if "MLflow" in record.getMessage()]) == 1
+    assert client.runs == {}
 
 
 def test_figures_are_drawn_and_what_goes_wrong_there_is_one_warning(toy_search, tmp_path, caplog, monkeypatch):

@@ -18,12 +18,22 @@ MOST_SEARCHES = 5
 @click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 lets other machines in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen on.")
-def command(folder: Path, host: str, port: int) -> None:
+@click.option("--sync", "synced", type=PATH, multiple=True, metavar="RUN", help="Write what MLflow lacks of a run or search, and end.")
+def command(folder: Path, host: str, port: int, synced: tuple[Path, ...]) -> None:
     """Show the runs in the browser: curves, settings and files, side by side.
 
     MLflow serves the pages; nothing leaves this machine. Other machines reach them by address, as in http://192.168.1.5:5000;
     for a name, set MLFLOW_SERVER_ALLOWED_HOSTS to it.
+
+    A run whose store or server was away is completed with --sync, which reads what the run wrote, and neither trains nor infers.
     """
+    if synced:
+        from lfads_plugins_tune.mlflow.tracker import sync
+
+        for run in synced:
+            last = sync(run).last
+            click.echo(f"{run}: {last['values']} values and {last['files']} files or folders written")
+        return
     from lfads_core.errors import LfadsError
     from lfads_plugins_tune.mlflow.server import address, searches, serving
 

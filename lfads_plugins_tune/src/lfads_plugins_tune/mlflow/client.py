@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from lfads_core.config.flat import shortened
-from lfads_plugins_tune.mlflow.job import Job
+from lfads_core.config.flat import Names, shortened
 from lfads_plugins_tune.mlflow.store import Store
 from lfads_plugins_tune.mlflow.view import View, experiment_tag
 
@@ -30,13 +30,18 @@ class Point:
     epoch: int
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class Known:
-    """What the store has of a run: its parameters, and the last step of each metric."""
+    """What the store has of a run, by MLflow's names; whoever writes more adds it here."""
 
     run_id: str
-    params: Mapping[str, str]
-    steps: Mapping[str, int]
+    name: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)  # the last one of each metric
+    values: dict[str, float] = field(default_factory=dict)  # the value there
+    status: str | None = None  # in our words; None while it goes on
+    names: Names = field(default_factory=Names)
 
 
 class Client:
@@ -59,20 +64,26 @@ class Client:
     def find(self, experiment: str, key: str) -> Known | None:
         """The run with this key of ours, if there is one."""
         found = self._mlflow.search_runs([experiment], filter_string=f"tags.`{_KEY_TAG}` = '{key}'", max_results=1)
-        if not found:
-            return None
-        data = found[0].data
-        return Known(str(found[0].info.run_id), dict(data.params), {metric.key: int(metric.step) for metric in data.to_proto().metrics})
+        return _known(found[0]) if found else None
 
-    def create(self, experiment: str, job: Job, parent: str | None) -> Known:
-        """Begin a run, below the run with the id ``parent``."""
-        tags = {_KEY_TAG: job.key, **({} if parent is None else {_PARENT_TAG: parent})}
-        run = self._mlflow.create_run(experiment, start_time=job.started, run_name=job.run_name, tags=tags)
-        return Known(str(run.info.run_id), {}, {})
+    def known(self, run_id: str) -> Known:
+        """What the store has of a run by now."""
+        return _known(self._mlflow.get_run(run_id))
 
-    def reopen(self, run_id: str, name: str) -> None:
+    def has_run_called(self, experiment: str, name: str) -> bool:
+        """Whether a run has this name; False for a name that MLflow cannot be asked for."""
+        return '"' not in name and bool(self._mlflow.search_runs([experiment], filter_string=f'attributes.run_name = "{name}"', max_results=1))
+
+    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> Known:
+        """Begin a run, below the run with the id ``parent``; ``what`` is our key, its name, and when it started."""
+        key, name, started = what
+        tags = {_KEY_TAG: key, **({} if parent is None else {_PARENT_TAG: parent})}
+        run = self._mlflow.create_run(experiment, start_time=started, run_name=name, tags=tags)
+        return Known(run_id=str(run.info.run_id), name=name)
+
+    def reopen(self, run_id: str) -> None:
         """Have a run going again."""
-        self._mlflow.update_run(run_id, status="RUNNING", name=name)
+        self._mlflow.update_run(run_id, status="RUNNING")
 
     def metrics(self, run_id: str, points: Iterable[Point]) -> None:
         """Add at most a thousand values."""
@@ -94,11 +105,13 @@ class Client:
         for some in _portions([RunTag(name, shortened(value)) for name, value in tags.items()]):
             self._mlflow.log_batch(run_id, tags=some)
 
-    def files(self, run_id: str, path: Path) -> None:
-        """Copy a file, or a folder under its name, into the store; nothing if it is gone."""
+    def files(self, run_id: str, path: Path, *, linked: bool) -> None:
+        """Copy a file, or a folder under its name, into the store; ``linked`` takes no room on disk, where store and file share one."""
+        if linked and _link(path, Path(unquote(urlsplit(self._mlflow.get_run(run_id).info.artifact_uri).path))):
+            return
         if path.is_dir():
             self._mlflow.log_artifacts(run_id, str(path), artifact_path=path.name)
-        elif path.is_file():
+        else:
             self._mlflow.log_artifact(run_id, str(path))
 
     def view(self, experiment: str, run_id: str, view: View) -> None:
@@ -120,6 +133,34 @@ def make_database(store: Store) -> None:
     fresh = store.database.with_name(f".{store.database.name}.new")
     SqlAlchemyStore(f"sqlite:///{fresh.as_posix()}", store.artifacts.as_uri()).engine.dispose()
     fresh.replace(store.database)
+
+
+def _known(run: Any) -> Known:
+    ended = {theirs: ours for ours, theirs in STATUS.items()}
+    metrics = list(run.data.to_proto().metrics)
+    return Known(
+        run_id=str(run.info.run_id),
+        name=str(run.info.run_name),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+        steps={metric.key: int(metric.step) for metric in metrics},
+        values={metric.key: float(metric.value) for metric in metrics},
+        status=ended.get(run.info.status),
+    )
+
+
+def _link(path: Path, folder: Path) -> bool:
+    """Give a file, or all in a folder, a second name in the store's folder; False where that cannot be."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    try:
+        for file in files:
+            place = folder / file.relative_to(path.parent)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            place.hardlink_to(file)
+    except OSError:
+        return False
+    return True
 
 
 def _portions(items: Sequence[Any]) -> list[Sequence[Any]]:

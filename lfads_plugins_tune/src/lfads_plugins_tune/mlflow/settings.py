@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import frozen
 
-from lfads_core.config.fields import setting
+from lfads_core.config.fields import one_of, setting
 from lfads_core.config.schema import RunConfig
+
+Artifacts = Literal["all", "light", "none"]
 
 
 @frozen(kw_only=True)
@@ -14,6 +18,9 @@ class TrackConfig:
 
     mlflow: bool = setting(True, "log to MLflow when it is installed")
     experiment: str = setting("lfads", "MLflow experiment")
+    artifacts: Artifacts = setting(
+        "all", "files to be shown there: all, all but checkpoints and outputs (light), or none", rule=one_of("all", "light", "none")
+    )
 
 
 def track_of(config: RunConfig) -> TrackConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -22,6 +23,20 @@ class StoreError(Exception):
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.passing = passing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentAddress:
+    """The store and the experiment in it; plain values only, because it travels as JSON."""
+
+    uri: str
+    folder: str | None  # of the runs, when the store is the one beside them; None: the user chose a store
+    experiment: str
+
+    @property
+    def shown(self) -> str:
+        """Where it is, without a password that may stand before the @."""
+        return re.sub(r"//[^/@]*@", "//", self.uri)
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,16 @@ class Store:
 def store_of(runs: Path) -> Store:
     """The store of a folder of runs."""
     return Store(runs.resolve())
+
+
+def place_for(runs: Path, experiment: str) -> ExperimentAddress:
+    """Where the runs of a folder are recorded: in the sqlite file beside them, or where ``MLFLOW_TRACKING_URI`` says.
+
+    Raises:
+        StoreError: MLflow cannot use the folder.
+    """
+    store, uri = store_of(runs), chosen_uri()
+    return ExperimentAddress(uri=uri or store.uri, folder=None if uri else str(store.folder), experiment=experiment)
 
 
 def chosen_uri() -> str | None:

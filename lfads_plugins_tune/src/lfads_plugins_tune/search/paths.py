@@ -60,20 +60,30 @@ def find(base: RunConfig, path: str) -> Address:
 def member_config(base: RunConfig, overrides: Mapping[str, Any], registry: Specs) -> RunConfig:
     """The base settings with a member's hyperparameters, without the search: those of an ordinary run.
 
-    Shorter paths are laid on first, so that a chosen component may be given along with one of its settings.
-
     Raises:
         ConfigError: the result breaks rules; one line for each fault, with the path.
     """
-    data, origins = {**unstructure(base), "search": None}, {}
+    data, ways = laid_on({**unstructure(base), "search": None}, overrides, type(base))
+    origins = {tuple(int(part) if part.isdecimal() else part for part in way): SEARCH for way in ways}
+    return structure(data, registry, origins=origins)
+
+
+def laid_on(data: Any, overrides: Mapping[str, Any], schema: type = RunConfig) -> tuple[Any, list[list[str]]]:
+    """Plain settings with hyperparameters laid on, and the way to each of them.
+
+    Shorter paths are laid on first, so that a chosen component may be given along with one of its settings.
+
+    Raises:
+        ConfigError: a path leads nowhere.
+    """
+    ways = []
     for path, value in sorted(overrides.items(), key=lambda item: item[0].count(".")):
-        way = _numbered(data, path.split("."))
+        ways.append(_numbered(data, path.split(".")))
         try:
-            data = put(data, way, value, PlaceShape(type(base)))
+            data = put(data, ways[-1], value, PlaceShape(schema))
         except ConfigError as err:
             raise ConfigError(f"{SEARCH}: {path}: {err}") from err
-        origins[tuple(int(part) if part.isdecimal() else part for part in way)] = SEARCH
-    return structure(data, registry, origins=origins)
+    return data, ways
 
 
 def faults_of(base: RunConfig, overrides: Mapping[str, Any], registry: Specs) -> str:

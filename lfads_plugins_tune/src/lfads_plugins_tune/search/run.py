@@ -172,7 +172,7 @@ def _drive(folder: Path, base: RunConfig, state: SearchState, registry: Registry
             if state.stopped is None:
                 with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
                     driver = Driver(folder, base, state, executor, rule_of(state.kind, base, registry), display)
-                    driver.watchers += [tracking.trackers, tracking.announcer]
+                    driver.watchers.append(tracking.announcer)
                     try:
                         state = driver.run(wish)
                     except LfadsError as err:
@@ -186,7 +186,7 @@ def _drive(folder: Path, base: RunConfig, state: SearchState, registry: Registry
             display.stop()
         display.message(f"search ended after {len(state.history)} generations: {WHY_STOPPED[state.stopped or 'epochs']}")
         searched = _finish(folder, base, state, registry, display.message, ends=True)
-        tracking.finished(searched.state.best, searched.best)
+        tracking.finished(searched.best)
         return searched
 
 
