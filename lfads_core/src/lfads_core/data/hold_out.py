@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from lfads_core.data.order import CHANNEL_ORDER, OF_CHANNELS, of_each_channel
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
-
-CHANNEL_NAMES = ("channels", "channel_names")
-"""File attributes and arrays that name channels, and so change order with them."""
 
 
 def pick_channels(channels: int, fraction: float, seed: int) -> tuple[Int[np.ndarray, " Ne"], Int[np.ndarray, " O"]]:
@@ -30,8 +28,8 @@ def pick_channels(channels: int, fraction: float, seed: int) -> tuple[Int[np.nda
 def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
     """Return a session whose encoders see the held-in channels only; held-out ones come last in what is reconstructed.
 
-    The truth, channel names, ``readin_weight`` (rows of held-in channels) and ``readout_bias`` follow. ``channel_order`` (N) in
-    ``arrays`` gives each channel's index in the file: ``original[..., channel_order] == reordered``. A fraction of 0 changes nothing.
+    The truth, channel names and whatever else is called ``channel_...``, ``readin_weight`` (rows of held-in channels) and
+    ``readout_bias`` follow. ``channel_order`` (N) in ``arrays`` gives each channel's index in the file: ``original[..., channel_order] == reordered``. A fraction of 0 changes nothing.
 
     Raises:
         DataError: The file already holds channels out, or the fraction is too small to hold out one.
@@ -61,7 +59,7 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
         arrays["readin_weight"] = arrays["readin_weight"][held_in]
     if "readout_bias" in arrays and arrays["readout_bias"].shape == (channels,):
         arrays["readout_bias"] = arrays["readout_bias"][order]
-    arrays = {**_renamed(arrays, order), "channel_order": order}
+    arrays = {**_renamed(arrays, order), CHANNEL_ORDER: order}
     stored = {name: split.with_channels(held_in, order) for name, split in session.stored.items()}
     return dataclasses.replace(session, splits=splits, stored=stored, arrays=arrays, attributes=_renamed(session.attributes, order))
 
@@ -69,14 +67,13 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
 def _reordered(split: Split, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> Split:
     """``take`` keeps rows contiguous, which fancy indexing of the last axis does not; held-in channels come first and need no copy of their own."""
     extras = dict(split.extras)
-    truth = extras.get("truth")
-    if truth is not None and truth.ndim == 3 and truth.shape[2] == order.size:
-        extras["truth"] = np.take(truth, order, axis=2)
+    extras |= {key: np.take(extras[key], order, axis=2) for key in OF_CHANNELS if np.shape(extras.get(key))[2:] == order.shape}
     recon = np.take(split.recon, order, axis=2)
     encod = recon[..., : held_in.size] if split.encod is split.recon else np.take(split.encod, held_in, axis=2)
     return dataclasses.replace(split, encod=encod, recon=recon, extras=extras)
 
 
 def _renamed(values: Mapping[str, Any], order: Int[np.ndarray, " N"]) -> dict[str, Any]:
-    """Put names of channels into the new order."""
-    return {key: np.asarray(value)[order] if key in CHANNEL_NAMES and np.shape(value) == order.shape else value for key, value in values.items()}
+    """Put names of channels, and whatever else is said of each, into the new order."""
+    moving = {key for key, value in values.items() if of_each_channel(key) and np.shape(value)[:1] == order.shape}
+    return {key: np.asarray(value)[order] if key in moving else value for key, value in values.items()}
