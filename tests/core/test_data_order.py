@@ -72,6 +72,7 @@ def test_what_is_said_of_each_channel_follows_it():
 
 @pytest.mark.parametrize("order", [[0, 1], [0, 0, 1], [0.5, 1.0, 2.0]])
 def test_an_order_that_is_none_is_refused(order):
-    text = f"outputs: 'channel_order' must name each of 3 channels once, from 0, got {np.array2string(np.array(order), separator=', ')}. Mend or delete it."
+    got = np.array2string(np.array(order), separator=", ")
+    text = f"outputs: 'channel_order' must name each of 3 channels once, from 0, got {got}. Mend or delete it."
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         channel_order({"train_encod_data": np.zeros((2, 2, 3)), "channel_order": np.array(order)})

@@ -142,8 +142,8 @@ def outputs_of(inds=None):
 
 def test_without_an_order_one_split_follows_the_other_and_a_trial_twice_is_refused():
     merged = merge_splits(outputs_of())
-    assert not merged.in_order
-    assert merged.split.tolist() == ["train"] * 3 + ["valid"] * 2
+    assert merged.order.key is None
+    assert merged.order.split.tolist() == ["train"] * 3 + ["valid"] * 2
     with pytest.raises(DataError) as caught:
         merge_splits(outputs_of({"train": [0, 1, 2], "valid": [2, 3]}))
     assert str(caught.value) == "outputs: '<split>_inds' must name every trial once over all splits, got some twice. Mend them in the recording."
@@ -167,3 +167,57 @@ def test_conditions_that_are_not_there_are_refused_with_those_that_are(run, tmp_
     assert not (tmp_path / "a.h5").exists()
     nothing = CliRunner().invoke(cli, ["export", str(run.path)])
     assert "export: at least one of --h5, --mat, --parameters and --to must be given, got none." in " ".join(nothing.output.split())
+
+
+@pytest.fixture
+def held(train_tiny, write_tiny):
+    """A run that holds 2 of 5 channels out, on a recording that names channels, conditions and the event trials are aligned to."""
+    more = {f"{split}_{key}": values[rows] for split, rows in (("train", ORDER[:12]), ("valid", ORDER[12:])) for key, values in PER_TRIAL.items()}
+    more |= {f"{split}_encod_data": COUNTS[rows] for split, rows in (("train", ORDER[:12]), ("valid", ORDER[12:]))}
+    more |= {"cond_names": np.array([b"left", b"middle", b"right"]), "channel_depth": np.arange(5) * 100}
+    names = np.array(list("abcde"), dtype=h5py.string_dtype())
+    data = write_tiny(**more)
+    with h5py.File(data, "r+") as file:
+        file.attrs.update(channel_names=names, aligned_to="go", first_bin_ms=-250.0, bin_ms=7.0)
+    return train_tiny("train.epochs=1", "data.hold_out.fraction=0.4", "data.hold_out.seed=2", data=data).run
+
+
+COUNTS = np.random.default_rng(5).poisson(1.0, (18, 8, 5)).astype(np.float32)
+PER_TRIAL = {"inds": np.arange(18), "cond": np.arange(18) % 3, "go_s": np.arange(18) * 1.5}
+MODELS_ORDER = np.concatenate([np.sort(part) for part in np.split(np.random.RandomState(2).permutation(5), [2])[::-1]])
+"""Index in the recording of each channel of the model: those held in, then the two held out."""
+
+
+@pytest.mark.parametrize("form", ["h5", "mat"])
+def test_an_export_has_the_channels_of_the_recording_in_its_own_order_whatever_was_held_out(held, tmp_path, form):
+    export(held, f"--{form}", tmp_path / f"all.{form}")
+    outputs = lfads_core.load(held.path).outputs()
+    if form == "h5":
+        with h5py.File(tmp_path / "all.h5") as file:
+            session = file["tiny"]
+            found = {key: session[f"trials/{key}"][()] for key in ("recon_data", "encod_data", "rates_hz", "output_params", "go_s")}
+            long, averages = session["concatenated/rates_hz"][()], session["conditions/rates_hz"][()]
+            names, held_out, depth = session["channels/names"].asstr()[()], session["channels/held_out"][()], session["channels/depth"][()]
+            conditions, time = session["conditions/names"].asstr()[()], session["time_ms"][()]
+            about = dict(session.attrs)
+        assert about["trials_in_order_of"] == "<split>_inds"
+        assert np.array_equal(long, np.concatenate(list(found["rates_hz"])))
+    else:
+        found = loadmat(tmp_path / "all.mat", squeeze_me=True)
+        averages, names, held_out, depth = found["condition_rates_hz"], found["channel_names"], found["channel_held_out"], found["channel_depth"]
+        conditions, time, about = [name.strip() for name in found["condition_names"]], found["time_ms"], found
+    assert np.array_equal(found["recon_data"], COUNTS)
+    assert set(np.flatnonzero(held_out)) == set(MODELS_ORDER[3:])
+    assert np.array_equal(found["encod_data"], COUNTS[..., ~np.asarray(held_out, bool)])
+    for split in ("train", "valid"):
+        for row, trial in enumerate(outputs[f"{split}_inds"]):
+            for model, channel in enumerate(MODELS_ORDER):
+                for key in ("rates_hz", "output_params"):
+                    assert np.array_equal(found[key][trial, :, channel], outputs[f"{split}_{key}"][row, :, model])
+    np.testing.assert_allclose(averages, np.stack([found["rates_hz"][c::3].mean(0) for c in range(3)]), rtol=1e-5)
+    assert list(names) == list("abcde")
+    assert list(depth) == [0, 100, 200, 300, 400]
+    assert list(conditions) == ["left", "middle", "right"]
+    assert np.allclose(found["go_s"], PER_TRIAL["go_s"])
+    np.testing.assert_allclose(time, -250 + 7.0 * np.arange(8))
+    assert (about["aligned_to"], about["first_bin_ms"], about["bin_ms"]) == ("go", -250, 7)

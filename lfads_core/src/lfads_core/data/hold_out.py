@@ -29,7 +29,8 @@ def hold_out_channels(session: Session, fraction: float, seed: int) -> Session:
     """Return a session whose encoders see the held-in channels only; held-out ones come last in what is reconstructed.
 
     The truth, channel names and whatever else is called ``channel_...``, ``readin_weight`` (rows of held-in channels) and
-    ``readout_bias`` follow. ``channel_order`` (N) in ``arrays`` gives each channel's index in the file: ``original[..., channel_order] == reordered``. A fraction of 0 changes nothing.
+    ``readout_bias`` follow. ``channel_order`` (N) in ``arrays`` gives each channel's index in the file:
+    ``original[..., channel_order] == reordered``. A fraction of 0 changes nothing.
 
     Raises:
         DataError: The file already holds channels out, or the fraction is too small to hold out one.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from lfads_core.augment.stack import AugmentationStack
@@ -45,16 +46,26 @@ class LoadedRun:
         Raises:
             RunError: there is no such file yet.
         """
-        import h5py
+        with self._output_file(session) as file:
+            return {key: value[()] for key, value in file.items()}
 
+    def output_attributes(self, session: str | None = None) -> dict[str, Any]:
+        """Attributes of a session's output file: bin width, the event that trials are aligned to, whatever the recording said.
+
+        Raises:
+            RunError: there is no such file yet.
+        """
+        with self._output_file(session) as file:
+            return dict(file.attrs)
+
+    def _output_file(self, session: str | None) -> h5py.File:
         names = [s.name for s in self.description.sessions]
         if session is None and len(names) > 1:
             raise RunError(f"{self.run.path}: which session must be named, got none of {', '.join(names)}.")
         path = self.run.output(session or names[0])
         if not path.is_file():
             raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {self.run.path}`.")
-        with h5py.File(path) as file:
-            return {key: value[()] for key, value in file.items()}
+        return h5py.File(path, "r")
 
     @property
     def default_samples(self) -> int | None:

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lfads_core.data.layout import CONDITION_KEYS
+from lfads_core.data.legacy import SPLITS
+from lfads_core.data.order import OF_CHANNELS, ChannelOrder, TrialOrder, channel_order, of_each_channel, trial_order
 from lfads_core.errors import DataError
 
-SPLITS = ("train", "valid", "test")
+_OF_CHANNELS = ("recon_data", "output_params", "rates_hz", *OF_CHANNELS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MergedTrials:
-    """Arrays with one row per trial of the recording, by name without split."""
+    """Arrays with one row per trial of the recording and its channels in its own order, by name without split."""
 
     arrays: Mapping[str, np.ndarray]
-    split: np.ndarray  # (B), the split each trial was in
-    trial: np.ndarray  # (B), its number in the recording
-    in_order: bool  # whether the file said what the recording's order is
+    order: TrialOrder
+    channels: ChannelOrder
+    about: Mapping[str, np.ndarray]  # what is said of each channel (N, ...), names among it
 
 
-def merge_splits(outputs: Mapping[str, np.ndarray]) -> MergedTrials:
-    """Merge what an output file holds: rows by ``<split>_inds`` where every split has them, else one split after the other.
+def merge_splits(outputs: Mapping[str, np.ndarray], attributes: Mapping[str, Any] | None = None) -> MergedTrials:
+    """Merge what an output file holds, in the recording's order as :mod:`lfads_core.data.order` finds it.
+
+    What its arrays and its attributes say of each channel is put into the same order.
 
     Raises:
         DataError: there are no outputs, or a trial is in two splits.
@@ -32,20 +37,25 @@ def merge_splits(outputs: Mapping[str, np.ndarray]) -> MergedTrials:
     there = [split for split in SPLITS if f"{split}_output_params" in outputs]
     if not there:
         raise DataError("outputs: must hold '<split>_output_params', got none. Make them with `lfads infer`.")
+    inferred = {key: value for key, value in outputs.items() if key.partition("_")[0] not in {*SPLITS} - {*there}}
+    order, channels = trial_order(inferred), channel_order(inferred)
     counts = {split: len(outputs[f"{split}_output_params"]) for split in there}
     names = [key.removeprefix(f"{there[0]}_") for key in outputs if key.startswith(f"{there[0]}_")]
-    shared = [name for name in names if all(_rows(outputs, split, name) == counts[split] for split in there)]
-    total = sum(counts.values())
-    split = np.concatenate([np.full(count, name) for name, count in counts.items()])
-    in_order = "inds" in shared
-    trial = np.concatenate([np.asarray(outputs[f"{s}_inds"]).reshape(-1) for s in there]).astype(np.int64) if in_order else np.arange(total)
-    if len(np.unique(trial)) != total:
-        raise DataError("outputs: '<split>_inds' must name every trial once over all splits, got some twice. Mend them in the recording.")
-    order = np.argsort(trial)
-    arrays = {
-        name: np.concatenate([outputs[f"{s}_{name}"] for s in there])[order] for name in shared if name != "inds" and _alike(outputs, there, name)
-    }
-    return MergedTrials(arrays=arrays, split=split[order], trial=trial[order], in_order=in_order)
+    shared = [name for name in names if all(_rows(outputs, split, name) == counts[split] for split in there) and _alike(outputs, there, name)]
+    of_channels = {key: np.asarray(value) for key, value in {**(attributes or {}), **outputs}.items() if of_each_channel(key)}
+    return MergedTrials(
+        arrays={name: _restored(channels, name, order.merged({s: outputs[f"{s}_{name}"] for s in there})) for name in shared if name != "inds"},
+        order=order,
+        channels=channels,
+        about={key: value[channels.place] for key, value in of_channels.items() if value.shape[:1] == channels.place.shape},
+    )
+
+
+def _restored(channels: ChannelOrder, name: str, values: np.ndarray) -> np.ndarray:
+    """Values with their channels, if they have any, in the recording's order."""
+    if name == "encod_data":
+        return channels.restored_input(values)
+    return channels.restored(values) if name in _OF_CHANNELS and values.shape[2:] == channels.place.shape else values
 
 
 def _rows(outputs: Mapping[str, np.ndarray], split: str, name: str) -> int:
@@ -93,6 +103,14 @@ def average_conditions(merged: MergedTrials, key: str, bins: int) -> ConditionAv
         count = np.stack([seen[which == c].sum(axis=0) for c in range(len(labels))])
         arrays[name] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return ConditionAverages(labels=labels, trials=np.bincount(which, minlength=len(labels)), arrays=arrays)
+
+
+def names_of(labels: np.ndarray, names: np.ndarray | None) -> np.ndarray | None:
+    """The names of numbered conditions, if the recording lists them."""
+    if names is None or labels.ndim != 1 or labels.dtype.kind not in "iuf" or np.ndim(names) != 1:
+        return None
+    at = labels.astype(np.int64)
+    return names[at] if (at == labels).all() and at.min(initial=0) >= 0 and at.max(initial=0) < len(names) else None
 
 
 def concatenated(merged: MergedTrials, bins: int) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.made_with import require_same_weights
 from lfads_core.infer.outputs import MEANINGS, unit_of
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat
-from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits
+from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits, names_of
 
 
 def export_parameters(loaded: LoadedRun, path: Path | None) -> list[Path]:
@@ -48,7 +48,10 @@ def export_parameters(loaded: LoadedRun, path: Path | None) -> list[Path]:
 
 
 def export_h5(loaded: LoadedRun, path: Path | None, *, conditions: str | None = None) -> list[Path]:
-    """Write all sessions' outputs into one file, a group each: ``trials``, ``conditions`` (averages), ``concatenated``, ``time_ms``.
+    """Write all sessions' outputs into one file, a group each, in the recording's own order of trials and channels.
+
+    ``trials``, ``conditions`` (averages), ``concatenated``, ``channels`` (``held_out``, and what is said of each), ``time_ms``; the
+    recording's attributes are the group's.
 
     Raises:
         RunError: there are no outputs, or the file cannot be written.
@@ -57,17 +60,19 @@ def export_h5(loaded: LoadedRun, path: Path | None, *, conditions: str | None = 
     path = path or loaded.run.path / "export.h5"
     with spoken_failure(path, (OSError,)), _new(path) as file:
         for session in _names(loaded):
-            content = session_content(loaded, session, conditions=conditions)
+            content, about = session_content(loaded, session, conditions=conditions)
             for part, arrays in content.items():
                 for name, value in arrays.items():
                     _put(file, f"{session}/{part}/{name}" if part else f"{session}/{name}", value, **_about(loaded, session, name))
+            file[session].attrs.update(about)
     return [path]
 
 
 def export_mat(loaded: LoadedRun, path: Path | None, *, conditions: str | None = None) -> list[Path]:
     """Write each session's outputs as a MAT-file of version 5; several sessions go into a folder ``path``.
 
-    Variables are trials' arrays under their names, averages as ``condition_<name>``, ``time_ms``, ``split``, ``trial``.
+    Variables are trials' arrays under their names, averages as ``condition_<name>``, ``channel_held_out`` and what else is said of
+    each channel, ``time_ms``, ``split``, ``trial``, and the recording's attributes.
 
     Raises:
         RunError: there are no outputs, or a file cannot be written.
@@ -76,21 +81,26 @@ def export_mat(loaded: LoadedRun, path: Path | None, *, conditions: str | None =
     path, names = path or loaded.run.path / "export.mat", _names(loaded)
     written = []
     for session in names:
-        content = session_content(loaded, session, conditions=conditions)
-        flat = {**content[""], **content["trials"], **{f"condition_{name}": value for name, value in content.get("conditions", {}).items()}}
+        content, about = session_content(loaded, session, conditions=conditions)
+        flat = {**content[""], **content["trials"]}
+        flat |= {f"{word}_{name}": value for part, word in _WORDS.items() for name, value in content.get(part, {}).items()}
         target = path if len(names) == 1 else path / f"{matlab_name(session)}.mat"
-        write_mat(target, {**flat, "session": session})
+        write_mat(target, {**_plain(about, taken=flat), **flat, "session": session})
         written.append(target)
     return written
 
 
-def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> dict[str, dict[str, Any]]:
-    """What there is of one session, by part; the part without a name belongs to all."""
+_WORDS = {"conditions": "condition", "channels": "channel"}
+"""How the names of a part begin where a file has no groups."""
+
+
+def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What there is of one session, by part; the part without a name belongs to all. And the recording's attributes."""
     require_same_weights(loaded, session)
-    outputs = loaded.outputs(session)
-    merged = merge_splits(outputs)
+    outputs, attributes = loaded.outputs(session), loaded.output_attributes(session)
+    merged = merge_splits(outputs, attributes)
     bins = merged.arrays["output_params"].shape[1]
-    common: dict[str, Any] = {"split": merged.split, "trial": merged.trial}
+    common: dict[str, Any] = {"split": merged.order.split, "trial": merged.order.trial}
     if loaded.description.bin_ms is not None:
         known = outputs.get("time_ms")
         common["time_ms"] = np.arange(bins) * loaded.description.bin_ms if known is None or known.shape != (bins,) else known
@@ -99,7 +109,19 @@ def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) 
     if key is not None:
         found = average_conditions(merged, key, bins)
         content["conditions"] = {"labels": found.labels, "trials": found.trials, **found.arrays}
-    return content
+        if (names := names_of(found.labels, outputs.get(f"{key}_names"))) is not None:
+            content["conditions"]["names"] = names
+    named = {"channels": "names"}
+    content["channels"] = {named.get(key, key.removeprefix("channel_")): value for key, value in merged.about.items()}
+    content["channels"]["held_out"] = merged.channels.held_out
+    order = "one split after another: the recording does not say" if merged.order.key is None else f"<split>_{merged.order.key}"
+    return content, {**{key: value for key, value in attributes.items() if key not in merged.about}, "trials_in_order_of": order}
+
+
+def _plain(about: Mapping[str, Any], *, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as variables: numbers and texts whose names are free."""
+    used = {matlab_name(name) for name in taken}
+    return {key: value for key, value in about.items() if matlab_name(key) not in used and np.asarray(value).dtype.kind in "biufSUO"}
 
 
 def _names(loaded: LoadedRun) -> list[str]:

@@ -14,13 +14,11 @@ from jaxtyping import Int, Shaped
 from lfads_core.data.hdf5 import read_hdf5
 from lfads_core.data.layout import session_arrays
 from lfads_core.data.legacy import SPLITS
+from lfads_core.data.order import TRIAL_NUMBERS
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.overlap import Blend, merge
 from lfads_plugins_lab.recordings.write import write_layout
-
-INDICES = ("inds", "trial_inds", "trial_index", "trial_id")
-"""Names under which the number of a trial in the recording is looked for, without the split's prefix."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +44,7 @@ def merge_session(session: Session, blend: Blend = "linear") -> Merged:
     """
     where = str(session.path or session.name)
     chopped = all("first_bin" in split.extras for split in session.splits.values())
-    key = "first_bin" if chopped else next((k for k in INDICES if all(k in split.extras for split in session.splits.values())), None)
+    key = "first_bin" if chopped else next((k for k in TRIAL_NUMBERS if all(k in split.extras for split in session.splits.values())), None)
     if key is None:
         raise DataError(
             f"{where}: the number of each trial in the recording must be there as '<split>_inds' (trials), got none. "
