@@ -30,6 +30,7 @@ LAYERS = (
     ("train",),
     ("infer",),
     ("synth", "pipeline"),
+    ("front",),
     ("doctor", "scaffold", "testing"),
     ("cli",),
 )

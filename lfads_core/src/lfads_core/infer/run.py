@@ -148,10 +148,19 @@ def _known_sessions(loaded: LoadedRun, patterns: Sequence[str | Path] | None) ->
     if len(known) == 1 and len(sessions) == 1:  # a single file for a single-session model is that session, whatever its name
         files = {known[0]: sessions[0].name}
         sessions = [replace(sessions[0], name=known[0])]
+    require_readable(loaded, sessions)
+    return sessions, files
+
+
+def require_readable(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
+    """Look at every value, as before a training.
+
+    Raises:
+        DataError: values that the model cannot take, one line for each fault.
+    """
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
-    return sessions, files
 
 
 def _output_path(run: Run, session: Session, name: str, output: Path | None, *, several: bool) -> Path:

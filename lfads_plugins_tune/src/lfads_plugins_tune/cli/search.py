@@ -11,8 +11,9 @@ import click
 
 from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH, settings_options
-from lfads_core.cli.run import checked_name, default_name, recordings_and_settings
+from lfads_core.cli.run import recordings_and_settings
 from lfads_core.errors import ConfigError
+from lfads_core.runs import checked_name, default_name
 from lfads_plugins_tune.executors import DEFAULT
 from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
 
