@@ -10,7 +10,7 @@ from lfads_core.front.brought import brought
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lfads_core.front.run import TrainedRun
+    from lfads_core.front.trained import TrainedRun
 
 
 @dataclass(frozen=True)

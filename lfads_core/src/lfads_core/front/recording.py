@@ -27,33 +27,39 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class CutOptions(TypedDict, total=False):
-    """How raw recordings are cut, binned and split: options of ``lfads data make`` under the same names; times in ms."""
+class SplitOptions(TypedDict, total=False):
+    """What is said of trials that are cut already; times in ms."""
 
     name: str  # of the session  [default: the file's name, or "recording"]
-    event: str  # column of the trials to align to  [default: their start]
-    event_from_start: bool  # the event's times count from the start of each trial
-    before: float  # begin so many ms before the event
-    after: float  # end so many ms after it  [default: as the shortest trial]
-    bin_ms: float  # width of a bin  [default: 10 for times of events, else the source's]
-    keep_units: str  # only units for which this holds, such as "quality == 'good'"
-    keep_trials: str  # only trials for which this holds, such as "success and reaction_time < 0.5"
-    condition: str | Sequence[str]  # column that is the condition; several: their combinations
-    behaviour: str | Sequence[str]  # signals to decode as a score
-    external: str | Sequence[str]  # signals that are external inputs
+    event: str  # what trials are aligned to: a column of theirs where they are still to be cut  [default: their start]
+    before: float  # so many ms before it they begin
     min_rate: float  # leave out channels with fewer events per second
-    beyond: str  # bins of a window beyond its trial: keep, drop or nan
-    overlaps: str  # windows that share time: refuse or keep
-    unobserved: str  # trials in which a channel was off: drop or nan
-    time_unit: str  # of all times: s, ms or us
-    axes: str  # order of the data's axes, such as nbt
-    window: float  # chop into windows of this length, whatever the trials are
-    overlap: float  # that neighbouring windows share
-    split_column: str  # column of the trials that says train, valid or test
+    keep_trials: str  # only trials for which this holds, such as "success and reaction_time < 0.5"
     valid: float  # share of trials for validation  [default: 0.2]
     test: float  # share of trials for testing  [default: 0]
     last: bool  # the last trials are for validation, then testing
     seed: int  # of the random split
+
+
+class CutOptions(SplitOptions, total=False):
+    """How raw recordings are cut and binned too: options of ``lfads data make`` under the same names; times in ms."""
+
+    event_from_start: bool  # the event's times count from the start of each trial
+    after: float  # end so many ms after the event  [default: as the shortest trial]
+    bin_ms: float  # width of a bin  [default: 10 for times of events, else the source's]
+    keep_units: str  # only units for which this holds, such as "quality == 'good'"
+    condition: str | Sequence[str]  # column that is the condition; several: their combinations
+    behaviour: str | Sequence[str]  # signals to decode as a score
+    external: str | Sequence[str]  # signals that are external inputs
+    beyond: str  # bins of a window beyond its trial: keep, drop or nan
+    overlaps: str  # windows that share time: refuse or keep
+    unobserved: str  # trials in which a channel was off: drop or nan
+    time_unit: str  # of all times: s, ms or us
+    axes: str | Sequence[str]  # order of the axes, such as nbt; of one array by its name, such as hand=nbt
+    key: str | Sequence[str]  # arrays by what they are, such as data=R_y
+    window: float  # chop into windows of this length, whatever the trials are
+    overlap: float  # that neighbouring windows share
+    split_column: str  # column of the trials that says train, valid or test
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +80,7 @@ class Recording:
         channel_names: Sequence[str] | None = None,
         split: Sequence[str] | np.ndarray | None = None,
         trials: Mapping[str, Any] | None = None,
-        **options: Unpack[CutOptions],
+        **options: Unpack[SplitOptions],
     ) -> Recording:
         """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.
 

@@ -126,20 +126,12 @@ def search(
     check_options(options, SearchOptions, "lf.search")
     registry = load_registry().with_plugins(plugins)
     start = brought("search", registry)
-    said = {path: options.get(name) for name, path in _SETTINGS.items()}
-    files, names, overrides = as_files(options.get("config", ())), as_names(plugin), as_overrides(settings, **said)
+    short = {path: options.get(name) for name, path in _SETTINGS.items()}
+    files, names, overrides = as_files(options.get("config", ())), as_names(plugin), as_overrides(settings, **short)
     placing = {name: options.get(name) for name in ("executor", "workers")}
     with with_folder(*place_of(options, f"{name_of(recording)}-{kind}"), recording) as (folder, data):
-        start(
-            kind,
-            data,
-            folder,
-            registry,
-            settings=(files, names, overrides),
-            spaces=space or {},
-            placing=placing,
-            progress=options.get("progress", True),
-        )
+        said = (files, names, overrides, space or {})
+        start(kind, data, folder, registry, settings=said, placing=placing, progress=options.get("progress", True))
     return SearchResult(path=folder, registry=registry)
 
 

@@ -28,7 +28,7 @@ def command(run: Path, sessions: tuple[str, ...], shots: int | None, checkpoint:
     import json
     import logging
 
-    from lfads_core.cli.display import send_logs_to
+    from lfads_core.front.logs import send_logs_to
     from lfads_core.infer.made_with import load_inferred
     from lfads_core.runs import run_or_best
     from lfads_plugins_lab.cli.eval_table import print_report

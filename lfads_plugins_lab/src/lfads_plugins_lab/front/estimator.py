@@ -32,7 +32,7 @@ class InputError(DataError, ValueError):
     """Arrays that the estimator cannot take; a ValueError too, as scikit-learn has it."""
 
 
-class LFADSEstimator(TransformerMixin, BaseEstimator):
+class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """LFADS as a transformer, ``lf.LFADS``: ``fit(X)`` trains a model on trials, ``transform(X)`` infers factors for these or others.
 
     ``X`` is (trials, bins, channels), counts for the default model; NaN is not observed. Nothing is left on disk.

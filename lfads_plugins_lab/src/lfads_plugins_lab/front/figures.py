@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ def figure(run: TrainedRun, kind: str, *, split: str | None = None, **options: A
     split = shown_split(session) if split is None else split
     if split not in session.splits:
         raise RunError(f"{run.path}: must hold the split {split!r} of {session.name}, got {', '.join(session.splits)}. Name one of these.")
-    return inline({"trials": _trials, "factors": _factors, "psth": _psth, "inputs": _inputs}[kind](run, session, split, **options))
+    draw: Mapping[str, Callable[..., Figure]] = {"trials": _trials, "factors": _factors, "psth": _psth, "inputs": _inputs}
+    return inline(draw[kind](run, session, split, **options))
 
 
 def _trials(_run: TrainedRun, session: Recorded, split: str, *, most: int) -> Figure:

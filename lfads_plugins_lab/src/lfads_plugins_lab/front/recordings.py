@@ -26,14 +26,14 @@ _NAMES = {
     "before": "before_ms",
     "after": "after_ms",
     "keep_units": "units",
-    "keep_trials": "trials",
+    "key": "keys",
 }
 """Option in Python -> the command's own name for it, where they differ."""
 
 _ANY_WIDTH = 1e6
 """Stands for the width of bins that nobody knows, in ms: so wide that nothing looks odd; no file has it."""
 
-_SEVERAL = ("condition", "behaviour", "external")
+_SEVERAL = ("condition", "behaviour", "external", "axes", "key")
 
 
 def from_raw(path: str | Path, **options: Any) -> Recording:
@@ -142,13 +142,13 @@ def _wishes(options: Mapping[str, Any]) -> tuple[SourceOptions, MakeOptions]:
     check_options(options, CutOptions, "Recording")
     said = dict(DEFAULTS)
     for name, value in options.items():
-        if name in ("name", "window", "overlap") or value is None:
+        if name in ("name", "window", "overlap", "keep_trials") or value is None:
             continue
-        said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else (value,) if name in ("keep_trials", "axes") else value
+        said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else value
     window = WindowOptions(chop_ms=options["window"], overlap_ms=options.get("overlap", 0.0)) if "window" in options else aligned(said)
     if "window" in options and (clash := [name for name in ("event", "before", "after") if name in options]):
         raise ConfigError(f"Recording: 'window' chops the whole recording, so it goes without '{clash[0]}', got both. Give one of them.")
-    source, how = wishes(window, {**said, "trials": ()})
+    source, how = wishes(window, said)
     return source, replace(how, keep_trials=options.get("keep_trials"))
 
 
