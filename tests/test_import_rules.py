@@ -31,6 +31,7 @@ LAYERS = (
     ("train",),
     ("infer",),
     ("synth", "pipeline"),
+    ("front",),
     ("doctor", "scaffold", "testing"),
     ("cli",),
 )

@@ -80,7 +80,7 @@ def test_an_old_run_loads_with_its_settings_its_log_and_its_outputs(old):
     assert loaded.config.data.hold_out.fraction == 0.25
     assert loaded.config.track.mlflow is False
     assert loaded.config.search is None
-    assert list(loaded.log()["epoch"]) == [0, 1, 2]
+    assert list(loaded.columns()["epoch"]) == [0, 1, 2]
     assert loaded.outputs()["valid_factors"].shape == (6, 10, 2)
     assert all(np.isfinite(values).all() for values in loaded.parameters().values())
 

@@ -12,9 +12,9 @@ import lfads_core
 collection = Path(sys.argv[1])
 runs = {folder.name: lfads_core.load(folder) for folder in sorted((collection / "runs").iterdir()) if (folder / "run.json").is_file()}
 for name, run in runs.items():
-    print(name, "l2_generator", run.config.regularisation.l2_generator, "best cost", min(run.log()["valid/recon_smooth"]))
+    print(name, "l2_generator", run.config.regularisation.l2_generator, "best cost", min(run.columns()["valid/recon_smooth"]))
 
-best_name, best = min(runs.items(), key=lambda item: min(item[1].log()["valid/recon_smooth"]))
+best_name, best = min(runs.items(), key=lambda item: min(item[1].columns()["valid/recon_smooth"]))
 averages = {}
 for session in sorted(path.stem.removeprefix("lfads_output_") for path in best.run.path.glob("lfads_output_*.h5")):
     arrays = best.outputs(session)

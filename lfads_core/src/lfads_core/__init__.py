@@ -1,33 +1,66 @@
 """LFADS as a framework: the model, the hooks that plugins use, training, inference and the ``lfads`` command.
 
-Importing this package loads no torch; :func:`load` does.
+``import lfads_core as lf``: a recording (:class:`Recording`, :func:`synthetic`), a run trained on it (:func:`run`) or opened (:func:`load`), a search
+(:func:`search`), and an estimator after scikit-learn's rules (:class:`LFADS`). Importing this package loads no torch; these names do, once used.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from lfads_core.errors import ConfigError, DataError, LfadsError, NumericsError, PluginError, RunError
 
 if TYPE_CHECKING:
-    from lfads_core.infer.loading import LoadedRun
+    from lfads_core.front.recording import Recording, synthetic
+    from lfads_core.front.run import load, run
+    from lfads_core.front.search import SearchResult, search
+    from lfads_core.front.trained import TrainedRun
+    from lfads_plugins_lab.front.estimator import LFADSEstimator as LFADS  # noqa: N814 - for type checkers alone: it comes through a hook
 
-__all__ = ["ConfigError", "DataError", "LfadsError", "NumericsError", "PluginError", "RunError", "__version__", "load"]
+__all__ = [
+    "LFADS",
+    "ConfigError",
+    "DataError",
+    "LfadsError",
+    "NumericsError",
+    "PluginError",
+    "Recording",
+    "RunError",
+    "SearchResult",
+    "TrainedRun",
+    "__version__",
+    "load",
+    "run",
+    "search",
+    "synthetic",
+]
 __version__ = "0.1.0"
 
+_PLACES = {
+    "Recording": "recording",
+    "SearchResult": "search",
+    "TrainedRun": "trained",
+    "load": "run",
+    "run": "run",
+    "search": "search",
+    "synthetic": "recording",
+}
+"""Public name -> module of the front door, imported when it is asked for."""
 
-def load(path: str | Path, checkpoint: str | None = None, *, device: str = "cpu") -> LoadedRun:
-    """Load a run's trained model, settings, outputs and log from its folder.
 
-    ``checkpoint`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes the one the run's settings
-    name. See :class:`lfads_core.infer.loading.LoadedRun`.
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name == "LFADS":
+        from lfads_core.front.brought import brought
+        from lfads_core.plugins.record import Imported
 
-    Raises:
-        RunError: the folder is no run, or its checkpoint is missing or damaged.
-        ConfigError: its settings cannot be read by this version.
-        PluginError: a component's package is not installed.
-    """
-    from lfads_core.infer.loading import load as load_run
+        found = brought("estimator")
+        return found.load() if isinstance(found, Imported) else found
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.front.{_PLACES[name]}"), name)
 
-    return load_run(path, checkpoint, device=device)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

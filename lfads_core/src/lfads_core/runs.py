@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lfads_core.errors import RunError
+from lfads_core.errors import ConfigError, RunError
 from lfads_core.files import write_json
 
 
@@ -180,6 +182,27 @@ def free_folder(path: Path) -> Path:
                 return folder
     except OSError as err:
         raise RunError(f"{path}: the run's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
+
+
+def default_name(data: Sequence[str | Path]) -> str:
+    """Name after the file, or after the folder of several."""
+    first = Path(data[0]).expanduser()
+    plain = not any(c in str(data[0]) for c in "*?[") and len(data) == 1
+    return (first.resolve().stem if plain else first.resolve().parent.name) or "run"
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it is one for a folder.
+
+    Raises:
+        ConfigError: it is not, or would lead elsewhere.
+    """
+    if not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name.endswith((".", " ")):
+        raise ConfigError(
+            f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {name!r}. "
+            "Give the folder of all runs with --runs."
+        )
+    return name
 
 
 def _what_is_there(path: Path) -> str:

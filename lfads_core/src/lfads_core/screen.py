@@ -1,4 +1,4 @@
-"""An output that is drawn over on a terminal and written line by line elsewhere, and that never stops the work it tells of."""
+"""An output that is drawn over on a terminal and in a notebook, written line by line elsewhere, and that never stops the work it tells of."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, cast
 
 from lfads_core.wording import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.live import Live
 
 
@@ -21,7 +21,8 @@ class Screen:
 
     def __init__(self, stream: TextIO | io.TextIOBase | None = None) -> None:
         self._stream: TextIO | None = cast("TextIO", stream) if stream is not None else sys.stdout
-        self._live: Live | None = None
+        self._live: Live | _Cell | None = None
+        self._notebook = stream is None and in_notebook()
 
     @property
     def is_live(self) -> bool:
@@ -60,7 +61,12 @@ class Screen:
                     live.stop()
 
     def _start(self) -> None:
-        if self._live is not None or self._stream is None or not self._stream.isatty() or os.environ.get("TERM") == "dumb":
+        if self._live is not None or self._stream is None:
+            return
+        if self._notebook:
+            self._live = _Cell()
+            return
+        if not self._stream.isatty() or os.environ.get("TERM") == "dumb":
             return
         from rich.console import Console
         from rich.live import Live
@@ -70,11 +76,52 @@ class Screen:
                 raise BrokenPipeError
 
         # No refreshing thread: what it raised nobody could catch, and an epoch is short.
-        self._live = Live("starting", console=Patient(file=self._stream), auto_refresh=False)
-        self._live.start(refresh=True)
+        live = self._live = Live("starting", console=Patient(file=self._stream), auto_refresh=False)
+        live.start(refresh=True)
 
     def _say(self, text: str) -> None:
-        if self._live is not None:
+        if self._live is not None and not isinstance(self._live, _Cell):
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, file=self._stream, flush=True)
+
+
+class _Cell:
+    """The output of a notebook's cell, one part of which is drawn over; lines stand beside it."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": "starting"}, raw=True, display_id=True)
+
+    def update(self, what: RenderableType, *, refresh: bool) -> None:
+        self._handle.update({"text/plain": as_text([what]), "text/html": as_html([what])}, raw=True)
+
+    def stop(self) -> None:
+        """Leave the last drawing standing."""
+
+
+def in_notebook() -> bool:
+    """Whether a kernel runs this process, as in Jupyter: something that draws HTML looks on."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def as_text(parts: Iterable[RenderableType], width: int = 160) -> str:
+    """What rich can draw, as plain text."""
+    return _recorded(parts, width).export_text()
+
+
+def as_html(parts: Iterable[RenderableType], width: int = 160) -> str:
+    """What rich can draw, as a piece of HTML for a notebook."""
+    style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace"
+    return _recorded(parts, width).export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+
+
+def _recorded(parts: Iterable[RenderableType], width: int) -> Console:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), record=True, width=width, force_terminal=False, highlight=False)
+    for part in parts:
+        console.print(part, soft_wrap=True)
+    return console

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec, RecordingSpec, ReportSectionSpec
+from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ExporterSpec, FunctionSpec, RecordingSpec, ReportSectionSpec
 from lfads_plugins_lab.specs import ForeignSettingsSpec
 
 _CLI = "lfads_plugins_lab.cli"
@@ -81,6 +81,29 @@ def lfads_exporters() -> Iterator[ExporterSpec]:
         ("page", "One HTML page on a run", "report.page:export_page"),
     ):
         yield ExporterSpec(name=name, summary=summary, write=f"lfads_plugins_lab.{write}")
+
+
+@hookimpl
+def lfads_functions() -> Iterator[FunctionSpec]:
+    """What recordings and runs can do in Python."""
+    for name, (summary, call) in {
+        "recording-from-arrays": ("Values in bins as a recording", "recordings:from_arrays"),
+        "recording-from-spikes": ("Spike times as a recording", "recordings:from_spikes"),
+        "recording-from-raw": ("A raw file as a recording", "recordings:from_raw"),
+        "recording-from-pynapple": ("pynapple's objects as a recording", "recordings:from_pynapple"),
+        "recording-data": ("A recording's values, labelled", "labelled:recorded"),
+        "run-results": ("What was inferred, labelled", "labelled:results"),
+        "run-generate": ("Samples from the prior, labelled", "labelled:generated"),
+        "run-log": ("The log as a table", "tables:log"),
+        "run-evaluate": ("Scores beside baselines as a table", "tables:evaluate"),
+        "run-compare": ("Runs side by side as a table", "tables:compare"),
+        "run-report": ("The page on a run", "tables:report"),
+        "run-figure": ("One figure of a run", "figures:figure"),
+        "run-to-nwb": ("What was inferred in an NWB file", "nwb:to_nwb"),
+        "run-to-pynapple": ("What was inferred as pynapple's objects", "pynapple:to_pynapple"),
+        "estimator": ("LFADS after scikit-learn's rules", "estimator:LFADSEstimator"),
+    }.items():
+        yield FunctionSpec(name=name, summary=summary, call=f"lfads_plugins_lab.front.{call}")
 
 
 @hookimpl

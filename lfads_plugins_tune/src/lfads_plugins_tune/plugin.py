@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, ReportSectionSpec, SettingsSpec, TrackerSpec
+from lfads_core.plugins.specs import CommandSpec, DoctorCheckSpec, FunctionSpec, ReportSectionSpec, SettingsSpec, TrackerSpec
 from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.search.settings_class import SearchConfig
 from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
@@ -46,6 +46,19 @@ def lfads_commands() -> Iterator[CommandSpec]:
         "ui": "Open the runs in MLflow's browser pages.",
     }.items():
         yield CommandSpec(name=name, summary=summary, command=f"{_CLI}.{name}:command")
+
+
+@hookimpl
+def lfads_functions() -> Iterator[FunctionSpec]:
+    """Searches in Python."""
+    for name, (summary, call) in {
+        "search": ("Search hyperparameters", "search"),
+        "search-resume": ("Go on with a search", "resume"),
+        "search-table": ("Members as a table", "table"),
+        "search-headline": ("How a search stands", "headline"),
+        "search-figure": ("One figure of a search", "figure"),
+    }.items():
+        yield FunctionSpec(name=name, summary=summary, call=f"lfads_plugins_tune.front:{call}")
 
 
 @hookimpl

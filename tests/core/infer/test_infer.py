@@ -130,7 +130,7 @@ def test_a_loaded_run_opens_everything(loaded):
     assert loaded.checkpoint == "best"
     assert not loaded.model.training
     assert np.array_equal(loaded.outputs()["train_factors"], contents(loaded.run.output("tiny"))["train_factors"])
-    assert loaded.log()["epoch"] == [0, 1, 2, 3]
+    assert loaded.columns()["epoch"] == [0, 1, 2, 3]
     weights = loaded.parameters()
     assert np.array_equal(weights["decoder.to_generator.weight"], loaded.model.decoder.to_generator.weight.detach().numpy())
     loaded.run.output("tiny").unlink()

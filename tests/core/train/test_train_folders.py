@@ -6,10 +6,9 @@ import os
 
 import pytest
 
-from lfads_core.cli.run import checked_name, default_name
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.locks import only_one
-from lfads_core.runs import Run
+from lfads_core.runs import Run, checked_name, default_name
 
 
 def test_a_second_training_in_the_same_folder_is_refused(train_tiny, resume, tmp_path):

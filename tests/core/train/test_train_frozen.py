@@ -103,7 +103,7 @@ def test_the_learning_rate_starts_again_if_that_is_asked_for(how, train_tiny, tm
     ask = {"flag": ["--reset-lr"], "setting": ["--set", "optim.lr=0.004"], "no": []}[how]
     done = CliRunner().invoke(cli, ["run", "--resume", str(run.path), "--set", "train.epochs=5", *ask], catch_exceptions=False)
     assert done.exit_code == 0
-    assert lfads_core.load(run.path).log()["lr"][-1] == (1e-3 if how == "no" else 4e-3)
+    assert lfads_core.load(run.path).columns()["lr"][-1] == (1e-3 if how == "no" else 4e-3)
 
 
 def test_resetting_a_rate_without_a_run_is_refused():

@@ -26,7 +26,7 @@ def test_a_profiled_run_writes_a_trace_with_every_part_of_a_step_and_the_same_nu
     events = json.loads((profiled / "profile.json").read_text())["traceEvents"]
     for span in SPANS:
         assert sum(event.get("name") == span and event.get("cat") == "user_annotation" for event in events) == STEPS, span
-    logs = [lfads_core.load(path).log() for path in (plain, profiled)]
+    logs = [lfads_core.load(path).columns() for path in (plain, profiled)]
     assert logs[0]["train/total"] == logs[1]["train/total"]
 
 

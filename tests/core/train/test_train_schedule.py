@@ -50,10 +50,10 @@ def test_a_run_logs_the_rate_of_its_schedule_and_goes_on_along_it(train_tiny, re
     overrides = ("optim.schedule=cosine", "optim.warmup_epochs=1", "optim.min_lr=0.0001", "train.epochs=4")
     run = train_tiny(*overrides).run
     config = OptimConfig(lr=4e-3, schedule="cosine", warmup_epochs=1, min_lr=1e-4)
-    assert lfads_core.load(run.path).log()["lr"] == pytest.approx([learning_rate(config, 4e-3, epoch, 4) for epoch in range(4)], rel=1e-5)
+    assert lfads_core.load(run.path).columns()["lr"] == pytest.approx([learning_rate(config, 4e-3, epoch, 4) for epoch in range(4)], rel=1e-5)
 
 
 def test_a_steep_schedule_stops_the_run(train_tiny):
     done = train_tiny("optim.schedule=exponential", "optim.decay=0.1", "optim.min_lr=0.0003", "train.epochs=9")
     assert done.outcome == "learning rate"
-    assert len(lfads_core.load(done.run.path).log()["lr"]) == 2
+    assert len(lfads_core.load(done.run.path).columns()["lr"]) == 2

@@ -128,9 +128,12 @@ def test_a_structure_for_each_trial_is_one_array_with_the_trials_first(tmp_path)
     assert source.per_trial["R_side"].tolist() == ["right", "left", "right"]
     assert source.per_trial["R_target"].tolist() == [0, 1, 2]
     scipy.io.savemat(tmp_path / "b.mat", {"R": structures([5, 7, 5]), "bin_ms": 1.0})
-    text = "b.mat: trials must have the same bins and channels, got (2, 5) and (2, 7). Cut them alike, or give times of events."
-    with pytest.raises(DataError, match=f"{re.escape(text)}$"):
-        read_source(tmp_path / "b.mat", SourceOptions(keys={"data": "R_y"}, axes="bnt"))
+    text = (
+        "b.mat: trials must have the same channels, got (5, 2) and (7, 2) (bins, channels). Say the order of axes, such as --axes bnt, "
+        "cut them alike, or give times of events."
+    )
+    with pytest.raises(DataError, match=f"{re.escape(text.replace('(5, 2) and (7, 2)', '(2, 5) and (2, 7)'))}$"):
+        read_source(tmp_path / "b.mat", SourceOptions(keys={"data": "R_y"}))
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5", "mat", "v73"])
@@ -186,12 +189,15 @@ def test_tables_with_something_wrong_are_refused(tmp_path, content, text):
         read_source(path)
 
 
-def test_a_table_of_trials_without_a_stop_is_refused(recording, tmp_path):
+def test_a_table_of_trials_without_a_stop_is_refused_where_no_window_says_their_end(recording, tmp_path):
     spikes, trials, _ = recording.write_csv(tmp_path)
     trials.write_text("start,go\n0,1\n", encoding="utf-8")
-    text = f"{trials}: must have a column with the stop of each trial (stop, stop_time, end...), got none. Name it with --key stop=NAME."
+    text = (
+        f"{spikes}: must have a column with the stop of each trial (stop, stop_time, end...), got none. Name it with --key stop=NAME, "
+        "or say where windows end with --after."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
-        read_source(spikes, SourceOptions(trials=trials))
+        make(read_source(spikes, SourceOptions(trials=trials)), MakeOptions(window=WindowOptions(event="go")))
 
 
 WRONG_ARRAYS = [

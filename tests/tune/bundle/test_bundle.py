@@ -85,7 +85,7 @@ def test_one_recording_and_one_file_of_settings_become_one_zip(invoke_whole, wri
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".autolfads")] == []
     run = lfads_core.load(tmp_path / "out")  # the folder is a run
     assert run.config.model.generator.hidden == 8
-    assert len(run.log()["epoch"]) == 5
+    assert len(run.columns()["epoch"]) == 5
     with h5py.File(data) as file:
         np.testing.assert_array_equal(run.outputs()["valid_encod_data"], file["valid_encod_data"][()])
     assert run.outputs()["valid_output_params"].shape == (6, 8, 5)

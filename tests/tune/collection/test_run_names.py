@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfads_core.cli.run import checked_name
+from lfads_core.runs import checked_name
 from lfads_plugins_tune.collection.names import LONGEST, run_name, told_apart
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lfads_core.cli.options import PATH, checkpoint_option
-from lfads_core.cli.run import checked_name, default_name
+from lfads_core.runs import checked_name, default_name
 
 
 @click.command("adapt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import click
 
 from lfads_core.cli.errors import INTERRUPTED
+from lfads_core.front.logs import send_logs_to
 from lfads_core.pipeline.run import Finished
-from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 
@@ -21,29 +20,6 @@ def make_display() -> Display:
     display = Display()
     send_logs_to(display.message)
     return display
-
-
-def send_logs_to(say: Callable[[str], None], level: int = logging.INFO) -> None:
-    """Let log messages of core and of every plugin's package be said like any other, from a level on."""
-    handler = _ToDisplay(say)
-    for name in {"lfads", "lfads_core", *(plugin.package for plugin in load_registry().plugins if plugin.package)}:  # lfads speaks of plugins
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
-
-
-class _ToDisplay(logging.Handler):
-    """Log records become messages of a display."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__()
-        self.say = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one record; warnings say so."""
-        text = record.getMessage()
-        self.say(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
 
 def show_finished(finished: Finished, display: Display) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.errors import ConfigError
+from lfads_core.runs import checked_name, default_name
 
 _YAML = {".yaml", ".yml"}
 
@@ -117,24 +117,3 @@ def _start(
     display = make_display()  # before settings are read, which may be worth a word
     config = resolve(files, *chosen, registry)
     show_finished(start_run(path, data, config, registry, display, numbered=name is None, profile=profile), display)
-
-
-def default_name(data: list[str]) -> str:
-    """Name after the file, or after the folder of several."""
-    first = Path(data[0]).expanduser()
-    plain = not any(c in data[0] for c in "*?[") and len(data) == 1
-    return (first.resolve().stem if plain else first.resolve().parent.name) or "run"
-
-
-def checked_name(name: str) -> str:
-    """``name`` if it is one for a folder.
-
-    Raises:
-        ConfigError: it is not, or would lead elsewhere.
-    """
-    if not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name.endswith((".", " ")):
-        raise ConfigError(
-            f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {name!r}. "
-            "Give the folder of all runs with --runs."
-        )
-    return name

@@ -72,7 +72,7 @@ class LoadedRun:
         """Posterior samples that the settings ask for; None, the posterior means, for a model that never sampled while it was trained."""
         return self.config.infer.samples if self.config.model.variational else None
 
-    def log(self) -> Mapping[str, Sequence[float]]:
+    def columns(self) -> Mapping[str, Sequence[float]]:
         """The columns of ``fitlog.csv``."""
         return read_fitlog(self.run.fitlog)
 

@@ -178,10 +178,19 @@ def _known_sessions(
         trained = loaded.description.known.get(session.name)
         if trained is not None and session.known is not None and session.path is not None and session.path.resolve() in own:
             say_other_contents(session.path, trained, session.known)
+    require_readable(loaded, sessions)
+    return sessions, files
+
+
+def require_readable(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
+    """Look at every value, as before a training.
+
+    Raises:
+        DataError: values that the model cannot take, one line for each fault.
+    """
     observing = any(part.observes_missing for part in loaded.infer_stack.batch_order)
     support = next(iter(loaded.model.reconstructions.values())).support
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
-    return sessions, files
 
 
 def say_other_contents(path: Path, trained: Known, given: Known) -> None:

@@ -186,3 +186,20 @@ class DoctorCheckSpec(Spec):
     def usage(self) -> str:
         """The command that runs it."""
         return "lfads doctor"
+
+
+@frozen(kw_only=True)
+class FunctionSpec(Spec):
+    """One entry of ``lfads_functions``: a function behind a name of the Python front door.
+
+    ``run-NAME`` is a method of every run that ``lf.run`` and ``lf.load`` give: ``run.NAME(...)`` calls it with the run first. Those of core's own
+    methods (``run-evaluate`` behind ``run.evaluate()``) and ``recording-NAME`` behind ``lf.Recording.NAME(...)`` come from packages of this project.
+    """
+
+    kind: ClassVar[str] = "function"
+    call: Callable[..., Any] = field(converter=imported, validator=is_function)
+
+    def usage(self) -> str:
+        """What a user writes."""
+        owner, _, name = self.name.partition("-")
+        return f"{'lf' if not name else owner}.{(name or owner).replace('-', '_')}(...)  # in Python"

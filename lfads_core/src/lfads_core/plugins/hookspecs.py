@@ -12,6 +12,7 @@ from lfads_core.plugins.specs import (
     DataReaderSpec,
     DoctorCheckSpec,
     ExporterSpec,
+    FunctionSpec,
     MetricSpec,
     RecipeSpec,
     RecordingSpec,
@@ -214,6 +215,19 @@ def lfads_doctor_checks() -> Iterable[DoctorCheckSpec]:
         @hookimpl
         def lfads_doctor_checks():
             yield DoctorCheckSpec(name="licence-server", summary="Whether it answers", check="lab_licence:look")
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_functions() -> Iterable[FunctionSpec]:
+    """Offer methods of runs in Python, `run.jpca()` for a function of the name `run-jpca`.
+
+    Example::
+
+        @hookimpl
+        def lfads_functions():
+            yield FunctionSpec(name="run-jpca", summary="Find rotations in the factors", call="lab_jpca:jpca")
     """
     yield from ()
 

@@ -75,6 +75,20 @@ class Registry:
         registry.check()
         return registry
 
+    def with_plugins(self, given: Sequence[object]) -> Registry:
+        """The same, and plugins that are no package: modules or objects with hooks, records, classes of components.
+
+        Raises:
+            PluginError: one of them is no plugin, has a fault, or offers a name that is taken.
+        """
+        if not given:
+            return self
+        from lfads_core.plugins.in_memory import installed_with
+
+        registry = Registry(installed_with(self._installed, given))
+        registry.check()
+        return registry
+
     @property
     def entries(self) -> tuple[Registered, ...]:
         """Every component, by kind and then by name; clashing ones too."""

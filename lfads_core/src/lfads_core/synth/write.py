@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,36 @@ from lfads_core.plugins.specs import SyntheticSpec
 _ENDING = ".h5"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Generated:
+    """What a generator made."""
+
+    several: bool  # whether it made sessions by name, or one recording
+    sessions: Mapping[str, tuple[Mapping[str, np.ndarray], Mapping[str, Any]]]  # arrays and attributes by session; one is named after its generator
+
+
+def generate(spec: SyntheticSpec, settings: Any, seed: int, own: Types = ()) -> Generated:
+    """Generate data: the same settings and seed give the same arrays.
+
+    Arrays are datasets; single values such as ``bin_ms`` are attributes, beside ``generator`` (its name), ``settings`` (JSON), ``seed`` and
+    ``synthetic`` (true). ``own`` are the types of plugins that may be among the settings.
+    """
+    content = spec.generate(settings, np.random.default_rng(seed))
+    said = {"generator": spec.name, "settings": json.dumps(unstructure(settings, own), sort_keys=True), "seed": seed, "synthetic": True}
+    several = bool(content) and all(isinstance(value, Mapping) for value in content.values())
+
+    def parted(of: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays = {key: value for key, value in of.items() if isinstance(value, np.ndarray) and value.ndim}
+        return arrays, {**{key: value for key, value in of.items() if key not in arrays}, **said}
+
+    return Generated(several=several, sessions={name: parted(of) for name, of in (content if several else {spec.name: content}).items()})
+
+
 def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | None = None, *, overwrite: bool = False, own: Types = ()) -> Path:
     """Generate data and write them; every file appears whole or not at all. Returns the file, or the folder of several sessions.
 
     One session is one file, ``NAME.h5`` unless ``path`` says otherwise; several are a folder, ``NAME`` or ``path``, with one
-    file each, named after the session. Arrays become datasets; single values such as ``bin_ms`` become attributes, beside
-    ``generator`` (its name), ``settings`` (JSON), ``seed`` and ``synthetic`` (true). The same settings and seed give the same arrays.
-    ``own`` are the types of plugins that may be among the settings.
+    file each, named after the session. What they hold: :func:`generate`.
 
     Raises:
         DataError: a file is there already and ``overwrite`` is not set, the folder holds other recordings, or it cannot be written.
@@ -33,23 +57,22 @@ def write_synthetic(spec: SyntheticSpec, settings: Any, seed: int, path: Path | 
     path = None if path is None else Path(path)
     if path is not None and path.is_file():
         _refuse_taken(path, overwrite=overwrite)  # before any time is spent on making data
-    content = spec.generate(settings, np.random.default_rng(seed))
-    made = {"generator": spec.name, "settings": json.dumps(unstructure(settings, own), sort_keys=True), "seed": seed, "synthetic": True}
-    if content and all(isinstance(value, Mapping) for value in content.values()):
+    made = generate(spec, settings, seed, own)
+    if made.several:
         place = path or Path(spec.name)
-        files = {place / f"{name}{_ENDING}": arrays for name, arrays in content.items()}
+        files = {place / f"{name}{_ENDING}": content for name, content in made.sessions.items()}
         _refuse_mixing(place, list(files))
     else:
         place = path or Path(f"{spec.name}{_ENDING}")
         place = place / f"{spec.name}{_ENDING}" if place.is_dir() else place
-        files = {place: content}
+        files = {place: made.sessions[spec.name]}
     for file in files:
         _refuse_taken(file, overwrite=overwrite)
-    for file, arrays in files.items():
+    for file, content in files.items():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as temporary:
-                _write(temporary, arrays, made)
+                _write(temporary, content)
         except OSError as err:
             raise DataError(f"{file}: the file must be writable, got {err.strerror or err}. Choose another place.") from err
     return place
@@ -70,11 +93,9 @@ def _refuse_mixing(folder: Path, files: Sequence[Path]) -> None:
         )
 
 
-def _write(path: Path, content: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+def _write(path: Path, content: tuple[Mapping[str, np.ndarray], Mapping[str, Any]]) -> None:
+    arrays, attributes = content
     with OutputFile(path) as file:
-        for key, value in content.items():
-            if isinstance(value, np.ndarray) and value.ndim:
-                file.create_dataset(key, data=value, compression="gzip", compression_opts=4, shuffle=True)
-            else:
-                file.attrs[key] = value
-        file.attrs.update(made)
+        for key, values in arrays.items():
+            file.create_dataset(key, data=values, compression="gzip", compression_opts=4, shuffle=True)
+        file.attrs.update(attributes)

@@ -46,7 +46,8 @@ def merge(*, file: Path, output: Path, blend: Any, force: bool) -> None:
 @_FORCE
 def rebin(*, file: Path, output: Path, bin_ms: float, reduce: Any, force: bool) -> None:
     """Make the bins of a recording wider; signals beside the data are averaged."""
-    from lfads_plugins_lab.recordings.change import read_whole, rebin_session, write_session
+    from lfads_core.data.write import write_session
+    from lfads_plugins_lab.recordings.change import read_whole, rebin_session
 
     session = rebin_session(read_whole(file), bin_ms, reduce)
     write_session(session, output, {}, overwrite=force)
@@ -62,7 +63,8 @@ def rebin(*, file: Path, output: Path, bin_ms: float, reduce: Any, force: bool) 
 @_FORCE
 def smooth(*, file: Path, output: Path, sigma_ms: float, in_place: bool, force: bool) -> None:
     """Smooth a recording by a Gaussian, trial by trial."""
-    from lfads_plugins_lab.recordings.change import read_whole, smooth_session, write_session
+    from lfads_core.data.write import write_session
+    from lfads_plugins_lab.recordings.change import read_whole, smooth_session
 
     write_session(smooth_session(read_whole(file), sigma_ms, in_place=in_place), output, {"smooth_ms": sigma_ms}, overwrite=force)
     click.echo(f"wrote {output}: {'data' if in_place else '<split>_smoothed'} smoothed by {sigma_ms:g} ms")
@@ -79,8 +81,9 @@ def smooth(*, file: Path, output: Path, sigma_ms: float, in_place: bool, force: 
 @_FORCE
 def split(*, file: Path, output: Path, valid: float, test: float, every: int | None, seed: int, no_stratify: bool, force: bool) -> None:
     """Put all trials together and split them anew, the same share of every condition."""
+    from lfads_core.data.write import write_session
     from lfads_plugins_lab.recordings import SplitOptions
-    from lfads_plugins_lab.recordings.change import read_whole, split_again, write_session
+    from lfads_plugins_lab.recordings.change import read_whole, split_again
 
     options = SplitOptions(by="every" if every else "random", valid=valid, test=test, every=every or 5, seed=seed, stratify=not no_stratify)
     session = split_again(read_whole(file), options)

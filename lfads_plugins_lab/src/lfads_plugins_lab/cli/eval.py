@@ -28,27 +28,21 @@ def command(run: Path, sessions: tuple[str, ...], shots: int | None, checkpoint:
     import json
     import logging
 
-    from lfads_core.cli.display import send_logs_to
+    from lfads_core.front.logs import send_logs_to
     from lfads_core.infer.made_with import load_inferred
     from lfads_core.runs import run_or_best
-    from lfads_core.train.threads import set_threads
     from lfads_plugins_lab.cli.eval_table import print_report
-    from lfads_plugins_lab.evaluate.run import FILE, evaluate_run, save_report
+    from lfads_plugins_lab.evaluate.run import FILE, evaluate_and_keep
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
     send_logs_to(say, logging.WARNING)
     loaded = load_inferred(run_or_best(run), checkpoint)
-    set_threads(loaded.config.train)
-    found = evaluate_run(loaded, sessions, shots=shots, say=(lambda _: None) if as_json else say)
-    path = loaded.run.path / FILE
-    if not sessions:
-        save_report(loaded, found)
-        loaded.registry.notify("lfads_run_evaluated", run=loaded.run, config=loaded.config, numbers=found.numbers(), files=[path])
+    found = evaluate_and_keep(loaded, sessions, shots=shots, say=(lambda _: None) if as_json else say)
     if as_json:
         click.echo(json.dumps(found.plain(), indent=2))
         return
     print_report(found)
     if not sessions:
-        click.echo(f"written to {path}")
+        click.echo(f"written to {loaded.run.path / FILE}")

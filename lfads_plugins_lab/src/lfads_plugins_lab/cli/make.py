@@ -12,7 +12,6 @@ from lfads_core.cli.options import PATH
 
 if TYPE_CHECKING:
     from lfads_core.data.checks import Problem
-    from lfads_plugins_lab.recordings import MakeOptions, SourceOptions
 
 _SHARE = click.FloatRange(0, 1, max_open=True)
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -23,7 +22,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _SOURCE: tuple[Decorator, ...] = (
     click.argument("sources", nargs=-1, required=True, type=PATH, metavar="SOURCE..."),
     click.option("-o", "--output", type=PATH, required=True, help="File to write; a folder for several sources."),
-    click.option("--trials", type=PATH, help="Table of trials: start, stop, and columns for events and conditions."),
+    click.option(
+        "--trials",
+        multiple=True,
+        metavar="FILE|CONDITION",
+        help="Table of trials: start, stop, and columns for events and conditions. Or a condition on their columns, such as 'success and rt < 0.5'; "
+        "may be given twice.",
+    ),
+    click.option("--units", metavar="CONDITION", help="Keep only units for which this holds, such as \"quality == 'good'\"."),
     click.option(
         "--series",
         multiple=True,
@@ -33,7 +39,12 @@ _SOURCE: tuple[Decorator, ...] = (
     click.option(
         "--key", "keys", multiple=True, metavar="ROLE=NAME", help="Array or column that is times, units, data, start, stop, names or bin_ms."
     ),
-    click.option("--axes", default="btn", show_default=True, help="Order of the data's axes: b trials, t bins, n channels."),
+    click.option(
+        "--axes",
+        multiple=True,
+        metavar="[NAME=]ORDER",
+        help="Order of the axes: b trials, t bins, n channels (or dimensions). Of one array by its name, else of all  [default: btn]",
+    ),
     click.option("--time-unit", type=click.Choice(["s", "ms", "us"]), help="Unit of all times  [default: s, and what looks odd is refused]"),
 )
 _BINS: tuple[Decorator, ...] = (
@@ -98,10 +109,9 @@ def make(*, sources: tuple[Path, ...], output: Path, **rest: Any) -> None:
       lfads data make session.nwb --event move_onset_time --before 250 --after 450 --bin 5 --behaviour hand_vel -o maze.h5
       lfads data make binned.mat --axes nbt --bin 20 -o mine.h5
     """
-    from lfads_plugins_lab.recordings import WindowOptions
+    from lfads_plugins_lab.recordings.wishes import aligned
 
-    names = ("event", "from_start", "before_ms", "after_ms", "jitter_ms", "beyond", "overlaps")
-    _write(sources, output, WindowOptions(jitter_seed=rest["seed"], **{name: rest[name] for name in names}), rest)
+    _write(sources, output, aligned(rest), rest)
 
 
 @click.command("chop")
@@ -128,8 +138,9 @@ def chop(*, sources: tuple[Path, ...], output: Path, chop_ms: float, overlap_ms:
 def _write(sources: Sequence[Path], output: Path, window: Any, rest: dict[str, Any]) -> None:
     from lfads_plugins_lab.recordings import make_file
     from lfads_plugins_lab.recordings.files import outputs_for
+    from lfads_plugins_lab.recordings.wishes import wishes
 
-    options, source = _options(window, rest), _source(rest)
+    source, options = wishes(window, rest)
     for path, place in outputs_for(sources, output).items():
         made = make_file(path, place, source, options, overwrite=rest["force"])
         say_problems(made.problems)
@@ -138,72 +149,6 @@ def _write(sources: Sequence[Path], output: Path, window: Any, rest: dict[str, A
         recon = made.arrays.get("train_recon_data", made.arrays["train_encod_data"])
         click.echo(f"wrote {place}: {trials} trials, {recon.shape[1]} bins of {made.attributes['bin_ms']:g} ms, {recon.shape[2]} channels")
     click.echo(f"next: lfads data check {output}, then lfads run {output}")
-
-
-def _options(window: Any, rest: dict[str, Any]) -> MakeOptions:
-    from lfads_plugins_lab.recordings import HoldOutOptions, MakeOptions, SplitOptions
-
-    only = tuple(text for text in rest["series"] if "=" not in text)
-    return MakeOptions(
-        bin_ms=rest["bin_ms"],
-        clock=rest["time_unit"],
-        window=window,
-        split=_split(rest, SplitOptions),
-        hold_out=HoldOutOptions(
-            fraction=rest["hold_out"],
-            seed=rest["seed"],
-            channels=rest["hold_out_channel"],
-            column=rest["hold_out_column"],
-            forward_ms=rest["forward_ms"],
-        ),
-        condition=rest["condition"],
-        behaviour=rest["behaviour"],
-        external=rest["external"],
-        series=only or None,
-        min_rate_hz=rest["min_rate"],
-        unobserved=rest["unobserved"],
-        reduce="mean" if rest["mean"] else "sum",
-        smooth_ms=rest["smooth_ms"],
-        max_gap_ms=rest["max_gap"],
-        decode_within=rest["decode_within"],
-    )
-
-
-def _split(rest: dict[str, Any], build: Callable[..., Any]) -> Any:
-    from lfads_core.errors import ConfigError
-
-    ways = {"every": rest["every"] is not None, "last": rest["last"], "column": rest["split_column"] is not None}
-    chosen = [way for way, given in ways.items() if given]
-    if len(chosen) > 1:
-        raise ConfigError("--every, --last, --split-column: exclude each other, got several. Give one of them.")
-    return build(
-        by=chosen[0] if chosen else "random",
-        valid=rest["valid"],
-        test=rest["test"],
-        every=rest["every"] or 5,
-        column=rest["split_column"] or "split",
-        seed=rest["seed"],
-        stratify=not rest["no_stratify"],
-    )
-
-
-def _source(rest: dict[str, Any]) -> SourceOptions:
-    from lfads_plugins_lab.recordings import SourceOptions
-
-    series = {name: Path(path) for name, path in _pairs([text for text in rest["series"] if "=" in text], "--series").items()}
-    return SourceOptions(trials=rest["trials"], series=series, keys=_pairs(rest["keys"], "--key"), axes=rest["axes"])
-
-
-def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    from lfads_core.errors import ConfigError
-
-    pairs = {}
-    for text in texts:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not (name and equals and value):
-            raise ConfigError(f"{option}: must be NAME=VALUE, got {text!r}")
-        pairs[name] = value
-    return pairs
 
 
 def say_problems(problems: Sequence[Problem]) -> None:

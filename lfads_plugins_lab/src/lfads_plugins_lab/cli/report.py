@@ -23,7 +23,7 @@ def command(run: Path, output: Path | None, checkpoint: str | None, *, show: boo
       lfads report runs/data
       lfads report runs/data -o for_the_lab_meeting.html --open
     """
-    from lfads_core.cli.display import send_logs_to
+    from lfads_core.front.logs import send_logs_to
     from lfads_core.infer.made_with import load_inferred
     from lfads_core.runs import run_or_best
     from lfads_core.train.threads import set_threads

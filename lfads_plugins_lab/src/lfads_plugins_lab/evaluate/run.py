@@ -13,6 +13,7 @@ from lfads_core.components.evaluation import Evaluation
 from lfads_core.files import write_json
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.train.evaluate import score_session
+from lfads_core.train.threads import set_threads
 from lfads_plugins_lab.evaluate.baselines import Baseline, baselines
 from lfads_plugins_lab.evaluate.costs import Costs, costs_of
 from lfads_plugins_lab.evaluate.cross_session import CrossSession, cross_sessions
@@ -94,6 +95,23 @@ def evaluate_run(loaded: LoadedRun, names: Sequence[str] = (), *, shots: int | N
         reports.append(_session(loaded, one, shots))
     notes = [] if names else left_out(loaded, recorded)
     return RunReport(run=loaded.run.name, checkpoint=loaded.checkpoint, sessions=reports, cross=cross_sessions(recorded), notes=notes)
+
+
+def evaluate_and_keep(
+    loaded: LoadedRun, names: Sequence[str] = (), *, shots: int | None = None, say: Callable[[str], None] = lambda _: None
+) -> RunReport:
+    """:func:`evaluate_run`; of all sessions together the report is written, and plugins hear of it.
+
+    Raises:
+        RunError: a session is unknown, or has no outputs yet.
+        DataError: an output file is damaged.
+    """
+    set_threads(loaded.config.train)
+    found = evaluate_run(loaded, names, shots=shots, say=say)
+    if not names:
+        save_report(loaded, found)
+        loaded.registry.notify("lfads_run_evaluated", run=loaded.run, config=loaded.config, numbers=found.numbers(), files=[loaded.run.path / FILE])
+    return found
 
 
 def save_report(loaded: LoadedRun, report: RunReport) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 import torch
 
 from lfads_core.files import replacing, spoken_failure
@@ -16,37 +17,41 @@ from lfads_core.rng import stream
 
 
 @torch.no_grad()
-def generate_trials(loaded: LoadedRun, *, trials: int, seed: int, path: Path) -> Path:
-    """Write ``trials`` samples: factors, generator inputs, expected values and data per session, with units.
+def sample_trials(loaded: LoadedRun, *, trials: int, seed: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """``trials`` samples of factors, generator inputs, expected values and data per session, and the unit of each.
 
     Keys are ``factors`` (B, T, F), ``gen_states`` (B, T, G), ``gen_inputs`` (B, T, U+E), ``ic`` (B, I), ``<session>_output_params`` and
     ``<session>_data`` (B, T, N). The same seed gives the same trials. External inputs are zero.
-
-    Raises:
-        RunError: the file cannot be written.
     """
     model = loaded.model
     rng = stream(seed, "generate", device=model.device)
     external = torch.zeros(trials, model.sizes.bins, model.sizes.external, device=model.device)
     latents = model.generate(external, rng)
+    shared = {"factors": latents.factors, "gen_inputs": latents.gen_inputs, "ic": latents.ic.mean, "gen_states": latents.gen_states}
+    arrays, units = {key: value.cpu().numpy() for key, value in shared.items()}, dict.fromkeys(shared, "arbitrary")
+    for session in model.readouts:
+        params = model.read_out(session, latents.factors)
+        reconstruction = model.reconstructions[session]
+        drawn = {f"{session}_output_params": reconstruction.mean(params), f"{session}_data": reconstruction.sample(params, rng)}
+        arrays |= {key: value.cpu().numpy() for key, value in drawn.items()}
+        units |= dict.fromkeys(drawn, "events/bin" if reconstruction.is_rate else "units of the data")
+    return arrays, units
+
+
+def generate_trials(loaded: LoadedRun, *, trials: int, seed: int, path: Path) -> Path:
+    """Write what :func:`sample_trials` draws.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    arrays, units = sample_trials(loaded, trials=trials, seed=seed)
     with spoken_failure(path), _new_file(path) as file:
         file.attrs["lfads_run"] = loaded.run.name
         file.attrs["seed"] = seed
         if loaded.description.bin_ms is not None:
             file.attrs["bin_ms"] = loaded.description.bin_ms
-        for key, value in {
-            "factors": latents.factors,
-            "gen_inputs": latents.gen_inputs,
-            "ic": latents.ic.mean,
-            "gen_states": latents.gen_states,
-        }.items():
-            file.create_dataset(key, data=value.cpu().numpy()).attrs["unit"] = "arbitrary"
-        for session in model.readouts:
-            params = model.read_out(session, latents.factors)
-            reconstruction = model.reconstructions[session]
-            unit = "events/bin" if reconstruction.is_rate else "units of the data"
-            file.create_dataset(f"{session}_output_params", data=reconstruction.mean(params).cpu().numpy()).attrs["unit"] = unit
-            file.create_dataset(f"{session}_data", data=reconstruction.sample(params, rng).cpu().numpy()).attrs["unit"] = unit
+        for key, value in arrays.items():
+            file.create_dataset(key, data=value).attrs["unit"] = units[key]
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from jaxtyping import Shaped
 
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.wording import first_few, shown
-from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Signal, Trials
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Signal, Trials, Uneven
 from lfads_plugins_lab.recordings.tables import STARTS, TIMES, UNITS, numbers, pick, trials_of, units_of
+from lfads_plugins_lab.recordings.windows import unknown
 
 ROLES = {
     "times": "times of events: flat beside 'units', or a list with one array for each channel",
@@ -32,11 +34,13 @@ Arrays = Mapping[str, Any]
 """Arrays by name; a list of arrays where each has a length of its own."""
 
 
-def source_of(where: str, arrays: Arrays, keys: Mapping[str, str], axes: str = "btn") -> Raw | Cut:
+def source_of(
+    where: str, arrays: Arrays, keys: Mapping[str, str], axes: str = "btn", own_axes: Mapping[str, str] = MappingProxyType({})
+) -> Raw | Cut | Uneven:
     """Take arrays for what they are.
 
-    ``keys`` gives the array of a role, where its name is not a usual one; ``axes`` the order in which the data's axes are stored:
-    trials (b), bins (t), channels (n).
+    ``keys`` gives the array of a role, where its name is not a usual one; ``axes`` the order in which axes are stored: trials (b), bins (t),
+    channels or dimensions (n); ``own_axes`` that of arrays by name.
 
     Raises:
         ConfigError: a role or the order of the axes is unknown.
@@ -45,31 +49,44 @@ def source_of(where: str, arrays: Arrays, keys: Mapping[str, str], axes: str = "
     for role in keys:
         if role not in ROLES:
             raise ConfigError(f"--key {role}=...: must be one of {', '.join(ROLES)}, got {role!r}")
-    if sorted(axes) not in (sorted("btn"), sorted("tn")):
-        raise ConfigError(f"--axes: must order b (trials), t (bins) and n (channels), such as nbt, or t and n alone, got {axes!r}")
+    for order in (axes, *own_axes.values()):
+        if sorted(order) not in (sorted("btn"), sorted("tn")):
+            raise ConfigError(f"--axes: must order b (trials), t (bins) and n (channels), such as nbt, or t and n alone, got {order!r}")
+    for name in own_axes:
+        if name not in arrays:
+            raise DataError(unknown(where, "--axes must name an array", name, list(arrays)))
     if found := [key for key in _LAYOUT if key in arrays]:
         raise DataError(f"{where}: is split for training already ('{found[0]}'). Train on it, or change it with `lfads data rebin` and the like.")
     left = dict(arrays)
     times = _take(left, where, "times", keys, tuple(name for name in TIMES if name != "t"))
     if times is not None:
         return _raw_of_events(where, times, left, keys)
-    data = _take(left, where, "data", keys, DATA)
-    if data is None:
-        (data,) = _only_cube(where, left)
-    return _of_bins(where, _stacked(where, data), left, keys, axes)
+    name = _find(left, where, "data", keys, DATA) or _only_cube(where, left)
+    order = own_axes.get(name, axes)
+    data = _in_order(where, name, left.pop(name), order)
+    left = {key: _like(where, (key, values), (len(data), own_axes.get(key), axes)) for key, values in left.items()}
+    if isinstance(data, list):
+        return _uneven(where, data, left, keys)
+    return _of_bins(where, data, left, keys)
+
+
+def _find(left: Mapping[str, Any], where: str, role: str, keys: Mapping[str, str], usual: tuple[str, ...]) -> str | None:
+    """Name of the array of a role; None when nobody named one and no usual name is there."""
+    if role not in keys and not set(usual) & {name.lower() for name in left}:
+        return None
+    return pick(where, ROLES[role].split(":")[0], left, keys.get(role), usual)
 
 
 def _take(left: dict[str, Any], where: str, role: str, keys: Mapping[str, str], usual: tuple[str, ...]) -> Any:
-    """The array of a role, out of those that are left; None when nobody named one and no usual name is there."""
-    if role not in keys and not set(usual) & {name.lower() for name in left}:
-        return None
-    return left.pop(pick(where, ROLES[role].split(":")[0], left, keys.get(role), usual))
+    """The array of a role, out of those that are left."""
+    name = _find(left, where, role, keys, usual)
+    return None if name is None else left.pop(name)
 
 
-def _only_cube(where: str, left: dict[str, Any]) -> tuple[Any]:
+def _only_cube(where: str, left: Mapping[str, Any]) -> str:
     cubes = [name for name, values in left.items() if not isinstance(values, list) and np.ndim(values) == 3]
     if len(cubes) == 1:
-        return (left.pop(cubes[0]),)
+        return cubes[0]
     shown = ", ".join(f"{name} {_shape(values)}" for name, values in left.items()) or "nothing"
     raise DataError(
         f"{where}: must hold times of events or values in bins, got {shown}. "
@@ -97,23 +114,79 @@ def _raw_of_events(where: str, times: Any, left: dict[str, Any], keys: Mapping[s
     return Raw(where=where, units=units, trials=trials, series=series, about=about, notes=_unused(left, {*of_channels, *_with_times(series)}))
 
 
-def _stacked(where: str, data: Any) -> np.ndarray:
-    """Values of all trials in one array, also where each trial has its own, such as a structure of Matlab for each.
+def _in_order(where: str, name: str, values: Any, axes: str) -> Any:
+    """Data as (trials, bins, channels) or (bins, channels); a list of (bins, channels) where trials differ in length.
 
     Raises:
-        DataError: trials differ in shape.
+        DataError: trials differ in their channels, or the array has not the axes that were said.
     """
-    if not isinstance(data, list):
-        return np.asarray(data)
-    shapes = sorted({np.shape(item) for item in data})
-    if len(shapes) != 1:
-        raise DataError(
-            f"{where}: trials must have the same bins and channels, got {shapes[0]} and {shapes[-1]}. Cut them alike, or give times of events."
-        )
-    return np.stack([np.asarray(item) for item in data])
+    if isinstance(values, list):  # a trial each, such as a structure of Matlab for each
+        within = [axis for axis in axes if axis != "b"]
+        trials = [np.asarray(item).transpose([within.index(axis) for axis in "tn"]) if np.ndim(item) == 2 else np.asarray(item) for item in values]
+        if len({trial.shape for trial in trials}) == 1:
+            return np.stack(trials)
+        widths = sorted({trial.shape[1:] for trial in trials})
+        if len(widths) != 1 or trials[0].ndim != 2:
+            shapes = sorted({trial.shape for trial in trials})
+            raise DataError(
+                f"{where}: trials must have the same channels, got {shapes[0]} and {shapes[-1]} (bins, channels). Say the order of axes, such as "
+                "--axes bnt, cut them alike, or give times of events."
+            )
+        return trials
+    values = np.asarray(values)
+    wanted = {3: "btn", 2: "tn"}.get(values.ndim, "")
+    order = [axis for axis in axes if axis in wanted]
+    if wanted and len(order) != len(wanted):
+        raise DataError(f"{where}: '{name}' must have the axes {axes!r}, got shape {values.shape}. Say its order with --axes {name}=ORDER.")
+    return np.transpose(values, [order.index(axis) for axis in wanted]) if wanted else values
 
 
-def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[str, str], axes: str) -> Raw | Cut:
+def _like(where: str, named: tuple[str, Any], said: tuple[int, str | None, str]) -> Any:
+    """Another array of the file, with its trials first where it has three axes: in its own order if that was said, else in that of all if it fits."""
+    (name, values), (trials, own, axes) = named, said
+    if own is not None:
+        return _in_order(where, name, values, own)
+    if isinstance(values, list) or np.ndim(values) != 3 or len(axes) != 3:
+        return values
+    turned = _in_order(where, name, values, axes)
+    return turned if turned.shape[0] == trials else values
+
+
+def _uneven(where: str, data: list[np.ndarray], left: dict[str, Any], keys: Mapping[str, str]) -> Uneven:
+    """Trials of unequal length: arrays with a value for each are their columns, lists of the same lengths are signals beside the data."""
+    width = _take(left, where, "bin_ms", keys, ("bin_ms",))
+    names = _names(where, left, keys, data[0].shape[1])
+    columns = {key: _text(_flat(values)) for key, values in left.items() if _is_flat(_flat(values), len(data))}
+    series = {}
+    for key, values in left.items():
+        if isinstance(values, list) and len(values) == len(data):
+            rows = [
+                np.asarray(v, dtype=np.float64).reshape(len(v), -1) if np.ndim(v) else np.zeros((0, 0))
+                for v in values
+                if np.asarray(v).dtype.kind in "biuf"
+            ]
+            turned = [r if len(r) == len(d) else r.T for r, d in zip(rows, data, strict=False)]
+            if len(turned) == len(data) and all(len(r) == len(d) for r, d in zip(turned, data, strict=True)):
+                series[key] = tuple(turned)
+    return Uneven(
+        where=where,
+        values=tuple(trial.astype(np.float64) for trial in data),
+        bin_ms=_width(where, width),
+        names=names,
+        columns=columns,
+        series=series,
+        notes=_unused(left, {*columns, *series}),
+    )
+
+
+def _width(where: str, width: Any) -> float | None:
+    bin_ms = None if width is None else _one_number(where, "bin_ms", width)
+    if bin_ms is not None and not 0 < bin_ms < float("inf"):
+        raise DataError(f"{where}: 'bin_ms' must be the width of a bin in ms, > 0, got {bin_ms:g}. Mend it.")
+    return bin_ms
+
+
+def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[str, str]) -> Raw | Cut:
     if data.dtype.kind not in "biuf":
         raise DataError(f"{where}: data must be numbers, got type {data.dtype}. Name another array with --key data=NAME.")
     if data.ndim not in (2, 3):
@@ -124,13 +197,8 @@ def _of_bins(where: str, data: np.ndarray, left: dict[str, Any], keys: Mapping[s
         raise DataError(f"{where}: data must have at least one of each of trials, bins and channels, got shape {data.shape}. Check the file.")
     if np.isinf(data).any():
         raise DataError(f"{where}: data must be finite, got {int(np.isinf(data).sum())} infinite of {data.size} values. Store NaN for not observed.")
-    wanted = "btn" if data.ndim == 3 else "tn"
-    order = [axis for axis in axes if axis in wanted]
-    values = np.transpose(data, [order.index(axis) for axis in wanted]).astype(np.float64)
-    width = _take(left, where, "bin_ms", keys, ("bin_ms",))
-    bin_ms = None if width is None else _one_number(where, "bin_ms", width)
-    if bin_ms is not None and not 0 < bin_ms < float("inf"):
-        raise DataError(f"{where}: 'bin_ms' must be the width of a bin in ms, > 0, got {bin_ms:g}. Mend it.")
+    values = data.astype(np.float64)
+    bin_ms = _width(where, _take(left, where, "bin_ms", keys, ("bin_ms",)))
     names = _names(where, left, keys, values.shape[-1])
     if data.ndim == 3:
         per_trial = {key: _text(v) for key, v in left.items() if not isinstance(v, list) and np.ndim(v) and np.shape(_flat(v))[0] == len(values)}

@@ -8,22 +8,25 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
+from lfads_core.data.write import compact
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.clock import odd_width, seconds_per_unit
 from lfads_plugins_lab.recordings.counts import rebin, widening
 from lfads_plugins_lab.recordings.cutting import cut_values, few
 from lfads_plugins_lab.recordings.hold import Held, hold_out
+from lfads_plugins_lab.recordings.keep import wanted
 from lfads_plugins_lab.recordings.moments import decoding_groups, of_trials
 from lfads_plugins_lab.recordings.options import MakeOptions, Reduce, check_options
-from lfads_plugins_lab.recordings.raw import Cut, Raw
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Uneven
 from lfads_plugins_lab.recordings.signals import dimensions_of, series_in_bins, with_meanings
 from lfads_plugins_lab.recordings.split import split_trials
 from lfads_plugins_lab.recordings.trialwise import condition_columns, conditions, safe_key
-from lfads_plugins_lab.recordings.windows import Windows, lay_windows, unknown
+from lfads_plugins_lab.recordings.uneven import in_a_row
+from lfads_plugins_lab.recordings.windows import Windows, lay_windows, unknown, with_ends
 from lfads_plugins_std.metrics.smooth import smooth
 
 DEFAULT_BIN_MS = 10.0
@@ -53,7 +56,7 @@ class _Trialled:
     attributes: Mapping[str, Any]
 
 
-def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
+def make(source: Raw | Cut | Uneven, options: MakeOptions | None = None) -> Made:
     """Cut, bin, split and hold out.
 
     Raises:
@@ -62,8 +65,12 @@ def make(source: Raw | Cut, options: MakeOptions | None = None) -> Made:
     """
     options = options or MakeOptions()
     check_options(options)
-    problems = [Problem(severity="info", text=text) for text in source.notes]
-    trialled = _from_raw(source, options, problems) if isinstance(source, Raw) else _from_cut(source, options, problems)
+    if isinstance(source, Uneven):
+        source = in_a_row(source, options)
+        options = replace(options, window=replace(options.window, from_start=options.window.event is not None))
+    source, kept, notes = wanted(source, options)
+    problems = [Problem(severity="info", text=text) for text in (*source.notes, *notes)]
+    trialled = _from_raw(source, kept, options, problems) if isinstance(source, Raw) else _from_cut(source, kept, options, problems)
     if isinstance(source, Cut) and (text := odd_width(trialled.values, trialled.bin_ms)) is not None:
         _say(problems, "warning", text)
     trialled = _without_quiet(trialled, options.min_rate_hz, problems)
@@ -91,13 +98,14 @@ def _say(problems: list[Problem], severity: Any, text: str) -> None:
     problems.append(Problem(severity=severity, text=text))
 
 
-def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trialled:
+def _from_raw(raw: Raw, kept: Bool[np.ndarray, " B"] | None, options: MakeOptions, problems: list[Problem]) -> _Trialled:
     if not raw.channels:
         raise DataError(f"{raw.where}: must hold at least one channel, got none. Check which arrays hold the events.")
     scale, found = seconds_per_unit(raw, options.clock)
     problems += found
+    raw = with_ends(raw, options.window, scale)
     bin_ms = options.bin_ms or (raw.signal.bin_ms if raw.signal is not None else DEFAULT_BIN_MS)
-    windows = lay_windows(raw, options.window, bin_ms / 1000, scale)
+    windows = lay_windows(raw, options.window, bin_ms / 1000, scale, kept)
     for note in windows.notes:
         _say(problems, "info", note)
     if options.window.overlap_ms and options.split.by in ("random", "every"):
@@ -120,6 +128,8 @@ def _from_raw(raw: Raw, options: MakeOptions, problems: list[Problem]) -> _Trial
         rows, more = of_trials(raw.trials, windows, scale, options.window)
         per_trial, whole = {**rows, **per_trial}, {**whole, **more}
     whole.update(dimensions_of(raw.series, options.behaviour))
+    if not raw.one_clock:
+        per_trial = {key: rows for key, rows in per_trial.items() if key not in ("start_s", "trial_start_s", "trial_stop_s")}
     return _Trialled(
         where=raw.where,
         values=values,
@@ -159,7 +169,7 @@ def _only_observed(where: str, values: Float[np.ndarray, "B T N"], windows: Wind
     return values[seen], replace(windows, starts=windows.starts[seen], trial=windows.trial[seen], first_bin=first, jitter=jitter)
 
 
-def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trialled:
+def _from_cut(cut: Cut, kept: Bool[np.ndarray, " B"] | None, options: MakeOptions, problems: list[Problem]) -> _Trialled:
     w = options.window
     if w.event is not None or w.before_ms or w.after_ms is not None or w.chop_ms is not None:
         raise DataError(f"{cut.where}: holds trials of equal bins already, so there is nothing to align or to chop. Leave these options out.")
@@ -168,7 +178,8 @@ def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trial
     if bins % factor:
         _say(problems, "info", f"the last {bins % factor} of {bins} bins do not fill a new one: left out.")
     per_trial, columns = {}, {}
-    for key, array in cut.per_trial.items():
+    rows = np.arange(len(cut.values)) if kept is None else np.flatnonzero(kept)
+    for key, array in ((key, values[rows]) for key, values in cut.per_trial.items()):
         if array.ndim == 1:
             columns[key] = array
         elif array.ndim == 3 and array.dtype.kind in "biuf":
@@ -177,11 +188,11 @@ def _from_cut(cut: Cut, options: MakeOptions, problems: list[Problem]) -> _Trial
             per_trial[key] = array
     return _Trialled(
         where=cut.where,
-        values=rebin(cut.values, factor, options.reduce),
+        values=rebin(cut.values[rows], factor, options.reduce),
         bin_ms=have * factor,
         names=cut.names,
         columns=columns,
-        per_trial={"inds": np.arange(len(cut.values)), **with_meanings(cut.where, per_trial, options)},
+        per_trial={"inds": rows, **with_meanings(cut.where, per_trial, options)},
         about=cut.about,
         whole={},
         attributes={},
@@ -279,14 +290,6 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions, problems: list[Pr
     if held.anything:
         arrays["channel_order"] = held.order
     return arrays
-
-
-def compact(values: Float[np.ndarray, "B T N"]) -> Shaped[np.ndarray, "B T N"]:
-    """Counts as the smallest type that holds them, anything else in single precision."""
-    top = values.max(initial=0)
-    if np.isfinite(values).all() and values.min(initial=0) >= 0 and (values == np.rint(values)).all() and top < 2**16:
-        return values.astype(np.uint8 if top < 2**8 else np.uint16)
-    return values.astype(np.float32)
 
 
 def _stored(values: np.ndarray) -> np.ndarray:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Num
 
 from lfads_core.data.hdf5 import read_hdf5
-from lfads_core.data.layout import CONDITION_KEYS, session_arrays, session_from_arrays
+from lfads_core.data.layout import CONDITION_KEYS, session_from_arrays
 from lfads_core.data.session import Session, Split
 from lfads_core.data.summary import holds_counts, summarise
 from lfads_core.errors import DataError
-from lfads_plugins_lab.recordings.build import compact
 from lfads_plugins_lab.recordings.counts import rebin, widening
 from lfads_plugins_lab.recordings.merge import merge_session
 from lfads_plugins_lab.recordings.options import MakeOptions, SplitOptions, check_options
 from lfads_plugins_lab.recordings.split import split_trials
 from lfads_plugins_lab.recordings.trialwise import conditions
-from lfads_plugins_lab.recordings.write import write_layout
 from lfads_plugins_std.metrics.conditions import JITTER_KEY
 from lfads_plugins_std.metrics.smooth import smooth
 
@@ -139,14 +136,3 @@ def _numbered(session: Session) -> Session:
 def read_whole(path: Path) -> Session:
     """A recording in the layout, with any of the splits."""
     return read_hdf5(path, required=())
-
-
-def write_session(session: Session, output: Path, about: Mapping[str, Any], *, overwrite: bool = False) -> None:
-    """Write a session as a file of the layout; counts are stored as whole numbers.
-
-    Raises:
-        DataError: the file is there already, or cannot be written.
-    """
-    arrays = session_arrays(session)
-    data = {key: compact(values) for key, values in arrays.items() if key.endswith(("_encod_data", "_recon_data"))}
-    write_layout(output, {**arrays, **data}, {**session.attributes, **about}, overwrite=overwrite)

@@ -15,6 +15,7 @@ from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.hdf5 import attributes_of, opened
 from lfads_core.data.listing import datasets_of, from_matlab, require_readable
 from lfads_core.data.read import session_name
+from lfads_core.data.write import write_layout
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.plugins import Registry, load_registry
 from lfads_core.plugins.specs import RecordingSpec
@@ -24,9 +25,8 @@ from lfads_plugins_lab.recordings.build import Made, make
 from lfads_plugins_lab.recordings.matlab import read_matlab
 from lfads_plugins_lab.recordings.nwb import read_nwb
 from lfads_plugins_lab.recordings.options import MakeOptions
-from lfads_plugins_lab.recordings.raw import Cut, Raw
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Uneven
 from lfads_plugins_lab.recordings.tables import read_events, read_series, read_trials
-from lfads_plugins_lab.recordings.write import write_layout
 
 TABLES, HDF5 = (".csv", ".tsv", ".txt"), (".h5", ".hdf5", ".hdf", ".he5")
 KINDS = (*TABLES, ".npz", *HDF5, ".mat", ".nwb")
@@ -51,9 +51,10 @@ class SourceOptions:
         default_factory=dict
     )  # names of arrays and columns by role, see :data:`lfads_plugins_lab.recordings.arrays.ROLES`
     axes: str = "btn"  # order in which axes are stored: trials, bins, channels
+    own_axes: Mapping[str, str] = field(default_factory=dict)  # those of arrays by name
 
 
-def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw | Cut:
+def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw | Cut | Uneven:
     """Read a recording; the ending of its name says of which kind it is.
 
     Raises:
@@ -80,8 +81,8 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     except Exception as err:
         raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
     if isinstance(source, Mapping):
-        source = source_of(str(path), dict(source), options.keys, options.axes)
-    if not isinstance(source, Raw | Cut):
+        source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes)
+    if not isinstance(source, Raw | Cut | Uneven):
         raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
 
@@ -90,10 +91,10 @@ def _takes(registry: Registry, spec: RecordingSpec, path: Path) -> bool:
     return bool(registry.shield(RecordingSpec, spec.name, lambda: spec.matches(path), "other formats are tried"))
 
 
-def _with_tables(source: Raw | Cut, options: SourceOptions) -> Raw | Cut:
+def _with_tables(source: Raw | Cut | Uneven, options: SourceOptions) -> Raw | Cut | Uneven:
     if options.trials is None and not options.series:
         return source
-    if isinstance(source, Cut):
+    if not isinstance(source, Raw):
         raise DataError(f"{source.where}: holds trials of equal bins already, so no table fits it. Leave --trials and --series out.")
     if options.trials is not None:
         source = replace(source, trials=read_trials(options.trials, options.keys))

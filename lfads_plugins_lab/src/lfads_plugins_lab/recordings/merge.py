@@ -16,10 +16,10 @@ from lfads_core.data.layout import session_arrays
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.order import TRIAL_NUMBERS
 from lfads_core.data.session import Session
+from lfads_core.data.write import write_layout
 from lfads_core.errors import DataError
 from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.recordings.overlap import Blend, merge
-from lfads_plugins_lab.recordings.write import write_layout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

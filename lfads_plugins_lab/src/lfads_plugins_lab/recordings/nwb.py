@@ -31,22 +31,33 @@ def read_nwb(path: Path) -> Raw:
     Raises:
         DataError: pynwb is missing, or the file is damaged or holds no units.
     """
-    try:
-        from pynwb import NWBHDF5IO
-    except ImportError as err:
-        raise DataError(f"{path}: NWB files need pynwb. Install it: pip install 'lfads-core[nwb]'.") from err
+    pynwb = pynwb_of(str(path))
     if h5py.is_hdf5(path):
         with opened(path) as file:
             datasets_of(file, path)  # refuses what is damaged, or declared and never written, before pynwb meets it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of older schemas, which are read all the same
-            with NWBHDF5IO(str(path), "r", load_namespaces=True) as io:
+            with pynwb.NWBHDF5IO(str(path), "r", load_namespaces=True) as io:
                 return _raw(path, io.read())
     except DataError:
         raise
     except Exception as err:
         raise DataError(f"{path}: must be a readable NWB file, but pynwb says {one_line(err)}. Check it with nwbinspector.") from err
+
+
+def pynwb_of(where: str) -> Any:
+    """The package, for a file.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        import pynwb
+        import pynwb.epoch
+    except ImportError as err:
+        raise DataError(f"{where}: NWB files need pynwb. Install it: pip install 'lfads-core[nwb]'.") from err
+    return pynwb
 
 
 def _raw(path: Path, nwb: Any) -> Raw:

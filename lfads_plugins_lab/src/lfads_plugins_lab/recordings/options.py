@@ -71,6 +71,8 @@ class MakeOptions:
     condition: tuple[str, ...] = ()  # columns whose combinations are conditions; (): the first of the usual names that is there
     behaviour: tuple[str, ...] = ()  # series that become ``behavior``, side by side, and are decoded as a score
     external: tuple[str, ...] = ()  # series that become ``ext_input``, what the model is told in every bin
+    keep_units: str | None = None  # a condition on what is known of each channel, such as quality == 'good'
+    keep_trials: str | None = None  # a condition on the columns of the trials, such as success
     series: tuple[str, ...] | None = None  # further series to carry along under their names; None: all
     min_rate_hz: float = 0.0  # channels with fewer events per second in the windows are left out
     unobserved: Unobserved = "drop"  # trials in which a channel was not recorded

@@ -13,8 +13,9 @@ from lfads_plugins_lab.recordings.raw import Raw, Series, Trials
 
 
 def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | None = None, *, where: str = "pynapple") -> Raw:
-    """Take a ``TsGroup`` of events, an ``IntervalSet`` of trials (its metadata are their columns), and ``Tsd`` or ``TsdFrame`` by name.
+    """Take a ``TsGroup`` of events, an ``IntervalSet`` of trials or a ``Ts`` of their events, and ``Tsd`` or ``TsdFrame`` by name.
 
+    The intervals' metadata are columns of the trials.
     The events' time support has no part in it: where it was not set it ends with the last event, and says nothing of when channels were recorded.
 
     Raises:
@@ -36,6 +37,9 @@ def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | No
 
 def _trials(where: str, trials: Any) -> Trials:
     try:
+        if not hasattr(trials, "end") and hasattr(trials, "index"):  # moments alone: a Ts
+            moments = np.asarray(trials.index, dtype=np.float64)
+            return Trials(start=moments, stop=np.full(moments.size, np.nan))
         start, stop = (np.asarray(getattr(trials, name), dtype=np.float64) for name in ("start", "end"))
     except (AttributeError, TypeError) as err:
         raise DataError(f"{where}: trials must be an IntervalSet, got {type(trials).__name__}. Wrap them in one.") from err

@@ -52,6 +52,7 @@ class Raw:
     observed: Mapping[str, Float[np.ndarray, "_ 2"]] = field(default_factory=dict)  # by channel: from when to when it was recorded; absent: always
     about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)  # what is known of each channel, such as its electrode
     clock: str | None = None  # unit of the times where the format settles it, as NWB does ("s")
+    one_clock: bool = True  # False: trials were put one after another, and times in their columns count from the start of each
     notes: tuple[str, ...] = ()  # what the reader has to say
 
     @property
@@ -71,6 +72,20 @@ class Cut:
     per_trial: Mapping[str, Shaped[np.ndarray, "B ..."]] = field(default_factory=dict)
     about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what the reader has to say
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Uneven:
+    """A recording that comes in trials of unequal length, each in bins of one width from its own start on."""
+
+    where: str
+    values: tuple[Float[np.ndarray, "_ N"], ...]  # a trial each; NaN: not observed
+    bin_ms: float | None
+    names: tuple[str, ...]
+    columns: Mapping[str, Shaped[np.ndarray, " B"]] = field(default_factory=dict)  # events (times from the start), conditions, anything else
+    series: Mapping[str, tuple[Float[np.ndarray, "_ K"], ...]] = field(default_factory=dict)  # signals in the same bins
+    about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def tidy_times(where: str, what: str, times: Float[np.ndarray, " _"]) -> tuple[Float[np.ndarray, " _"], int]:

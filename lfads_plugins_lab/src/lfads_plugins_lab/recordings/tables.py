@@ -130,18 +130,17 @@ def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Float[np.ndarra
 
 
 def trials_of(where: str, columns: Columns, keys: Mapping[str, str]) -> Trials:
-    """A table of trials with their start and stop; further columns stay as they are."""
-    start_key = pick(where, "start of each trial", columns, keys.get("start"), STARTS)
-    start = numbers(where, start_key, columns[start_key])
+    """A table of trials with their start and stop, NaN where no column says them; further columns stay as they are."""
     by_lower = {name.lower(): name for name in columns}
-    stop_key = keys.get("stop") or next((by_lower[name] for name in STOPS if name in by_lower), None)
-    if stop_key is None:
-        raise DataError(
-            f"{where}: must have a column with the stop of each trial ({', '.join(STOPS[:3])}...), got none. Name it with --key stop=NAME."
-        )
-    stop_key = pick(where, "stop of each trial", columns, stop_key, STOPS)
-    rest = {name: values for name, values in columns.items() if name not in (start_key, stop_key)}
-    return Trials(start=start, stop=numbers(where, stop_key, columns[stop_key]), columns=rest)
+
+    def moments(role: str, usual: tuple[str, ...]) -> tuple[str | None, Float[np.ndarray, " R"]]:
+        key = keys.get(role) or next((by_lower[name] for name in usual if name in by_lower), None)
+        if key is None:
+            return None, np.full(len(next(iter(columns.values()))), np.nan)
+        return key, numbers(where, key, columns[pick(where, f"{role} of each trial", columns, key, usual)])
+
+    (start_key, start), (stop_key, stop) = moments("start", STARTS), moments("stop", STOPS)
+    return Trials(start=start, stop=stop, columns={name: values for name, values in columns.items() if name not in (start_key, stop_key)})
 
 
 def read_trials(path: Path, keys: Mapping[str, str]) -> Trials:

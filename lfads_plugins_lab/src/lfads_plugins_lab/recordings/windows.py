@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -31,22 +31,57 @@ class Windows:
     notes: tuple[str, ...] = ()
 
 
-def lay_windows(raw: Raw, options: WindowOptions, width: float, scale: float) -> Windows:
+def lay_windows(raw: Raw, options: WindowOptions, width: float, scale: float, kept: Bool[np.ndarray, " B"] | None = None) -> Windows:
     """Find the windows; ``width`` is that of a bin in seconds, ``scale`` the seconds in a unit of the source's times.
+
+    ``kept`` says which trials are wanted; None: all.
 
     Raises:
         DataError: there are no trials, the event is unknown, or no window is left.
     """
     if options.chop_ms is not None:
-        return _chopped(raw, options, width, scale)
+        return _chopped(raw, options, width, scale, kept)
     if raw.trials is None:
         raise DataError(
             f"{raw.where}: needs trials to cut, got none. Give a table of trials (--trials), or chop the whole recording with `lfads data chop`."
         )
-    return _aligned(raw.where, raw.trials, options, width, scale)
+    return _aligned(raw.where, raw.trials, options, (width, scale), kept)
 
 
-def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, scale: float) -> Windows:
+def with_ends(raw: Raw, options: WindowOptions, scale: float) -> Raw:
+    """The same recording, whose trials have a start and a stop: where no column says them, a trial is its window around the event.
+
+    Raises:
+        DataError: it is not said where windows begin and end either.
+    """
+    trials = raw.trials
+    if trials is None or not (np.isnan(trials.start).all() or np.isnan(trials.stop).all()):
+        return raw
+    if options.chop_ms is not None:
+        raise DataError(
+            f"{raw.where}: trials must have a start and a stop to be chopped, got none. Name the columns with --key start=NAME and stop=NAME."
+        )
+    if np.isnan(trials.start).all() and (options.event is None or options.from_start):
+        shown = ", ".join(map(repr, trials.columns)) or "nothing"
+        raise DataError(
+            f"{raw.where}: must have a column with the start of each trial (start, start_time, trial_start...), got {shown}. Name it with --key "
+            "start=NAME, or the column to align to with --event."
+        )
+    event = trials.start if options.event is None else _column(raw.where, trials, options.event) + (trials.start if options.from_start else 0.0)
+    start = event - options.before_ms / 1000 / scale if np.isnan(trials.start).all() else trials.start
+    stop = trials.stop
+    if np.isnan(stop).all():
+        if options.after_ms is None:
+            raise DataError(
+                f"{raw.where}: must have a column with the stop of each trial (stop, stop_time, end...), got none. Name it with --key stop=NAME, "
+                "or say where windows end with --after."
+            )
+        stop = np.maximum(event + options.after_ms / 1000 / scale, np.nextafter(start, np.inf))
+    return replace(raw, trials=Trials(start=start, stop=stop, columns=trials.columns))
+
+
+def _aligned(where: str, trials: Trials, options: WindowOptions, widths: tuple[float, float], kept: Bool[np.ndarray, " B"] | None) -> Windows:
+    width, scale = widths
     start, stop = trials.start * scale, trials.stop * scale
     event = start if options.event is None else _column(where, trials, options.event) * scale + (start if options.from_start else 0.0)
     notes: list[str] = []
@@ -54,6 +89,7 @@ def _aligned(where: str, trials: Trials, options: WindowOptions, width: float, s
     if not usable.all():
         what = "start and stop" if options.event is None else f"'{options.event}', start and stop"
         notes.append(f"{int((~usable).sum())} of {usable.size} trials have no {what}: left out.")
+    usable &= True if kept is None else kept
     if (stop[usable] <= start[usable]).any():
         first = int(np.flatnonzero(usable & ~(stop > start))[0])
         raise DataError(f"{where}: trials must stop after they start, got {start[first]:g} to {stop[first]:g} s in row {first}. Are columns swapped?")
@@ -126,13 +162,13 @@ def _refuse_overlaps(where: str, begin: Float[np.ndarray, " b"], length: float, 
         )
 
 
-def _chopped(raw: Raw, options: WindowOptions, width: float, scale: float) -> Windows:
+def _chopped(raw: Raw, options: WindowOptions, width: float, scale: float, kept: Bool[np.ndarray, " B"] | None) -> Windows:
     window = _whole_bins((options.chop_ms or 0) / 1000, width, "chop", raw.where)
     overlap = _whole_bins(options.overlap_ms / 1000, width, "overlap", raw.where)
     notes: list[str] = []
     starts, firsts, trial, segments = [], [], [], []
     offset = short = 0
-    found = _segments(raw, width, scale)
+    found = _segments(raw, width, scale, kept)
     for row, begin, bins in found:
         if bins < window:
             short += 1
@@ -165,11 +201,11 @@ def first_bins(bins: int, window: int, overlap: int) -> Int[np.ndarray, " W"]:
     return first if first[-1] == bins - window else np.append(first, bins - window)
 
 
-def _segments(raw: Raw, width: float, scale: float) -> list[tuple[int, float, int]]:
+def _segments(raw: Raw, width: float, scale: float, kept: Bool[np.ndarray, " B"] | None) -> list[tuple[int, float, int]]:
     """Row of the trial (-1 without), start in s, and number of bins, of everything that is chopped."""
     if raw.trials is not None:
         start, stop = raw.trials.start * scale, raw.trials.stop * scale
-        known = np.flatnonzero(np.isfinite(start) & np.isfinite(stop))
+        known = np.flatnonzero(np.isfinite(start) & np.isfinite(stop) & (True if kept is None else kept))
         return [(int(row), float(start[row]), int((stop[row] - start[row]) / width + _EPSILON)) for row in known]
     if raw.signal is not None:
         return [(-1, raw.signal.start, int(len(raw.signal.values) * raw.signal.bin_ms / 1000 / width + _EPSILON))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +20,9 @@ from lfads_plugins_std.figures.conditions import Groups
 from lfads_plugins_std.figures.trials import pictures_of
 from lfads_plugins_std.metrics.conditions import PSTH_MS, jitter_of
 from lfads_plugins_std.metrics.psth import make_psth, shift_trials
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_TRIALS = 6
 MOST_CHANNELS = 6
@@ -70,6 +74,17 @@ def _averages(session: Recorded) -> Iterator[Block]:
     if groups is None:
         yield nothing("The file names no conditions (an array such as train_cond), or hardly any trial shares one.")
         return
+    smoothed = "" if session.session.bin_ms is None else f", smoothed by a Gaussian of {PSTH_MS:g} ms"
+    yield TextBlock(
+        text=f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
+        "the channels whose rates differ most between bins and conditions."
+        + (" Rates are not smoothed: what changes within less than that looks flatter in the data." if smoothed else "")
+    )
+    yield PictureBlock(image=averages_of(session, split, groups), caption=f"Condition averages of {session.name}")
+
+
+def averages_of(session: Recorded, split: str, groups: Groups) -> partial[Figure]:
+    """The figure of averages over groups of trials, ready to be drawn."""
     data = session.session.splits[split]
     factor, unit = rate_scale(session)
     rates = np.asarray(data.extras["output_params"], dtype=np.float64) * factor
@@ -78,16 +93,9 @@ def _averages(session: Recorded) -> Iterator[Block]:
     psth = make_psth(data.recon, groups.rows, width, jitter) * factor
     rates = rates if jitter is None else shift_trials(rates, jitter)
     model = np.stack([rates[rows].mean(axis=0) if len(rows) else np.full(rates.shape[1:], np.nan) for rows in groups.rows])
-    smoothed = "" if session.session.bin_ms is None else f", smoothed by a Gaussian of {PSTH_MS:g} ms"
-    yield TextBlock(
-        text=f"Averages over {split} trials of each condition: solid what the model infers, dashed the data{smoothed}. Shown are "
-        "the channels whose rates differ most between bins and conditions."
-        + (" Rates are not smoothed: what changes within less than that looks flatter in the data." if smoothed else "")
-    )
     shown, seen = _telling(model), data.encod.shape[2] if data.nested else model.shape[2]
     titles = [f"Channel {_named(session, n)}{', held out' if n >= seen else ''}" for n in shown.tolist()]
-    draw = partial(draw_averages, psth[..., shown], model[..., shown], groups, titles, times_of(session), unit)
-    yield PictureBlock(image=draw, caption=f"Condition averages of {session.name}")
+    return partial(draw_averages, psth[..., shown], model[..., shown], groups, titles, times_of(session), unit)
 
 
 def _telling(model: Float[np.ndarray, "K T N"]) -> Int[np.ndarray, " n"]:

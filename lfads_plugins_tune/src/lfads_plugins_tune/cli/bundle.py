@@ -15,7 +15,7 @@ from lfads_core.cli.options import PATH, settings_options
 from lfads_core.cli.run import recordings_and_settings
 from lfads_core.errors import ConfigError
 from lfads_core.files import spoken_failure
-from lfads_plugins_tune.cli.search import placing_of, placing_options
+from lfads_plugins_tune.cli.search import placing_options
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.bundle.make import Order
@@ -88,11 +88,12 @@ def _order(sources: tuple[str, ...], output: Path, given: dict[str, Any]) -> Ord
     from lfads_core.plugins import load_registry
     from lfads_plugins_tune.bundle.make import Order, settings_for
     from lfads_plugins_tune.collection.sizes import parse_size
+    from lfads_plugins_tune.search.placing import placing_of
 
     data, files = recordings_and_settings(sources, "Try `lfads bundle data.h5 config.yaml`.")
     if len(data) > 1:
         raise ConfigError(f"DATA: must be one recording or one zip of several, got {len(data)}: {', '.join(data)}. Zip the recordings.")
-    placing = placing_of(given)
+    placing = placing_of(given, load_registry())
     if given["kind"] == "none" and placing is not None:
         raise ConfigError("--executor: and what goes with it are for a search, got --search none. Leave one of them out.")
     return Order(

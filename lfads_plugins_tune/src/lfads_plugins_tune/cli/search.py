@@ -5,19 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
 from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH, settings_options
-from lfads_core.cli.run import checked_name, default_name, recordings_and_settings
-from lfads_core.errors import ConfigError
+from lfads_core.cli.run import recordings_and_settings
+from lfads_core.runs import checked_name, default_name
 from lfads_plugins_tune.executors import DEFAULT
-from lfads_plugins_tune.specs import ExecutorSpec, SearchSpec
-
-if TYPE_CHECKING:
-    from lfads_plugins_tune.search.run import Placing
+from lfads_plugins_tune.specs import SearchSpec
 
 
 def _options(*, members: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -124,10 +121,12 @@ def resume(search: Path, **given: Any) -> None:
     """Go on with a search that was interrupted or killed; a finished one has its best model inferred again."""
     from lfads_core.plugins import load_registry
     from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
+    from lfads_plugins_tune.search.placing import placing_of
     from lfads_plugins_tune.search.run import resume_search
 
     display = make_search_display()
-    show_searched(resume_search(search, load_registry(), display, placing_of(given)), display)
+    registry = load_registry()
+    show_searched(resume_search(search, registry, display, placing_of(given, registry)), display)
 
 
 @command.command(short_help="Give what failed another try.")
@@ -137,10 +136,12 @@ def retry(search: Path, **given: Any) -> None:
     """Give members that failed or diverged another try, and the best another inference."""
     from lfads_core.plugins import load_registry
     from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
+    from lfads_plugins_tune.search.placing import placing_of
     from lfads_plugins_tune.search.run import resume_search
 
     display = make_search_display()
-    show_searched(resume_search(search, load_registry(), display, placing_of(given), retry=True), display)
+    registry = load_registry()
+    show_searched(resume_search(search, registry, display, placing_of(given, registry), retry=True), display)
 
 
 @command.command(short_help="Copy the best model so far out and infer it.")
@@ -162,14 +163,14 @@ def _search(kind: str, given: dict[str, Any]) -> None:
     from lfads_core.plugins import load_registry
     from lfads_plugins_tune.cli.search_output import make_search_display, print_plan, show_searched
     from lfads_plugins_tune.search.parse import parse_spaces
-    from lfads_plugins_tune.search.run import first_state, start_search
-    from lfads_plugins_tune.search.settings import settle
+    from lfads_plugins_tune.search.placing import placing_of
+    from lfads_plugins_tune.search.run import planned_search, start_search
 
     registry = load_registry()
-    base = settle(kind, files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]), registry)
+    said = (files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]))
+    placing = placing_of(given, registry)
     display = make_search_display()
-    placing = placing_of(given)
-    first = first_state(kind, base, data, registry, placing.executor if placing else DEFAULT)
+    first = planned_search(kind, data, said, registry, placing)
     if given["dry_run"]:
         print_plan(*first)
         return
@@ -189,31 +190,3 @@ def _shortcuts(given: dict[str, Any]) -> list[str]:
         "burn_in": "search.burn_in",
     }
     return [f"{path}={given[name]}" for name, path in names.items() if given.get(name) is not None]
-
-
-def placing_of(given: dict[str, Any]) -> Placing | None:
-    """How models are trained, as far as it was said."""
-    from lfads_core.plugins import load_registry
-    from lfads_core.wording import listed
-    from lfads_plugins_tune.executors import ExecutorOptions
-    from lfads_plugins_tune.search.run import Placing
-
-    name = given["executor"]
-    options = ExecutorOptions(
-        address=given["address"],
-        workers=given["workers"],
-        members_per_worker=given["per_worker"],
-        cpus_per_worker=given["cpus"],
-        gpus_per_worker=given["gpus"],
-    )
-    said = [option for option in ("address", "workers", "cpus", "gpus") if given[option] is not None]
-    if name is not None:
-        offered = load_registry().all(ExecutorSpec)
-        takes = next((spec.takes for spec in offered if spec.name == name), None)
-        for option in said:
-            if takes is not None and option not in takes:
-                able = listed(spec.name for spec in offered if option in spec.takes)
-                raise ConfigError(f"--{option}: is for --executor {able}, got --executor {name}. Leave one of them out.")
-    if name is None and options == ExecutorOptions():
-        return None
-    return Placing(executor=cast("str", name or ("ray" if {*said} - {"workers"} else DEFAULT)), options=options)

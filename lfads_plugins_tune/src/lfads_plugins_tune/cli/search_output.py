@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfads_core.cli.display import quoted, send_logs_to, show_outputs
+from lfads_core.cli.display import quoted, show_outputs
 from lfads_core.cli.errors import INTERRUPTED
+from lfads_core.front.logs import send_logs_to
 from lfads_core.locks import is_locked
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED, headline, lines_of, table_of

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
@@ -20,7 +21,7 @@ from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
-from lfads_plugins_tune.executors import ExecutorOptions, make_executor
+from lfads_plugins_tune.executors import DEFAULT, ExecutorOptions, make_executor
 from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
 from lfads_plugins_tune.search.blamed import BlamedAlgorithm, BlamedExecutor
 from lfads_plugins_tune.search.driver import Driver
@@ -31,7 +32,7 @@ from lfads_plugins_tune.search.plan import Chances, SearchRule, with_another_try
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED
 from lfads_plugins_tune.search.score import choose_score
-from lfads_plugins_tune.search.settings import Settled, settled
+from lfads_plugins_tune.search.settings import Settled, settle, settled
 from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.state import SearchState, read_state, write_state
 from lfads_plugins_tune.search.trackers import draw_figures, tracked
@@ -81,6 +82,20 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
         versions=versions(registry),
     )
     return ready, state
+
+
+Said = tuple[Sequence[Path], Sequence[str], Sequence[str], Mapping[str, Any]]
+"""Settings of a search as a user says them: files, plugins, overrides, spaces."""
+
+
+def planned_search(kind: str, patterns: Sequence[str | Path], said: Said, registry: Registry, placing: Placing | None) -> tuple[Settled, SearchState]:
+    """Settle what a user says, and draw the first members; nothing is written.
+
+    Raises:
+        ConfigError, DataError: settings, spaces or data that do not do.
+    """
+    files, plugins, overrides, spaces = said
+    return first_state(kind, settle(kind, files, plugins, overrides, spaces, registry), patterns, registry, placing.executor if placing else DEFAULT)
 
 
 def start_search(

@@ -1,0 +1,78 @@
+"""Functions of the front door that packages bring, found by name: core imports none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lfads_core.errors import ConfigError
+from lfads_core.plugins import FunctionSpec, Registry, load_registry
+from lfads_core.wording import listed, near
+
+
+def brought(name: str, registry: Registry | None = None) -> Callable[..., Any]:
+    """The function of this name.
+
+    Raises:
+        PluginError: no package here offers it; the message says which one does.
+    """
+    return (registry or load_registry()).get(FunctionSpec, name).call
+
+
+def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def as_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
+    """One path or several."""
+    return [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
+
+
+def check_options(options: Mapping[str, Any], known: type, where: str) -> None:
+    """Refuse options that a class of them does not name.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    names = list(known.__annotations__)
+    for name in options:
+        if name not in names:
+            close = near(name, names)
+            hint = f" Did you mean {listed(map(repr, close))}?" if close else ""
+            raise ConfigError(f"{where}: must be given options that it has, got {name!r}.{hint} It has {', '.join(names)}.")
+
+
+def as_overrides(settings: Mapping[str, Any] | None, **shortcuts: Any) -> list[str]:
+    """Settings as the command line has them, ``optim.lr=0.002``, from mappings that are nested or have dots in their keys.
+
+    ``shortcuts`` follow, settings by their path with ``__`` for dots; None is not given.
+    """
+    found = list(_flat(settings or {}, ()))
+    return [*found, *(f"{path.replace('__', '.')}={_written(value)}" for path, value in shortcuts.items() if value is not None)]
+
+
+def _flat(settings: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    lines = []
+    for key, value in settings.items():
+        at = (*path, str(key))
+        lines += _flat(value, at) if isinstance(value, Mapping) and value else [f"{'.'.join(at)}={_written(value)}"]
+    return lines
+
+
+def _written(value: Any) -> str:
+    """A value as YAML reads it back: JSON is YAML, but for numbers that are no numbers there."""
+    import json
+    import math
+
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays, paths and the like, as JSON has them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, Sequence | set | frozenset) else str(value)

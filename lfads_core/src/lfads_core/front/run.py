@@ -1,0 +1,68 @@
+"""``lf.run`` and ``lf.load``: a trained model from recordings, or from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+from lfads_core.config.load import resolve
+from lfads_core.front.brought import as_files, as_names, as_overrides, check_options
+from lfads_core.front.recording import Recordings
+from lfads_core.front.trained import TrainedRun, as_trained
+from lfads_core.front.training import RunOptions, Settings, name_of, place_of, watched, with_folder
+from lfads_core.infer.loading import load as load_run
+from lfads_core.pipeline.run import start_run
+from lfads_core.plugins import Registry, load_registry
+from lfads_core.runs import Run, run_or_best
+
+
+def run(
+    recording: Recordings,
+    *,
+    plugin: str | Sequence[str] = (),
+    settings: Settings | None = None,
+    hold_out: float | None = None,
+    minutes: float | None = None,
+    plugins: Sequence[object] = (),
+    **options: Unpack[RunOptions],
+) -> TrainedRun:
+    """Train a model on recordings, then infer their rates: ``lfads run`` in Python.
+
+    ``plugin`` is a recipe or component by name, ``plugins`` are some that are no package: modules or objects with hooks, records, classes of
+    components. ``hold_out`` is the share of channels to predict unseen, ``minutes`` the most that training takes. Several recordings share one
+    model. A recording that is only in memory is kept in the run's folder. Ctrl-C, or interrupting the kernel, ends the training; everything is
+    saved, and the run so far is returned.
+
+    Raises:
+        ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
+        NumericsError: the loss stopped being a number; the last good state stays on disk.
+    """
+    check_options(options, RunOptions, "lf.run")
+    registry = load_registry().with_plugins(plugins)
+    overrides = as_overrides(settings, data__hold_out__fraction=hold_out, train__minutes=minutes)
+    config = resolve(as_files(options.get("config", ())), as_names(plugin), overrides, registry, said="settings")
+    with with_folder(*place_of(options, name_of(recording)), recording) as (folder, data):
+        return as_trained(
+            watched(Run(folder), lambda display: start_run(folder, data, config, registry, display), registry, progress=options.get("progress", True))
+        )
+
+
+def load(
+    path: str | Path,
+    checkpoint: str | None = None,
+    *,
+    device: str = "cpu",
+    plugins: Sequence[object] = (),
+    registry: Registry | None = None,
+) -> TrainedRun:
+    """Open a trained run by its folder, or a search by that of its best model.
+
+    ``checkpoint`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes the one the run's settings name.
+
+    Raises:
+        RunError: the folder is no run, or its checkpoint is missing or damaged.
+        ConfigError: its settings cannot be read by this version.
+        PluginError: a component's package is not installed; give it in ``plugins`` if it is none.
+    """
+    return as_trained(load_run(run_or_best(Path(path)), checkpoint, device=device, registry=(registry or load_registry()).with_plugins(plugins)))

@@ -1,0 +1,177 @@
+"""Recordings from arrays, spike times, raw files and pynapple's objects: the code of ``lfads data make``, with its options by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfads_core.data.read import session_name
+from lfads_core.errors import ConfigError, DataError
+from lfads_core.front.brought import as_names, check_options
+from lfads_core.front.recording import CutOptions, Recording
+from lfads_plugins_lab.recordings.build import make
+from lfads_plugins_lab.recordings.files import SourceOptions, read_source
+from lfads_plugins_lab.recordings.options import MakeOptions, WindowOptions
+from lfads_plugins_lab.recordings.pynapple import from_pynapple as raw_of_pynapple
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Trials, Uneven
+from lfads_plugins_lab.recordings.tables import trials_of, units_of
+from lfads_plugins_lab.recordings.wishes import DEFAULTS, aligned, wishes
+
+_NAMES = {
+    "event_from_start": "from_start",
+    "before": "before_ms",
+    "after": "after_ms",
+    "keep_units": "units",
+    "key": "keys",
+}
+"""Option in Python -> the command's own name for it, where they differ."""
+
+_ANY_WIDTH = 1e6
+"""Stands for the width of bins that nobody knows, in ms: so wide that nothing looks odd; no file has it."""
+
+_SEVERAL = ("condition", "behaviour", "external", "axes", "key")
+
+
+def from_raw(path: str | Path, **options: Any) -> Recording:
+    """A raw file of any kind that ``lfads data make`` reads."""
+    path = Path(path)
+    source, how = _wishes(options)
+    recording = _made(read_source(path, source), how, options.get("name") or path.stem)
+    attributes = {**recording.session.attributes, "made_from": path.name, "made_from_path": str(path.resolve())}
+    return replace(recording, session=replace(recording.session, attributes=attributes))
+
+
+def from_spikes(times: Any, units: Any, trials: Any, **options: Any) -> Recording:
+    """Spike times in seconds, by unit or beside the unit of each."""
+    where = "spikes"
+    if isinstance(times, Mapping):
+        if units is not None:
+            raise ConfigError(f"{where}: times by unit say which unit they are of, got units beside them. Leave units out.")
+        events = {str(name): np.asarray(values, dtype=np.float64).ravel() for name, values in times.items()}
+    elif units is None:
+        raise ConfigError(f"{where}: times in one array must come with the unit of each, got none. Give units=..., or times by unit: {{'a': times}}.")
+    else:
+        events = units_of(where, np.asarray(units).ravel(), np.asarray(times, dtype=np.float64).ravel())
+    return _made(Raw(where=where, units=events, trials=_trials(where, trials)), _wishes(options)[1], options.get("name") or "recording")
+
+
+def from_pynapple(units: Any, trials: Any, *, series: Mapping[str, Any] | None, **options: Any) -> Recording:
+    """pynapple's objects."""
+    return _made(raw_of_pynapple(units, trials, series), _wishes(options)[1], options.get("name") or "recording")
+
+
+def from_arrays(
+    counts: Any, *, bin_ms: float | None, conditions: Any, behaviour: Any, channel_names: Any, split: Any, trials: Any, **options: Any
+) -> Recording:
+    """Values in bins, (trials, bins, channels)."""
+    where, values = "arrays", np.asarray(counts)
+    if values.dtype.kind not in "biuf" or values.ndim != 3 or 0 in values.shape:
+        raise DataError(
+            f"{where}: counts must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Give three axes."
+        )
+    if np.isinf(values).any():
+        raise DataError(f"{where}: counts must be finite, got {int(np.isinf(values).sum())} infinite of {values.size}. Store NaN for not observed.")
+    columns = {str(name): _column(column) for name, column in _table(trials).items()}
+    per_trial = _per_trial(where, values, {**columns, "condition": conditions, "split": split}, behaviour)
+    names = _names(where, channel_names, values.shape[2])
+    event, before = options.get("event"), options.get("before", 0.0)
+    options = {name: value for name, value in options.items() if name not in ("event", "before")}
+    how = _wishes({**options, **({} if split is None else {"split_column": "split"}), **({} if conditions is None else {"condition": "condition"})})[
+        1
+    ]
+    width = _ANY_WIDTH if bin_ms is None else bin_ms
+    recording = _made(
+        Cut(where=where, values=values.astype(np.float64), bin_ms=width, names=names, per_trial=per_trial), how, options.get("name") or "recording"
+    )
+    session, known = recording.session, {} if bin_ms is None else {"bin_ms": bin_ms, "first_bin_ms": 0.0 - before}
+    attributes = (
+        {key: value for key, value in session.attributes.items() if key != "bin_ms"} | known | ({} if event is None else {"aligned_to": event})
+    )
+    session = replace(session, attributes=attributes)
+    if "start_s" in columns:  # on the session's clock, which such a column means here
+        renamed = {name: {_renamed(key): rows for key, rows in of.extras.items()} for name, of in session.splits.items()}
+        session = replace(session, splits={name: replace(of, extras=renamed[name]) for name, of in session.splits.items()})
+    return replace(recording, session=session)
+
+
+def _per_trial(where: str, values: np.ndarray, columns: Mapping[str, Any], behaviour: Any) -> dict[str, np.ndarray]:
+    """One value for each trial, or as many as it has bins.
+
+    Raises:
+        DataError: something has another length.
+    """
+    found = {name: _column(column) for name, column in columns.items() if column is not None}
+    for name, column in found.items():
+        if column.shape != (len(values),):
+            raise DataError(f"{where}: '{name}' must have one value for each of {len(values)} trials, got shape {column.shape}. Mend it.")
+    if behaviour is not None:
+        moved = np.asarray(behaviour, dtype=np.float64)
+        moved = moved[..., None] if moved.ndim == 2 else moved
+        if moved.ndim != 3 or moved.shape[:2] != values.shape[:2]:
+            raise DataError(
+                f"{where}: behaviour must be (trials, bins, dimensions) with {values.shape[:2]} trials and bins, got {moved.shape}. Mend it."
+            )
+        found["behavior"] = moved
+    return found
+
+
+def _names(where: str, given: Sequence[str] | None, channels: int) -> tuple[str, ...]:
+    names = tuple(str(name) for name in (range(channels) if given is None else given))
+    if len(names) != channels or len(set(names)) != channels:
+        raise DataError(
+            f"{where}: each of {channels} channels must have a name of its own, got {len(names)}, {len(set(names))} different. Mend them."
+        )
+    return names
+
+
+def _renamed(key: str) -> str:
+    return "start_s" if key == "trial_start_s" else key
+
+
+def _made(source: Raw | Cut | Uneven, how: MakeOptions, name: str) -> Recording:
+    made = make(source, how)
+    return Recording.of(session_name(Path(f"{name}.h5")), made.arrays, made.attributes, made.problems)
+
+
+def _wishes(options: Mapping[str, Any]) -> tuple[SourceOptions, MakeOptions]:
+    """Options of the command line, with those that were given."""
+    check_options(options, CutOptions, "Recording")
+    said = dict(DEFAULTS)
+    for name, value in options.items():
+        if name in ("name", "window", "overlap", "keep_trials") or value is None:
+            continue
+        said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else value
+    window = WindowOptions(chop_ms=options["window"], overlap_ms=options.get("overlap", 0.0)) if "window" in options else aligned(said)
+    if "window" in options and (clash := [name for name in ("event", "before", "after") if name in options]):
+        raise ConfigError(f"Recording: 'window' chops the whole recording, so it goes without '{clash[0]}', got both. Give one of them.")
+    source, how = wishes(window, said)
+    return source, replace(how, keep_trials=options.get("keep_trials"))
+
+
+def _trials(where: str, trials: Any) -> Trials | None:
+    """A DataFrame, or columns by name."""
+    if trials is None:
+        return None
+    columns = {str(name): _column(column) for name, column in _table(trials).items()}
+    lengths = {column.shape for column in columns.values()}
+    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+        raise DataError(f"{where}: columns of the trials must have one value for each trial, got shapes {sorted(lengths)}. Mend them.")
+    return trials_of(where, columns, {})
+
+
+def _table(trials: Any) -> Mapping[str, Any]:
+    if trials is None:
+        return {}
+    if not hasattr(trials, "keys"):
+        raise DataError(f"trials: must be a table, such as a DataFrame or arrays by name, got {type(trials).__name__}. Wrap it.")
+    return {name: trials[name] for name in trials.keys()}  # noqa: SIM118 - a DataFrame too
+
+
+def _column(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Numbers and truth values as they are, anything else as text."""
+    array = np.asarray(values)
+    return array if array.dtype.kind in "biuf" else array.astype(object)
