@@ -102,12 +102,12 @@ def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
 
     Without plugins only the trials in a step are settled.
     """
+    from lfads_core.config.fields import AUTO
     from lfads_core.config.load import resolve
-    from lfads_core.config.schema import RunConfig
     from lfads_core.plugins.specs import AugmentationSpec, ReconstructionSpec
 
     if not plugins:
-        return {"reconstruction": None, "support": None, "observes_missing": None, "batch_size": RunConfig().data.batch_size}
+        return {"reconstruction": None, "support": None, "observes_missing": None, "batch_size": None}
     config = resolve((), plugins, (), registry)
 
     def built(record: type[ComponentSpec], component: Component, *context: int) -> Any:
@@ -122,7 +122,7 @@ def _wishes(registry: Registry, plugins: Sequence[str]) -> dict[str, Any]:
         "reconstruction": chosen.reconstruction.name,
         "support": support,
         "observes_missing": observing,
-        "batch_size": config.data.batch_size,
+        "batch_size": None if config.data.batch_size == AUTO else config.data.batch_size,
     }
 
 

@@ -14,6 +14,7 @@ from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.read import find_files
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, LfadsError, RunError
+from lfads_core.infer.findings import findings
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -77,6 +78,10 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
+    found = findings(run, loaded.config, scores)
+    run.update_state(findings=found)
+    for text in found.values():
+        say(f"look: {text}")
     if loaded.config.infer.figures:
         draw_reports(run, registry, say)
     return scores
