@@ -107,9 +107,12 @@ def _start(
     path = folder / (default_name(data) if name is None else checked_name(name))
     if dry_run:
         from lfads_core.train.data import check_for, read_for
+        from lfads_core.train.settle import settle
 
         config = resolve(files, *chosen, registry)
-        check_for(config, read_for(config, data, registry), registry)
+        sessions = read_for(config, data, registry)
+        config = settle(config, sessions)
+        check_for(config, sessions, registry)
         click.echo(dump(config), nl=False)
         return
     from lfads_core.pipeline.run import start_run

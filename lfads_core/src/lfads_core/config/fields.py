@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import attrs
 from attrs import frozen
 
+from lfads_core.errors import ConfigError
 from lfads_core.plugins.specs import ComponentSpec
+
+T = TypeVar("T")
+
+Auto = Literal["auto"]
+AUTO: Final = "auto"
+"""Stands for a number that is found from the recording when a training begins, and recorded with it (:mod:`lfads_core.train.settle`)."""
 
 Tuning = Literal["often", "sometimes", "rarely"]
 
 
 @frozen
 class Rule:
-    """A condition on one value with the words for it; None ("off") always passes."""
+    """A condition on one value with the words for it; None ("off") and "auto" always pass."""
 
     text: str
     holds: Callable[[Any], bool]
 
     def __call__(self, _instance: object, _attribute: attrs.Attribute[Any], value: Any) -> None:
         """Raise ValueError unless the condition holds."""
-        if value is not None and not self.holds(value):
+        if value is not None and value != AUTO and not self.holds(value):
             raise ValueError(f"must be {self.text}, got {value!r}")
+
+
+def known(value: T | Auto, key: str) -> T:
+    """The number that a setting has by the time a training begins.
+
+    Raises:
+        ConfigError: it is still "auto".
+    """
+    if value == AUTO:
+        raise ConfigError(f"{key}: must be a number once the recordings are known, got auto. Settle the settings with lfads_core.train.settle.")
+    return value
 
 
 def above(bound: float) -> Rule:

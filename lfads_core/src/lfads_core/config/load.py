@@ -52,6 +52,19 @@ def resolve(
     return structure(stack.data, registry, origins=stack.origins, earlier=stack.faults)
 
 
+BEFORE: Mapping[str, Any] = {"data": {"passes": 1}, "train": {"average": 0}}
+"""What settings stood for before there was a word for it: a run's own file that lacks them was trained so."""
+
+
+def resolve_saved(path: FilePath, registry: Specs, overrides: Sequence[str] = ()) -> RunConfig:
+    """The settings that a run or search keeps in its folder, changed by ``overrides``: they mean what they meant when they were written.
+
+    Raises:
+        ConfigError: one line for each fault.
+    """
+    return resolve([path], (), overrides, registry, defaults=BEFORE)
+
+
 class _Stack:
     """Settings so far, where each came from, and what could not be added."""
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 from attrs import frozen
 
-from lfads_core.config.fields import Rule, above, at_least, between, one_of, setting, share
+from lfads_core.config.fields import AUTO, Auto, Rule, above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
 from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
@@ -30,7 +30,13 @@ class Component:
 class DataConfig:
     """How recordings are read and cut into batches."""
 
-    batch_size: int = setting(64, "trials per step, over all sessions together", rule=at_least(1), unit="trials", tune="sometimes")
+    batch_size: int | Auto = setting(
+        AUTO, "trials per step, over all sessions together (auto: a quarter of the training trials, from 16 to 64)", rule=at_least(1), unit="trials",
+        tune="sometimes",
+    )  # fmt: skip
+    passes: int | Auto = setting(
+        AUTO, "times that an epoch visits every training trial (auto: as often as makes an epoch of 12 steps)", rule=at_least(1)
+    )
     hold_out: HoldOutConfig | None = setting(None, "hold channels out of the encoders' input (null: none)")
     memory_gb: float | None = setting(
         None,
@@ -138,7 +144,9 @@ class OptimConfig:
     warmup_epochs: int = setting(0, "first epochs in which the learning rate grows linearly to its value", rule=at_least(0), unit="epochs")
     step_epochs: int = setting(100, "epochs between decays with the schedule step", rule=at_least(1), unit="epochs")
     decay: float = setting(0.95, "factor on the learning rate at a plateau", rule=between(0, 1), tune="sometimes", search=LIVE)
-    patience: int = setting(6, "epochs without a better smoothed validation cost before decay", rule=at_least(0), unit="epochs", tune="sometimes")
+    patience: int | Auto = setting(
+        AUTO, "epochs without a better smoothed validation cost before decay (auto: 60 steps)", rule=at_least(0), unit="epochs", tune="sometimes"
+    )
     min_lr: float = setting(1e-5, "training stops once the rate has fallen to this", rule=at_least(0))
 
 
@@ -147,15 +155,27 @@ class RampConfig:
     """A weight that grows linearly from 0 to 1."""
 
     start_epoch: int = setting(0, "epoch at which it leaves zero", rule=at_least(0), unit="epochs")
-    increase_epochs: int = setting(80, "epochs it takes to grow", rule=at_least(0), unit="epochs", tune="sometimes")
+    increase_epochs: int | Auto = setting(AUTO, "epochs it takes to grow (auto: 400 steps)", rule=at_least(0), unit="epochs", tune="sometimes")
 
 
 @frozen(kw_only=True)
 class RegularisationConfig:
     """Scales of the KL and L2 terms, and their ramps."""
 
-    kl_ic: float = setting(2e-5, "scale of the initial-condition KL", rule=at_least(0), tune="often", search=log(1e-6, 1e-3, explore=0.8))
-    kl_inputs: float = setting(2e-5, "scale of the inferred-inputs KL", rule=at_least(0), tune="often", search=log(1e-6, 1e-3, explore=0.8))
+    kl_ic: float | Auto = setting(
+        AUTO,
+        "scale of the initial-condition KL (auto: 0.1 of what makes the loss an ELBO)",
+        rule=at_least(0),
+        tune="often",
+        search=log(1e-6, 1e-3, explore=0.8),
+    )
+    kl_inputs: float | Auto = setting(
+        AUTO,
+        "scale of the inferred-inputs KL (auto: 0.1 of what makes the loss an ELBO)",
+        rule=at_least(0),
+        tune="often",
+        search=log(1e-6, 1e-3, explore=0.8),
+    )
     kl_ramp: RampConfig = setting(RampConfig, "ramp of both KL terms")
     l2_encoder: float = setting(0.0, "L2 scale of the initial-condition encoder's recurrent weights", rule=at_least(0), tune="sometimes", search=LIVE)
     l2_input_encoder: float = setting(0.0, "L2 scale of the controller encoder's recurrent weights", rule=at_least(0), tune="sometimes", search=LIVE)
@@ -200,11 +220,15 @@ class TrainConfig:
 
     epochs: int = setting(1000, "most epochs", rule=at_least(1), unit="epochs")
     minutes: float | None = setting(None, "most wall-clock time of training (null: no limit)", rule=above(0), unit="min")
-    early_stopping: int | None = setting(
-        100, "epochs without a better smoothed validation cost, after the ramps (null: never)", rule=at_least(1), unit="epochs"
+    early_stopping: int | Auto | None = setting(
+        AUTO, "epochs without a better smoothed validation cost, after the ramps (auto: 1200 steps; null: never)", rule=at_least(1), unit="epochs"
     )
     keep_best: int = setting(1, "best epochs kept as checkpoints; with more than 1 each also as epoch-N, listed in kept.json", rule=at_least(1))
-    smoothing: float = setting(0.7, "weight of the past in the smoothed validation cost", rule=share())
+    smoothing: float | Auto = setting(AUTO, "weight of the past in the smoothed validation cost (auto: a past of 36 steps)", rule=share())
+    average: int | Auto = setting(
+        AUTO, "steps over which weights are averaged; validation and rates take the average, training does not see it (auto: 100; 0: none)",
+        rule=at_least(0), unit="steps",
+    )  # fmt: skip
     seed: int = setting(0, "seed of weights, batch order, masks and samples", rule=at_least(0))
     device: str = setting("auto", "where to compute; cuda:1 is the second GPU", rule=DEVICE, search=ELSEWHERE)
     threads: int | None = setting(
@@ -221,7 +245,9 @@ class TrainConfig:
     )
     frozen: tuple[str, ...] = setting((), "names of parameters that keep their first values, with * for anything, such as ['readins.*']")
     prune: PruneConfig | None = setting(None, "set the smallest weights to 0 for good (null: none)")
-    metrics_every: int = setting(5, "epochs between evaluations of the plugin metrics on validation trials", rule=at_least(1), unit="epochs")
+    metrics_every: int | Auto = setting(
+        AUTO, "epochs between evaluations of the plugin metrics on validation trials (auto: 60 steps)", rule=at_least(1), unit="epochs"
+    )
 
 
 @frozen(kw_only=True)

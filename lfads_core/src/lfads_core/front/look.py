@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lfads_core.config.fields import AUTO
 from lfads_core.config.load import resolve
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import Component
 from lfads_core.data.checks import Problem, check_summaries, worst_first
 from lfads_core.data.inspect import inspect_session
 from lfads_core.data.session import Session
@@ -39,9 +40,9 @@ class Wishes:
 
 
 def wishes_of(plugins: Sequence[str], registry: Registry, overrides: Sequence[str] = (), *, said: str = "--set") -> Wishes:
-    """What a run with these plugins and settings asks of data; without any only the trials in a step are settled."""
+    """What a run with these plugins and settings asks of data."""
     if not plugins and not overrides:
-        return Wishes(batch_size=RunConfig().data.batch_size)
+        return Wishes()
     config = resolve((), plugins, overrides, registry, said=said)
 
     def built(record: type[ComponentSpec], component: Component, *context: int) -> Any:
@@ -54,7 +55,7 @@ def wishes_of(plugins: Sequence[str], registry: Registry, overrides: Sequence[st
         reconstruction=chosen.reconstruction.name,
         support=built(ReconstructionSpec, chosen.reconstruction, 1).support,
         observes_missing=all(any(built(AugmentationSpec, part).observes_missing for part in stack) for stack in stacks),
-        batch_size=config.data.batch_size,
+        batch_size=None if config.data.batch_size == AUTO else config.data.batch_size,
     )
 
 

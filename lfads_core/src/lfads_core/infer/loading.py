@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.config.load import resolve
+from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
 from lfads_core.model.build import build_model, build_stacks
@@ -94,7 +94,7 @@ def load(path: str | Path, which: str | None = None, *, device: str = "cpu", reg
     """
     run = Run.open(Path(path))
     registry = registry or load_registry()
-    config = resolve([run.config_path], (), (), registry)
+    config = resolve_saved(run.config_path, registry)
     wanted = checkpoint_named(which or config.infer.checkpoint)
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
         wanted = "last"
@@ -102,7 +102,7 @@ def load(path: str | Path, which: str | None = None, *, device: str = "cpu", reg
     with fitting(run.checkpoints, wanted):
         description = description_of(checkpoint)
         model = build_model(config, description, registry).to(device)
-        model.load_state_dict(checkpoint.tensors["model"])
+        model.load_state_dict(checkpoint.tensors.get("average", {}).get("weights", checkpoint.tensors["model"]))
     model.loops = recurrence_for(config, device)
     return LoadedRun(run=run, config=config, model=model.eval(), description=description, checkpoint=wanted, registry=registry)
 

@@ -16,6 +16,7 @@ from lfads_core.data.read import find_files
 from lfads_core.data.session import Known, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure
+from lfads_core.infer.findings import findings
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -97,6 +98,10 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
+    found = findings(run, loaded.config, scores)
+    run.update_state(findings=found)
+    for text in found.values():
+        say(f"look: {text}")
     if loaded.config.infer.figures:
         draw_reports(run, registry, say)
     return scores

@@ -12,7 +12,8 @@ from torch import Tensor
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
 from lfads_core.components.batch import Batch
-from lfads_core.config.schema import RegularisationConfig
+from lfads_core.config.fields import known
+from lfads_core.config.schema import RampConfig, RegularisationConfig
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
@@ -48,8 +49,11 @@ class Objective:
 
     def ramps(self, epoch: int) -> Ramps:
         """Weights of the KL and L2 terms in one epoch, counted from 0."""
-        kl, l2 = self.config.kl_ramp, self.config.l2_ramp
-        return Ramps(kl=ramp(epoch, kl.start_epoch, kl.increase_epochs), l2=ramp(epoch, l2.start_epoch, l2.increase_epochs))
+
+        def weight(of: RampConfig) -> float:
+            return ramp(epoch, of.start_epoch, known(of.increase_epochs, "increase_epochs"))
+
+        return Ramps(kl=weight(self.config.kl_ramp), l2=weight(self.config.l2_ramp))
 
     def weights(self, epoch: int) -> tuple[float | Float[Tensor, ""], float | Float[Tensor, ""]]:
         """The same, as the KL and the L2 terms are multiplied with them; a captured step has them on the device."""
@@ -71,7 +75,7 @@ class Objective:
         ic_kl, input_kl = kl_terms(model, output, noise)
         l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
         kl_weight, l2_weight = self.weights(epoch)
-        kl = scales.kl_ic * ic_kl + scales.kl_inputs * input_kl
+        kl = known(scales.kl_ic, "regularisation.kl_ic") * ic_kl + known(scales.kl_inputs, "regularisation.kl_inputs") * input_kl
         inferred = output.latents.inputs
         correlation = correlation_in_time(inferred.mean) if scales.input_correlation > 0 and inferred is not None else None
         if correlation is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from lfads_core.config.load import resolve
+from lfads_core.config.fields import known
+from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import Component, ComponentsConfig, RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
@@ -20,6 +21,7 @@ from lfads_core.runs import Run
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.progress import Display
+from lfads_core.train.settle import settle
 from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer
 
@@ -52,6 +54,7 @@ def adapt_run(
     config = adapted_config(parent, overrides)
     sessions = read_for(config, patterns, registry)
     _check_new(parent, sessions)
+    config = settle(config, sessions)
     if not any(text.partition("=")[0].strip() == "data.batch_size" for text in overrides):
         config = _with_a_batch_that_fits(config, sessions)
     check_for(config, sessions, registry)
@@ -72,8 +75,8 @@ def adapted_config(loaded: LoadedRun, overrides: Sequence[str]) -> RunConfig:
     Raises:
         ConfigError: an override is none, or changes what the trained weights depend on.
     """
-    before = resolve([loaded.run.config_path], (), WITHOUT_RAMPS, loaded.registry)
-    after = resolve([loaded.run.config_path], (), (*WITHOUT_RAMPS, *overrides), loaded.registry)
+    before = resolve_saved(loaded.run.config_path, loaded.registry, WITHOUT_RAMPS)
+    after = resolve_saved(loaded.run.config_path, loaded.registry, (*WITHOUT_RAMPS, *overrides))
     model = attrs.evolve(after.model, dropout=before.model.dropout)
     if model != before.model or _lasting(after.components) != _lasting(before.components):
         raise ConfigError(
@@ -89,7 +92,7 @@ def adapted_config(loaded: LoadedRun, overrides: Sequence[str]) -> RunConfig:
 def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     """A step of the parent drew from all its sessions; one new session may have fewer trials than that."""
     trials = sum(session.trials("train") for session in sessions)
-    return attrs.evolve(config, data=attrs.evolve(config.data, batch_size=max(1, min(config.data.batch_size, trials))))
+    return attrs.evolve(config, data=attrs.evolve(config.data, batch_size=max(1, min(known(config.data.batch_size, "data.batch_size"), trials))))
 
 
 def _lasting(components: ComponentsConfig) -> ComponentsConfig:

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from lfads_core.config.load import resolve
+from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.structure import unstructure
@@ -36,6 +36,7 @@ from lfads_core.train.evaluate import EpochResult, score
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.loop import fit
 from lfads_core.train.progress import Display
+from lfads_core.train.settle import settle
 from lfads_core.train.threads import set_threads, settle_threads
 from lfads_core.train.trainer import Outcome, Trainer
 
@@ -71,6 +72,7 @@ def start_run(
         RunError: the folder is taken.
     """
     sessions = read_for(config, patterns, registry)
+    config = settle(config, sessions)
     check_for(config, sessions, registry)
     device = choose_device(config.train.device)
     set_threads(config.train)
@@ -105,12 +107,13 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         ConfigError: an override is none.
     """
     run = Run.open(path)
-    config = resolve([run.config_path], (), overrides, registry)
-    _only_allowed(path, resolve([run.config_path], (), (), registry), config)
+    config = resolve_saved(run.config_path, registry, overrides)
+    _only_allowed(path, resolve_saved(run.config_path, registry), config)
     with only_one(run.path):
         remove_leftovers(run.path)
         tidy(run.checkpoints)
         sessions = read_for(config, run.data, registry)
+        config = settle(config, sessions)
         check_for(config, sessions, registry)
         device = choose_device(config.train.device)
         set_threads(config.train)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.by_name import as_trained
 from lfads_core.data.checks import check_sessions, require
@@ -78,7 +79,8 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     chosen = config.components.reconstruction
     reconstruction = build_component(registry, ReconstructionSpec, chosen, 1)
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
-    problems = check_sessions(sessions, support=reconstruction.support, observes_missing=observing, batch_size=config.data.batch_size)
+    batch_size = known(config.data.batch_size, "data.batch_size")
+    problems = check_sessions(sessions, support=reconstruction.support, observes_missing=observing, batch_size=batch_size)
     for session in sessions:
         problems += inspect_session(session, chosen.name, registry)
     for problem in problems:

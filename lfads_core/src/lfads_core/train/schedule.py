@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lfads_core.config.fields import known
 from lfads_core.config.schema import OptimConfig, RampConfig, RegularisationConfig
 
 
@@ -52,7 +53,7 @@ class Plateau:
             self.best, self.bad_epochs = cost, 0
         else:
             self.bad_epochs += 1
-        if self.config.schedule == "plateau" and self.bad_epochs > self.config.patience:
+        if self.config.schedule == "plateau" and self.bad_epochs > known(self.config.patience, "optim.patience"):
             self.lr, self.bad_epochs = max(self.lr * self.config.decay, self.config.min_lr), 0
         return self.lr
 
@@ -74,7 +75,7 @@ def ramps_end(config: RegularisationConfig) -> int:
     """First epoch (from 0) in which every ramp stands at 1."""
 
     def end(ramp: RampConfig) -> int:
-        return ramp.start_epoch + ramp.increase_epochs
+        return ramp.start_epoch + known(ramp.increase_epochs, "increase_epochs")
 
     return max(end(config.kl_ramp), end(config.l2_ramp))
 

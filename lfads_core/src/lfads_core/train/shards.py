@@ -115,7 +115,7 @@ def bytes_kept(trainer: Trainer) -> int:
     if control is not None:
         bins += 2 * sizes.encoded_bins * 4 * control.encoder_hidden + sizes.bins * (6 * control.encoder_hidden + 4 * control.hidden)
     bins += sizes.bins * 3 * (sizes.encoder_width + config.generator.factors)
-    return 4 * trainer.config.data.batch_size * bins
+    return 4 * trainer.batch_size * bins
 
 
 def last_cache() -> int:

@@ -12,6 +12,7 @@ import torch
 
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
+from lfads_core.train.average import AveragedModel
 from lfads_core.train.checkpoint import Checkpoint, to_cpu
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import AdamW
@@ -60,8 +61,15 @@ class TrainingState:
         self.top_k.restore(state.get("kept", ()))
 
 
-def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescription, progress: TrainingState, sums: WeightedMeans) -> Checkpoint:
-    """Everything a training needs to go on, copied; without the optimiser's state when that is None."""
+def snapshot(
+    model: LFADS,
+    optimizer: AdamW | None,
+    description: ModelDescription,
+    progress: TrainingState,
+    sums: WeightedMeans,
+    average: AveragedModel | None = None,
+) -> Checkpoint:
+    """Everything a training needs to go on, copied; without the optimiser's state or an average when that is None."""
     arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
     tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
     if optimizer is not None:
@@ -69,6 +77,8 @@ def snapshot(model: LFADS, optimizer: AdamW | None, description: ModelDescriptio
         if optimizer.pruned:
             names = trained_names(model)
             tensors["pruned"] = {names[i]: to_cpu(mask) for i, mask in optimizer.pruned.items()}
+    if average is not None:
+        tensors["average"] = to_cpu(average.tensors())
     state = {
         "epoch": progress.epoch,
         "step": progress.step,

@@ -73,5 +73,5 @@ def one_step(trainer: Trainer) -> Callable[[], object]:
     alone = copy.copy(trainer)
     alone.model = copy.deepcopy(trainer.model)
     alone.optimizer = build_optimizer(alone.model, trainer.config.optim)
-    raw = next(epoch_batches(trainer.data.splits["train"], trainer.config.data.batch_size))
+    raw = next(epoch_batches(trainer.data.splits["train"], trainer.batch_size))
     return lambda: take_step([alone], [alone.prepare(0, raw)])

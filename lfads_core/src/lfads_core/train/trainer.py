@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ import attrs
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components.batch import Batch
+from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.loader import epoch_batches
 from lfads_core.errors import NumericsError
@@ -22,6 +24,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 from lfads_core.runs import Run
+from lfads_core.train.average import AveragedModel
 from lfads_core.train.captured import graphs_for
 from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from lfads_core.train.data import TrainingData
@@ -60,10 +63,15 @@ class Trainer:
         self.run, self.config, self.model, self.description, self.data = run, config, model, description, data
         self.train_stack, valid_stack = stacks
         self.objective = Objective(config.regularisation)
+        self.batch_size, passes = known(config.data.batch_size, "data.batch_size"), known(config.data.passes, "data.passes")
+        self.passes = range(passes)
+        self.metrics_every = known(config.train.metrics_every, "train.metrics_every")
+        averaged = known(config.train.average, "train.average")
+        self.average = AveragedModel(model, averaged) if averaged else None
         self.validator = Validator(
             objective=self.objective,
             stack=valid_stack,
-            batch_size=config.data.batch_size,
+            batch_size=self.batch_size,
             seed=config.train.seed,
             masked=config.validation.hidden,
         )
@@ -77,7 +85,7 @@ class Trainer:
         self.progress = TrainingState(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(first_judged(config, None)),
-            smoothed=SmoothedMetric(coef=config.train.smoothing),
+            smoothed=SmoothedMetric(coef=known(config.train.smoothing, "train.smoothing")),
             top_k=TopK(config.train.keep_best),
         )
 
@@ -98,7 +106,8 @@ class Trainer:
         self.optimizer.weight_decay = config.optim.weight_decay * self.objective.ramps(progress.epoch).l2
         self._prune()
         order = stream(config.train.seed, "order", progress.epoch)
-        for step, raw in enumerate(epoch_batches(self.data.splits["train"], config.data.batch_size, order)):
+        visits = chain.from_iterable(epoch_batches(self.data.splits["train"], self.batch_size, order) for _ in self.passes)
+        for step, raw in enumerate(visits):
             if step >= progress.step:
                 yield step, raw
 
@@ -107,6 +116,8 @@ class Trainer:
         if not prune(self.model, self.optimizer, self.progress, self.config):
             return False
         self.progress.best, self.unsaved_best = BestSoFar(first_judged(self.config, self.progress.pruned)), None
+        if self.average is not None:
+            self.average.start()
         self.top_k.forget(self.progress.top_k)
         remove_checkpoint(self.run.checkpoints, "best")
         return True
@@ -136,6 +147,8 @@ class Trainer:
         self.sums.add("grad_norm", result.grad_norm, ready.trials)
         if result.check is not None:
             self.check.add(result.check)
+        if self.average is not None:
+            self.average.follow()
         self.progress.step = ready.step + 1
         if self.trace is not None:
             self.trace.step()
@@ -150,10 +163,15 @@ class Trainer:
         """The rate of the current epoch."""
         return learning_rate(self.config.optim, self.progress.plateau.lr, self.progress.epoch, self.config.train.epochs)
 
+    @property
+    def judged(self) -> LFADS:
+        """The model that is validated and kept: the trained one, or the average of its weights."""
+        return self.model if self.average is None else self.average.model
+
     def tally(self) -> Tally:
         """The validation that ends the current epoch, still to be done; some end with the plugins' metrics, which need predictions."""
-        epoch, every = self.progress.epoch, self.config.train.metrics_every
-        return Tally(self.validator, self.model, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
+        epoch, every = self.progress.epoch, self.metrics_every
+        return Tally(self.validator, self.judged, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
 
     def end_epoch(self, validation: Validation) -> EpochResult:
         """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save_best`.
@@ -172,7 +190,7 @@ class Trainer:
         is_top = epoch >= progress.best.first_epoch and progress.top_k.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
         if is_best or is_top:
-            good = snapshot(self.model, None, self.description, progress, self.sums)
+            good = snapshot(self.judged, None, self.description, progress, self.sums)
             self.unsaved_best = good if is_best else self.unsaved_best
             self.top_k.add(epoch, good, progress.top_k)
         return EpochResult(epoch=epoch, row=row, validation=validation)
@@ -199,7 +217,8 @@ class Trainer:
             return "epochs"
         if config.minutes is not None and progress.seconds >= 60 * config.minutes:
             return "minutes"
-        if config.early_stopping is not None and progress.best.epochs_without_better(progress.epoch - 1) >= config.early_stopping:
+        stopping = None if config.early_stopping is None else known(config.early_stopping, "train.early_stopping")
+        if stopping is not None and progress.best.epochs_without_better(progress.epoch - 1) >= stopping:
             return "early stopping"
         return "learning rate" if progress.plateau.at_floor or has_fallen(self.config.optim, progress.plateau.lr, progress.epoch) else None
 
@@ -226,7 +245,7 @@ class Trainer:
 
     def save_last(self) -> None:
         """Put the whole state on disk."""
-        save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums))
+        save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums, self.average))
         self.top_k.settle(self.progress.top_k, self.config.validation.judge)
 
     def save(self) -> None:
@@ -269,6 +288,8 @@ class Trainer:
         self.sums, self.check, self.unsaved_best = WeightedMeans(), EpochCheck(), None
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
+            if self.average is not None:
+                self.average.restore(checkpoint.tensors.get("average"))
             self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
             self.top_k.take_up(folder, self.progress.top_k, self.progress.best)
         self.optimizer.betas, self.optimizer.eps = self.config.optim.betas, self.config.optim.eps

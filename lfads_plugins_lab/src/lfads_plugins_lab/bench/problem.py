@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from lfads_core.components.batch import Batch
+from lfads_core.config.fields import known
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.loader import epoch_batches
@@ -26,6 +27,7 @@ from lfads_core.train.captured import REHEARSALS, graphs_for
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.optim import build_optimizer
+from lfads_core.train.settle import settle
 from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
@@ -59,7 +61,7 @@ class BenchProblem:
     def shape(self, model: LFADS) -> StepShape:
         """Sizes of one step; of several sessions' channels the mean."""
         control, generator = self.config.model.controller, self.config.model.generator
-        trials = min(self.config.data.batch_size, sum(s.splits["train"].trials for s in self.sessions))
+        trials = min(known(self.config.data.batch_size, "data.batch_size"), sum(s.splits["train"].trials for s in self.sessions))
         channels = [s.splits["train"].recon.shape[2] for s in self.sessions]
         return StepShape(
             trials=trials,
@@ -91,6 +93,7 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         own = SHAPES[config].settings() if config in SHAPES else []
         settings = resolve([], (), [*own, *overrides], registry)
         session = SHAPES[config].session(batches=batches) if config in SHAPES else lorenz_session(registry)
+        settings = settle(settings, [session])
         return BenchProblem(name=config, config=settings, sessions=[session], registry=registry, device=choose_device(settings.train.device))
     path = Path(config)
     if path.suffix.lower() not in {".yaml", ".yml"}:
@@ -99,13 +102,14 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         raise ConfigError(f"--data: settings from a file need recordings to be measured on, got none. Give --data FILE.h5 with --config {config}.")
     settings = resolve([path], (), overrides, registry)
     sessions = read_for(settings, data, registry)
+    settings = settle(settings, sessions)
     return BenchProblem(name=path.stem, config=settings, sessions=sessions, registry=registry, device=choose_device(settings.train.device))
 
 
 def first_batch(problem: BenchProblem) -> dict[str, Batch]:
     """The batch that every measured step is taken on."""
     splits = put_on(problem.device, problem.sessions).splits["train"]
-    return next(epoch_batches(splits, problem.config.data.batch_size))
+    return next(epoch_batches(splits, known(problem.config.data.batch_size, "data.batch_size")))
 
 
 def make_steps(problem: BenchProblem, paths: Sequence[str], model: LFADS, batches: Mapping[str, Batch]) -> dict[str, Callable[[], None]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lfads_core.config.differences import differences
 from lfads_core.config.flat import flatten
-from lfads_core.config.load import resolve
+from lfads_core.config.load import resolve_saved
 from lfads_core.errors import RunError
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run, run_or_best
@@ -49,7 +49,7 @@ def compare_runs(runs: Sequence[Run], registry: Registry) -> tuple[list[str], li
         RunError: a run's state is damaged.
         ConfigError, PluginError: settings cannot be read here.
     """
-    forms = [flatten(differences(resolve([run.config_path], (), (), registry))) for run in runs]
+    forms = [flatten(differences(resolve_saved(run.config_path, registry))) for run in runs]
     varied = [key for key in sorted(set().union(*forms)) if len({form.get(key) for form in forms}) > 1]
     names = _names(runs)
     rows: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lfads_core.config.fields import known
 from lfads_core.config.optional import MaskedConfig
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.model.build import build_stacks
@@ -38,7 +39,7 @@ def costs_of(loaded: LoadedRun, recorded: Recorded, split: str) -> Costs:
     validator = Validator(
         objective=Objective(config.regularisation),
         stack=build_stacks(config, loaded.registry)[1],
-        batch_size=config.data.batch_size,
+        batch_size=known(config.data.batch_size, "data.batch_size"),
         seed=config.train.seed,
         masked=hidden,
     )

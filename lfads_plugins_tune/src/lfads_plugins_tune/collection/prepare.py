@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from lfads_core.config.fields import AUTO
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.read import session_name
@@ -173,7 +174,7 @@ def _batches(plan: Plan) -> list[str]:
     for run in plan.runs:
         trials = sum(recording.facts.trials["train"] for recording in run.dataset.recordings)
         size = run.setup.config.data.batch_size
-        if trials < size:
+        if size != AUTO and trials < size:
             text = f"{run.dataset.name}: data.batch_size must not be larger than its {trials} training trials, got {size}; such runs will fail"
             found.setdefault(run.dataset.name, text)
     return list(found.values())

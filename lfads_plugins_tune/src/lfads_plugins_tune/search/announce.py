@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lfads_core.config.load import resolve
+from lfads_core.config.load import resolve_saved
 from lfads_core.errors import LfadsError
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
@@ -48,7 +48,7 @@ class Announcer:
 
     def _opened(self, run: Run, epoch: int) -> Trackers:
         try:
-            config = resolve([run.config_path], (), (), self.registry)
+            config = resolve_saved(run.config_path, self.registry)
         except LfadsError:  # a member on another machine whose folder is not seen from here: nobody can be told where it is
             return Trackers(None, {})
         return open_member_trackers(run, config, self.registry, first_epoch=epoch)

@@ -83,9 +83,9 @@ def infer_best(run: Run, sessions: Sequence[Session], registry: Registry, say: C
     Raises:
         RunError: it failed every time.
     """
-    from lfads_core.config.load import resolve
+    from lfads_core.config.load import resolve_saved
 
-    config = resolve([run.config_path], (), (), registry)
+    config = resolve_saved(run.config_path, registry)
     set_threads(config.train)
     for left in reversed(range(tries)):
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lfads_core.config.load import resolve
+from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
@@ -21,6 +21,7 @@ from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
+from lfads_core.train.settle import settle
 from lfads_plugins_tune.executors import DEFAULT, ExecutorOptions, make_executor
 from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
 from lfads_plugins_tune.search.blamed import BlamedAlgorithm, BlamedExecutor
@@ -65,6 +66,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
         ConfigError, DataError: settings, spaces or data that do not do.
     """
     sessions = read_for(base, patterns, registry)
+    base = settle(base, sessions)
     score, judge = choose_score(base, sessions, registry)
     ready = settled(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
@@ -137,7 +139,7 @@ def resume_search(folder: Path, registry: Registry, display: SearchDisplay, plac
         RunError: there is no search, it is damaged, or another process drives it.
     """
     state = read_state(folder)
-    base = resolve([folder / "config.yaml"], (), (), registry)
+    base = resolve_saved(folder / "config.yaml", registry)
     with only_one(folder):
         remove_leftovers(folder)
         state = read_state(folder)
@@ -153,7 +155,7 @@ def make_best(folder: Path, registry: Registry, say: Callable[[str], None]) -> S
         RunError: no member has a score, another process drives the search, or the inference fails.
     """
     state = read_state(folder)
-    base = resolve([folder / "config.yaml"], (), (), registry)
+    base = resolve_saved(folder / "config.yaml", registry)
     with only_one(folder):
         return _finish(folder, base, read_state(folder), registry, say, ends=state.stopped is not None)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from lfads_core.config.fields import known
 from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import SpaceConfig
@@ -81,7 +82,8 @@ def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Regi
             f"search.burn_in: must end before the search does, after train.epochs ({total}), got {burn_in} epochs"
             f"{', when the ramps have ended' if search.burn_in is None else ''}. Train longer, or shorten the ramps or the burn-in."
         )
-    every = min(base.train.metrics_every, search.interval) if score.startswith("-") else base.train.metrics_every
+    every = known(base.train.metrics_every, "train.metrics_every")
+    every = min(every, search.interval) if score.startswith("-") else every
     base = attrs.evolve(base, train=attrs.evolve(base.train, epochs=total, metrics_every=every))
     return Settled(
         kind=kind,

@@ -1,0 +1,116 @@
+"""What went wrong in a training, each in a sentence with what to try: for the terminal, ``run.json``, the page on a run and trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from lfads_core.config.fields import known
+from lfads_core.config.schema import RunConfig
+from lfads_core.files import spoken_failure
+from lfads_core.runs import Run
+from lfads_core.track.fitlog import read_fitlog
+from lfads_core.train.prune import first_judged
+
+AT_PRIOR = 0.02
+"""Least share of a latent's variance that must come from the data. A posterior at its prior has none: its mean is the same in every trial."""
+
+WORSE = 0.1
+"""So much of what the validation cost had gained may be lost again after the best epoch."""
+
+LATE = 0.5
+"""Share of the epochs after the best one from which on a lost gain is worth a word."""
+
+
+def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[str, str]:
+    """Sentences by a short name of each, from a run's log, scores and outputs; none if nothing is known to be wrong.
+
+    Raises:
+        RunError: a file of the run is damaged.
+    """
+    column = f"valid/{config.validation.judge}_smooth"
+    log = read_fitlog(run.fitlog) if run.fitlog.is_file() else {}
+    found = {**_of_course(config, np.asarray(log.get(column, ()))), **_of_scores(scores)}
+    for path in run.outputs:
+        with spoken_failure(path, (OSError, KeyError)), h5py.File(path) as file:
+            found = {**_of_latents(file, config), **found}
+    return found
+
+
+def _of_course(config: RunConfig, costs: Float[np.ndarray, " epochs"]) -> dict[str, str]:
+    """From the smoothed validation cost of each epoch."""
+    epochs, judged_from = len(costs), first_judged(config, None)
+    if not epochs:
+        return {}
+    if epochs <= judged_from:
+        third = epochs // 3
+        text = (
+            f"the training ended after {epochs} epochs, before the ramps of the KL and L2 terms did (after {judged_from}), so no epoch could be "
+            f"judged the best, and the last one is used. Give it more time, or shorten the ramps: "
+            f"--set regularisation.kl_ramp.increase_epochs={third} --set regularisation.l2_ramp.increase_epochs={third}."
+        )
+        return {"ramps_unfinished": text}
+    best = judged_from + int(np.argmin(costs[judged_from:]))
+    lost, gained = costs[-1] - costs[best], costs[0] - costs[best]
+    if gained <= 0:
+        text = (
+            f"no epoch that counts was better on validation trials than the first one ({costs[0]:.4g}, best {costs[best]:.4g}): nothing was learnt "
+            "that holds for other trials. Try a smaller optim.lr or model, and look whether training and validation trials are alike."
+        )
+        return {"never_better": text}
+    if lost > WORSE * gained and epochs - 1 - best >= LATE * epochs:
+        text = (
+            f"the validation cost has been getting worse since epoch {best + 1} of {epochs} ({costs[best]:.4g}, in the end {costs[-1]:.4g}): the "
+            "model learns its training trials by heart. The weights of the best epoch are used. Try a larger model.dropout or "
+            "regularisation.l2_generator, a smaller model.generator.hidden, or more trials."
+        )
+        return {"validation_worse": text}
+    return {}
+
+
+def _of_scores(scores: Mapping[str, float]) -> dict[str, str]:
+    """From the final scores of validation trials: the first of these that there is."""
+    for name, what in {"co_bps": "held-out channels", "bps": "validation trials", "r2": "validation trials"}.items():
+        value = scores.get(f"valid/{name}")
+        if value is not None:
+            text = (
+                f"the model predicts {what} no better than each channel's mean does ({name} {value:.3f}). Try a longer training, a smaller "
+                "optim.lr, or wider bins; if channels share nothing, no model of shared dynamics can do better."
+            )
+            return {"no_better_than_means": text} if value <= 0 else {}
+    return {}
+
+
+def _of_latents(file: h5py.File, config: RunConfig) -> dict[str, str]:
+    """From the posteriors of a session's validation trials."""
+    split = "valid" if "valid_ic_mean" in file else "train"
+    priced = config.regularisation
+    scales = {"ic": known(priced.kl_ic, "regularisation.kl_ic"), "inputs": known(priced.kl_inputs, "regularisation.kl_inputs")}
+    found = {}
+    for name, what, (mean, std), otherwise in (
+        ("ic", "initial conditions", ("ic_mean", "ic_std"), "the generator starts every trial alike"),
+        ("inputs", "inferred inputs", ("co_means", "co_stds"), "model.controller=null is faster and says the same"),
+    ):
+        means, stds = (file[f"{split}_{key}"][...] for key in (mean, std))
+        if means.shape[0] < 2 or not means.shape[-1] or not stds.any() or not scales[name]:
+            continue
+        share = float(informed(means, stds).max())
+        if share < AT_PRIOR:
+            found[f"{name}_at_prior"] = (
+                f"the {what} stayed at their prior: at most {share:.1%} of their variance comes from the data, so the model does without them. "
+                f"If it should not, make them cheaper: --set regularisation.kl_{name}={scales[name] / 10:.1g}; if it may, {otherwise}."
+            )
+    return found
+
+
+def informed(means: Float[np.ndarray, "*B L"], stds: Float[np.ndarray, "*B L"]) -> Float[np.ndarray, " L"]:
+    """Share of each latent's variance that comes from the data: ``var(μ) / (var(μ) + mean(σ²))`` over trials and bins.
+
+    Latents whose posterior means do not vary are the inactive units of Burda et al. (2016).
+    """
+    over = tuple(range(means.ndim - 1))
+    explained, left = means.astype(np.float64).var(axis=over), np.square(stds, dtype=np.float64).mean(axis=over)
+    return np.asarray(explained / np.maximum(explained + left, np.finfo(np.float64).tiny))

@@ -1,0 +1,82 @@
+"""Settings that are found from the recording: what a training takes where the settings say ``auto``.
+
+Lengths are in optimiser steps, for these are what trains a model: an epoch of 3 trials and one of 20,000 have nothing else in common.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import attrs
+
+from lfads_core.config.fields import AUTO
+from lfads_core.config.schema import RunConfig
+from lfads_core.data.session import Session
+
+log = logging.getLogger(__name__)
+
+SHARE, FEW, MANY = 1 / 4, 16, 64
+"""A step takes this share of the training trials, but no fewer and no more than these."""
+
+EPOCH = 12
+"""Least steps of an epoch, after each of which there is a validation and a checkpoint."""
+
+LENGTHS = {
+    "regularisation.kl_ramp.increase_epochs": (400, 1),
+    "regularisation.l2_ramp.increase_epochs": (400, 1),
+    "optim.patience": (60, 1),
+    "train.early_stopping": (1200, 10),
+    "train.metrics_every": (60, 1),
+}
+"""Steps that a setting in epochs amounts to, and the least number of epochs."""
+
+PAST, AVERAGE = 36, 100
+"""Steps over which the validation cost is smoothed, and weights are averaged."""
+
+SHARES_OF_ELBO = {"regularisation.kl_ic": 0.1, "regularisation.kl_inputs": 0.1}
+"""What a nat of divergence costs, in nats of reconstruction."""
+
+
+def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
+    """The same settings with a number wherever they said ``auto``; those that say a number keep it.
+
+    With n training trials, B of them in a step and R passes an epoch has ``s = R ceil(n / B)`` steps. With T bins and N channels the
+    loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed.
+    """
+    found: dict[str, int | float] = {}
+
+    def take(path: str, number: float) -> Any:
+        said: Any = reduce(getattr, path.split("."), config)
+        if said != AUTO:
+            return said
+        found[path] = number
+        return number
+
+    trials = max(sum(session.trials("train") for session in sessions), 1)
+    batch = take("data.batch_size", min(max(round(SHARE * trials), FEW), MANY, trials))
+    once = math.ceil(trials / batch)
+    steps = once * take("data.passes", math.ceil(EPOCH / once))
+    for path, (length, least) in LENGTHS.items():
+        take(path, max(math.ceil(length / steps), least))
+    take("train.smoothing", round(math.exp(-steps / PAST), 3))
+    take("train.average", AVERAGE)
+    weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(s.splits["train"].recon.shape[1:]) for s in sessions])
+    for path, share in SHARES_OF_ELBO.items():
+        take(path, float(f"{share * weight:.2e}"))
+    if found:
+        log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
+    return reduce(lambda so_far, item: _with(so_far, item[0].split("."), item[1]), found.items(), config)
+
+
+def _with(group: Any, way: Sequence[str], value: float) -> Any:
+    """The settings with another value at the end of the way."""
+    key, *rest = way
+    return attrs.evolve(group, **{key: _with(getattr(group, key), rest, value) if rest else value})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
