@@ -74,7 +74,7 @@ def rearranged(session: Session, order: Int[np.ndarray, " N"], n_in: int) -> Ses
 def _reordered(split: Split, held_in: Int[np.ndarray, " Ne"], order: Int[np.ndarray, " N"]) -> Split:
     """``take`` keeps rows contiguous, which fancy indexing of the last axis does not; held-in channels come first and need no copy of their own."""
     extras = dict(split.extras)
-    extras |= {key: np.take(extras[key], order, axis=2) for key in OF_CHANNELS if np.shape(extras.get(key))[2:] == order.shape}
+    extras |= {key: np.take(extras[key], order, axis=2) for key in OF_CHANNELS if key in extras and np.shape(extras[key])[2:] == order.shape}
     recon = np.take(split.recon, order, axis=2)
     encod = recon[..., : held_in.size] if split.encod is split.recon else np.take(split.encod, held_in, axis=2)
     return dataclasses.replace(split, encod=encod, recon=recon, extras=extras)

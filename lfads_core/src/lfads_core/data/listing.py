@@ -111,7 +111,7 @@ def require_readable(dataset: Any, key: str, path: Path) -> None:
             _require_source(source, key, path)
     if missing := _missing_filters(dataset):
         with contextlib.suppress(ImportError):
-            import hdf5plugin  # noqa: F401 - registers its filters when it is imported
+            import hdf5plugin  # type: ignore[import-not-found]  # noqa: F401 - registers its filters when it is imported
         if missing := _missing_filters(dataset):
             raise DataError(
                 f"{path}: '{key}' is compressed with {' and '.join(missing)}, which HDF5 lacks here. "

@@ -41,7 +41,9 @@ class TrialOrder:
 
     def merged(self, parts: Mapping[str, Shaped[np.ndarray, "b ..."]]) -> Shaped[np.ndarray, "B ..."]:
         """Each split's rows as one array in the recording's order."""
-        return np.concatenate([parts[split] for split in self.splits])[self.rows]
+        whole: np.ndarray = np.concatenate([parts[split] for split in self.splits])
+        merged: np.ndarray = whole[self.rows]
+        return merged
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import AbstractPrior, EncoderInfo
+from lfads_core.components import AbstractPrior, Draw, EncoderInfo
 from lfads_core.components.batch import Batch
 from lfads_core.config.schema import ModelConfig
 from lfads_core.model.decoder import Decoder, DecoderInputs, Unrolled
@@ -192,13 +192,15 @@ class LFADS(nn.Module):
 def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool) -> list[Noise]:
     """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors."""
     like, config, sizes = models[0].decoder.to_generator.weight, models[0].config, models[0].sizes
-    control, ic, inputs = config.controller, {"ic": (trials, config.generator.ic_size)}, {}
+    control = config.controller
+    ic: dict[str, tuple[int, ...]] = {"ic": (trials, config.generator.ic_size)}
+    inputs: dict[str, tuple[int, ...]] = {}
     if control is not None:
         inputs = {"inputs": (trials, sizes.bins, control.inputs)}
     wanted = {**(ic | inputs if sample else {}), **{f"{name}_kl": shape for name, shape in (ic | inputs).items()}}
     if all(type(prior).draw is AbstractPrior.draw for model in models for prior in model.priors.values()):
         drawn = normals(list(wanted.values()), like, rngs)
-        found = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
+        found: list[dict[str, Draw]] = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
     else:
         found = [
             {name: model.priors[name.removesuffix("_kl")].draw(like.new_empty(shape), rng) for name, shape in wanted.items()}

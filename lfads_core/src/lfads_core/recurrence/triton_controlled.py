@@ -74,7 +74,7 @@ class LoopCall:
         return up_to(2 * self.con + self.factors, 4), up_to(2 * self.gen + self.inputs, 4)
 
     def constants(self, stride: int, *gates: int) -> tuple[Any, ...]:
-        """The kernels' last arguments: how far apart members' weights are; ``gates`` are the tiles over both gates of controller and generator, going forward."""
+        """The kernels' last arguments, after how far apart members' weights are; ``gates`` are forward's tiles over both gates of both cells."""
         sizes, tiles = (self.con, self.gen, self.inputs, self.factors), self.tiles
         units = tiles.units(self.con), tiles.units(self.gen), *gates, power_of_two(self.inputs), tiles.units(self.factors)
         return stride, self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products

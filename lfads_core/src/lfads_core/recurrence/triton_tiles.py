@@ -115,7 +115,8 @@ class Packer:
         zeros, sources, sizes = self._known[key]
         flat = torch.cat([zeros, *(weight.reshape(members, -1) for weight in weights)], dim=1)
         packed = flat.index_select(1, sources)
-        return (packed.to(torch.bfloat16) if products == "bf16" else packed).split(sizes, dim=1)
+        blocks: tuple[Tensor, ...] = (packed.to(torch.bfloat16) if products == "bf16" else packed).split(sizes, dim=1)
+        return blocks
 
     @staticmethod
     def _found(weights: Sequence[Tensor], layout: Layout, products: Products, members: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:

@@ -61,7 +61,7 @@ def read_for(
     sessions = [replace(session, known=know(session)) for session in sessions]
     if trained:
         only = next(iter(trained.values())) if len(trained) == len(sessions) == 1 else None
-        sessions = [as_trained(s, known) if (known := only or trained.get(s.name)) is not None else s for s in sessions]
+        sessions = [as_trained(s, of) if (of := only or trained.get(s.name)) is not None else s for s in sessions]
     held = config.data.hold_out
     sessions = sessions if held is None else [hold_out_channels(session, held.fraction, held.seed) for session in sessions]
     return [replace(s, known=replace(s.known, contents=fingerprint(s))) if contents and s.known is not None else s for s in sessions]

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from lfads_core.data.bounds import Room
-from lfads_core.data.hdf5 import datasets_of, opened
+from lfads_core.data.hdf5 import opened
+from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
 from lfads_core.wording import one_line
 from lfads_plugins_lab.recordings.raw import Raw, Series, Trials

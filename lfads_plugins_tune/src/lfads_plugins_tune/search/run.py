@@ -21,7 +21,7 @@ from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
-from lfads_core.train.settle import settle
+from lfads_core.train.settle import settle as settle_by_data
 from lfads_plugins_tune.executors import DEFAULT, ExecutorOptions, make_executor
 from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
 from lfads_plugins_tune.search.blamed import BlamedAlgorithm, BlamedExecutor
@@ -66,7 +66,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
         ConfigError, DataError: settings, spaces or data that do not do.
     """
     sessions = read_for(base, patterns, registry)
-    base = settle(base, sessions)
+    base = settle_by_data(base, sessions)
     score, judge = choose_score(base, sessions, registry)
     ready = settled(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
