@@ -112,7 +112,9 @@ def test_a_suggested_start_is_the_runs_own_value(registry):
 
 
 def test_models_that_train_alone_are_looked_for_near_the_runs_own_values(registry):
-    base = resolve([], [], ["optim.lr=2e-3", "regularisation.kl_ic=2e-5", "regularisation.l2_generator=0.0", "search.members=3"], registry)
+    base = resolve(
+        [], [], ["optim.lr=2e-3", "optim.min_lr=0", "regularisation.kl_ic=2e-5", "regularisation.l2_generator=0.0", "search.members=3"], registry
+    )
     alone, population = (resolve_spaces(kind, base, registry) for kind in ("random", "pbt"))
     assert (alone["optim.lr"].low, alone["optim.lr"].high) == (5e-4, 4e-3)
     assert (alone["regularisation.kl_ic"].low, alone["regularisation.kl_ic"].high) == pytest.approx((2e-6, 2e-4))
