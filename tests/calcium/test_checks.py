@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lfads_core.data.inspect import inspect_session
+from lfads_core.data.layout import session_from_arrays
 from lfads_core.data.session import Session, Split
 from lfads_core.plugins import load_registry
 from lfads_plugins_calcium.checks import inspect_events
@@ -42,7 +43,7 @@ def test_negative_values_are_called_fluorescence(events):
 def test_values_that_are_hardly_ever_zero_are_called_fluorescence(events):
     text = (
         "'train_recon_data' should be events, most of them 0, got 0.0% zeros: this looks like fluorescence (dF/F) or smoothed events. "
-        "Deconvolve the traces first, and set what is below their noise to 0."
+        "Deconvolve the traces first, and set what is below their noise to 0, or use the reconstruction 'gaussian'."
     )
     assert said(events + 1.0) == [("warning", text)]
 
@@ -103,3 +104,16 @@ def test_a_split_without_an_observed_value_says_so_and_no_more(events):
 def test_the_reconstruction_brings_its_inspector(events):
     (problem,) = inspect_session(session(events * 0), "zero-inflated-gamma", load_registry())
     assert problem.text.startswith("session 'a': 'train_recon_data' must hold events")
+
+
+def test_fluorescence_clipped_at_zero_is_recognised_by_how_long_it_lasts():
+    rng = np.random.default_rng(0)
+    trace = rng.normal(size=(30, 60, 4))
+    for t in range(1, 60):
+        trace[:, t] = 0.9 * trace[:, t - 1] + 0.45 * trace[:, t]
+    clipped = np.maximum(trace, 0.0)
+    (problem,) = [p for p in inspect_events(session_from_arrays("s", {"train_encod_data": clipped})) if "last" in p.text]
+    assert problem.severity == "warning"
+    assert "fluorescence (dF/F) clipped at 0" in problem.text
+    events = rng.gamma(2.0, 0.5, trace.shape) * (rng.random(trace.shape) < 0.1)
+    assert not [p for p in inspect_events(session_from_arrays("s", {"train_encod_data": events})) if "last" in p.text]

@@ -29,7 +29,10 @@ def sets(settings):
         (["empty"], "empty: must hold a recording (*.h5, *.hdf5, *.hdf, *.he5), found an empty folder. Name a file."),
         (["text.h5"], "text.h5: must be an HDF5 file, got something else. Convert it, or install a plugin that reads it."),
         (["tiny.h5", "--set", "optim.lr"], "--set: must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got 'optim.lr'"),
-        (["tiny.h5"], "data.batch_size: must not be larger than the training split, got 64 for 12 trials. Add --set data.batch_size=12, or less."),
+        (
+            ["tiny.h5", "--set", "data.batch_size=64"],
+            "data.batch_size: must not be larger than the training split, got 64 for 12 trials. Add --set data.batch_size=12, or less.",
+        ),
         (
             ["tiny.h5", "--set", "data.batch_size=4", "--name", "a/b"],
             (

@@ -242,14 +242,36 @@ def test_a_summary_is_the_same_however_it_is_cut_into_chunks(seed, trials, chunk
     assert summary.constant == tuple(i for i, seen in enumerate(channels) if len(set(seen)) <= 1)
 
 
+def test_persistence_is_the_median_correlation_of_neighbouring_bins_where_both_are_known():
+    rng = np.random.default_rng(3)
+    values = np.cumsum(rng.normal(size=(7, 20, 3)), axis=1)
+    values[..., 1] += 50.0
+    values[rng.random(values.shape) < 0.1] = np.nan
+    values[..., 2] = 0.5  # never changes
+    r = []
+    for n in range(2):
+        x, y = values[:, :-1, n].ravel(), values[:, 1:, n].ravel()
+        there = np.isfinite(x) & np.isfinite(y)
+        r.append(np.corrcoef(x[there], y[there])[0, 1])
+    assert summarise_array("x", values).persistence == pytest.approx(np.median(r), abs=1e-12)
+    assert summarise_array("x", np.rint(np.nan_to_num(values[..., :2]))).persistence is None
+
+
 @pytest.mark.parametrize(
     ("values", "suggestion"),
     [
         ([0, 1, 2, np.nan], "counts (0, 1, 2...): --plugin poisson (lfads-plugins-std)"),
-        ([0, 0, 0, 0.5], "continuous values >= 0, 75% of them 0: --plugin zig (lfads-plugins-calcium)"),
-        ([0.1, 0.2, 3, 4], "continuous values > 0: --plugin gamma (lfads-plugins-emg)"),
-        ([-1, 0.5, 2, 0], "continuous values of both signs: --plugin gaussian (lfads-plugins-std)"),
-        ([0, *[0.5] * 39], "continuous values >= 0, 1 of them 0: --plugin gamma (lfads-plugins-emg) once these have a small floor"),
+        ([0, 0, 0, 0.5], "continuous values >= 0, 75% of them 0, such as deconvolved events: --plugin zig (lfads-plugins-calcium)"),
+        ([0.1, 0.2, 3, 4], "continuous values > 0, such as EMG envelopes: --plugin emg (lfads-plugins-emg)"),
+        ([-1, 0.5, 2, 0], "continuous values of both signs, such as dF/F: --plugin gaussian (lfads-plugins-std)"),
+        (
+            [0, *[0.5] * 39],
+            "continuous values >= 0, 1 of them 0: --plugin gaussian (lfads-plugins-std), or emg (lfads-plugins-emg) once zeros have a small floor",
+        ),
+        (
+            [0.0] * 8 + [0.5, 1.2, 1.5, 1.4, 0.9, 0.4] + [0.0] * 8,
+            "continuous values >= 0, 73% of them 0, that last from bin to bin, such as dF/F clipped at 0: --plugin gaussian (lfads-plugins-std)",
+        ),
     ],
 )
 def test_the_look_of_the_data_suggests_a_reconstruction(values, suggestion):

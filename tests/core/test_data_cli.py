@@ -86,7 +86,8 @@ def test_files_that_are_no_sessions_of_one_model_can_be_checked_separately(write
 
 def test_a_batch_that_cannot_be_filled_is_an_error(write_recording, counts):
     path = write_recording("a.h5", counts)
-    assert "got 64 for 12 trials" in check(path).stdout
+    assert check(path).exit_code == 0
+    assert "got 64 for 12 trials" in check(path, "--batch-size", 64).stdout
     assert check(path, "--batch-size", 12).exit_code == 0
 
 

@@ -17,7 +17,7 @@ RECORDINGS = [
     pytest.param("spikes_mcmaze_large_subset", (129, 36, 100, 162), 5.0, "counts", "poisson", id="maze"),
     pytest.param("spikes_rat_motor_taps", (1013, 253, 200, 30), 10.0, "counts", "poisson", id="taps"),
     pytest.param("calcium_offline_ensembles_run", (96, 24, 100, 180), 52.535, "nonnegative", "zig", id="calcium"),
-    pytest.param("emg_uci_actions_sub02", (149, 38, 500, 8), 2.0, "positive", "gamma", id="emg"),
+    pytest.param("emg_uci_actions_sub02", (149, 38, 500, 8), 2.0, "positive", "emg", id="emg"),
 ]
 
 

@@ -327,7 +327,8 @@ def test_the_command_prints_settings_with_what_was_left_as_comments(tmp_path, mo
     assert done.stdout == (
         "# From theirs.yaml (lfads-torch) by 'lfads config import'.\n"
         "# not taken over: encod_seq_len: sizes are found in the data\n"
-        "model:\n  generator:\n    factors: 12\n"
+        "model:\n  generator:\n    factors: 12\n\n"
+        "data:\n  passes: 1\n\ntrain:\n  average: 0\n"  # what there is none of over there
     )
     assert done.stderr == "not taken over: encod_seq_len: sizes are found in the data\n"
     (tmp_path / "ours.yaml").write_text("mine", encoding="utf-8")

@@ -121,6 +121,8 @@ def test_velocity_is_decoded_as_the_benchmark_does_within_groups_of_trials(metri
     train = replace(e, split="train", extras={"behavior": behaviour[::-1], "decode_mask": masks[::-1]})
     numbers = metrics["velocity"](replace(e, train=train))
     assert numbers["velocity_r2"] == velocity_decoding(e.means, behaviour[::-1], masks[::-1], e.means, behaviour, masks)
+    for said, there in {"hand velocity, mm/s": True, "task phase, 0 to 1": False}.items():
+        assert ("velocity_r2" in metrics["velocity"](replace(e, train=train, behaviour=said))) is there
     ones = np.ones((12, 1))
     plain = metrics["velocity"](replace(e, train=replace(train, extras={"behavior": behaviour[::-1]}), extras={"behavior": behaviour}))
     assert plain["velocity_r2"] == velocity_decoding(e.means, behaviour[::-1], ones, e.means, behaviour, ones)

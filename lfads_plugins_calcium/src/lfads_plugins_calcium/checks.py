@@ -9,9 +9,8 @@ from jaxtyping import Float, Int
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.session import Session
+from lfads_core.data.summary import FEW_ZEROS, PERSISTENT, summarise_array
 
-FEW_ZEROS = 0.05
-"""With a smaller share of zeros than this, values are hardly events."""
 TINY = 0.01
 """Events below this share of the median event are tiny; so many of all events may be: ``MANY_TINY``."""
 MANY_TINY = 0.05
@@ -40,7 +39,13 @@ def inspect_events(session: Session) -> Iterator[Problem]:
         yield Problem(
             severity="warning",
             text=f"'{key}' should be events, most of them 0, got {zeros:.1%} zeros: this looks like fluorescence (dF/F) or smoothed events. "
-            "Deconvolve the traces first, and set what is below their noise to 0.",
+            "Deconvolve the traces first, and set what is below their noise to 0, or use the reconstruction 'gaussian'.",
+        )
+    elif (lasting := summarise_array(key, values).persistence or 0.0) > PERSISTENT:
+        yield Problem(
+            severity="warning",
+            text=f"'{key}' should be events, which are short, got values that last: neighbouring bins are correlated by {lasting:.2f}. This looks "
+            "like fluorescence (dF/F) clipped at 0. Deconvolve the traces first, or use the reconstruction 'gaussian'.",
         )
     yield from _silent(key, events)
     if events.any():

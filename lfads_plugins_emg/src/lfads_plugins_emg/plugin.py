@@ -54,7 +54,6 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
         name="emg",
         summary="EMG envelopes: gamma, temporal shift, coordinated dropout, a small network",
         settings={
-            "data": {"batch_size": 32},
             "model": {
                 "encoder": {"hidden": 64},
                 "controller": {"encoder_hidden": 32, "hidden": 32, "inputs": 3},
@@ -65,7 +64,6 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
                 "reconstruction": "gamma",
                 "train_augmentations": ["temporal-shift", "coordinated-dropout"],
             },
-            "regularisation": {"kl_ramp": {"increase_epochs": 20}, "l2_ramp": {"increase_epochs": 20}},
         },
         cites=("wimalasena2022",),
     )

@@ -37,15 +37,15 @@ def test_one_setting_is_explained_in_full(registry):
     assert explain("train.early_stopping", registry) == [
         Explanation(
             key="train.early_stopping",
-            type="a whole number or null",
-            default="100",
+            type="a whole number or auto or null",
+            default="auto",
             rule=">= 1",
             unit="epochs",
-            meaning="epochs without a better smoothed validation cost, after the ramps (null: never)",
+            meaning="epochs without a better smoothed validation cost, after the ramps (auto: 1200 steps; null: never)",
             tuning="rarely",
         )
     ]
-    assert explain("train.early_stopping", registry)[0].must_be == "a whole number or null, >= 1"
+    assert explain("train.early_stopping", registry)[0].must_be == "a whole number or auto or null, >= 1"
 
 
 def test_the_end_of_a_path_is_enough(registry):
@@ -57,7 +57,7 @@ def test_the_end_of_a_path_is_enough(registry):
 
 def test_a_group_is_explained_with_everything_in_it(registry):
     hold_out = ["data.hold_out", "data.hold_out.fraction", "data.hold_out.seed"]
-    assert keys("data", registry) == ["data", "data.batch_size", *hold_out, "data.memory_gb"]
+    assert keys("data", registry) == ["data", "data.batch_size", "data.passes", *hold_out, "data.memory_gb"]
     assert explain("data", registry)[0].is_group
     assert len(explain(None, registry)) == len(places()) > 60
 

@@ -212,7 +212,7 @@ def test_all_faults_of_all_sorts_come_at_once(registry):
     }
     assert faults(data, registry) == [
         "lr: no such setting. Did you mean optim.lr?",
-        "data.batch_size: must be a whole number, got 3.7",
+        "data.batch_size: must be a whole number or auto, got 3.7",
         "data.hold_out: must be a group of settings or null, got false. Off is null",
         "model.controler: no such setting. Did you mean model.controller?",
         "model.generator.factors: must be a whole number, got true",

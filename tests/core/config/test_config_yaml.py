@@ -147,7 +147,7 @@ def test_a_wrong_value_on_the_command_line_has_no_line_number():
 def test_a_dump_is_readable_and_stable(registry):
     text = dump(structure({"components": {"train_augmentations": ["sbtt", "coordinated-dropout"]}}, registry))
     assert text == dump(structure(parse_yaml(text, "x").data, registry))
-    assert text.startswith("data:\n  batch_size: 64\n  hold_out: null\n  memory_gb: null\n\nmodel:\n  encoder:\n    hidden: 100\n")
+    assert text.startswith("data:\n  batch_size: auto\n  passes: auto\n  hold_out: null\n  memory_gb: null\n\nmodel:\n  encoder:\n    hidden: 100\n")
     assert "  train_augmentations:\n    - name: sbtt\n    - name: coordinated-dropout\n      rate: 0.3\n" in text
     assert "\n\noptim:\n  lr: 0.004\n  betas: [0.9, 0.999]\n  eps: 1.0e-08\n" in text
 

@@ -25,6 +25,10 @@ SMALL = (
     "model.generator.hidden=7",
     "model.generator.ic_size=3",
     "model.generator.factors=4",
+    "regularisation.kl_ic=2e-5",
+    "regularisation.kl_inputs=2e-5",
+    "regularisation.kl_ramp.increase_epochs=80",
+    "regularisation.l2_ramp.increase_epochs=80",
 )
 CHANNELS = {"a": (6, 8)}
 """Encoded and reconstructed channels of each session."""
@@ -37,7 +41,7 @@ def settings() -> Callable[..., RunConfig]:
 
     def make(*overrides: str, plugins: tuple[str, ...] = ()) -> RunConfig:
         autonomous = any(text == "model.controller=null" for text in overrides)
-        sizes = [text for text in SMALL if not (autonomous and "controller" in text)]
+        sizes = [text for text in SMALL if not (autonomous and "model.controller" in text)]
         return resolve([], plugins, [*sizes, *overrides], registry)
 
     return make

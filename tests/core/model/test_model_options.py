@@ -135,7 +135,7 @@ def test_every_option_has_the_gradients_of_finite_differences(overrides, make_mo
     model, batch = shaken(make_model(*overrides, bins=bins)), {"a": make_batch(bins=bins)}
     model.loops = usable("reference" if "model.controller.feedback=rates" in overrides else "fused")
     noise = model.draw_noise(3, stream(1), sample=True, dropout=True)
-    objective = Objective(RegularisationConfig(kl_ramp=FULL, l2_ramp=FULL, loss_scale=1.0, kl_inputs=0.1, input_correlation=0.5))
+    objective = Objective(RegularisationConfig(kl_ramp=FULL, l2_ramp=FULL, loss_scale=1.0, kl_ic=2e-5, kl_inputs=0.1, input_correlation=0.5))
 
     def loss():
         return objective(model, batch, model(batch, noise), noise, NOTHING, 0).total
@@ -281,7 +281,7 @@ def test_correlated_inputs_cost_what_the_scale_says_along_the_ramp(make_model, m
     output = model(batch, noise)
 
     def losses(scale):
-        config = RegularisationConfig(kl_ramp=HALFWAY, l2_ramp=FULL, loss_scale=10.0, input_correlation=scale)
+        config = RegularisationConfig(kl_ic=2e-5, kl_inputs=2e-5, kl_ramp=HALFWAY, l2_ramp=FULL, loss_scale=10.0, input_correlation=scale)
         return Objective(config)(model, batch, output, noise, NOTHING, 0)
 
     free, priced = losses(0.0), losses(0.4)
@@ -292,7 +292,8 @@ def test_correlated_inputs_cost_what_the_scale_says_along_the_ramp(make_model, m
     assert extra > 0
     autonomous = make_model("model.controller=null")
     quiet = autonomous.draw_noise(3, stream(1), sample=True, dropout=False)
-    assert Objective(RegularisationConfig(input_correlation=1.0))(autonomous, batch, autonomous(batch, quiet), quiet, NOTHING, 0).correlation is None
+    config = RegularisationConfig(kl_ic=2e-5, kl_inputs=2e-5, kl_ramp=FULL, l2_ramp=FULL, input_correlation=1.0)
+    assert Objective(config)(autonomous, batch, autonomous(batch, quiet), quiet, NOTHING, 0).correlation is None
 
 
 WHOLE_RUNS = ("causal", "causal with a segment", "no feedback", "rates fed back", "all at once")  # every option, and each that another one rules out

@@ -29,7 +29,9 @@ def two(make_model, make_batch):
 
 def price(case, epoch=10, stack=NOTHING, **settings):
     model, batches, noise, output = case
-    return Objective(RegularisationConfig(**{"kl_ramp": FULL, "l2_ramp": FULL} | settings))(model, batches, output, noise, stack, epoch)
+    return Objective(RegularisationConfig(**{"kl_ic": 2e-5, "kl_inputs": 2e-5, "kl_ramp": FULL, "l2_ramp": FULL} | settings))(
+        model, batches, output, noise, stack, epoch
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from scipy.special import gammaln
 
 from lfads_core.config.load import resolve
 from lfads_core.config.optional import MaskedConfig
-from lfads_core.config.schema import RegularisationConfig
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.read import read_sessions
 from lfads_core.errors import ConfigError
@@ -43,7 +42,7 @@ def prepared(write_tiny, tiny_settings):
             torch.nn.init.normal_(readout.weight, generator=torch.Generator().manual_seed(1))
         source = {s.name: SplitTensors.from_split(s.splits["valid"], extras=()) for s in sessions}
         validator = Validator(
-            objective=Objective(RegularisationConfig()), stack=build_stacks(config, registry)[1], batch_size=batch_size, seed=0, masked=masked
+            objective=Objective(config.regularisation), stack=build_stacks(config, registry)[1], batch_size=batch_size, seed=0, masked=masked
         )
         return model, source, validator
 

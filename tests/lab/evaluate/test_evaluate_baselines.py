@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lfads_core.components.evaluation import Evaluation
-from lfads_plugins_lab.evaluate.baselines import NAMES, baselines, condition_average, gaussian_smoothing
+from lfads_plugins_lab.evaluate.baselines import NAMES, baselines, condition_average, gaussian_smoothing, poisson_regression, smoother
 from lfads_plugins_lab.evaluate.factor_analysis import fit_factors
 from lfads_plugins_lab.evaluate.kernels import neighbours, widths
+from lfads_plugins_lab.evaluate.unseen_channels import predict_unseen, standardised
 from lfads_plugins_std.metrics.spikes import bits_per_spike
 
 
@@ -93,14 +94,60 @@ def test_no_prediction_changes_with_the_value_it_predicts(evaluation):
 
 
 def test_the_width_is_the_one_that_predicts_training_trials_best(evaluation):
-    found, width = gaussian_smoothing(evaluation, evaluation.train)
+    found, _ = gaussian_smoothing(evaluation, evaluation.train)
     seen = evaluation.train.data[:, :26, :6]
     means, costs = seen.mean(axis=(0, 1)), {}
     for candidate in widths(20.0, 26):
         guess = 0.9 * neighbours(seen, candidate) + 0.1 * means
         costs[candidate] = (guess - seen * np.log(guess)).mean()
-    assert found.chosen["width_bins"] == width
+    width = found.chosen["width_bins"]
     assert abs(np.log(min(costs, key=costs.get) / width)) < np.log(2.1)  # the share of the mean is searched for too
+
+
+def own_rhythms(seed, trials):
+    """Seen channels that each have a fast rhythm of their own on a slow drive which all share; held-out channels have the drive alone."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(60)
+    drive = np.cumsum(rng.normal(size=(trials, 60)), axis=1)
+    drive = np.stack([np.convolve(row, np.ones(15) / 15, "same") for row in drive])
+    fast = np.sin(2 * np.pi * time[:, None] / 10 + rng.uniform(0, 7, (trials, 1, 6)))
+    rates = np.exp(np.concatenate([0.25 * drive[..., None] + 1.5 * fast, np.repeat(0.5 * drive[..., None], 4, axis=2)], axis=2) + 0.5)
+    data = rng.poisson(np.minimum(rates, 40)).astype(np.float32)
+    sizes = {"encod_bins": 60, "encod_channels": 6, "support": "counts", "is_rate": True, "bin_ms": 20.0}
+    return Evaluation(session="a", split="valid", means=rates, data=data, extras={}, **sizes)
+
+
+def test_held_out_channels_have_a_width_of_their_own_chosen_on_held_out_channels_of_training_trials():
+    e = replace(own_rhythms(1, 20), train=own_rhythms(0, 60))
+    found, other = gaussian_smoothing(e, e.train)
+    own = found.chosen["width_bins"]
+    assert other == found.chosen["width_bins_unseen"] > own
+    means = e.train.data.mean(axis=(0, 1))[:6]
+    with_own = predict_unseen(e, e.train, smoother(own, means))[0][0]
+    held_out = e.data[:, :, 6:]
+    assert bits_per_spike(found.means[:, :, 6:], held_out) > bits_per_spike(with_own, held_out) + 0.01
+
+
+def test_rates_of_a_poisson_regression_are_those_of_the_penalised_likelihood(evaluation):
+    smoothing, width = gaussian_smoothing(evaluation, evaluation.train)
+    found = poisson_regression(evaluation, evaluation.train, smoothing, width)
+    np.testing.assert_array_equal(found.means[:, :26, :6], smoothing.means[:, :26, :6])
+    x = standardised(evaluation, evaluation.train, smoother(width, evaluation.train.data[:, :26, :6].mean(axis=(0, 1))))
+    from sklearn.linear_model import PoissonRegressor
+
+    rows = x[1].reshape(-1, 6)
+    model = PoissonRegressor(alpha=found.chosen["penalty"] / len(rows), tol=1e-10, max_iter=1000)
+    model.fit(rows, evaluation.train.data[:, :26, 7].ravel())
+    np.testing.assert_allclose(found.means[:, :26, 7], model.predict(x[0].reshape(-1, 6)).reshape(18, 26), rtol=1e-4)
+
+
+def test_a_poisson_regression_that_makes_no_sense_says_why(evaluation):
+    smoothing, width = gaussian_smoothing(evaluation, evaluation.train)
+    real = replace(evaluation, support="real")
+    assert poisson_regression(real, evaluation.train, smoothing, width).why_not == "the data are no counts"
+    whole = {"encod_bins": 30, "encod_channels": 8}
+    seen = replace(evaluation, **whole, train=replace(evaluation.train, **whole))
+    assert poisson_regression(seen, seen.train, smoothing, width).why_not == "no held-out channels and no later bins"
 
 
 def test_what_is_lacking_is_said(evaluation):
@@ -112,7 +159,7 @@ def test_what_is_lacking_is_said(evaluation):
     assert condition_average(evaluation, single).why_not == "a condition has a single training trial"
     assert {one.why_not for one in baselines(replace(evaluation, train=None))} == {"no training trials"}
     other = baselines(replace(evaluation, encod_channels=0))
-    assert [one.why_not for one in other[1:]] == ["the input is of another modality"] * 2
+    assert [one.why_not for one in other[1:]] == ["the input is of another modality"] * 3
     assert other[0].means is not None
 
 
@@ -121,7 +168,7 @@ def test_real_values_are_predicted_without_a_floor(evaluation):
         return replace(e, data=e.data - 2, support="real", is_rate=False)
 
     found = baselines(replace(real(evaluation), train=real(evaluation.train)))
-    assert all((one.means < 0).any() for one in found)
+    assert all((one.means < 0).any() for one in found if one.name != "Poisson regression")
 
 
 def test_factors_predict_what_the_conditional_mean_of_a_joint_normal_is():
@@ -137,5 +184,5 @@ def test_factors_predict_what_the_conditional_mean_of_a_joint_normal_is():
 
 def test_without_scikit_learn_factor_analysis_says_what_to_install(evaluation, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    found = baselines(evaluation)[2]
+    found = baselines(evaluation)[3]
     assert (found.means, found.why_not) == (None, 'scikit-learn is not installed: pip install "lfads-core[evaluate]"')

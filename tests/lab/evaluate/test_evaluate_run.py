@@ -49,7 +49,7 @@ def test_scores_are_those_of_the_outputs_by_split_beside_baselines(run):
     report = evaluate_run(load(run.path))
     (session,) = report.sessions
     assert list(session.scores) == ["train", "valid", "test"]
-    assert list(session.scores["valid"]) == ["LFADS", "condition average", "Gaussian smoothing", "factor analysis"]
+    assert list(session.scores["valid"]) == ["LFADS", "condition average", "Gaussian smoothing", "Poisson regression", "factor analysis"]
     assert list(session.scores["train"]) == ["LFADS"]
     with h5py.File(run.output("tiny")) as file:
         rates, counts = file["valid_output_params"][()], file["valid_recon_data"][()]

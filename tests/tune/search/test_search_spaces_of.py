@@ -111,6 +111,18 @@ def test_a_suggested_start_is_the_runs_own_value(registry):
     assert dict(suggestions(resolve([], [], ["optim.lr=1e-3"], registry)))["optim.lr"].init == 1e-3
 
 
+def test_models_that_train_alone_are_looked_for_near_the_runs_own_values(registry):
+    base = resolve(
+        [], [], ["optim.lr=2e-3", "optim.min_lr=0", "regularisation.kl_ic=2e-5", "regularisation.l2_generator=0.0", "search.members=3"], registry
+    )
+    alone, population = (resolve_spaces(kind, base, registry) for kind in ("random", "pbt"))
+    assert (alone["optim.lr"].low, alone["optim.lr"].high) == (5e-4, 4e-3)
+    assert (alone["regularisation.kl_ic"].low, alone["regularisation.kl_ic"].high) == pytest.approx((2e-6, 2e-4))
+    assert alone["model.dropout"] == population["model.dropout"] == uniform(0.0, 0.6)
+    assert alone["regularisation.l2_generator"] == population["regularisation.l2_generator"]  # nothing is near 0
+    assert (population["optim.lr"].low, population["optim.lr"].high) == (1e-5, 5e-3)
+
+
 def test_without_a_controller_nothing_of_it_is_searched(registry):
     found = dict(suggestions(resolve([], [], ["model.controller=null"], registry)))
     assert not {"regularisation.kl_inputs", "regularisation.l2_controller"} & found.keys()
@@ -267,8 +279,11 @@ def test_each_kind_begins_from_its_own_defaults_and_the_users_settings_win(regis
     config = settle("pbt", [], [], [], {}, registry)
     assert (config.optim.decay, config.optim.min_lr, config.train.early_stopping) == (1.0, 0.0, None)
     assert settle("pbt", [], [], ["optim.decay=0.9"], {}, registry).optim.decay == 0.9
-    assert settle("random", [], [], [], {}, registry).train.early_stopping == 100
+    assert settle("random", [], [], [], {}, registry).train.early_stopping == "auto"
     assert {spec.name for spec in registry.all(SearchSpec)} == {"pbt", "random", "grid"}
+
+
+RAMPS = ("regularisation.kl_ramp.increase_epochs=80", "regularisation.l2_ramp.increase_epochs=80")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +291,7 @@ def test_each_kind_begins_from_its_own_defaults_and_the_users_settings_win(regis
     [
         (["train.minutes=3"], "random", "train.minutes: must be null in a search, got 3. Limit the search itself with search.minutes."),
         (
-            ["train.epochs=50"],
+            ["train.epochs=50", *RAMPS],
             "pbt",
             (
                 "search.burn_in: must end before the search does, after train.epochs (50), got 80 epochs, when the ramps have ended. "
@@ -299,7 +314,7 @@ def test_a_search_that_cannot_end_well_is_refused(overrides, kind, message, regi
 
 
 def test_generations_are_laid_out_after_the_burn_in(registry):
-    base = settle("pbt", [], [], ["search.generations=3", "search.interval=30"], {}, registry)
+    base = settle("pbt", [], [], ["search.generations=3", "search.interval=30", "train.metrics_every=5", *RAMPS], {}, registry)
     ready = settled("pbt", base, "valid/masked_smooth", "masked", registry)
     assert (ready.burn_in, ready.targets, ready.base.train.epochs) == (80, (20, 50, 80, 110, 140, 170), 170)
     assert ready.base.validation.judge == "masked"

@@ -22,5 +22,6 @@ class Evaluation:
     support: str  # of the reconstruction: "counts", "real", "nonnegative" or "positive"
     is_rate: bool  # whether means are expected counts
     bin_ms: float | None = None  # bin width, if known
+    behaviour: str = ""  # what the file says of its behaviour, if anything
     train: Evaluation | None = None  # the session's training trials, for metrics that fit something; only after training
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)  # other per-trial arrays; "truth" (B, T, N) are true rates

@@ -152,7 +152,8 @@ def _phrase(t: Any, own: Types) -> str:
         return _PLAIN[t][0]
     origin, args = typing.get_origin(t), typing.get_args(t)
     if origin is Literal:
-        return "one of " + ", ".join(arg if isinstance(arg, str) else shown(arg) for arg in args)
+        options = ", ".join(arg if isinstance(arg, str) else shown(arg) for arg in args)
+        return options if len(args) == 1 else f"one of {options}"
     if origin is dict:
         return f"a mapping from names to {_many(args[1], own)}"
     if origin is tuple and Ellipsis not in args and len(set(args)) == 1:

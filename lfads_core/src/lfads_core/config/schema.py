@@ -164,14 +164,14 @@ class RegularisationConfig:
 
     kl_ic: float | Auto = setting(
         AUTO,
-        "scale of the initial-condition KL (auto: 0.1 of what makes the loss an ELBO)",
+        "scale of the initial-condition KL (auto: 0.3 of what makes the loss an ELBO)",
         rule=at_least(0),
         tune="often",
         search=log(1e-6, 1e-3, explore=0.8),
     )
     kl_inputs: float | Auto = setting(
         AUTO,
-        "scale of the inferred-inputs KL (auto: 0.1 of what makes the loss an ELBO)",
+        "scale of the inferred-inputs KL (auto: 0.01 of what makes the loss an ELBO)",
         rule=at_least(0),
         tune="often",
         search=log(1e-6, 1e-3, explore=0.8),

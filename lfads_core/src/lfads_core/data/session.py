@@ -106,6 +106,11 @@ class Session:
         return float(value) if isinstance(value, Real) and math.isfinite(value) else 0.0
 
     @property
+    def behaviour(self) -> str:
+        """What the file says of its behaviour; empty if nothing."""
+        return str(next((self.attributes[key] for key in ("behavior", "behaviour") if key in self.attributes), ""))
+
+    @property
     def aligned_to(self) -> str | None:
         """Name of the event that trials are aligned to, if the file says so."""
         value = self.attributes.get("aligned_to")

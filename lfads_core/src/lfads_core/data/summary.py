@@ -13,6 +13,13 @@ from lfads_core.data.layout import same_values
 from lfads_core.data.rows import AbstractRows
 from lfads_core.data.session import Session, Split, StoredSplit
 
+FEW_ZEROS = 0.05
+"""With a smaller share of zeros, continuous values are hardly events."""
+
+PERSISTENT = 0.5
+"""Events are short: their neighbouring bins are correlated less than this, those of a fluorescence trace more."""
+
+_TRIALS = 64  # trials in which neighbouring bins are compared
 _CHUNK = 1 << 22  # values looked at together, so that the masks of a large recording do not fill the memory
 
 
@@ -33,6 +40,7 @@ class ArraySummary:
     high: float | None
     mean: float | None
     constant: tuple[int, ...]  # channels whose observed values are all the same, or that were never observed
+    persistence: float | None = None  # correlation of neighbouring bins, median over channels; of whole numbers None
 
     @property
     def size(self) -> int:
@@ -95,14 +103,18 @@ def suggest_reconstruction(session: SessionSummary) -> str:
     if holds_counts(session):
         return "counts (0, 1, 2...): --plugin poisson (lfads-plugins-std)"
     data = (session.splits.get("train") or next(iter(session.splits.values()))).recon
-    if data.negative:
-        return "continuous values of both signs: --plugin gaussian (lfads-plugins-std)"
-    observed = data.size - data.missing - data.infinite
-    if data.zeros > 0.05 * observed:
-        return f"continuous values >= 0, {data.zeros / observed:.0%} of them 0: --plugin zig (lfads-plugins-calcium)"
-    if data.zeros:
-        return f"continuous values >= 0, {data.zeros} of them 0: --plugin gamma (lfads-plugins-emg) once these have a small floor"
-    return "continuous values > 0: --plugin gamma (lfads-plugins-emg)"
+    if any(split.recon.negative for split in session.splits.values()):
+        return "continuous values of both signs, such as dF/F: --plugin gaussian (lfads-plugins-std)"
+    zeros, observed = data.zeros, data.size - data.missing - data.infinite
+    if not any(split.recon.zeros for split in session.splits.values()):
+        return "continuous values > 0, such as EMG envelopes: --plugin emg (lfads-plugins-emg)"
+    if zeros <= FEW_ZEROS * observed:
+        or_else = "or emg (lfads-plugins-emg) once zeros have a small floor"
+        return f"continuous values >= 0, {zeros} of them 0: --plugin gaussian (lfads-plugins-std), {or_else}"
+    share = f"{zeros / observed:.0%} of them 0"
+    if data.persistence is not None and data.persistence > PERSISTENT:
+        return f"continuous values >= 0, {share}, that last from bin to bin, such as dF/F clipped at 0: --plugin gaussian (lfads-plugins-std)"
+    return f"continuous values >= 0, {share}, such as deconvolved events: --plugin zig (lfads-plugins-calcium)"
 
 
 def _summarise_split(name: str, split: Split, stored: StoredSplit | None) -> SplitSummary:
@@ -146,7 +158,21 @@ def summarise_array(key: str, values: Num[np.ndarray, "B T N"] | AbstractRows) -
         high=float(high[observed].max()) if observed.any() else None,
         mean=sum(p.total for p in parts) / finite if finite else None,
         constant=tuple(int(i) for i in np.flatnonzero(low >= high)) if size else (),
+        persistence=_persistence(values) if any(p.fractional for p in parts) else None,
     )
+
+
+def _persistence(values: Num[np.ndarray, "B T N"] | AbstractRows) -> float | None:
+    """Median over channels of the correlation of neighbouring bins, in the first trials; None without a channel that changes."""
+    rows = np.arange(min(values.shape[0], _TRIALS))
+    some = np.asarray(values.take(rows) if isinstance(values, AbstractRows) else values[rows], dtype=np.float64)
+    x, y = some[:, :-1], some[:, 1:]
+    there = np.isfinite(x) & np.isfinite(y)
+    count = there.sum(axis=(0, 1)).clip(1)
+    x, y = (np.where(there, part - (part.sum(axis=(0, 1), where=there) / count), 0.0) for part in (x, y))
+    power = np.sqrt((x * x).sum(axis=(0, 1)) * (y * y).sum(axis=(0, 1)))
+    changing = power > 0
+    return float(np.median((x * y).sum(axis=(0, 1))[changing] / power[changing])) if changing.any() else None
 
 
 def _blocks(values: Num[np.ndarray, "B T N"] | AbstractRows) -> Iterator[Num[np.ndarray, "b T N"]]:

@@ -176,6 +176,7 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
         support=reconstruction.support,
         is_rate=reconstruction.is_rate,
         bin_ms=session.bin_ms,
+        behaviour=session.behaviour,
         extras=data.extras,
     )
 

@@ -37,7 +37,7 @@ LENGTHS = {
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
 
-SHARES_OF_ELBO = {"regularisation.kl_ic": 0.1, "regularisation.kl_inputs": 0.1}
+SHARES_OF_ELBO = {"regularisation.kl_ic": 0.3, "regularisation.kl_inputs": 0.01}
 """What a nat of divergence costs, in nats of reconstruction."""
 
 

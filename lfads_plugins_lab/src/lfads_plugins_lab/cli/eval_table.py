@@ -64,10 +64,10 @@ def _costs(session: SessionReport) -> Table:
     rows = {
         "all values": "all",
         "seen values": "seen",
-        "the same at mean rates": "null_seen",
+        "the same without dynamics": "null_seen",
         "values hidden from the encoders": "hidden",
         "held-out channels": "heldout",
-        "the same at their mean rates": "null_heldout",
+        "those without dynamics": "null_heldout",
     }
     for name, key in rows.items():
         values = [getattr(cost, key) for cost in session.costs.values()]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +15,17 @@ from jaxtyping import Float
 from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_lab.evaluate.factor_analysis import FactorAnalysis, fit_factors, missing
 from lfads_plugins_lab.evaluate.kernels import FLOORS, neighbours, widths
-from lfads_plugins_lab.evaluate.unseen_channels import LEAST, predict_unseen
+from lfads_plugins_lab.evaluate.unseen_channels import (
+    LEAST,
+    MOST_ROWS,
+    POISSON_PENALTIES,
+    Smoother,
+    Unseen,
+    cheapest,
+    has_unseen,
+    predict_counts,
+    predict_unseen,
+)
 from lfads_plugins_std.metrics.conditions import labels_of
 from lfads_plugins_std.metrics.r2 import r2_observed
 from lfads_plugins_std.metrics.smooth import smooth
@@ -38,7 +49,7 @@ class Baseline:
         return replace(e, means=self.means, train=replace(e.train, means=self.train_means))
 
 
-NAMES = ("condition average", "Gaussian smoothing", "factor analysis")
+NAMES = ("condition average", "Gaussian smoothing", "Poisson regression", "factor analysis")
 
 
 def baselines(e: Evaluation) -> list[Baseline]:
@@ -49,7 +60,7 @@ def baselines(e: Evaluation) -> list[Baseline]:
         why = "the input is of another modality"
         return [condition_average(e, e.train), *(Baseline(name=name, why_not=why) for name in NAMES[1:])]
     smoothing, width = gaussian_smoothing(e, e.train)
-    return [condition_average(e, e.train), smoothing, factor_analysis(e, e.train, width)]
+    return [condition_average(e, e.train), smoothing, poisson_regression(e, e.train, smoothing, width), factor_analysis(e, e.train, width)]
 
 
 def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
@@ -90,7 +101,8 @@ def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
 def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, float]:
     """Neighbouring bins of the same channel, Gaussian weights; held-out channels and later bins by regression from the smoothed seen ones.
 
-    A bin's own value has no weight, so that nothing is copied. Also returns the width in bins.
+    A bin's own value has no weight, so that nothing is copied. What was not seen has a width of its own, by which it is predicted best on
+    training trials left out of the regression; with nothing of the kind it is that of the seen channels. Returns that width in bins too.
     """
     seen = train.data[:, : e.encod_bins, : e.encod_channels]
     means = channel_means(seen)
@@ -104,12 +116,43 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
     if best is None:
         raise RuntimeError("there is at least one width")
     _, width, floor = best
-    unseen = predict_unseen(e, train, lambda data: _filled(smooth(data, width), means))
+    other = cheapest(widths(e.bin_ms, e.encod_bins), train, partial(_unseen, means), price) if has_unseen(e) else width
+    unseen = predict_unseen(e, train, smoother(other, means))
     found = []
     for part, (channels, later) in zip((e, train), unseen, strict=True):
         inside = mixed(_filled(neighbours(part.data[:, : e.encod_bins, : e.encod_channels], width), means), means, floor)
         found.append(np.concatenate([np.concatenate([inside, channels], axis=2), later], axis=1))
-    return Baseline(name=NAMES[1], means=found[0], train_means=found[1], chosen={"width_bins": width, "share_of_mean": floor}), width
+    return Baseline(
+        name=NAMES[1], means=found[0], train_means=found[1], chosen={"width_bins": width, "width_bins_unseen": other, "share_of_mean": floor}
+    ), other
+
+
+def smoother(width: float, means: Float[np.ndarray, " N"]) -> Smoother:
+    """Smooths data; bins with nothing near them get the channel's mean."""
+    return lambda data: _filled(smooth(data, width), means)
+
+
+def _unseen(means: Float[np.ndarray, " N"], width: float, e: Evaluation, train: Evaluation) -> Unseen:
+    return predict_unseen(e, train, smoother(width, means))[0]
+
+
+def poisson_regression(e: Evaluation, train: Evaluation, smoothing: Baseline, width: float) -> Baseline:
+    """Counts of held-out channels and later bins, log-linear in the smoothed seen channels; what is seen is predicted by smoothing.
+
+    The penalty is the one by which counts of training trials left out of the regression are predicted best.
+    """
+    name = NAMES[2]
+    if e.support != "counts":
+        return Baseline(name=name, why_not="the data are no counts")
+    if not has_unseen(e) or smoothing.means is None or smoothing.train_means is None:
+        return Baseline(name=name, why_not="no held-out channels and no later bins")
+    smoothed = smoother(width, channel_means(train.data[:, : e.encod_bins, : e.encod_channels]))
+    penalty = cheapest(POISSON_PENALTIES, train, lambda penalty, part, rest: predict_counts(part, rest, smoothed, penalty, MOST_ROWS // 2)[0], price)
+    found = []
+    for means, (channels, later) in zip((smoothing.means, smoothing.train_means), predict_counts(e, train, smoothed, penalty), strict=True):
+        inside = np.concatenate([means[:, : e.encod_bins, : e.encod_channels], channels], axis=2)
+        found.append(np.concatenate([inside, later], axis=1))
+    return Baseline(name=name, means=found[0], train_means=found[1], chosen={"width_bins": width, "penalty": penalty})
 
 
 def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:
@@ -118,12 +161,12 @@ def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:
     A seen channel is predicted from factors of the neighbouring bins alone.
     """
     if why := missing():
-        return Baseline(name=NAMES[2], why_not=why)
+        return Baseline(name=NAMES[3], why_not=why)
     means = channel_means(train.data)
     prepared = _filled(smooth(train.data[:, : e.encod_bins], width), means)
     model = fit_factors(prepared, e.encod_channels)
     found = [_from_factors(model, part.data[:, : e.encod_bins, : e.encod_channels], width, means, e) for part in (e, train)]
-    return Baseline(name=NAMES[2], means=found[0], train_means=found[1], chosen={"factors": float(model.factors), "width_bins": width})
+    return Baseline(name=NAMES[3], means=found[0], train_means=found[1], chosen={"factors": float(model.factors), "width_bins": width})
 
 
 def price(guess: np.ndarray, data: np.ndarray, e: Evaluation) -> float:

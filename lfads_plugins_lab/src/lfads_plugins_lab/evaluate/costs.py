@@ -15,6 +15,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.train.data import trial_source
 from lfads_core.train.evaluate import Validator
 from lfads_core.train.unseen import UnseenCosts
+from lfads_plugins_lab.evaluate.constant import constant_parameters
 from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_std.metrics.spikes import channel_means
 
@@ -27,8 +28,14 @@ class Costs:
     seen: float | None  # those the encoders read
     hidden: float | None  # some of these, hidden from the encoders
     heldout: float | None  # channels that the encoders never read
-    null_seen: float | None  # each channel's training mean in place of the model, on the values of ``seen``
+    null_seen: float | None  # a constant distribution of each channel in place of the model, on the values of ``seen``
     null_heldout: float | None
+    null_all: float | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """Nats per value that the model gains over the constants."""
+        return None if self.null_all is None else self.null_all - self.all
 
 
 @torch.no_grad()
@@ -75,13 +82,19 @@ def costs_of(loaded: LoadedRun, recorded: Recorded, split: str) -> Costs:
         heldout=found.get("heldout"),
         null_seen=found.get("null seen"),
         null_heldout=found.get("null heldout"),
+        null_all=found.get("null all"),
     )
 
 
 def _null_parameters(loaded: LoadedRun, recorded: Recorded) -> torch.Tensor | None:
-    """Parameters (N, P) of constant predictions at the mean of each channel over training trials; None if the reconstruction cannot say."""
+    """Parameters (N, P) of constant predictions: of counts the mean of each channel over training trials, else what fits them best.
+
+    None if the reconstruction cannot say.
+    """
     splits = recorded.session.splits
-    mean = channel_means((splits["train"] if "train" in splits else next(iter(splits.values()))).recon)
-    floor = 1e-6 if recorded.support != "real" else -np.inf
-    known = torch.as_tensor(np.maximum(np.nan_to_num(mean), floor), dtype=torch.float32, device=loaded.model.device)
+    data = (splits["train"] if "train" in splits else next(iter(splits.values()))).recon
+    if recorded.support != "counts":
+        return constant_parameters(loaded.model.reconstructions[recorded.name], data)
+    mean = channel_means(data)
+    known = torch.as_tensor(np.maximum(np.nan_to_num(mean), 1e-6), dtype=torch.float32, device=loaded.model.device)
     return loaded.model.reconstructions[recorded.name].params_from_mean(known)

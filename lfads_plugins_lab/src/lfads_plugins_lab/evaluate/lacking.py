@@ -13,6 +13,8 @@ METRICS = {
     "fp_bps": "bits per spike, later bins (fp-bps)",
     "r2": "R² to the data",
     "co_r2": "R² to the data, held-out channels",
+    "gain_over_constant": "gain over constant distributions (nats a value)",
+    "bits_per_event": "gain over constant distributions (bits an event)",
     "fp_r2": "R² to the data, later bins",
     "psth_r2": "R² of condition averages (PSTH)",
     "velocity_r2": "R² of decoded behaviour, no lag",
@@ -25,6 +27,7 @@ METRICS = {
 
 _COUNTS = ("bps", "co_bps", "fp_bps")
 _OTHERS = ("r2", "co_r2", "fp_r2")
+_GAINS = ("gain_over_constant", "bits_per_event")
 
 
 def title(metric: str) -> str:
@@ -49,7 +52,7 @@ def lacking(e: Evaluation, scores: Mapping[str, float]) -> dict[str, str]:
     region = {"co": _no_heldout(e), "fp": "" if e.data.shape[1] > e.encod_bins else "no bins beyond the encoded ones"}
     found: dict[str, str] = {}
     for name in METRICS:
-        if name in scores or name in (_OTHERS if counts else ()):
+        if name in scores or name in _GAINS or name in (_OTHERS if counts else ()):
             continue
         if name in _COUNTS and not counts:
             found[name] = "the data are no counts"
@@ -71,9 +74,9 @@ def _reason(name: str, e: Evaluation) -> str:
             return "the file names no conditions"
         return "fewer than two conditions with two trials each"
     if name == "velocity_r2":
-        return (
-            "the file has no behaviour (trials, bins, dimensions)" if behaviour is None or behaviour.ndim != 3 else "too few trials, or none to fit"
-        )
+        if behaviour is None or behaviour.ndim != 3:
+            return "the file has no behaviour (trials, bins, dimensions)"
+        return "too few trials, or none to fit, or the behaviour is no movement"
     if name == "tp_corr":
         return "the file has no times produced (behaviour of trials by columns)"
     return "the file has no true rates"

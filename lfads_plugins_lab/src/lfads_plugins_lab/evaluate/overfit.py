@@ -27,8 +27,8 @@ class Verdict:
     warnings: tuple[str, ...]
 
 
-def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float]) -> Verdict:
-    """Look at costs by split, and at the model's scores on validation trials.
+def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float], smoothing: Mapping[str, float] | None = None) -> Verdict:
+    """Look at costs by split, and at scores of the model and of smoothed data on validation trials.
 
     A model that copies its input gains much where it sees and little where values are hidden (``hidden_share``), or nothing on
     channels that it never sees (co-bps). One that knows training trials by heart gains less on others (``general_share``).
@@ -51,6 +51,18 @@ def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float]) -> Verdic
         warnings.append(
             f"overfit: on validation trials the model keeps {general:.0%} of what it gains over mean rates on training trials (below "
             f"{LEAST_GENERAL:.0%}). Raise the KL or L2 scales, take a smaller generator, or more trials."
+        )
+    valid = costs.get("valid")
+    if valid is not None and valid.gain is not None and valid.gain <= 0:
+        warnings.append(
+            f"no better than a constant: the model prices validation trials at {valid.all:.4g} nats a value, a distribution that never changes at "
+            f"{valid.null_all:.4g}. Train longer, at a smaller optim.lr, or take wider bins."
+        )
+    compared = next((name for name in ("co_bps", "co_r2", "bps", "r2") if name in scores and name in (smoothing or {})), None)
+    if compared is not None and smoothing is not None and scores[compared] <= smoothing[compared]:
+        warnings.append(
+            f"no better than smoothing: {compared} is {scores[compared]:.3f}, that of the smoothed data {smoothing[compared]:.3f}. Train longer, try "
+            "a smaller regularisation.kl_inputs or more factors; of few trials smoothing may be all that can be had."
         )
     return Verdict(hidden_share=hidden, general_share=general, warnings=tuple(warnings))
 

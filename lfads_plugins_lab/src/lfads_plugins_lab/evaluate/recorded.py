@@ -47,6 +47,7 @@ class Recorded:
             support=self.support,
             is_rate=self.is_rate,
             bin_ms=self.session.bin_ms,
+            behaviour=self.session.behaviour,
             train=self.evaluation("train") if with_train and split != "train" and "train" in self.session.splits else None,
             extras=data.extras,
         )

@@ -14,7 +14,7 @@ from lfads_core.files import write_json
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.train.evaluate import score_session
 from lfads_core.train.threads import set_threads
-from lfads_plugins_lab.evaluate.baselines import Baseline, baselines
+from lfads_plugins_lab.evaluate.baselines import NAMES, Baseline, baselines
 from lfads_plugins_lab.evaluate.costs import Costs, costs_of
 from lfads_plugins_lab.evaluate.cross_session import CrossSession, cross_sessions
 from lfads_plugins_lab.evaluate.few_shot import FewShot, few_shot
@@ -27,6 +27,7 @@ from lfads_plugins_std.metrics.spikes import bits_per_spike
 
 FILE = "evaluation.json"
 MODEL = "LFADS"
+SMOOTHING = NAMES[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,17 +138,29 @@ def _session(loaded: LoadedRun, one: Recorded, shots: int | None) -> SessionRepo
                 scores[split][baseline.name] = _score_baseline(loaded, e, baseline)
                 chosen[baseline.name] = baseline.chosen
     costs = {split: costs_of(loaded, one, split) for split in one.splits}
+    for split in one.splits:
+        scores[split][MODEL] |= likelihood_gains(costs[split], one.evaluation(split))
     judged = one.splits[-1] if "valid" not in scores else "valid"
     return SessionReport(
         name=one.name,
         scores=scores,
         per_channel={split: _per_channel(one.evaluation(split)) for split in one.splits},
         costs=costs,
-        verdict=judge_fit(costs, scores[judged][MODEL]),
+        verdict=judge_fit(costs, scores[judged][MODEL], scores[judged].get(SMOOTHING)),
         baselines=chosen,
         lacking={**lacking(one.evaluation(judged), scores[judged][MODEL]), **why_not},
         few_shot=None if shots is None else few_shot(one, shots, np.random.default_rng(loaded.config.train.seed), judged),
     )
+
+
+def likelihood_gains(costs: Costs, e: Evaluation) -> dict[str, float]:
+    """Gain over constant distributions: ``gain_over_constant`` a value and, of events among zeros, ``bits_per_event``; none of counts."""
+    if e.support == "counts" or costs.gain is None:
+        return {}
+    seen = ~np.isnan(e.data)
+    events = int((e.data[seen] > 0).sum())
+    sparse = {"bits_per_event": costs.gain * int(seen.sum()) / events / math.log(2)} if e.support == "nonnegative" and events else {}
+    return {"gain_over_constant": costs.gain, **sparse}
 
 
 def _score_baseline(loaded: LoadedRun, e: Evaluation, baseline: Baseline) -> dict[str, float]:

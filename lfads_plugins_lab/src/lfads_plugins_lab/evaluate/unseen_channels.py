@@ -1,35 +1,109 @@
-"""Held-out channels and later bins predicted from the seen ones by ridge regression, penalties chosen across folds of training trials."""
+"""Held-out channels and later bins predicted from the seen ones by regression, chosen by what it predicts of training trials left out of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from lfads_core.components.evaluation import Evaluation
+from lfads_plugins_std.metrics.poisson_regression import PoissonRegression, fit_poisson
 from lfads_plugins_std.metrics.ridge import fit_ridge_cv
 from lfads_plugins_std.metrics.spikes import channel_means
 
 PENALTIES = tuple(float(a) for a in np.logspace(0, 5, 11))
 """Ridge penalties tried, for standardised regressors."""
 
+POISSON_PENALTIES = (10.0, 100.0, 1000.0)
+"""Penalties of the Poisson regression."""
+
+MOST_ROWS = 4000
+"""Bins that a Poisson regression is fitted to, evenly spaced; half as many while penalties are compared."""
+
+MOST_TRIALS = 400
+"""Training trials by which widths and penalties are chosen, evenly spaced."""
+
 LEAST = 0.05
 """Least predicted rate, as a share of the channel's mean; negative ones make no sense."""
 
+Smoother = Callable[[np.ndarray], np.ndarray]
+Price = Callable[[np.ndarray, np.ndarray, Evaluation], float]
+Unseen = tuple[np.ndarray, np.ndarray]
+"""Held-out channels in the seen bins (B, Te, N - Ne), and all channels in later bins (B, T - Te, N)."""
 
-def predict_unseen(e: Evaluation, train: Evaluation, smoothed: Callable[[np.ndarray], np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For the split and for the training trials: held-out channels in the seen bins (B, Te, N - Ne), and all channels in later bins.
+
+def has_unseen(e: Evaluation) -> bool:
+    """Whether anything is reconstructed that the model does not see."""
+    return e.data.shape[2] > e.encod_channels or e.data.shape[1] > e.encod_bins
+
+
+def truth_of(e: Evaluation) -> Unseen:
+    """What is to be predicted."""
+    return e.data[:, : e.encod_bins, e.encod_channels :], e.data[:, e.encod_bins :]
+
+
+def left_out(train: Evaluation) -> tuple[Evaluation, Evaluation] | None:
+    """A fifth of the training trials, and the others; None if there are too few."""
+    rows = np.arange(0, len(train.data), max(1, -(-len(train.data) // MOST_TRIALS)))
+    if len(rows) < 5:
+        return None
+    out = np.arange(len(rows)) % 5 == 4
+    one, other = (replace(train, data=train.data[rows[part]], means=train.means[rows[part]], extras={}) for part in (out, ~out))
+    return one, other
+
+
+def cheapest(candidates: Sequence[float], train: Evaluation, predict: Callable[[float, Evaluation, Evaluation], Unseen], price: Price) -> float:
+    """The candidate whose predictions of left-out training trials cost least; the first if nothing can be left out."""
+    parts = left_out(train)
+    if parts is None or len(candidates) == 1:
+        return candidates[0]
+    e, rest = parts
+
+    def cost(candidate: float) -> float:
+        pairs = zip(predict(candidate, e, rest), truth_of(e), strict=True)
+        return sum(price(guess, target, e) * target.size for guess, target in pairs if target.size)
+
+    return min(candidates, key=cost)
+
+
+def predict_unseen(e: Evaluation, train: Evaluation, smoothed: Smoother) -> list[Unseen]:
+    """By ridge regression, for the split and for the training trials; the penalty is chosen across folds of bins.
 
     Held-out channels are regressed on the smoothed seen channels of the same bin, later bins on those of the last seen bin.
     """
-    bins, channels = e.encod_bins, e.encod_channels
-    seen = [smoothed(part.data[:, :bins, :channels]) for part in (e, train)]
-    centre, spread = seen[1].mean(axis=(0, 1)), seen[1].std(axis=(0, 1))
-    seen = [(values - centre) / np.where(spread > 0, spread, 1.0) for values in seen]
-    held_out = _regress(seen, train.data[:, :bins, channels:], e)
-    last = [values[:, -1] for values in seen]
-    later = _regress(last, train.data[:, bins:].reshape(len(train.data), -1), e)
+    seen = standardised(e, train, smoothed)
+    held_out = _regress(seen, truth_of(train)[0], e)
+    later = _regress([values[:, -1] for values in seen], truth_of(train)[1].reshape(len(train.data), -1), e)
     return [(one, two.reshape(len(values), -1, e.data.shape[2])) for one, two, values in zip(held_out, later, seen, strict=True)]
+
+
+def predict_counts(e: Evaluation, train: Evaluation, smoothed: Smoother, penalty: float, most_rows: int = MOST_ROWS) -> list[Unseen]:
+    """By Poisson regression, likewise; no rate is above the largest count of the channel's training trials."""
+    seen = standardised(e, train, smoothed)
+    inputs = [seen, [values[:, -1] for values in seen]]
+    found: list[list[np.ndarray]] = []
+    for values, target in zip(inputs, truth_of(train), strict=True):
+        width = int(np.prod(target.shape[values[0].ndim - 1 :]))
+        if not target.size:
+            found.append([np.zeros((*part.shape[:-1], width)) for part in values])
+            continue
+        x, y = values[1].reshape(-1, values[1].shape[-1]), target.reshape(-1, width)
+        every = slice(None, None, max(1, -(-len(x) // most_rows)))
+        found.append([_rates(fit_poisson(x[every], y[every], penalty), part, np.nanmax(np.nan_to_num(y), axis=0)) for part in values])
+    return [(one, two.reshape(len(part), -1, e.data.shape[2])) for one, two, part in zip(*found, seen, strict=True)]
+
+
+def standardised(e: Evaluation, train: Evaluation, smoothed: Smoother) -> list[np.ndarray]:
+    """Smoothed seen channels of the split and of the training trials, by mean and spread of the latter."""
+    seen = [smoothed(part.data[:, : e.encod_bins, : e.encod_channels]) for part in (e, train)]
+    centre, spread = seen[1].mean(axis=(0, 1)), seen[1].std(axis=(0, 1))
+    return [(values - centre) / np.where(spread > 0, spread, 1.0) for values in seen]
+
+
+def _rates(fit: PoissonRegression, x: np.ndarray, most: np.ndarray) -> np.ndarray:
+    rates = fit(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+    return np.minimum(rates, np.maximum(most, 1.0))
 
 
 def _regress(inputs: list[np.ndarray], target: np.ndarray, e: Evaluation) -> list[np.ndarray]:

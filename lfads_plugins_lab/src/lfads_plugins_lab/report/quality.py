@@ -30,10 +30,10 @@ CURVES = (
 COSTS = {
     "all": "all values",
     "seen": "values the model sees",
-    "null_seen": "the same at mean rates",
+    "null_seen": "the same without dynamics",
     "hidden": "values hidden from it",
     "heldout": "held-out channels",
-    "null_heldout": "the same at mean rates ",
+    "null_heldout": "the same without dynamics ",
 }
 
 

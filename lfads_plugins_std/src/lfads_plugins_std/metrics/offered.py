@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,8 +16,12 @@ from lfads_plugins_std.metrics.spikes import regional_bits_per_spike
 
 BEHAVIOUR_KEYS = ("behavior", "behaviour")
 """Arrays (trials, bins, dimensions) of the file that are decoded, in either spelling."""
-LAGS_MS = range(0, 201, 20)
-"""Lags of behaviour behind rates that are tried, in milliseconds."""
+LAGS_MS = (*range(-200, 0, 40), *range(0, 201, 20), 240, 280, 340, 400)
+"""Lags of behaviour behind rates that are tried, in milliseconds; below 0 it leads them, as what is sensed does."""
+MOVEMENT = re.compile(
+    r"veloc|speed|positi|height|hand|cursor|finger|limb|joint|angle|movement|kinemat|torque|force|running|gait|reach", re.IGNORECASE
+)
+"""Words by which a description of behaviour speaks of movement."""
 MASK_KEY = "decode_mask"
 """Array (trials, groups) of the file: 1 for the trials that are decoded together; without it all are one group."""
 LAG_ALPHA = 1e-2
@@ -79,7 +84,8 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
 
     With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
     decoded from, both lag and penalty picked by cross-validation within them; and ``velocity_r2``, their mean without a lag, as the Neural
-    Latents Benchmark has it. Without (during training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
+    Latents Benchmark has it, unless the file describes its behaviour (attribute ``behavior``) and it is no movement. Without (during
+    training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
     behaviour are left out.
     """
     behaviour = _behaviour(e)
@@ -92,8 +98,9 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     masks = e.train.extras.get(MASK_KEY, np.ones((len(train), 1))), e.extras.get(MASK_KEY, np.ones((len(behaviour), 1)))
     scores = {
         **_named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag)),
-        **_finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])}),
     }
+    if not e.behaviour or MOVEMENT.search(e.behaviour):
+        scores |= _finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])})
     return scores if e.bin_ms is None else {**scores, "behaviour_lag_ms": lag * e.bin_ms}
 
 
@@ -103,10 +110,10 @@ def _behaviour(e: Evaluation) -> np.ndarray | None:
 
 
 def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) -> int:
-    """The lag in bins, from 0 to 200 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
+    """The lag in bins, from -200 to 400 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
     if bin_ms is None:
         return 0
-    lags = sorted({round(ms / bin_ms) for ms in LAGS_MS if round(ms / bin_ms) < rates.shape[1]})
+    lags = sorted({round(ms / bin_ms) for ms in LAGS_MS if abs(round(ms / bin_ms)) <= rates.shape[1] // 2})
     return max(lags, key=lambda lag: float(np.nanmean(decode_within(rates, behaviour, lag, alphas=(LAG_ALPHA,)))))
 
 

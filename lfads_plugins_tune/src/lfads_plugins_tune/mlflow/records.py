@@ -22,6 +22,9 @@ from lfads_plugins_tune.search.history import JOURNAL
 KEY_FILE = "mlflow.json"
 """Keeps the name by which a search is found again; a run's stands in its ``run.json``."""
 
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as a run's description."""
+
 ENDS = ("finished", "interrupted", "failed")
 
 
@@ -104,13 +107,19 @@ class RunFiles:
                 path=run.path,
                 started=changed(run.config_path),
                 params=flatten(self._settings),
-                tags={**origin_tags(run.path, "lfads run"), **version_tags(state)},
+                tags={**origin_tags(run.path, "lfads run"), **version_tags(state), **note_of(state)},
                 rows=self._tail.rows(),
                 numbers=numbers,
                 files=[*files, *found],
                 status=status,
             )
         ]
+
+
+def note_of(state: Mapping[str, Any]) -> dict[str, str]:
+    """What went wrong in the training, as ``run.json`` says it, as the description that MLflow shows of a run."""
+    found = state.get("findings")
+    return {NOTE: "\n\n".join(map(str, found.values()))} if isinstance(found, dict) and found else {}
 
 
 def how_ended(state: Mapping[str, Any], ended: str | None) -> str | None:

@@ -31,6 +31,10 @@ FIXED = {
 }
 """Settings that no search may move, with the reason; also what lies below the groups among them."""
 
+NEAR = {"optim.lr": (4.0, 2.0)}
+FAR = (10.0, 10.0)
+"""How many times smaller and larger than the run's own value a model that trains by itself may have it."""
+
 _IDLE_WITHOUT = {
     "regularisation.kl_inputs": "model.controller",
     "regularisation.l2_controller": "model.controller",
@@ -52,7 +56,9 @@ def resolve_spaces(kind: str, base: RunConfig, registry: Specs) -> dict[str, Spa
     """
     way, search = registry.get(SearchSpec, kind), search_of(base)
     faults: list[str] = []
-    chosen: dict[str, SpaceConfig | None] = dict(suggestions(base)) if search.suggested and not way.lists else {}
+    chosen: dict[str, SpaceConfig | None] = {}
+    if search.suggested and not way.lists:
+        chosen |= dict(suggestions(base)) if way.compares else around(base, dict(suggestions(base)))
     for path, space in search.spaces.items():
         try:
             chosen[find(base, path).path] = space
@@ -77,6 +83,20 @@ def suggestions(base: RunConfig) -> Iterator[tuple[str, SpaceConfig]]:
         idle = _IDLE_WITHOUT.get(path)
         if isinstance(space, SpaceConfig) and not (idle is not None and known[idle].value is None):
             yield path, space if space.init is None else attrs.evolve(space, init=unstructure(address.value, types_in(type(base))))
+
+
+def around(base: RunConfig, spaces: Mapping[str, SpaceConfig]) -> dict[str, SpaceConfig]:
+    """The spaces of models that train by themselves: log-uniform ones no further from the run's own values than is worth a training.
+
+    A population leaves a rate that is too small within a generation, or comes to one when it is time; a model alone keeps what it was given.
+    """
+    known, found = addresses(base), dict(spaces)
+    for path, space in spaces.items():
+        value = known[path].value
+        if space.kind == "log" and isinstance(value, int | float) and value > 0:
+            down, up = NEAR.get(path, FAR)
+            found[path] = attrs.evolve(space, low=value / down, high=value * up)
+    return found
 
 
 def is_live(address: Address) -> bool:
