@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.data.checks import check_sessions, require
+from lfads_core.data.checks import batch_note, check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.inspect import inspect_session
 from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, TrialSource
@@ -50,7 +50,7 @@ def read_for(
 
 
 def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry) -> None:
-    """Check sessions against the components that the settings choose; warnings go to the log.
+    """Check sessions against the components that the settings choose; warnings go to the log, and a word on a step that shrinks.
 
     Raises:
         ConfigError: they lack the cost that the settings judge by.
@@ -60,13 +60,16 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     chosen = config.components.reconstruction
     support = build_component(registry, ReconstructionSpec, chosen, 1).support
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
-    problems = check_sessions(sessions, support=support, observes_missing=observing, batch_size=config.data.batch_size)
+    problems = check_sessions(sessions, support=support, observes_missing=observing)
     for session in sessions:
         problems += inspect_session(session, chosen.name, registry)
     for problem in problems:
         if problem.severity == "warning":
             log.warning("%s", problem.text)
     require(problems)
+    trials = sum(session.trials("train") for session in sessions)
+    if (note := batch_note(trials, len(sessions), config.data.batch_size)) is not None:
+        log.info("%s", note)
 
 
 def put_on(device: str, sessions: Sequence[Session]) -> TrainingData:
