@@ -18,7 +18,7 @@ from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.recording import Recording
 from lfads_core.front.run import load, run
 from lfads_core.front.trained import TrainedRun
-from lfads_core.infer.run import infer_sessions, require_readable
+from lfads_core.infer.run import check_fit, infer_sessions, require_readable
 from lfads_core.plugins import SettingsSpec, load_registry
 from lfads_plugins_lab.evaluate.costs import costs_of
 from lfads_plugins_lab.evaluate.recorded import Recorded
@@ -168,6 +168,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         session = session if held is None else hold_out_channels(session, held.fraction, held.seed)
         try:
             require_readable(trained, [session])
+            check_fit(trained, [session])
         except DataError as err:
             raise InputError(str(err)) from err
         return session
@@ -181,7 +182,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []  # single precision comes out
         return tags
 
 
@@ -199,8 +200,10 @@ def _trials(given: object) -> Float[np.ndarray, "B T N"]:
     if values.dtype.kind == "O":
         try:
             values = values.astype(np.float64)
-        except (TypeError, ValueError) as err:
-            raise InputError(f"X must hold numbers, got: {err}. argument must be a string or a number") from err
+        except TypeError as err:
+            raise TypeError(f"X must hold numbers, got something else: {err}") from err
+        except ValueError as err:
+            raise InputError(f"X must hold numbers, got something else: {err}") from err
     if values.dtype.kind not in "biuf" or values.ndim != 3:
         raise InputError(f"X must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Reshape your data.")
     for size, what in zip(values.shape, ("sample(s)", "bin(s)", "feature(s)"), strict=True):
