@@ -87,6 +87,14 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 
+def expanded(path: str | Path) -> Path:
+    """With the user's folder for a leading ``~``; as it is where there is no such user, for files may be called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while writing have left of :func:`replacing`'s temporary files."""
     for left in folder.glob(".*.tmp"):

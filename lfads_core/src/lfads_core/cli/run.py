@@ -9,6 +9,7 @@ import click
 
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.errors import ConfigError
+from lfads_core.files import expanded
 
 _YAML = {".yaml", ".yml"}
 
@@ -121,7 +122,7 @@ def _start(
 
 def default_name(data: list[str]) -> str:
     """Name after the file, or after the folder of several."""
-    first = Path(data[0]).expanduser()
+    first = expanded(data[0])
     plain = not any(c in data[0] for c in "*?[") and len(data) == 1
     return (first.resolve().stem if plain else first.resolve().parent.name) or "run"
 
