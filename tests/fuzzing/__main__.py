@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--kind", action="append", help="Only this kind; may be repeated.")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="Stop after so long.")
     parser.add_argument("--keep", type=Path, help="Folder for the inputs that found a fault.")
+    parser.add_argument("--cheap", action="store_true", help="Only verbs that neither train nor draw.")
     parser.add_argument("--verbose", action="store_true", help="Show what each input came to.")
     options = parser.parse_args()
     os.environ.update({"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "NO_COLOR": "1"})
@@ -68,7 +69,7 @@ def _session(folder: Path, kinds: list[str], first: int, options: argparse.Names
         place = folder / "here"
         place.mkdir()
         try:
-            words = build(kind, seed, material, place)
+            words = build(kind, seed, material, place, cheap=options.cheap)
             if options.verbose:
                 print(f"{kind} {seed}: lfads {shlex.join(words)}", flush=True)
             outcome = play(words, place)

@@ -74,6 +74,9 @@ _SET = ("data.batch_size", "optim.lr", "infer.samples", "model.generator.hidden"
         "components.ic_prior", "model.encoder.read_bins", "data.hold_out", "regularisation.l2_ramp.increase_epochs")  # fmt: skip
 
 
+_TRAIN = {("search", "random"), ("search", "resume"), ("search", "best"), ("search", "retry")}
+
+
 @dataclass(frozen=True)
 class Input:
     """A kind of input: what to copy of the material, what to do to it, and the verbs that read it."""
@@ -160,8 +163,8 @@ KINDS = {
 """Kinds by name."""
 
 
-def build(kind: str, seed: int, material: Path, folder: Path) -> list[str]:
-    """Put the input into an empty folder; the words of the command that reads it."""
+def build(kind: str, seed: int, material: Path, folder: Path, *, cheap: bool = False) -> list[str]:
+    """Put the input into an empty folder; the words of the command that reads it, of ``cheap`` ones of none that trains or draws."""
     of = KINDS[kind]
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
     for name in of.beside:
@@ -170,10 +173,16 @@ def build(kind: str, seed: int, material: Path, folder: Path) -> list[str]:
     name = source.name if kind != "run" else "victim"
     _copy(source, folder / name)
     of.change(folder / name, rng)
-    verb = of.verbs[rng.integers(len(of.verbs))]
+    verbs = [verb for verb in of.verbs if not cheap or is_cheap(verb)] or of.verbs
+    verb = verbs[rng.integers(len(verbs))]
     verb = ("data", "check", "F") if verb == ("emg", "F") else verb
     words = [{"F": name, "R": name, "hand=F": f"hand={name}"}.get(word, word.replace("R/", f"{name}/")) for word in verb]
     return words + _odd_options(words, rng) if kind == "options" else words
+
+
+def is_cheap(verb: tuple[str, ...]) -> bool:
+    """Whether a command takes a fraction of a second."""
+    return verb[0] not in {"bundle", "report", "adapt"} and (verb[0] != "run" or "--dry-run" in verb) and verb[:2] not in _TRAIN
 
 
 def _odd_options(words: list[str], rng: Generator) -> list[str]:

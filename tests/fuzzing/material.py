@@ -6,9 +6,11 @@ import contextlib
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import yaml
 from click.testing import CliRunner
 
 from raw_files import WRITERS, reaches
@@ -27,7 +29,7 @@ def make(folder: Path) -> None:
                 _written(write, folder / kind)
         else:
             _written(write, folder / kind)
-    (folder / "config.yaml").write_text("".join(f"{line}\n" for line in _yaml()), encoding="utf-8")
+    (folder / "config.yaml").write_text(_yaml(), encoding="utf-8")
     with zipfile.ZipFile(folder / "sessions.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("tiny.h5", "other.h5"):
             archive.write(folder / name, f"days/{name}")
@@ -62,9 +64,17 @@ def _written(write: object, folder: Path) -> None:
     write(reaches(16, 4), folder)  # type: ignore[operator]
 
 
-def _yaml() -> list[str]:
+def _yaml() -> str:
     """The settings of :data:`QUICK` as a file has them."""
-    return [f"{path}: {value}" for path, value in dict(line.split("=") for line in QUICK).items()]
+    groups: dict[str, Any] = {}
+    for line in QUICK:
+        path, _, value = line.partition("=")
+        *above, name = path.split(".")
+        group = groups
+        for part in above:
+            group = group.setdefault(part, {})
+        group[name] = yaml.safe_load(value)
+    return yaml.safe_dump(groups)
 
 
 def _run(*arguments: str) -> None:

@@ -99,6 +99,26 @@ def test_a_folder_of_another_user_is_not_trusted(quick, monkeypatch):
     assert lfads()[2].startswith(f"error: {cache.folder()}: must belong to the user who runs this, got an owner of id {owner}. ")
 
 
+def test_a_folder_below_one_that_others_may_write_in_is_not_trusted(quick):
+    lfads()
+    above = cache.folder().parent
+    for mode, trusted in ((0o777, False), (0o1777, True), (0o775, os.getgid() == 0), (0o755, True)):  # sticky: nobody may move what is another's
+        above.chmod(mode)
+        assert (cache.find() is not None) == trusted
+    above.chmod(0o777)
+    code, _, said = lfads()
+    assert code == 2
+    assert said.startswith(f"error: {cache.folder()}: must lie in folders that nobody else may write in, got {above} with permissions 777. ")
+
+
+def test_without_a_home_nothing_is_found_and_the_command_says_what_to_set(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(cache.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")))
+    assert cache.find() is None
+    text = "error: compiled code: must be kept in a folder of the user's, got neither HOME nor XDG_CACHE_HOME. Set one of them.\n"
+    assert lfads()[::2] == (2, text)
+
+
 def test_a_file_where_the_folder_should_be_is_told(quick):
     cache.folder().parent.mkdir()
     cache.folder().write_text("")

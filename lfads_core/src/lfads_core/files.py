@@ -102,6 +102,14 @@ def read_json(path: Path, what: str = "JSON written by lfads", mend: str = "Rest
     return found
 
 
+def expanded(path: str | Path) -> Path:
+    """With the user's folder for a leading ``~``; as it is where there is no such user, for files may be called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while writing have left of :func:`replacing`'s temporary files."""
     for left in folder.glob(".*.tmp"):

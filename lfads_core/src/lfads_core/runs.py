@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
-from lfads_core.files import write_json
+from lfads_core.files import expanded, write_json
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def free_folder(path: Path) -> Path:
 
 def default_name(data: Sequence[str | Path]) -> str:
     """Name after the file, or after the folder of several."""
-    first = Path(data[0]).expanduser()
+    first = expanded(data[0])
     plain = not any(c in str(data[0]) for c in "*?[") and len(data) == 1
     return (first.resolve().stem if plain else first.resolve().parent.name) or "run"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
-from lfads_core.errors import LfadsError
+from lfads_core.errors import LfadsError, RunError
 from lfads_core.origin import blamed
 from lfads_core.wording import one_line, printable
 
@@ -17,7 +19,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @contextmanager
-def spoken_errors(*, debug: bool) -> Iterator[None]:
+def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
     """Turn an :class:`LfadsError` into one message and exit code 2, Ctrl-C into exit code 130.
 
     So are faults of the system that nobody below has told better: a full disk, a folder that went away, no memory. With ``debug`` the
@@ -36,6 +38,9 @@ def spoken_errors(*, debug: bool) -> Iterator[None]:
         if debug or isinstance(err, BrokenPipeError) or (text := _fault_of_the_system(err)) is None:
             raise
         _say(f"error: {text}")
+        if outermost:
+            sys.stdout = None  # type: ignore[assignment] # it takes no more, and Python would say so once again
+            raise SystemExit(USER_ERROR) from err
         raise click.exceptions.Exit(USER_ERROR) from err
     except (KeyboardInterrupt, click.Abort) as err:
         _say(f"interrupted; {err}" if str(err) else "interrupted")
@@ -58,8 +63,20 @@ def _fault_of_the_system(err: OSError | MemoryError) -> str | None:
         return f"memory: must be enough for what is asked, got {one_line(err)}. Ask for less at once, or give more memory."
     if not err.errno:
         return None
-    what = "the system" if err.filename is None else str(err.filename)
-    return f"{what}: must do what is asked of it, got: {err.strerror or err}. Make room, or mend the place; --debug shows what was being done."
+    what = "the output" if err.filename is None else str(err.filename)
+    return f"{what}: must do what is asked of it, got: {err.strerror or err}. Make room, or mend the place; --debug shows where."
+
+
+def require_folder() -> None:
+    """Refuse to begin in a folder that is gone: libraries would end the process, each in its own way.
+
+    Raises:
+        RunError: it is.
+    """
+    try:
+        Path.cwd()
+    except OSError as err:
+        raise RunError(f"the current folder: must be there, got: {err.strerror}. Change to another one (cd).") from err
 
 
 def _say(text: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
 import click
 
 from lfads_core import __version__
+from lfads_core.cli.errors import require_folder, spoken_errors
 from lfads_core.cli.lazy import LazyGroup
 
 
@@ -19,13 +22,18 @@ from lfads_core.cli.lazy import LazyGroup
 @click.version_option(__version__, prog_name="lfads")
 def cli(*, debug: bool) -> None:
     """Infer latent dynamics and firing rates from population recordings (LFADS)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that a terminal or locale lacks stand as escapes
+            stream.reconfigure(errors="backslashreplace")
+    require_folder()
     # torch's threads, once it is loaded, shall sleep between operations: while they spin, they hold the cores that the loops need
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def main() -> None:
     """Run the command line."""
-    cli(prog_name="lfads")
+    with spoken_errors(debug=False, outermost=True):  # what the words themselves and the help meet, before and after a command
+        cli(prog_name="lfads")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -262,11 +261,9 @@ def attributes_of(file: Any, path: Path) -> dict[str, Any]:
     return found
 
 
-def _require_text(path: Path, what: str, name: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError as err:
-        raise DataError(f"{path}: {what} must be UTF-8, got {os.fsencode(name)!r}. Rename it, or delete it.") from err
+def _require_text(path: Path, what: str, name: str | bytes) -> None:
+    if isinstance(name, bytes):  # how h5py gives what it cannot decode
+        raise DataError(f"{path}: {what} must be UTF-8, got {name!r}. Rename it, or delete it.")
 
 
 def _plain(value: Any) -> Any:

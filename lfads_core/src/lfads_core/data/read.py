@@ -19,6 +19,7 @@ from lfads_core.data.layout import rebuild_session
 from lfads_core.data.memory import SAMPLE_BYTES
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError, LfadsError
+from lfads_core.files import expanded
 from lfads_core.origin import where
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec, RecordingSpec
@@ -185,7 +186,7 @@ def find_files(patterns: Sequence[str | Path], readers: Iterable[DataReaderSpec]
         raise DataError("no data: must be given at least one file, folder or pattern, got none. Name a recording, such as data.h5.")
     found: dict[Path, Path] = {}
     for pattern in patterns:
-        for path in _expand(Path(pattern).expanduser(), readers):
+        for path in _expand(expanded(pattern), readers):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 

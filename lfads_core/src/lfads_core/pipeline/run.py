@@ -18,7 +18,7 @@ from lfads_core.config.structure import unstructure
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.known import differences
 from lfads_core.errors import RunError
-from lfads_core.files import remove_leftovers, write_text
+from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.infer.loading import description_of
 from lfads_core.infer.run import finish
 from lfads_core.locks import only_one
@@ -92,7 +92,7 @@ def start_run(
 def record_start(run: Run, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, **more: Any) -> None:
     """Write a new run's settings, and in ``run.json`` its data, the versions that train it, and ``more``."""
     write_text(run.config_path, dump(config))
-    data = [str(Path(p).expanduser().resolve()) for p in patterns]
+    data = [str(expanded(p).resolve()) for p in patterns]
     run.update_state(status="running", data=data, versions=versions(registry), **more)
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Real
 
 from lfads_core.errors import LfadsError
 from lfads_core.files import replacing
+from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,6 +137,7 @@ def as_png(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # comes with matplotlib
 
+    _make_printable(figure)
     canvas, content = FigureCanvasAgg(figure), BytesIO()
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -147,6 +149,7 @@ def as_svg(figure: Figure, salt: str) -> str:
     """An SVG on nothing whose words are text; the same figure and salt give the same file, and its ids differ from those of another salt."""
     from matplotlib import rc_context
 
+    _make_printable(figure)
     content, layout = BytesIO(), figure.get_layout_engine()
     if layout is not None:  # once: saving would draw everything for it, and draw again
         layout.execute(figure)
@@ -154,6 +157,15 @@ def as_svg(figure: Figure, salt: str) -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         figure.savefig(content, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return content.getvalue().decode()
+
+
+def _make_printable(figure: Figure) -> None:
+    """Names from a file may hold what no font has and no SVG may."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if (shown := printable(text.get_text())) != text.get_text():
+            text.set_text(shown)
 
 
 def save(figure: Figure, path: Path) -> Path:

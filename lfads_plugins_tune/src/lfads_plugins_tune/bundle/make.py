@@ -18,6 +18,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ExporterSpec
 from lfads_core.runs import Run
 from lfads_core.train.progress import Display
+from lfads_plugins_tune.bundle.outside import refuse_outside
 from lfads_plugins_tune.bundle.pack import Packed, pack
 from lfads_plugins_tune.bundle.unzip import unpack
 from lfads_plugins_tune.bundle.work import NO_SEARCH, Work, purpose_of
@@ -110,8 +111,11 @@ def _report(best: Run, registry: Registry, say: Callable[[str], None]) -> None:
 
 def _recordings(order: Order, work: Work, say: Callable[[str], None]) -> list[Path]:
     if order.source.suffix.lower() != ".zip":
+        refuse_outside(order.source)
         return [order.source]
     found = unpack(order.source, work.data, order.max_size)
+    for path in found.recordings:
+        refuse_outside(path)
     say(f"{order.source}: {', '.join(path.name for path in found.recordings)}")
     if found.passed_over:
         log.warning("%s: no recordings, and passed over: %s", order.source, ", ".join(found.passed_over))

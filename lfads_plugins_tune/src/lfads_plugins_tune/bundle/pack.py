@@ -95,7 +95,7 @@ def _of_checkpoint(best: Run) -> list[Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not path.name.startswith("."))
 
 
 def _scores(state: Mapping[str, object]) -> Mapping[str, float]:

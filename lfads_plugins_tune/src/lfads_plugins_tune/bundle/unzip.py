@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ def unpack(source: Path, folder: Path, limit: int) -> Unpacked:
             _refuse(source, _clashes(wanted))
             _check_sizes(source, wanted, folder, limit)
             written = _write_all(source, archive, wanted, folder, limit)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as err:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError, RuntimeError, IndexError, struct.error) as err:
         raise DataError(f"{source}: must be a whole zip of recordings, got: {err}. Make it anew.") from err
     except OSError as err:
         raise DataError(f"{source}: must be a readable zip of recordings, got: {err.strerror or err}. Check the path.") from err

@@ -11,6 +11,7 @@ import click
 
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.errors import ConfigError, RunError
+from lfads_core.files import expanded
 from lfads_plugins_tune.cli.collection_queue import job, retry, start, stop, wait
 from lfads_plugins_tune.cli.collection_show import delete, info, listing, status, table
 
@@ -115,7 +116,7 @@ def _prepare(collection: Collection) -> None:
 
 def _from(folder: Path, pattern: str) -> str:
     """A path or pattern as seen from the collection's folder."""
-    path = Path(pattern).expanduser()
+    path = expanded(pattern)
     return str(path) if path.is_absolute() else os.path.relpath(path, folder)
 
 

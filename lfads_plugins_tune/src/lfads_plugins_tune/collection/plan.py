@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from lfads_core.config.differences import differences, is_elsewhere, settings_hash
@@ -17,6 +16,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import unstructure
 from lfads_core.data.read import name_files
 from lfads_core.errors import ConfigError, DataError
+from lfads_core.files import expanded
 from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import run_name, safe
@@ -127,7 +127,7 @@ def find_datasets(described: Described, recordings: Recordings) -> tuple[list[Da
     for name, patterns in groups:
         found: list[Recording] = []
         try:
-            named = name_files([folder / Path(pattern).expanduser() for pattern in patterns], recordings.readers)
+            named = name_files([folder / expanded(pattern) for pattern in patterns], recordings.readers)
         except DataError as err:
             faults.append(str(err))
             continue

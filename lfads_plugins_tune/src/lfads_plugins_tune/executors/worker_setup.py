@@ -12,6 +12,7 @@ from lfads_core import __version__
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.errors import RunError
+from lfads_core.files import expanded
 from lfads_core.plugins.loading import VARIABLE
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def describe_work(folder: Path, base: RunConfig, patterns: Sequence[str | Path],
         "folder": str(folder.resolve()),
         "key": key,
         "settings": unstructure(base),
-        "patterns": [str(Path(pattern).expanduser().resolve()) for pattern in patterns],
+        "patterns": [str(expanded(pattern).resolve()) for pattern in patterns],
         "score": score,
         "plugins": os.environ.get(VARIABLE),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.errors import LfadsError
-from lfads_core.files import remove_leftovers, write_text
+from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
@@ -53,7 +53,7 @@ class MemberTrainer:
         self.threads = (workers if self.device == "cpu" else 1) * (base.train.threads or 1)
         use_cpu(self.threads)
         self.data, self.description = put_on(self.device, sessions), describe(sessions)
-        self._origin = {"data": [str(Path(p).expanduser().resolve()) for p in patterns], "versions": versions(registry)}
+        self._origin = {"data": [str(expanded(p).resolve()) for p in patterns], "versions": versions(registry)}
         self._held: dict[int, TrainingMember] = {}
 
     def settings(self, task: Task) -> RunConfig:

@@ -14,7 +14,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
-from lfads_core.files import remove_leftovers, write_text
+from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.locks import only_one
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.versions import versions
@@ -74,7 +74,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
     state = SearchState(
         kind=kind,
         executor=executor,
-        data=tuple(str(Path(p).expanduser().resolve()) for p in patterns),
+        data=tuple(str(expanded(p).resolve()) for p in patterns),
         spaces=ready.spaces,
         score=score,
         targets=ready.targets,

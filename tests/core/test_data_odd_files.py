@@ -1,0 +1,187 @@
+"""Files that are damaged, odd, or declare more than they hold: one sentence each, and nothing is read or allocated for them."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+
+from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.hdf5 import read_hdf5
+from lfads_core.data.read import read_sessions
+from lfads_core.errors import DataError, LfadsError
+
+
+@pytest.fixture
+def odd(write_recording, counts):
+    """A faultless recording, and what ``change`` does to the open file."""
+
+    def make(change):
+        path = write_recording("a.h5", counts)
+        with h5py.File(path, "r+") as file:
+            change(file)
+        return path
+
+    return make
+
+
+def space(*shape):
+    return h5py.h5s.create_simple(shape)
+
+
+@pytest.mark.parametrize("chunks", [None, True])
+@pytest.mark.parametrize("key", ["train_encod_data", "extra", "train_extra"])
+@pytest.mark.parametrize("keep_on_disk", [False, True])
+def test_far_more_declared_than_written_is_refused_before_anything_is_allocated(odd, chunks, key, keep_on_disk):
+    def change(file):
+        if key in file:
+            del file[key]
+        file.create_dataset(key, (12, 2**16, 2**13), "f4", chunks=chunks)
+
+    path = odd(change)
+    text = (
+        f"{path}: '{key}' must be in the file as a whole, got 0 bytes of the 25.8 GB that its shape (12, 65536, 8192) declares. "
+        "It was never written, or is damaged: write it again, or delete it."
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+            read_hdf5(path, keep_on_disk=keep_on_disk)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_does_not_fit_is_refused_and_says_how_much_there_is(write_recording, counts):
+    path = write_recording("a.h5", {**counts, "extra": np.zeros(1000)})
+    size = sum(values.nbytes for values in counts.values())
+    assert read_hdf5(path, room=size + 8000).arrays["extra"].shape == (1000,)
+    with pytest.raises(DataError) as caught:
+        read_hdf5(path, room=size + 7999)
+    assert str(caught.value) == (
+        f"{path}: 'extra' must fit into memory with what is read before it, got 8 kB (1000,) and 8 kB left of {(size + 7999) / 1e3:.3g} kB. "
+        "Cut or delete it, or give more memory (data.memory_gb)."
+    )
+
+
+def test_a_recording_larger_than_its_room_stays_on_disk_and_the_rest_is_read(write_recording, counts):
+    path = write_recording("a.h5", {**counts, "extra": np.zeros(1000)})
+    (session,) = read_sessions([path], room=100)
+    assert session.stored
+    assert session.arrays["extra"].shape == (1000,)
+
+
+def test_sizes_beyond_64_bits_are_counted():
+    room = Room(100)
+    with pytest.raises(DataError, match=re.escape("a: 'b' must fit into memory with what is read before it, got 3.4e+20 EB")):
+        room.take("a", "'b'", (2**63, 2**63), 4)
+    room.take("a", "'b'", (5, 5), 4)
+    with pytest.raises(DataError, match=r"and 0 bytes left of 100 bytes"):
+        room.take("a", "'b'", (1,), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param(
+            lambda file: h5py.h5d.create(file.id, b"train_\xe9", h5py.h5t.IEEE_F64LE, space(3)),
+            "the name of an array must be UTF-8, got b'train_\\xe9'. Rename it, or delete it.",
+            id="name of an array",
+        ),
+        pytest.param(
+            lambda file: h5py.h5a.create(file.id, b"\xff", h5py.h5t.IEEE_F64LE, h5py.h5s.create(h5py.h5s.SCALAR)),
+            "the name of an attribute must be UTF-8, got b'\\xff'. Rename it, or delete it.",
+            id="name of an attribute",
+        ),
+        pytest.param(
+            lambda file: h5py.h5d.create(file.id, b"when", h5py.h5t.UNIX_D32LE, space(3)),
+            "the type and shape of 'when' must be readable, but HDF5 says: TypeError: No NumPy equivalent for TypeTimeID exists. "
+            "Store numbers or text, or delete it.",
+            id="time",
+        ),
+        pytest.param(
+            lambda file: h5py.h5a.create(file.id, b"when", h5py.h5t.UNIX_D32LE, h5py.h5s.create(h5py.h5s.SCALAR)),
+            "attribute 'when' must be readable, but HDF5 says: TypeError: No NumPy equivalent for TypeTimeID exists. Copy or write it again.",
+            id="time of an attribute",
+        ),
+    ],
+)
+def test_what_numpy_has_no_counterpart_for_is_named(odd, change, text):
+    path = odd(change)
+    with pytest.raises(DataError) as caught:
+        read_hdf5(path)
+    assert str(caught.value) == f"{path}: {text}"
+
+
+def test_whatever_a_library_raises_becomes_a_sentence_and_ours_stay():
+    with pytest.raises(DataError, match=r"^a\.h5: 'x' must be readable, but HDF5 says: KeyError: 'gone'\. Copy or write it again\.$"), reading():
+        raise KeyError("gone")
+    with pytest.raises(DataError, match=r"^a\.h5: 'x' must fit into memory, got more than there is\. Cut the file, or free memory\.$"), reading():
+        raise MemoryError
+    with pytest.raises(LfadsError, match="^ours$"), reading():
+        raise LfadsError("ours")
+
+
+def reading():
+    return spoken_reading("a.h5", "'x'")
+
+
+@pytest.mark.parametrize("how", [{"scaleoffset": 0}, {"compression": "lzf", "shuffle": True}, {"chunks": (1, 5, 3)}, {"fletcher32": True}])
+def test_outputs_hold_the_values_of_any_stored_array(how, odd, train_tiny, tmp_path, write_tiny):
+    """HDF5's own copies of such objects crash the process, or hold none of the values."""
+    from lfads_core.infer.loading import load
+    from lfads_core.infer.run import infer_files
+
+    path = write_tiny()
+    with h5py.File(path, "r+") as file:
+        values = file["train_encod_data"][()]
+        del file["train_encod_data"]
+        file.create_dataset("train_encod_data", data=values.astype(np.int32), **({"chunks": True} | how))
+        file["train_encod_data"].attrs["unit"] = "counts"
+    run = train_tiny("train.epochs=1", data=path).run
+    (output,) = infer_files(load(run.path), [path], samples=None, output=tmp_path / "out.h5")
+    with h5py.File(output) as file:
+        assert np.array_equal(file["train_encod_data"][()], values)
+        assert file["train_encod_data"].dtype == np.int32
+        assert file["train_encod_data"].attrs["unit"] == "counts"
+
+
+def test_outputs_hold_the_values_of_mapped_data(train_tiny, tmp_path, write_tiny):
+    from lfads_core.infer.loading import load
+    from lfads_core.infer.run import infer_files
+
+    source, path = write_tiny("source.h5"), write_tiny("mapped.h5")
+    with h5py.File(path, "r+") as file, h5py.File(source) as original:
+        values = original["train_encod_data"][()]
+        del file["train_encod_data"]
+        layout = h5py.VirtualLayout(values.shape, values.dtype)
+        layout[...] = h5py.VirtualSource("source.h5", "train_encod_data", values.shape)
+        file.create_virtual_dataset("train_encod_data", layout)
+    run = train_tiny("train.epochs=1", data=path).run
+    (tmp_path / "elsewhere").mkdir()
+    (output,) = infer_files(load(run.path), [path], samples=None, output=tmp_path / "elsewhere/out.h5")
+    with h5py.File(output) as file:
+        assert not file["train_encod_data"].is_virtual
+        assert np.array_equal(file["train_encod_data"][()], values)
+
+
+def test_weights_that_are_nan_are_told_by_infer(train_tiny):
+    import torch
+
+    from lfads_core.errors import NumericsError
+    from lfads_core.infer.loading import load
+    from lfads_core.infer.run import infer_files
+
+    loaded = load(train_tiny("train.epochs=1").run.path)
+    with torch.no_grad():
+        loaded.model.get_parameter(name := next(iter(dict(loaded.model.named_parameters())))).view(-1)[0] = float("nan")
+    with pytest.raises(NumericsError) as caught:
+        infer_files(loaded, None, samples=2, output=None)
+    assert re.fullmatch(
+        rf"{re.escape(str(loaded.run.path))}: '\w+' inferred for the train trials of tiny must be finite, got NaN or infinity\. The weights of the "
+        rf"checkpoint '\w+' are not: {re.escape(name)}\. Take another checkpoint \(--checkpoint\), or train again\.",
+        str(caught.value),
+    )
