@@ -287,7 +287,7 @@ class Nodes:
 
     def ours(self):
         """Workers and coordinators of searches, by process number."""
-        return [number for number, command in marked(self.mark).items() if command.startswith(("ray::Worker", "ray::Coordinator"))]
+        return [number for number, command in marked(self.mark).items() if command.startswith(("ray::WorkerProcess", "ray::TaskQueue"))]
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +367,7 @@ def test_a_worker_killed_in_the_middle_of_a_generation_changes_nothing(searches,
 def test_a_desk_that_is_killed_is_set_up_again(searches, slowed):
     process, mark = searches.pbt("coordinator", *SLOWED, "--per-worker", 1)
     wait_for(lambda: searches.is_under_way("coordinator"))
-    os.kill(next(worker for worker, command in marked(mark).items() if command.startswith("ray::Coordinator")), signal.SIGKILL)
+    os.kill(next(worker for worker, command in marked(mark).items() if command.startswith("ray::TaskQueue")), signal.SIGKILL)
     code, output = searches.finish(process, mark)
     assert code == 0, output
     check_same(searches, "coordinator", slowed)

@@ -17,6 +17,7 @@ from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
 from lfads_plugins_tune.executors import reaper as guard
+from lfads_plugins_tune.jobs.on_ray import last_line
 
 STORE = 80 * 2**20
 """Bytes of Ray's object store in a cluster of our own: about the least it takes, for members travel by file."""
@@ -110,15 +111,8 @@ def _signals_kept() -> Iterator[None]:
 
 def _silence(ray: Any) -> None:
     """Deaths of workers are expected, and told where they matter; Ray would print a paragraph about each."""
-    for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Nothing public switches this off. Where it moves in another version, the paragraphs are back, and nothing worse happens.
     module = getattr(getattr(ray, "_private", None), "worker", None)
     if module is not None and hasattr(module, "print_to_stdstream"):
         module.print_to_stdstream = lambda *_, **__: None
-
-
-def last_line(err: object) -> str:
-    """The last line that something says: Ray's errors hold whole tracebacks."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return lines[-1] if lines else type(err).__name__

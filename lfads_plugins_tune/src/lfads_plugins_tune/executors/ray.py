@@ -1,8 +1,8 @@
 """Members on a Ray cluster, or on all cores of this machine: the executor ``ray``, and the only module that imports Ray.
 
-Ray Tune places the workers, with fractions of CPUs and GPUs, and starts them again elsewhere when a process or a node dies. A
-worker is one long trial: it pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What
-is trained is decided in the driver, as without Ray; Tune's own schedulers, searchers and logs have no part in it.
+Ray places the workers, with fractions of CPUs and GPUs, and says when a process or a node dies; another worker is begun then. A worker
+pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What is trained is decided in
+the driver, as without Ray; Ray Tune's schedulers and searchers have no part in it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,10 @@ from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
-    "RAY_AIR_NEW_OUTPUT": "0",  # the old output obeys verbose=0
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without GPU sees none
     "RAY_worker_niceness": "0",  # the other executors are not nice either
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
 }
-"""What Ray and Tune are told where the user has not said otherwise."""
+"""What Ray is told where the user has not said otherwise."""
 
 
 class RayExecutor(AbstractExecutor):
@@ -90,17 +85,16 @@ class RayExecutor(AbstractExecutor):
 
 
 def load_ray() -> Any:
-    """Import Ray with Tune; what they would say or send unasked is switched off.
+    """Import Ray; what it would say or send unasked is switched off.
 
     Raises:
-        ConfigError: they are not installed.
+        ConfigError: it is not installed.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     try:
         with warnings.catch_warnings(action="ignore"):
             import ray
-            import ray.tune
     except ImportError as err:
         raise ConfigError(
             '--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.'
