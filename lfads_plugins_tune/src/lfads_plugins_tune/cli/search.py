@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -169,7 +169,7 @@ def _search(kind: str, given: dict[str, Any]) -> None:
     base = settle(kind, files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]), registry)
     display = make_search_display()
     placing = placing_of(given)
-    first = first_state(kind, base, data, registry, placing.executor if placing else DEFAULT)
+    first = first_state(kind, base, data, registry, (placing.executor if placing else None) or DEFAULT)
     if given["dry_run"]:
         print_plan(*first)
         return
@@ -216,4 +216,4 @@ def placing_of(given: dict[str, Any]) -> Placing | None:
                 raise ConfigError(f"--{option}: is for --executor {able}, got --executor {name}. Leave one of them out.")
     if name is None and options == ExecutorOptions():
         return None
-    return Placing(executor=cast("str", name or ("ray" if {*said} - {"workers"} else DEFAULT)), options=options)
+    return Placing(executor=name or ("ray" if {*said} - {"workers"} else None), options=options)

@@ -35,13 +35,20 @@ ENVIRONMENT = {
 
 
 class RayExecutor(AbstractExecutor):
-    """Spreads members over workers; these start with the first generation and end with :meth:`close`."""
+    """Spreads members over workers; these start with the first generation and end with :meth:`close`. A cluster that is not there is told at once."""
 
     name: ClassVar[str] = "ray"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
-        self._ray, self._base, self._patterns, self._options = load_ray(), base, patterns, options
+        ray = load_ray()
+        self._base, self._patterns, self._options = base, patterns, options
         self._pool: WorkerPool | None = None
+        self._cluster: Cluster | None = Cluster(ray, options.address)
+        try:
+            self._placement(self._cluster, 1)
+        except BaseException:
+            self.close()
+            raise
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """See :class:`AbstractExecutor`.
@@ -49,15 +56,10 @@ class RayExecutor(AbstractExecutor):
         Raises:
             RunError: no worker can be had, or none can work.
         """
-        if self._pool is None and tasks:
+        if self._pool is None and self._cluster is not None and tasks:
             folder = tasks[0].path.resolve().parent.parent / "ray"
-            cluster = Cluster(self._ray, self._options.address)
-            try:
-                work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
-                self._pool = WorkerPool(cluster, work, self._placement(cluster, len(tasks)))
-            except BaseException:
-                cluster.leave()
-                raise
+            work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
+            self._pool = WorkerPool(self._cluster, work, self._placement(self._cluster, len(tasks)))
         tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
         if self._pool is not None:
             workers = (self._pool, self._pool.look_after)
@@ -65,15 +67,17 @@ class RayExecutor(AbstractExecutor):
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""
-        pool, self._pool = self._pool, None
+        (pool, self._pool), (cluster, self._cluster) = (self._pool, None), (self._cluster, None)
         if pool is not None:
             pool.close()
+        if cluster is not None:
+            cluster.leave()
 
     def _placement(self, cluster: Cluster, tasks: int) -> Placement:
         options, train, nodes = self._options, self._base.train, cluster.nodes()
         cpus = float(train.threads or 1) if options.cpus_per_worker is None else options.cpus_per_worker
         gpus = 0.0 if options.gpus_per_worker is None and train.device == "cpu" else options.gpus_per_worker
-        found = place(nodes, tasks, options.members_per_worker, cpus, gpus)
+        found = place(nodes, tasks, (options.workers, options.members_per_worker), cpus, gpus)
         fitting = slots(nodes, found.cpus, found.gpus)
         if not cluster.local:
             return found  # nodes may come

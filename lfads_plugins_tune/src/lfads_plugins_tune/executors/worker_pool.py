@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ ANSWER = 30.0
 POLL = 0.1
 """Seconds between two questions to the coordinator when there is nothing new."""
 
+ROOM = 10.0
+"""Seconds without room for any worker after which that is said."""
+
 STARVED = 300.0
 """Seconds for which a cluster may be too small for a single worker before the search ends."""
 
@@ -53,7 +57,8 @@ class WorkerPool:
         self._jobs: Jobs[RayJob] = Jobs(END)
         self._begun = self._greeted = self._failed_starts = 0
         self._killed: set[str] = set()
-        self._over = False
+        self._said: set[str] = set()
+        self._over, self._full, self._roomy = False, False, time.monotonic()
         self._fault = "they ended"
         self._fed = time.monotonic()  # when the cluster was last seen to have room for a worker
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
@@ -93,13 +98,10 @@ class WorkerPool:
             self._jobs.running[worker].end()
         if news.greeted > self._greeted:
             self._greeted, self._failed_starts = news.greeted, 0
-        for worker, job, code in self._jobs.ended():
-            if code == 0:
-                continue  # it cannot work, and has said so
-            if not self._ask("lost", worker) and worker not in self._killed:
-                self._failed_starts += 1
-                self._fault = job.fault
-            self._begin()
+        self._bury()
+        for refusal in news.refusals:
+            self._warn(f"a worker takes no part. {refusal}")
+        self._say_who_waits()
         where = "on this machine" if self._cluster.local else "on the cluster's nodes"
         if not self._jobs.running:
             raise RunError(f"--executor ray: workers must be able to train {where}, but none is left: {'; '.join(news.refusals) or self._fault}")
@@ -117,7 +119,7 @@ class WorkerPool:
             )
 
     def close(self) -> None:
-        """End the workers and leave the cluster."""
+        """End the workers."""
         self._over = True
         with suppress(Exception):  # a coordinator or a cluster that is gone has no workers to end
             self._ask("close")
@@ -125,8 +127,32 @@ class WorkerPool:
                 self._jobs.stop()
                 self._jobs.ended()
                 time.sleep(0.1)
-        self._cluster.leave()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _bury(self) -> None:
+        """Others are begun in the place of workers that have died."""
+        for worker, job, code in self._jobs.ended():
+            if code == 0:
+                continue  # it cannot work, and has said so
+            if not self._ask("lost", worker) and worker not in self._killed:
+                self._failed_starts += 1
+                self._fault = job.fault
+                self._warn(f"a worker could not start: {job.fault}")
+            self._begin()
+
+    def _warn(self, text: str) -> None:
+        """Say something once."""
+        if text not in self._said:
+            log.warning("%s", text)
+        self._said.add(text)
+
+    def _say_who_waits(self) -> None:
+        """Say once, and again after there was room, that there is none."""
+        if not all(job.waits() for job in self._jobs.running.values()):
+            self._roomy, self._full = time.monotonic(), False
+        elif time.monotonic() - self._roomy > ROOM and not self._full:
+            log.warning("no worker has found room on the cluster yet: %d wait for %s each", len(self._jobs.running), self.placement)
+            self._full = True
 
     def _begin(self) -> None:
         """One more worker; it waits for a node with room."""
@@ -157,7 +183,8 @@ def work_for(work: Mapping[str, Any], coordinator: str, name: str) -> None:
     try:
         trainer = open_member_trainer(work)
     except LfadsError as err:
-        ray.get(desk.refuse.remote(name, str(err)), timeout=ANSWER)
+        here, why = platform.node(), str(err)
+        ray.get(desk.refuse.remote(name, why if why.startswith(f"{here}: ") else f"{here}: {why}"), timeout=ANSWER)
         return
     ray.get(desk.hello.remote(name), timeout=ANSWER)
     worker = Worker(_RayConnection(ray.get, desk, name), trainer)

@@ -18,7 +18,12 @@ class RayJob:
         self._ray = ray
         cpus, gpus = resources
         self._actor = ray.remote(WorkerProcess).options(name=name, num_cpus=cpus, num_gpus=gpus, max_restarts=0).remote()
+        self._begun = self._actor.begun.remote()
         self._call = self._actor.run.remote(function, *arguments)
+
+    def waits(self) -> bool:
+        """Whether no node has had room for it yet."""
+        return not self._ray.wait([self._begun], timeout=0)[0]
 
     def code(self) -> int | None:
         """See :class:`~lfads_plugins_tune.jobs.running.Job`."""
@@ -42,6 +47,9 @@ class RayJob:
 
 class WorkerProcess:
     """What Ray runs; its name stands in lists of processes."""
+
+    def begun(self) -> None:
+        """Answer."""
 
     def run(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function."""
