@@ -30,10 +30,11 @@ def lfads_settings() -> Iterator[SettingsSpec]:
 
 @hookimpl
 def lfads_trackers() -> Iterator[TrackerSpec]:
-    """MLflow."""
+    """MLflow and TensorBoard."""
     yield TrackerSpec(
         name="mlflow", summary="MLflow: compare runs in its pages", open="lfads_plugins_tune.mlflow.tracker:open_tracker", members=False
     )
+    yield TrackerSpec(name="tensorboard", summary="TensorBoard: curves as event files", open="lfads_plugins_tune.trials.tensorboard:open_tracker")
 
 
 @hookimpl

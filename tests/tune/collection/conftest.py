@@ -20,9 +20,9 @@ from lfads_core.files import write_json
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.collection import queue
 from lfads_plugins_tune.collection.folder import Collection
-from lfads_plugins_tune.collection.memory import end_family
 from lfads_plugins_tune.collection.prepare import Prepared, prepare
 from lfads_plugins_tune.collection.state import read_job
+from lfads_plugins_tune.jobs.memory import end_family
 from lfads_plugins_tune.search.state import Best, Member, SearchState
 
 

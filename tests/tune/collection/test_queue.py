@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,9 +19,9 @@ from lfads_core.errors import RunError
 from lfads_core.locks import holding, is_held
 from lfads_plugins_tune.collection import control, queue
 from lfads_plugins_tune.collection.change import retry
-from lfads_plugins_tune.collection.memory import end_family, free_memory, used_memory, whole_memory
 from lfads_plugins_tune.collection.queue import Limits, Queue
-from lfads_plugins_tune.collection.state import read_job, standing
+from lfads_plugins_tune.collection.state import read_job, standing, write_job
+from lfads_plugins_tune.jobs.memory import end_family, free_memory, used_memory, whole_memory
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +107,20 @@ def test_a_run_marked_while_the_queue_works_is_done_again_by_it(prepared, play, 
     (tmp_path / "go").touch()
     thread.join()
     assert found["counts"] == {"done": 2}
+
+
+def test_a_mark_made_before_the_queue_has_seen_the_end_is_kept(prepared, play, until):
+    play(a={"fail": "so"})
+    sweep, _ = prepared()
+    working = Queue(sweep, Limits(jobs=1), ("a",), lambda _: None, lambda: 0)
+    working._scan()
+    working._launch()
+    entry = sweep.entry("a")
+    until(lambda: not is_held(entry.lock_path))
+    write_job(entry, replace(read_job(entry), exit=2, ended=time.time()))  # as a run does itself
+    assert retry([entry], anew=False) == ["a"]
+    until(lambda: working._collect() or not working.jobs.running)
+    assert read_job(entry).retry
 
 
 def test_runs_added_while_the_queue_works_are_carried_out_by_it(prepared, collection, play, work, until, tmp_path):
@@ -260,7 +275,7 @@ def test_what_another_queue_left_running_is_taken_over(prepared, play, work, unt
     dying._launch()  # and is heard of no more
     until((sweep.entry("a").run.path / "began.txt").exists)
     pid = read_job(sweep.entry("a")).pid
-    reaper = threading.Thread(target=dying.running["a"].process.wait)  # in place of init
+    reaper = threading.Thread(target=dying.jobs.running["a"].process.wait)  # in place of init
     reaper.start()
     counts, said = work(sweep, jobs=2)
     reaper.join()
@@ -366,7 +381,7 @@ def test_memory_of_a_family_is_counted_and_a_family_is_ended_whole(until):
 
 
 def test_the_memory_of_a_container_counts(monkeypatch, tmp_path):
-    from lfads_plugins_tune.collection import memory
+    from lfads_plugins_tune.jobs import memory
 
     for name, text in {"memory.max": "1000000\n", "memory.current": "600000\n", "memory.stat": "anon 5\ninactive_file 100000\n"}.items():
         (tmp_path / name).write_text(text)

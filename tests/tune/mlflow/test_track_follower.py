@@ -61,6 +61,16 @@ def at_once(seconds: float = 0.0) -> Until:
     return Until(lambda: True, seconds)
 
 
+def test_what_has_ended_is_not_opened_again(run, client, monkeypatch):
+    run.update_state(status="finished")
+    served(run, client, at_once())
+    ended = client.named("one").ended
+    monkeypatch.setattr(client, "reopen", lambda _: pytest.fail("opened again"))
+    run.update_state(evaluated={"numbers": {"eval/bps": 0.5}, "files": []})
+    served(run, client, at_once())
+    assert (client.named("one").ended, client.named("one").curve("eval/bps")) == (ended, [(0, 0.5)])
+
+
 def test_what_the_folder_tells_is_written_and_the_run_is_closed(run, client):
     assert served(run, client, at_once()) == [{"run_ids": {"k": "id-k"}}, DONE]
     assert (client.named("one").curve("a"), client.named("one").status) == ([(3, 1.0)], "interrupted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lfads_core.errors import ConfigError, RunError
+from lfads_plugins_tune.executors import cluster
 from lfads_plugins_tune.executors import reaper as guard
 from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, place, slots
@@ -109,10 +111,13 @@ def test_fractions_of_one_node_cannot_be_added_to_anothers():
 
 
 def test_members_are_dealt_out_evenly_and_gpus_are_used_where_there_are_any():
-    assert place([{"CPU": 2.0}], 16, None, 1.0, None) == Placement(workers=2, members=8, cpus=1.0, gpus=0.0)
-    assert place([{"CPU": 8.0, "GPU": 2.0}], 10, None, 1.0, None) == Placement(workers=2, members=5, cpus=1.0, gpus=1.0)
-    assert place([{"CPU": 2.0}], 5, 2, 1.0, None) == Placement(workers=3, members=2, cpus=1.0, gpus=0.0)
-    assert place([], 5, None, 1.0, None).workers == 1
+    assert place([{"CPU": 2.0}], 16, (None, None), 1.0, None) == Placement(workers=2, members=8, cpus=1.0, gpus=0.0)
+    assert place([{"CPU": 8.0, "GPU": 2.0}], 10, (None, None), 1.0, None) == Placement(workers=2, members=5, cpus=1.0, gpus=1.0)
+    assert place([{"CPU": 2.0}], 5, (None, 2), 1.0, None) == Placement(workers=3, members=2, cpus=1.0, gpus=0.0)
+    assert place([], 5, (None, None), 1.0, None).workers == 1
+    assert place([{"CPU": 8.0}], 10, (3, None), 1.0, None) == Placement(workers=3, members=4, cpus=1.0, gpus=0.0)
+    assert place([{"CPU": 8.0}], 10, (3, 1), 1.0, None) == Placement(workers=3, members=1, cpus=1.0, gpus=0.0)
+    assert place([{"CPU": 1.0}], 10, (3, None), 1.0, None) == Placement(workers=1, members=10, cpus=1.0, gpus=0.0)
     assert str(Placement(workers=1, members=1, cpus=0.5, gpus=0.25)) == "0.5 CPU and 0.25 GPU"
 
 
@@ -157,6 +162,7 @@ def test_a_client_address_is_refused_and_a_cluster_that_is_not_there_is_told(mon
     def fail(**_):
         raise ConnectionError("Traceback\nNo cluster at 10.0.0.1:6379.")
 
+    monkeypatch.setattr(cluster, "_use_token", lambda: None)
     ray = types.SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: None)
     with pytest.raises(ConfigError) as caught:
         Cluster(ray, "ray://head:10001")
@@ -164,11 +170,56 @@ def test_a_client_address_is_refused_and_a_cluster_that_is_not_there_is_told(mon
         "--address: must be HOST:PORT or auto, got 'ray://head:10001'. Start the search on a machine of the cluster, "
         "which sees the same files as its nodes."
     )
-    with pytest.raises(RunError) as caught:
-        Cluster(ray, "10.0.0.1:6379")
+    with socket.socket() as answering:
+        answering.bind(("127.0.0.1", 0))
+        answering.listen()
+        address = f"127.0.0.1:{answering.getsockname()[1]}"
+        with pytest.raises(RunError) as caught:
+            Cluster(ray, address)
+    token = "If it asks for a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray get-auth-token` says on its head."
     assert str(caught.value) == (
-        "--address 10.0.0.1:6379: a Ray cluster must be there, got: No cluster at 10.0.0.1:6379. Look with `ray status`, and resume the search."
+        f"--address {address}: a Ray cluster must be there, got: No cluster at 10.0.0.1:6379. Look with `ray status`. {token}"
     )
+
+
+@pytest.mark.parametrize("by", ["--address", "RAY_ADDRESS", "auto"])
+def test_an_address_where_nothing_answers_is_found_out_at_once_and_named(monkeypatch, tmp_path, by):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        stale = f"127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(stale)
+    if by == "RAY_ADDRESS":
+        monkeypatch.setenv("RAY_ADDRESS", stale)
+    ray = types.SimpleNamespace(is_initialized=lambda: False, init=lambda **_: pytest.fail("tried"), shutdown=lambda: None)
+    began = time.monotonic()
+    with pytest.raises(RunError) as caught:
+        Cluster(ray, {"--address": stale, "RAY_ADDRESS": None, "auto": "auto"}[by])
+    assert time.monotonic() - began < 8
+    where = {"--address": f"--address {stale}", "RAY_ADDRESS": f"RAY_ADDRESS={stale}", "auto": "--address auto"}[by]
+    assert str(caught.value) == (
+        f"{where}: a Ray cluster must be there, but {stale} does not answer (Connection refused). "
+        "Start it, or give another address; without any, and without RAY_ADDRESS, one is started on this machine."
+    )
+
+
+def test_a_token_that_is_there_is_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is put back as it was, whatever is set in between
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(cluster, "_read_mode_anew", lambda: None)
+    cluster._use_token()
+    assert "RAY_AUTH_MODE" not in os.environ
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    cluster._use_token()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster._use_token()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc")

@@ -53,7 +53,7 @@ def carry(driver: Driver, registry, should_stop=never) -> Tracking:
     """What `lfads search` does around a driver."""
     write_text(driver.folder / "config.yaml", dump(driver.base))
     with tracked(driver.folder, driver.base, driver.state, registry) as tracking:
-        driver.watchers.append(tracking.announcer)
+        tracking.hear(driver)
         if driver.run(should_stop).stopped is None:
             tracking.status = "interrupted"
         else:

@@ -134,5 +134,5 @@ def _search(order: Order, work: Work, sources: Sequence[Path], registry: Registr
         raise ValueError("a search must be of a kind")
     from lfads_plugins_tune.executors import DEFAULT
 
-    first = first_state(order.kind, order.config, sources, registry, order.placing.executor if order.placing else DEFAULT)
+    first = first_state(order.kind, order.config, sources, registry, (order.placing.executor if order.placing else None) or DEFAULT)
     return start_search(work.model, first, registry, display, order.placing).best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ def retry(entries: Sequence[CollectedRun], *, anew: bool) -> list[str]:
             if anew:
                 remove_outputs(entry)
             job = job or nobody()  # it failed by hand
-            write_job(entry, replace(job, retry=True, exit=None, killed=None))
+            write_job(entry, replace(job, retry=True, exit=None, killed=None, ended=job.ended or time.time()))
         again.append(entry.name)
     return again
 

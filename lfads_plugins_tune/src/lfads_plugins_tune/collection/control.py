@@ -18,9 +18,10 @@ from lfads_core.files import write_json
 from lfads_core.locks import holding, is_held
 from lfads_core.processes import own_python
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection
-from lfads_plugins_tune.collection.memory import end_family
-from lfads_plugins_tune.collection.queue import DEFAULT_GRACE, Limits, Queue, ask_to_stop
+from lfads_plugins_tune.collection.queue import DEFAULT_GRACE, Limits, Queue
 from lfads_plugins_tune.collection.state import read_job
+from lfads_plugins_tune.jobs.local import LocalJob
+from lfads_plugins_tune.jobs.running import Jobs
 
 _START_SECONDS = 60.0
 """How long a queue in the background may take to begin."""
@@ -108,9 +109,7 @@ def stop(collection: Collection, *, now: bool) -> int:
         if record.host != platform.node():
             raise RunError(f"{collection.path}: the queue must be stopped on the machine it works on, {record.host}, but this is {platform.node()}.")
         _end_queue(collection, record, now=now)
-    if not now:
-        _end_runs(collection, ask_to_stop, DEFAULT_GRACE if record is None else record.grace)
-    _end_runs(collection, end_family, _END_SECONDS)
+    _end_runs(collection, DEFAULT_GRACE if record is None else record.grace, now=now)
     if left := [entry.name for entry in _runs_here(collection)]:
         raise RunError(f"{collection.path}: every run must end, but {', '.join(left)} did not. See to these processes by hand.")
     return len(at_work)
@@ -122,15 +121,15 @@ def _runs_here(collection: Collection) -> list[CollectedRun]:
     return [entry for entry in held if (job := read_job(entry)) is None or job.host == platform.node()]
 
 
-def _end_runs(collection: Collection, how: Callable[[int], None], seconds: float) -> None:
-    """End every run of this machine in one way, each once, and wait for that."""
-    end, told = time.monotonic() + seconds, set[int]()
+def _end_runs(collection: Collection, grace: float, *, now: bool) -> None:
+    """End every run of this machine, and wait for that."""
+    jobs, end = Jobs[LocalJob](grace), time.monotonic() + grace * (not now) + _END_SECONDS
     while (entries := _runs_here(collection)) and time.monotonic() < end:
         for entry in entries:
             job = read_job(entry)
-            if job is not None and job.pid and job.pid not in told and job.exit is None:
-                told.add(job.pid)
-                how(job.pid)
+            if job is not None and job.pid and job.exit is None:
+                jobs.running.setdefault(entry.name, LocalJob(pid=job.pid, lock=entry.lock_path))
+        jobs.stop(now=now)
         time.sleep(0.1)
 
 

@@ -22,10 +22,9 @@ from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.moved import data_are_at
 from lfads_plugins_tune.collection.prepare import data_of
 from lfads_plugins_tune.collection.state import ATTEMPT, INTERRUPTED, JobRecord, is_done, read_job, write_job
+from lfads_plugins_tune.jobs.local import LOCK_VARIABLE
 
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
-LOCK_VARIABLE = "LFADS_JOB_LOCK"
-"""Number of the open file with which a queue hands the run's lock on, so that there is no moment without."""
 
 
 def do_run(collection: Collection, entry: CollectedRun) -> int:

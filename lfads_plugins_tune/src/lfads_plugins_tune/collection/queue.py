@@ -1,34 +1,32 @@
 """The queue: so many runs of a collection at a time, until none is left.
 
-Every run is a process and a session of its own (``lfads collection job``), so that neither a closed terminal nor the end of the
-queue touches it. A queue that begins takes over what another has left running.
+Every run is a process of its own (``lfads collection job``), which does not end with the queue. A queue that begins takes over
+what another has left running.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from attrs import frozen
 
 from lfads_core.errors import RunError
-from lfads_core.files import append_to
-from lfads_core.locks import TakenError, is_held, taking
+from lfads_core.locks import TakenError, taking
 from lfads_core.processes import own_python
 from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.gpus import free_gpu_memory
-from lfads_plugins_tune.collection.job import GPU_VARIABLE, LOCK_VARIABLE, begun
-from lfads_plugins_tune.collection.memory import end_family, free_memory, used_memory, whole_memory
+from lfads_plugins_tune.collection.job import GPU_VARIABLE, begun
 from lfads_plugins_tune.collection.state import CollectionState, JobRecord, read_job, standing, state_of, write_job
+from lfads_plugins_tune.jobs.local import LocalJob, begin
+from lfads_plugins_tune.jobs.memory import free_memory, whole_memory
+from lfads_plugins_tune.jobs.running import Jobs
 
 TICK = 0.25
 """Seconds between two looks at the processes."""
@@ -54,20 +52,6 @@ class Limits:
     grace: float = DEFAULT_GRACE  # seconds that a run has to save when it is asked to stop
 
 
-@dataclass(kw_only=True)
-class _Running:
-    """A run at work."""
-
-    entry: CollectedRun
-    pid: int
-    started: float
-    gpu: str | None
-    process: subprocess.Popen[bytes] | None  # None: begun by another queue
-    used: int = 0
-    peak: int = 0
-    over: bool = False
-
-
 class Queue:
     """Works through the runs of a collection. ``say`` is told each event; ``asked`` says how often somebody wished an end."""
 
@@ -79,12 +63,12 @@ class Queue:
         if limits.gpu_memory is not None:
             free_gpu_memory(limits.gpus)  # so that a wrong number is told before anything begins
         self.collection, self.limits, self.names, self.say, self.asked = collection, limits, names, say, asked
-        self.running: dict[str, _Running] = {}
+        self.jobs: Jobs[LocalJob] = Jobs(limits.grace)
         self._tried: set[str] = set()
         self._scanned, self._looked = -SCAN, 0.0
         self._todo: list[CollectedRun] = []
         self._waiting = ""
-        self._end: float | None = None
+        self._stopping = False
 
     def work(self) -> Mapping[str, int]:
         """Run until nothing is left or an end is wished; returns how many runs are in which state."""
@@ -92,14 +76,13 @@ class Queue:
             self._collect()
             if self.asked():
                 self._stop()
-                if not self.running:
-                    break
+                self._todo = []
             else:
                 self._scan()
                 self._watch()
                 self._launch()
-                if not self.running and not self._todo:
-                    break
+            if not self.jobs.running and not self._todo:
+                break
             time.sleep(TICK)
         return Counter(standing(entry).status for entry in self._entries())
 
@@ -113,7 +96,7 @@ class Queue:
         self._scanned = time.monotonic()
         self._todo = []
         for entry in self._entries():
-            if entry.name in self.running:
+            if entry.name in self.jobs.running:
                 continue
             state = standing(entry)
             if state.status == "running":
@@ -129,11 +112,11 @@ class Queue:
         job = state.job
         if state.note == "by another command" or job is None or job.host != platform.node() or not job.pid:
             return
-        self.running[entry.name] = _Running(entry=entry, pid=job.pid, started=job.started, gpu=job.gpu, process=None)
+        self.jobs.running[entry.name] = LocalJob(pid=job.pid, lock=entry.lock_path, started=job.started, gpu=job.gpu)
         self._tell(f"still at work: {entry.name} (process {job.pid})")
 
     def _launch(self) -> None:
-        while self._todo and len(self.running) < self.limits.jobs:
+        while self._todo and len(self.jobs.running) < self.limits.jobs:
             gpu = self._free_gpu()
             short = self._lacks(gpu)
             if short:
@@ -150,7 +133,7 @@ class Queue:
             return f"no GPU has {spoken_size(self.limits.gpu_memory)} free" if self.limits.gpu_memory else "every GPU has its share of runs"
         wanted = self.limits.memory
         if wanted is not None:
-            promised = sum(max(0, wanted - run.used) for run in self.running.values())
+            promised = sum(max(0, wanted - run.used) for run in self.jobs.running.values())
             if free_memory() - promised < wanted:
                 return f"a run is to have {spoken_size(wanted)} of memory, which is not free"
         return ""
@@ -159,12 +142,12 @@ class Queue:
         """The GPU with the fewest runs, if one may have another."""
         if not self.limits.gpus:
             return None
-        count = Counter(run.gpu for run in self.running.values())
+        count = Counter(run.gpu for run in self.jobs.running.values())
         share = -(-self.limits.jobs // len(self.limits.gpus))
         open_ones = [gpu for gpu in self.limits.gpus if count[gpu] < share]
         if self.limits.gpu_memory is not None and open_ones:
             free = free_gpu_memory(self.limits.gpus)
-            for run in self.running.values():
+            for run in self.jobs.running.values():
                 if run.gpu in free and time.time() - run.started < FRESH:
                     free[run.gpu] -= self.limits.gpu_memory
             open_ones = [gpu for gpu in open_ones if free[gpu] >= self.limits.gpu_memory]
@@ -177,40 +160,28 @@ class Queue:
             lock = taking(entry.lock_path, taken(entry))
         except TakenError:
             return  # somebody was quicker
-        with lock, append_to(entry.log_path) as log:
+        with lock:
             job = begun(entry, 0, gpu)
             write_job(entry, job)
-            environment = {**os.environ, LOCK_VARIABLE: str(lock.fileno()), **({GPU_VARIABLE: gpu} if gpu is not None else {})}
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, pass_fds=[lock.fileno()]
-            )
+            process = begin(command, lock, entry.log_path, {} if gpu is None else {GPU_VARIABLE: gpu})
             write_job(entry, replace(job, pid=process.pid))
-        self.running[entry.name] = _Running(entry=entry, pid=process.pid, started=job.started, gpu=gpu, process=process)
+        self.jobs.running[entry.name] = LocalJob(pid=process.pid, lock=entry.lock_path, process=process, started=job.started, gpu=gpu)
         self._tell(f"started {entry.name} (process {process.pid}{f', gpu {gpu}' if gpu is not None else ''}); {len(self._todo)} to come")
 
     def _collect(self) -> None:
         """See who has ended, and say how."""
-        for name, run in list(self.running.items()):
-            code = self._exit_code(run)
-            if code is None:
-                continue
-            del self.running[name]
-            self._note_end(run, None if run.process is None else code)
+        for name, run, code in self.jobs.ended():
+            entry = self.collection.entry(name)
+            self._note_end(entry, run, None if run.process is None else code)
             self._scanned = -SCAN
-            state = state_of(run.entry)
+            state = state_of(entry)
             cost = f", validation cost {state.cost:.5g}" if state.cost is not None else ""
             self._tell(f"{state.status}: {name}{cost}{f': {state.note}' if state.note else ''}")
 
-    def _exit_code(self, run: _Running) -> int | None:
-        """None while it runs; what is known of the end of a process of another queue is in its own record."""
-        if run.process is not None:
-            return run.process.poll()
-        return None if is_held(run.entry.lock_path) else 0
-
-    def _note_end(self, run: _Running, code: int | None) -> None:
-        """Complete the record of a process that could not do so itself."""
-        job = read_job(run.entry)
-        if job is None or job.pid != run.pid or (job.exit is not None and not run.over):
+    def _note_end(self, entry: CollectedRun, run: LocalJob, code: int | None) -> None:
+        """Complete the record of a process that could not do so itself, unless it was marked for another try meanwhile."""
+        job = read_job(entry)
+        if job is None or job.pid != run.pid or (job.ended is not None and not run.over):
             return
         killed = None
         if run.over and self.limits.memory is not None:
@@ -219,31 +190,25 @@ class Queue:
                 f"ended by the queue: it used {spoken_size(run.peak)} of memory and may have {allowed} (--memory). Allow more, or make it smaller"
             )
             code = -signal.SIGKILL
-        write_job(run.entry, replace(job, exit=code, ended=time.time(), peak=run.peak or job.peak, killed=killed, retry=False))
+        write_job(entry, replace(job, exit=code, ended=time.time(), peak=run.peak or job.peak, killed=killed, retry=False))
 
     def _watch(self) -> None:
         """Measure what runs use; end those that use more than they may."""
         if time.monotonic() - self._looked < (TICK if self.limits.memory is not None else 5.0):
             return
         self._looked = time.monotonic()
-        for run in self.running.values():
-            run.used = used_memory(run.pid)
-            run.peak = max(run.peak, run.used)
-            if self.limits.memory is not None and run.used > self.limits.memory and not run.over:
+        for run in self.jobs.running.values():
+            used = run.measure()
+            if self.limits.memory is not None and used > self.limits.memory and not run.over:
                 run.over = True
-                end_family(run.pid)
+                run.end()
 
     def _stop(self) -> None:
-        """Ask every run to save and end; end those that take too long, or all when it is wished twice."""
-        if self._end is None:
-            self._end = time.monotonic() + self.limits.grace
-            if self.running:
-                self._tell(f"stopping: {len(self.running)} runs save and end")
-            for run in self.running.values():
-                ask_to_stop(run.pid)
-        if self.asked() > 1 or time.monotonic() > self._end:
-            for run in self.running.values():
-                end_family(run.pid)
+        """Have every run save and end; at once when it is wished twice."""
+        if not self._stopping and self.jobs.running:
+            self._tell(f"stopping: {len(self.jobs.running)} runs save and end")
+        self._stopping = True
+        self.jobs.stop(now=self.asked() > 1)
 
     def _tell(self, text: str) -> None:
         self.say(f"{datetime.now().astimezone():%H:%M:%S}  {text}")
@@ -252,9 +217,3 @@ class Queue:
 def job_command(collection: Collection, entry: CollectedRun) -> list[str]:
     """How a run is carried out: by this Python, whatever the command is called."""
     return own_python("-m", "lfads_core.cli.main", "collection", "job", str(collection.path.resolve()), entry.name)
-
-
-def ask_to_stop(pid: int) -> None:
-    """Send a process the wish to save and end."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGTERM)

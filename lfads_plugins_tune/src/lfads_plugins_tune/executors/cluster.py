@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,13 +15,21 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
 from lfads_plugins_tune.executors import reaper as guard
+from lfads_plugins_tune.jobs.on_ray import last_line
 
 STORE = 80 * 2**20
 """Bytes of Ray's object store in a cluster of our own: about the least it takes, for members travel by file."""
+
+
+REACH = 5.0
+"""Seconds in which a cluster must answer at all; Ray itself would try for a quarter of an hour."""
+
+_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 
 
 class Cluster:
@@ -30,10 +40,11 @@ class Cluster:
     """
 
     def __init__(self, ray: Any, address: str | None) -> None:
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        said, address = ("--address ", address) if address else ("RAY_ADDRESS=", os.environ.get("RAY_ADDRESS") or "local")
+        where = said + address
         if "://" in address:
             raise ConfigError(
-                f"--address: must be HOST:PORT or auto, got {address!r}. Start the search on a machine of the cluster, "
+                f"{said.rstrip(' =')}: must be HOST:PORT or auto, got {address!r}. Start the search on a machine of the cluster, "
                 "which sees the same files as its nodes."
             )
         self.ray = ray
@@ -47,11 +58,14 @@ class Cluster:
                 if self.local:
                     self._start()
                 else:
+                    _must_answer(address, where)
+                    _use_token()
                     ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         except (ConnectionError, RuntimeError, ValueError, OSError) as err:
             self.leave()
-            at = "--executor ray" if self.local else f"--address {address}"
-            raise RunError(f"{at}: a Ray cluster must be there, got: {last_line(err)} Look with `ray status`, and resume the search.") from err
+            at = "--executor ray" if self.local else where
+            hint = "" if self.local else _IF_IT_ASKS
+            raise RunError(f"{at}: a Ray cluster must be there, got: {last_line(err)} Look with `ray status`.{hint}") from err
         except BaseException:
             self.leave()
             raise
@@ -79,7 +93,10 @@ class Cluster:
         self._guard = subprocess.Popen(  # noqa: S603 - our own file
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
         )
-        os.environ[guard.VARIABLE] = mark
+        # A token of its own: Ray would write one into the home folder, for which every later cluster of this user would ask.
+        ours = {guard.VARIABLE: mark, **({} if _MODE in os.environ else {_MODE: "token", _TOKEN: uuid.uuid4().hex * 2})}
+        os.environ.update(ours)
+        _read_mode_anew()
         try:
             self.ray.init(
                 address="local",
@@ -91,7 +108,44 @@ class Cluster:
                 _temp_dir=folder,
             )
         finally:
-            del os.environ[guard.VARIABLE]
+            for name in ours:
+                del os.environ[name]
+
+
+_IF_IT_ASKS = " If it asks for a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray get-auth-token` says on its head."
+
+
+def _must_answer(address: str, where: str) -> None:
+    """Find out in seconds whether there is anything at all at an address, or where this machine's last cluster was."""
+    if address == "auto":
+        named = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
+        address = os.environ.get("RAY_ADDRESS") or (named.read_text(encoding="utf-8").strip() if named.is_file() else "")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # Ray itself says what is wrong with it
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    except OSError as err:
+        raise RunError(
+            f"{where}: a Ray cluster must be there, but {host}:{port} does not answer ({err.strerror or err}). "
+            "Start it, or give another address; without any, and without RAY_ADDRESS, one is started on this machine."
+        ) from err
+
+
+def _use_token() -> None:
+    """A token that is there is used, as `ray start` does; clusters that ask for none do not mind."""
+    given = os.environ.get(_TOKEN) or os.environ.get("RAY_AUTH_TOKEN_PATH") or (Path.home() / ".ray" / "auth_token").is_file()
+    if _MODE not in os.environ and given:
+        os.environ[_MODE] = "token"
+        _read_mode_anew()
+
+
+def _read_mode_anew() -> None:
+    """Ray reads the environment when it is imported. Where this moves in another version, only what is set before counts."""
+    with suppress(ImportError, AttributeError):
+        raylet: Any = importlib.import_module("ray._raylet")
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
@@ -110,15 +164,8 @@ def _signals_kept() -> Iterator[None]:
 
 def _silence(ray: Any) -> None:
     """Deaths of workers are expected, and told where they matter; Ray would print a paragraph about each."""
-    for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Nothing public switches this off. Where it moves in another version, the paragraphs are back, and nothing worse happens.
     module = getattr(getattr(ray, "_private", None), "worker", None)
     if module is not None and hasattr(module, "print_to_stdstream"):
         module.print_to_stdstream = lambda *_, **__: None
-
-
-def last_line(err: object) -> str:
-    """The last line that something says: Ray's errors hold whole tracebacks."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return lines[-1] if lines else type(err).__name__

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from lfads_plugins_tune.executors.coordinator import News
-from lfads_plugins_tune.executors.task_queue import Row
+from lfads_plugins_tune.executors.task_queue import News, Row
 from lfads_plugins_tune.search.executor import Outcome, Report, Task
 
 PERIOD = 0.5

@@ -26,16 +26,19 @@ def slots(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> int
     return sum(min(_times(node.get("CPU", 0.0), cpus), _times(node.get("GPU", 0.0), gpus)) for node in nodes)
 
 
-def place(nodes: Sequence[Mapping[str, float]], tasks: int, members: int | None, cpus: float, gpus: float | None) -> Placement:
+def place(nodes: Sequence[Mapping[str, float]], tasks: int, wanted: tuple[int | None, int | None], cpus: float, gpus: float | None) -> Placement:
     """Fill in what was left open: a GPU for each worker where there are GPUs, and members dealt out evenly.
 
-    There are as many workers as shares. Those that find no room wait, and the others do their work.
+    ``wanted`` are the most workers, and the most members in each. There are as many workers as shares, or as were wanted. Those that find no room
+    wait, and the others do their work.
     """
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU", 0.0) >= 1 for node in nodes) else 0.0
+    most, members = wanted
     fitting = max(slots(nodes, cpus, gpus), 1)
-    members = math.ceil(tasks / fitting) if members is None else members
-    return Placement(workers=math.ceil(tasks / members), members=members, cpus=cpus, gpus=gpus)
+    members = math.ceil(tasks / min(fitting, most or fitting)) if members is None else members
+    workers = math.ceil(tasks / members)
+    return Placement(workers=min(workers, most or workers), members=members, cpus=cpus, gpus=gpus)
 
 
 def _times(there: float, each: float) -> int:

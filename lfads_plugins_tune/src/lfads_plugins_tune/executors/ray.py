@@ -1,8 +1,8 @@
 """Members on a Ray cluster, or on all cores of this machine: the executor ``ray``, and the only module that imports Ray.
 
-Ray Tune places the workers, with fractions of CPUs and GPUs, and starts them again elsewhere when a process or a node dies. A
-worker is one long trial: it pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What
-is trained is decided in the driver, as without Ray; Tune's own schedulers, searchers and logs have no part in it.
+Ray places the workers, with fractions of CPUs and GPUs, and says when a process or a node dies; another worker is begun then. A worker
+pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What is trained is decided in
+the driver, as without Ray; Ray Tune's schedulers and searchers have no part in it.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
-    "RAY_AIR_NEW_OUTPUT": "0",  # the old output obeys verbose=0
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without GPU sees none
     "RAY_worker_niceness": "0",  # the other executors are not nice either
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
 }
-"""What Ray and Tune are told where the user has not said otherwise."""
+"""What Ray is told where the user has not said otherwise."""
 
 
 class RayExecutor(AbstractExecutor):
-    """Spreads members over workers; these start with the first generation and end with :meth:`close`."""
+    """Spreads members over workers; these start with the first generation and end with :meth:`close`. A cluster that is not there is told at once."""
 
     name: ClassVar[str] = "ray"
 
     def __init__(self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, options: ExecutorOptions) -> None:
-        self._ray, self._base, self._patterns, self._options = load_ray(), base, patterns, options
+        ray = load_ray()
+        self._base, self._patterns, self._options = base, patterns, options
         self._pool: WorkerPool | None = None
+        self._cluster: Cluster | None = Cluster(ray, options.address)
+        try:
+            self._placement(self._cluster, 1)
+        except BaseException:
+            self.close()
+            raise
 
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """See :class:`AbstractExecutor`.
@@ -54,15 +56,10 @@ class RayExecutor(AbstractExecutor):
         Raises:
             RunError: no worker can be had, or none can work.
         """
-        if self._pool is None and tasks:
+        if self._pool is None and self._cluster is not None and tasks:
             folder = tasks[0].path.resolve().parent.parent / "ray"
-            cluster = Cluster(self._ray, self._options.address)
-            try:
-                work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
-                self._pool = WorkerPool(cluster, work, self._placement(cluster, len(tasks)))
-            except BaseException:
-                cluster.leave()
-                raise
+            work = describe_work(folder, self._base, self._patterns, self._options.score, uuid.uuid4().hex)
+            self._pool = WorkerPool(self._cluster, work, self._placement(self._cluster, len(tasks)))
         tasks = [replace(task, path=task.path.resolve()) for task in tasks]  # workers are at home elsewhere
         if self._pool is not None:
             workers = (self._pool, self._pool.look_after)
@@ -70,15 +67,17 @@ class RayExecutor(AbstractExecutor):
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""
-        pool, self._pool = self._pool, None
+        (pool, self._pool), (cluster, self._cluster) = (self._pool, None), (self._cluster, None)
         if pool is not None:
             pool.close()
+        if cluster is not None:
+            cluster.leave()
 
     def _placement(self, cluster: Cluster, tasks: int) -> Placement:
         options, train, nodes = self._options, self._base.train, cluster.nodes()
         cpus = float(train.threads or 1) if options.cpus_per_worker is None else options.cpus_per_worker
         gpus = 0.0 if options.gpus_per_worker is None and train.device == "cpu" else options.gpus_per_worker
-        found = place(nodes, tasks, options.members_per_worker, cpus, gpus)
+        found = place(nodes, tasks, (options.workers, options.members_per_worker), cpus, gpus)
         fitting = slots(nodes, found.cpus, found.gpus)
         if not cluster.local:
             return found  # nodes may come
@@ -90,17 +89,16 @@ class RayExecutor(AbstractExecutor):
 
 
 def load_ray() -> Any:
-    """Import Ray with Tune; what they would say or send unasked is switched off.
+    """Import Ray; what it would say or send unasked is switched off.
 
     Raises:
-        ConfigError: they are not installed.
+        ConfigError: it is not installed.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     try:
         with warnings.catch_warnings(action="ignore"):
             import ray
-            import ray.tune
     except ImportError as err:
         raise ConfigError(
             '--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.'

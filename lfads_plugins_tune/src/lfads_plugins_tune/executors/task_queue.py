@@ -1,4 +1,4 @@
-"""Who works on which member: the book that a search on many processes is kept by. Plain Python, without clocks, threads or Ray.
+"""Who works on which member: the book that a search on many processes is kept by. Plain Python, without threads or Ray, which runs it as an actor.
 
 Workers come and go. Each takes an *assignment* of the tasks under a *lease*, a number that is never used again: what comes under a
 lease that was ended, from a process that was given up for dead, is refused. The tasks of a worker that is lost are given out
@@ -8,8 +8,10 @@ again, to be replayed from the start of the generation.
 from __future__ import annotations
 
 import enum
+import time
+import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lfads_plugins_tune.search.executor import Outcome, Task
@@ -45,6 +47,17 @@ class Assignment:
     tasks: tuple[Task, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What the driver hears when it asks."""
+
+    coordinator: str  # another one than before: the coordinator has died and begun anew, and knows nothing
+    messages: Sequence[Row | Outcome | Dropped]
+    silent: Sequence[str]  # workers that hold tasks and have not been heard for long
+    greeted: int  # workers that have come up so far
+    refusals: Sequence[str]  # why workers that came up cannot work
+
+
 class Reply(enum.Enum):
     """What a worker hears when it reports."""
 
@@ -75,7 +88,6 @@ class _Lease:
 
 @dataclass
 class _Worker:
-    trial: str
     heard: float
     asked: int = 0  # its latest question for an assignment
     lease: int | None = None
@@ -85,13 +97,14 @@ class _Worker:
 class TaskQueue:
     """The tasks of a generation, the workers, and what they said that the driver has not yet heard.
 
-    Times are seconds on a clock of the caller's that never goes back.
+    A worker is silent that holds tasks and has not been heard for ``patience`` seconds, on a clock that never goes back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.stopping = self.closed = False
-        self.greeted = 0  # workers that have come up so far
-        self.refusals: dict[str, str] = {}  # by trial: why its worker cannot work
+        self._name, self._patience, self._clock = uuid.uuid4().hex, patience, clock
+        self._greeted = 0
+        self._refusals: dict[str, str] = {}  # by worker: why it cannot work
         self._most = 1
         self._waiting: deque[_Item] = deque()
         self._out: dict[int, _Item] = {}
@@ -103,10 +116,10 @@ class TaskQueue:
 
     # the driver's side
 
-    def open(self, tasks: Sequence[Task], most: int) -> int:
+    def open(self, tasks: Sequence[Task], most: int) -> tuple[str, int]:
         """Begin a generation: tasks for workers to take, at most ``most`` at a time. What is left of an earlier one is dropped.
 
-        Returns the number of messages so far, for :meth:`since`.
+        Returns the coordinator's name, and the number of messages so far, for :meth:`news`.
         """
         for lease in list(self._leases):
             self._end(lease)
@@ -114,12 +127,19 @@ class TaskQueue:
         self._waiting = deque(_Item(task) for task in tasks)
         self._out.clear()
         self.stopping = False
-        return self._forget(len(self._events))
+        return self._name, self._forget(len(self._events))
 
-    def since(self, number: int) -> list[Row | Outcome | Dropped]:
+    def news(self, number: int) -> News:
         """What was said after the first ``number`` messages; those are forgotten, for the driver has them."""
         self._forget(number - self._forgotten)
-        return list(self._events)
+        now = self._clock()
+        return News(
+            coordinator=self._name,
+            messages=list(self._events),
+            silent=[name for name, worker in self._workers.items() if worker.lease is not None and now - worker.heard > self._patience],
+            greeted=self._greeted,
+            refusals=list(self._refusals.values()),
+        )
 
     def stop(self) -> None:
         """Give out nothing more in this generation, and tell the workers to save and stop."""
@@ -127,35 +147,31 @@ class TaskQueue:
         while self._waiting:
             self._events.append(Dropped(member=self._waiting.popleft().task.member))
 
-    def silent(self, now: float, patience: float) -> list[str]:
-        """Trials whose workers hold tasks and have not been heard for ``patience`` seconds."""
-        return [worker.trial for worker in self._workers.values() if worker.lease is not None and now - worker.heard > patience]
+    def close(self) -> None:
+        """The search is over: tell all workers to end."""
+        self.closed = True
 
-    def lost(self, trial: str) -> bool:
-        """The worker of this trial is dead: whatever it held is given out again. False if none had come up."""
-        found = [name for name, worker in self._workers.items() if worker.trial == trial]
-        for name in found:
-            lease = self._workers[name].lease
-            if lease is not None:
-                self._died(lease)
-            del self._workers[name]
-        return bool(found)
+    def lost(self, worker: str) -> bool:
+        """This worker is dead: whatever it held is given out again. False if it had not come up."""
+        if worker not in self._workers:
+            return False
+        if (lease := self._workers[worker].lease) is not None:
+            self._died(lease)
+        del self._workers[worker]
+        return True
 
     # the workers' side
 
-    def hello(self, worker: str, trial: str, now: float) -> None:
-        """A worker has come up. A trial has one worker: an earlier one is lost."""
-        self.lost(trial)
-        self.refusals.pop(trial, None)
-        self._workers[worker] = _Worker(trial, now)
-        self.greeted += 1
+    def hello(self, worker: str) -> None:
+        """A worker has come up, under a name that no other had."""
+        self._workers[worker] = _Worker(self._clock())
+        self._greeted += 1
 
-    def refuse(self, trial: str, why: str) -> None:
+    def refuse(self, worker: str, why: str) -> None:
         """A worker has come up and cannot work, say because it does not see the data."""
-        self.lost(trial)
-        self.refusals[trial] = why
+        self._refusals[worker] = why
 
-    def take(self, worker: str, ask: int, now: float) -> Assignment | Reply:
+    def take(self, worker: str, ask: int) -> Assignment | Reply:
         """An assignment of what waits; ``GO_ON`` if there is nothing now, ``GONE`` if the worker was given up for dead.
 
         ``ask`` numbers a worker's questions. Who asks again holds nothing: an answer that got lost is taken back; and a question
@@ -168,7 +184,7 @@ class TaskQueue:
             return Reply.GONE
         if ask < asking.asked:
             return Reply.GO_ON
-        asking.heard = now
+        asking.heard = self._clock()
         if ask > asking.asked and asking.lease is not None:
             self._take_back(asking.lease)
         asking.asked = ask
@@ -183,12 +199,12 @@ class TaskQueue:
         self._out |= {item.task.member: item for item in items}
         return Assignment(lease=self._last_lease, tasks=tuple(item.task for item in items))
 
-    def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome], now: float) -> Reply:
+    def hear(self, worker: str, lease: int, said: Sequence[Row | Outcome]) -> Reply:
         """Take what a worker says under its lease; saying nothing is a sign of life."""
         saying = self._workers.get(worker)
         if saying is None or lease not in {saying.lease, saying.done}:
             return Reply.GONE
-        saying.heard = now
+        saying.heard = self._clock()
         if lease == saying.lease:
             members = self._leases[lease].members
             for message in said:

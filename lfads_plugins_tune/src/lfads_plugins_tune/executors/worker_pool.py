@@ -1,24 +1,24 @@
-"""The workers of a search: a coordinator, and a run of Ray Tune whose trials are workers. Ray itself comes with the cluster."""
+"""The workers of a search on Ray: a coordinator, and jobs that take assignments from it. Ray itself comes with the cluster."""
 
 from __future__ import annotations
 
 import logging
+import platform
 import shutil
-import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import LfadsError, RunError
-from lfads_plugins_tune.executors.cluster import Cluster, last_line
-from lfads_plugins_tune.executors.coordinator import Coordinator, News
+from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, slots
-from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
+from lfads_plugins_tune.executors.task_queue import Assignment, News, Reply, Row, TaskQueue
 from lfads_plugins_tune.executors.worker import Worker
 from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
+from lfads_plugins_tune.jobs.on_ray import RayJob, last_line
+from lfads_plugins_tune.jobs.running import Jobs
 from lfads_plugins_tune.search.executor import Outcome, Task
 
 log = logging.getLogger(__name__)
@@ -29,33 +29,44 @@ PATIENCE = 60.0
 ANSWER = 30.0
 """Seconds that a call to the coordinator may take."""
 
+POLL = 0.1
+"""Seconds between two questions to the coordinator when there is nothing new."""
+
+ROOM = 10.0
+"""Seconds without room for any worker after which that is said."""
+
 STARVED = 300.0
 """Seconds for which a cluster may be too small for a single worker before the search ends."""
+
+END = 15.0
+"""Seconds that workers have for ending by themselves once there is no more work."""
 
 FAILED_STARTS = 3
 """If all workers together die so many times each while they start, and none has come up, none ever will."""
 
 
 class WorkerPool:
-    """A coordinator, and a run of Ray Tune whose trials are workers: what :func:`carry_out` calls its service."""
+    """A coordinator, and workers that are begun again elsewhere when a process or a node dies: what :func:`carry_out` calls its service."""
 
     def __init__(self, cluster: Cluster, work: Mapping[str, Any], placement: Placement) -> None:
         self.placement = placement
-        self._cluster, self._ray, self._folder = cluster, cluster.ray, Path(work["folder"])
+        self._cluster, self._ray, self._folder, self._work = cluster, cluster.ray, Path(work["folder"]), dict(work)
         shutil.rmtree(self._folder, ignore_errors=True)  # what a driver that was killed has left
         self._folder.mkdir(parents=True)
         (self._folder / MARK).write_text(work["key"], encoding="utf-8")
-        self.trials: Sequence[Any] = ()
-        self._greeted = self._failed_starts = 0
+        self._jobs: Jobs[RayJob] = Jobs(END)
+        self._begun = self._greeted = self._failed_starts = 0
         self._killed: set[str] = set()
+        self._said: set[str] = set()
+        self._over, self._full, self._roomy = False, False, time.monotonic()
         self._fault = "they ended"
-        self._stopper = _stopper(self._ray.tune)
         self._fed = time.monotonic()  # when the cluster was last seen to have room for a worker
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
-        name = f"lfads-{work['key']}"
-        self._coordinator = self._ray.remote(Coordinator).options(name=name, num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote(PATIENCE)
-        self._tune = threading.Thread(target=self._run_tune, args=({"work": dict(work), "coordinator": name},), name="ray-tune", daemon=True)
-        self._tune.start()
+        self._name = f"lfads-{work['key']}"
+        remote = self._ray.remote(TaskQueue).options(name=self._name, num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+        self._coordinator = remote.remote(PATIENCE)
+        for _ in range(placement.workers):
+            self._begin()
 
     def open(self, tasks: Sequence[Task], most: int) -> tuple[str, int]:
         """Begin a generation."""
@@ -63,9 +74,13 @@ class WorkerPool:
         return found
 
     def news(self, number: int, wait: float) -> News:
-        """Ask what was said."""
-        found: News = self._ask("news", number, wait)
-        return found
+        """Ask what was said, for ``wait`` seconds if nothing was."""
+        end = time.monotonic() + wait
+        while True:
+            found: News = self._ask("news", number)
+            if found.messages or time.monotonic() > end:
+                return found
+            time.sleep(POLL)
 
     def stop(self) -> None:
         """Give out nothing more, and have what runs saved."""
@@ -77,15 +92,18 @@ class WorkerPool:
         Raises:
             RunError: none will.
         """
-        for trial in news.silent:
+        for worker in news.silent:
             log.warning("a worker has not been heard for %.0f s: it is ended, and its members go to others", PATIENCE)
-            self._killed.add(trial)
-            self._kill(trial)
-            self._ask("lost", trial)
+            self._killed.add(worker)
+            self._jobs.running[worker].end()
         if news.greeted > self._greeted:
             self._greeted, self._failed_starts = news.greeted, 0
+        self._bury()
+        for refusal in news.refusals:
+            self._warn(f"a worker takes no part. {refusal}")
+        self._say_who_waits()
         where = "on this machine" if self._cluster.local else "on the cluster's nodes"
-        if not self._tune.is_alive():
+        if not self._jobs.running:
             raise RunError(f"--executor ray: workers must be able to train {where}, but none is left: {'; '.join(news.refusals) or self._fault}")
         if self._failed_starts >= FAILED_STARTS * self.placement.workers:
             raise RunError(
@@ -101,16 +119,47 @@ class WorkerPool:
             )
 
     def close(self) -> None:
-        """End the workers and leave the cluster."""
-        self._stopper.over = True
+        """End the workers."""
+        self._over = True
         with suppress(Exception):  # a coordinator or a cluster that is gone has no workers to end
             self._ask("close")
-        self._tune.join(15.0)
-        for trial in list(self.trials):
-            self._kill(trial.trial_id)
-        self._cluster.leave()
-        self._tune.join(5.0)
+            while self._jobs.running:
+                self._jobs.stop()
+                self._jobs.ended()
+                time.sleep(0.1)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _bury(self) -> None:
+        """Others are begun in the place of workers that have died."""
+        for worker, job, code in self._jobs.ended():
+            if code == 0:
+                continue  # it cannot work, and has said so
+            if not self._ask("lost", worker) and worker not in self._killed:
+                self._failed_starts += 1
+                self._fault = job.fault
+                self._warn(f"a worker could not start: {job.fault}")
+            self._begin()
+
+    def _warn(self, text: str) -> None:
+        """Say something once."""
+        if text not in self._said:
+            log.warning("%s", text)
+        self._said.add(text)
+
+    def _say_who_waits(self) -> None:
+        """Say once, and again after there was room, that there is none."""
+        if not all(job.waits() for job in self._jobs.running.values()):
+            self._roomy, self._full = time.monotonic(), False
+        elif time.monotonic() - self._roomy > ROOM and not self._full:
+            log.warning("no worker has found room on the cluster yet: %d wait for %s each", len(self._jobs.running), self.placement)
+            self._full = True
+
+    def _begin(self) -> None:
+        """One more worker; it waits for a node with room."""
+        self._begun += 1
+        name = f"{self._name}-worker-{self._begun}"
+        resources = (self.placement.cpus, self.placement.gpus)
+        self._jobs.running[name] = RayJob(self._ray, name, work_for, (self._work, self._name, name), resources)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """Call the coordinator; while it is being started again, try again."""
@@ -119,101 +168,28 @@ class WorkerPool:
             try:
                 return self._ray.get(getattr(self._coordinator, method).remote(*arguments), timeout=ANSWER)
             except (self._ray.exceptions.RayError, ConnectionError) as err:
-                if time.monotonic() > end or self._stopper.over:
+                if time.monotonic() > end or self._over:
                     raise RunError(
                         f"--executor ray: the driver must reach the workers' coordinator, got no answer ({last_line(err)}). Resume the search."
                     ) from err
             time.sleep(1.0)
 
-    def _kill(self, trial: str) -> None:
-        for known in list(self.trials):
-            actor = known.temporary_state.ray_actor
-            if known.trial_id == trial and actor is not None:
-                with suppress(Exception):  # it may be dead already, or never have lived
-                    self._ray.kill(actor)
 
-    def died(self, trial: Any) -> None:
-        """A worker is dead; called in Tune's thread, before another one can be started."""
-        if self._stopper.over:
-            return
-        with suppress(RunError):  # the main thread notices too
-            came_up = self._ask("lost", trial.trial_id) or trial.trial_id in self._killed
-            self._killed.discard(trial.trial_id)
-            if not came_up:
-                self._failed_starts += 1
-                self._fault = last_line(trial.get_pickled_error() or "the process died")
+def work_for(work: Mapping[str, Any], coordinator: str, name: str) -> None:
+    """Be a worker, in a process that Ray has started."""
+    import ray
 
-    def _run_tune(self, config: Mapping[str, Any]) -> None:
-        try:
-            tune = self._ray.tune
-            tune.run(
-                _trainable(self._ray),
-                name="tune",
-                config=dict(config),
-                num_samples=self.placement.workers,
-                resources_per_trial={"cpu": self.placement.cpus, "gpu": self.placement.gpus},
-                storage_path=str(self._folder),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                max_failures=-1,
-                raise_on_failed_trial=False,
-                callbacks=[_listener(tune, self)],
-                stop=self._stopper,
-                verbose=0,
-            )
-        except Exception as err:  # noqa: BLE001 - told by the main thread, which waits for workers
-            self._fault = last_line(err)
-
-
-def _listener(tune: Any, pool: WorkerPool) -> Any:
-    """What tells us of workers' deaths."""
-
-    class Listener(tune.Callback):  # type: ignore[misc]
-        def on_trial_start(self, trials: Sequence[Any], **_: Any) -> None:
-            pool.trials = trials
-
-        def on_trial_recover(self, trial: Any, **_: Any) -> None:
-            pool.died(trial)
-
-        def on_trial_error(self, trial: Any, **_: Any) -> None:
-            pool.died(trial)
-
-    return Listener()
-
-
-def _stopper(tune: Any) -> Any:
-    """What tells Tune of the end. Tune writes it to disk with its own state: it must hold nothing but plain data."""
-
-    class Stopper(tune.Stopper):  # type: ignore[misc]
-        over = False
-
-        def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-            return False
-
-        def stop_all(self) -> bool:
-            return self.over
-
-    return Stopper()
-
-
-def _trainable(ray: Any) -> type:
-    """The class of workers. Ray sends it to the nodes as it is made here."""
-
-    class WorkerTrial(ray.tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: Mapping[str, Any]) -> None:
-            coordinator, name = ray.get_actor(config["coordinator"]), uuid.uuid4().hex
-            self.worker: Worker | None = None
-            try:
-                trainer = open_member_trainer(config["work"])
-            except LfadsError as err:
-                ray.get(coordinator.refuse.remote(self.trial_id, str(err)), timeout=ANSWER)
-                return
-            ray.get(coordinator.hello.remote(name, self.trial_id), timeout=ANSWER)
-            self.worker = Worker(_RayConnection(ray.get, coordinator, name), trainer)
-
-        def step(self) -> dict[str, Any]:
-            return {"done": self.worker is None or not self.worker.work()}
-
-    return WorkerTrial
+    desk = ray.get_actor(coordinator)
+    try:
+        trainer = open_member_trainer(work)
+    except LfadsError as err:
+        here, why = platform.node(), str(err)
+        ray.get(desk.refuse.remote(name, why if why.startswith(f"{here}: ") else f"{here}: {why}"), timeout=ANSWER)
+        return
+    ray.get(desk.hello.remote(name), timeout=ANSWER)
+    worker = Worker(_RayConnection(ray.get, desk, name), trainer)
+    while worker.work():
+        pass
 
 
 class _RayConnection:
@@ -223,8 +199,12 @@ class _RayConnection:
         self._get, self._coordinator, self._name = get, coordinator, name
 
     def take(self, ask: int, wait: float) -> Assignment | Reply:
-        answer: Assignment | Reply = self._get(self._coordinator.take.remote(self._name, ask, wait), timeout=wait + ANSWER)
-        return answer
+        end = time.monotonic() + wait
+        while True:
+            answer: Assignment | Reply = self._get(self._coordinator.take.remote(self._name, ask), timeout=ANSWER)
+            if answer is not Reply.GO_ON or time.monotonic() > end:
+                return answer
+            time.sleep(POLL)
 
     def hear(self, lease: int, said: Sequence[Row | Outcome]) -> Reply:
         answer: Reply = self._get(self._coordinator.hear.remote(self._name, lease, said), timeout=ANSWER)

@@ -48,19 +48,18 @@ Inbox = queue.SimpleQueue[Message | None]
 
 def follow(recorder: Recorder, inbox: Inbox, reply: Callable[[Message], None], *, period: float = PERIOD) -> None:
     """Record until told how it ended, or until ``None`` says that the training is gone. Tells the first fault, and goes on trying."""
-    said = _Said(recorder, reply)
-    wait = period
-    while True:
+    said, wait, end = _Said(recorder, reply), 0.0, None
+    while end is None:
+        with contextlib.suppress(queue.Empty):  # first of all: what has ended already is not opened again
+            end = inbox.get(timeout=wait) or {"close": "interrupted", "seconds": LAST_SECONDS}
+            break
         began, opened = time.process_time(), len(recorder.ids)
         if not said.attempt(None):
-            wait = min(2 * wait, LONGEST_PERIOD)
+            wait = min(2 * max(wait, period), LONGEST_PERIOD)
         elif len(recorder.ids) > opened:  # which takes long, and once only
             wait = period
         else:
             wait = min(max(period, REST * (time.process_time() - began)), LONGEST_PERIOD)
-        with contextlib.suppress(queue.Empty):
-            end = inbox.get(timeout=wait) or {"close": "interrupted", "seconds": LAST_SECONDS}
-            break
     last = time.monotonic() + end["seconds"]
     while not (done := said.attempt(end["close"])) and said.may_pass and time.monotonic() < last:
         time.sleep(min(period, RETRY_SECONDS))
@@ -120,6 +119,8 @@ def main() -> None:
     _stay_in_the_background()
     what = json.loads(sys.stdin.readline())
     inbox: Inbox = queue.SimpleQueue()
+    if "end" in what:
+        inbox.put(what["end"])
     threading.Thread(target=_read, args=(sys.stdin, inbox), daemon=True).start()
 
     def reply(message: Message) -> None:

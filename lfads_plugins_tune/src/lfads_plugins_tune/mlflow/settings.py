@@ -1,4 +1,4 @@
-"""Settings of the record in MLflow."""
+"""Settings of where runs are recorded for other tools: MLflow, TensorBoard, Ray Tune."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class TrackConfig:
     artifacts: Artifacts = setting(
         "all", "files to be shown there: all, all but checkpoints and outputs (light), or none", rule=one_of("all", "light", "none")
     )
+    tensorboard: bool = setting(False, "write TensorBoard event files into the run's folder, of a search into each member's")
+    tune: bool | None = setting(None, "write a search's members as trials that Ray Tune's tools open (null: when Ray trains them)")
+    tune_callbacks: tuple[str, ...] = setting((), "callbacks made for Ray Tune that a search calls, each as module:Class")
 
 
 def track_of(config: RunConfig) -> TrackConfig:

@@ -57,7 +57,9 @@ class MlflowTracker:
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a process started with pipes must have them")
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self._tell(place=asdict(self.place), folder=str(folder.resolve()), key=key, began=time.time_ns() // 1_000_000)
+        # what is written afterwards has ended; those that the files call running, though nobody is at work on them, were interrupted
+        end = {} if what is not None else {"end": {"close": "interrupted", "seconds": LATER}}
+        self._tell(place=asdict(self.place), folder=str(folder.resolve()), key=key, began=time.time_ns() // 1_000_000, **end)
         threading.Thread(target=self._receive, name="lfads-mlflow", daemon=True).start()
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
@@ -173,7 +175,7 @@ def sync(folder: Path) -> MlflowTracker:
 
 def _written(folder: Path) -> MlflowTracker:
     tracker = MlflowTracker(folder, _place_of(folder).experiment, None)
-    tracker.close("interrupted")  # as those are that the files call running, though nobody is at work on them
+    tracker.close("interrupted")
     return tracker
 
 

@@ -53,4 +53,4 @@ class AbstractExecutor(abc.ABC):
         """Carry out one generation; yield an outcome per task, in any order, one for each that no stop came before."""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
-        """Let go of processes and memory."""
+        """Let go of processes and memory; may be called again."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from lfads_core.errors import ConfigError
 from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed
-from lfads_plugins_tune.executors import DEFAULT, ExecutorOptions
+from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.search.run import Placing
 from lfads_plugins_tune.specs import ExecutorSpec
 
@@ -37,4 +37,4 @@ def placing_of(given: Mapping[str, Any], registry: Registry) -> Placing | None:
                 raise ConfigError(f"--{option}: is for --executor {able}, got --executor {name}. Leave one of them out.")
     if name is None and options == ExecutorOptions():
         return None
-    return Placing(executor=cast("str", name or ("ray" if {*said} - {"workers"} else DEFAULT)), options=options)
+    return Placing(executor=name or ("ray" if {*said} - {"workers"} else None), options=options)

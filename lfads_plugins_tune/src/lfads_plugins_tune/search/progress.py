@@ -21,6 +21,9 @@ DRAW_SECONDS = 0.25
 MOST_ROWS = 24
 """Members that are shown at a time, the best."""
 
+QUIET_SECONDS = 60.0
+"""Without an epoch for so long, and for ten times as long as one usually takes, no time left is named."""
+
 
 class SearchDisplay:
     """Progress of one search; it never raises."""
@@ -30,11 +33,12 @@ class SearchDisplay:
         self._state: SearchState | None = None
         self._progress: dict[int, int] = {}
         self._done = 0  # epochs of members in this process
-        self._began = self._last = time.monotonic()
+        self._began = self._last = self._heard = time.monotonic()
 
     def start(self, state: SearchState) -> None:
         """Begin to show a search."""
         self._state, self._began, self._done = state, time.monotonic(), 0
+        self._heard = self._began
         self.screen.start()
 
     def update(self, state: SearchState) -> None:
@@ -46,6 +50,7 @@ class SearchDisplay:
         """Take one epoch of one member, counted from 0."""
         self._progress[member] = epoch + 1
         self._done += 1
+        self._heard = time.monotonic()
         self._draw(force=False)
 
     def generation(self, state: SearchState) -> None:
@@ -81,10 +86,15 @@ class SearchDisplay:
         title = f"{headline(state)}  {clock(now - self._began)}, {self._left(after=False)}{more}"
         self.screen.draw(table_of(state, lines[:MOST_ROWS], title=title))
 
+    def _is_quiet(self) -> bool:
+        """Whether nothing is trained, as when workers wait for room: there is no pace then."""
+        pace = (self._heard - self._began) / max(self._done, 1)
+        return time.monotonic() - self._heard > max(QUIET_SECONDS, 10 * pace)
+
     def _left(self, *, after: bool) -> str:
         """How long what is left may take, at the pace of this process; ``after`` this generation."""
         state = self._state
-        if state is None or not self._done:
+        if state is None or not self._done or self._is_quiet():
             return "time left unknown"
         end, now = state.targets[-1], state.targets[min(state.generation, len(state.targets) - 1)]
         going = [m for m in state.members if m.status not in {"lost", "ended"}]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Searched:
 class Placing:
     """Where and how a search is carried out: nothing that its decisions depend on."""
 
-    executor: str
+    executor: str | None = None  # None: that of the search
     options: ExecutorOptions = ExecutorOptions()
 
 
@@ -97,7 +98,8 @@ def planned_search(kind: str, patterns: Sequence[str | Path], said: Said, regist
         ConfigError, DataError: settings, spaces or data that do not do.
     """
     files, plugins, overrides, spaces = said
-    return first_state(kind, settle(kind, files, plugins, overrides, spaces, registry), patterns, registry, placing.executor if placing else DEFAULT)
+    base = settle(kind, files, plugins, overrides, spaces, registry)
+    return first_state(kind, base, patterns, registry, (placing.executor if placing else None) or DEFAULT)
 
 
 def start_search(
@@ -127,7 +129,18 @@ def start_search(
     with only_one(path):
         write_text(path / "config.yaml", dump(ready.base))
         write_state(path, state)
-        return _drive(path, ready.base, state, registry, display, placing)
+        try:
+            return _drive(path, ready.base, state, registry, display, placing)
+        except LfadsError:
+            if not _has_begun(path):
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether anything was tried in a search, be it in vain."""
+    state = read_state(folder)
+    return state.generation > 0 or any(m.status != "waiting" or m.failures for m in state.members) or (folder / "fitlog.csv").exists()
 
 
 def resume_search(folder: Path, registry: Registry, display: SearchDisplay, placing: Placing | None = None, *, retry: bool = False) -> Searched:
@@ -180,22 +193,27 @@ def rule_of(kind: str, base: RunConfig, registry: Registry) -> SearchRule:
 
 def _drive(folder: Path, base: RunConfig, state: SearchState, registry: Registry, display: SearchDisplay, placing: Placing | None) -> Searched:
     """Generations until they end or somebody interrupts, then the best."""
-    placing = placing or Placing(executor=state.executor)
-    placing = replace(placing, options=replace(placing.options, score=state.score, folder=folder))
-    state = replace(state, executor=placing.executor)
-    with tracked(folder, base, state, registry) as tracking:
+    placing = placing or Placing()
+    state = replace(state, executor=placing.executor or state.executor)
+    placing = Placing(executor=state.executor, options=replace(placing.options, score=state.score, folder=folder))
+    with ExitStack() as stack:
+        executor = None
+        if state.stopped is None:  # first of all: it may refuse
+            executor = stack.enter_context(_executor(base, state, registry, placing))
+        tracking = stack.enter_context(tracked(folder, base, state, registry))
         display.start(state)
         try:
-            if state.stopped is None:
-                with _executor(base, state, registry, placing) as executor, stop_wish() as wish:
+            if executor is not None:
+                with stop_wish() as wish:
                     driver = Driver(folder, base, state, executor, rule_of(state.kind, base, registry), display)
-                    driver.watchers.append(tracking.announcer)
+                    tracking.hear(driver)
                     try:
                         state = driver.run(wish)
                     except LfadsError as err:
                         with suppress(RunError):  # a full disk may be what it is about
                             write_state(folder, replace(driver.state, status="failed", error=str(err)))
                         raise
+                executor.close()  # the best is inferred with all that there is
                 if state.stopped is None:
                     tracking.status = "interrupted"
                     return Searched(folder=folder, state=state)
@@ -209,7 +227,7 @@ def _drive(folder: Path, base: RunConfig, state: SearchState, registry: Registry
 
 @contextmanager
 def _executor(base: RunConfig, state: SearchState, registry: Registry, placing: Placing) -> Iterator[AbstractExecutor]:
-    executor = BlamedExecutor(make_executor(placing.executor, base, state.data, registry, placing.options), placing.executor, registry)
+    executor = BlamedExecutor(make_executor(state.executor, base, state.data, registry, placing.options), state.executor, registry)
     try:
         yield executor
     finally:

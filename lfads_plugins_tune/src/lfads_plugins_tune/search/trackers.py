@@ -14,7 +14,9 @@ from lfads_core.runs import Run
 from lfads_plugins_tune.mlflow.settings import track_of
 from lfads_plugins_tune.mlflow.tracker import open_for
 from lfads_plugins_tune.search.announce import Announcer
+from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.state import SearchState
+from lfads_plugins_tune.trials.tune import TuneTrials, open_trials
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,18 @@ class Tracking:
 
     def __init__(self, announcer: Announcer) -> None:
         self.announcer = announcer
+        self.trials: TuneTrials | None = None
         self.status = "failed"
         self.best: Run | None = None
+
+    def hear(self, driver: Driver) -> None:
+        """Have everybody listen to a driver.
+
+        Raises:
+            ConfigError: a callback of the settings is none.
+        """
+        self.trials = open_trials(driver.folder, track_of(driver.base), lambda: driver.state)
+        driver.watchers += [self.announcer, *([] if self.trials is None else [self.trials])]
 
     def finished(self, run: Run | None) -> None:
         """The search has come to its end, and ``run`` is that of the best model."""
@@ -42,6 +54,8 @@ def tracked(folder: Path, base: RunConfig, state: SearchState, registry: Registr
         tracking.status = "interrupted"
         raise
     finally:
+        if tracking.trials is not None:
+            tracking.trials.close(tracking.status)
         if mlflow is not None:
             mlflow.close(tracking.status)
         tracking.announcer.close(tracking.status, tracking.best)
