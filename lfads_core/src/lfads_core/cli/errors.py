@@ -39,7 +39,7 @@ def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
             raise
         _say(f"error: {text}")
         if outermost:
-            sys.stdout = None  # type: ignore[assignment] # it takes no more, and Python would say so once again
+            sys.stdout = None  # it takes no more, and Python would say so once again
             raise SystemExit(USER_ERROR) from err
         raise click.exceptions.Exit(USER_ERROR) from err
     except (KeyboardInterrupt, click.Abort) as err:

@@ -15,9 +15,9 @@ from torch.func import functional_call, stack_module_state
 from lfads_core.model.members import each_member
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.testing.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs, not_finite, trained
+from lfads_core.trial.compare import no_shared_chance, same
 
 TRIALS, BINS, WIDTH, SIZE = 2, 5, 3, 6
 
