@@ -33,5 +33,5 @@ def constant_parameters(reconstruction: AbstractReconstruction, data: Real[np.nd
         return total.sum().detach()
 
     with torch.enable_grad():
-        optimizer.step(cost)  # type: ignore[no-untyped-call]
+        optimizer.step(cost)
     return params.detach().float()

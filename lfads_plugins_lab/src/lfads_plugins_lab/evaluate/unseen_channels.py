@@ -35,7 +35,8 @@ Unseen = tuple[np.ndarray, np.ndarray]
 
 def has_unseen(e: Evaluation) -> bool:
     """Whether anything is reconstructed that the model does not see."""
-    return e.data.shape[2] > e.encod_channels or e.data.shape[1] > e.encod_bins
+    _, bins, channels = map(int, e.data.shape)
+    return channels > e.encod_channels or bins > e.encod_bins
 
 
 def truth_of(e: Evaluation) -> Unseen:
@@ -103,7 +104,8 @@ def standardised(e: Evaluation, train: Evaluation, smoothed: Smoother) -> list[n
 
 def _rates(fit: PoissonRegression, x: np.ndarray, most: np.ndarray) -> np.ndarray:
     rates = fit(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
-    return np.minimum(rates, np.maximum(most, 1.0))
+    bounded: np.ndarray = np.minimum(rates, np.maximum(most, 1.0))
+    return bounded
 
 
 def _regress(inputs: list[np.ndarray], target: np.ndarray, e: Evaluation) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from lfads_plugins_std.metrics.spikes import regional_bits_per_spike
 
 BEHAVIOUR_KEYS = ("behavior", "behaviour")
 """Arrays (trials, bins, dimensions) of the file that are decoded, in either spelling."""
-LAGS_MS = (*range(-200, 0, 40), *range(0, 201, 20), 240, 280, 340, 400)
+LAGS_MS: tuple[int, ...] = (*range(-200, 0, 40), *range(0, 201, 20), 240, 280, 340, 400)
 """Lags of behaviour behind rates that are tried, in milliseconds; below 0 it leads them, as what is sensed does."""
 MOVEMENT = re.compile(
     r"veloc|speed|positi|height|hand|cursor|finger|limb|joint|angle|movement|kinemat|torque|force|running|gait|reach", re.IGNORECASE
@@ -113,7 +113,7 @@ def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) ->
     """The lag in bins, from -200 to 400 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
     if bin_ms is None:
         return 0
-    lags = sorted({round(ms / bin_ms) for ms in LAGS_MS if abs(round(ms / bin_ms)) <= rates.shape[1] // 2})
+    lags: list[int] = sorted({round(ms / bin_ms) for ms in LAGS_MS if abs(round(ms / bin_ms)) <= rates.shape[1] // 2})
     return max(lags, key=lambda lag: float(np.nanmean(decode_within(rates, behaviour, lag, alphas=(LAG_ALPHA,)))))
 
 
