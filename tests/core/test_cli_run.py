@@ -29,7 +29,13 @@ def sets(settings):
         (["empty"], "empty: must hold a recording (*.h5, *.hdf5, *.hdf, *.he5), found an empty folder. Name a file."),
         (["text.h5"], "text.h5: must be an HDF5 file, got something else. Convert it, or install a plugin that reads it."),
         (["tiny.h5", "--set", "optim.lr"], "--set: must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got 'optim.lr'"),
-        (["tiny.h5"], "data.batch_size: must not be larger than the training split, got 64 for 12 trials. Add --set data.batch_size=12, or less."),
+        (
+            ["tiny.h5", "--hold-out", "0.1"],
+            (
+                "tiny.h5: data.hold_out.fraction must hold out at least one of 5 channels and leave one, got 0.1, which holds out 0. "
+                "Choose a fraction of at least 0.2 and below 1."
+            ),
+        ),
         (
             ["tiny.h5", "--set", "data.batch_size=4", "--name", "a/b"],
             (
@@ -52,6 +58,14 @@ def test_wrong_input_is_one_line_and_leaves_nothing_behind(arguments, text, invo
     done = invoke("run", *arguments)
     assert (done.exit_code, done.stderr) == (2, f"error: {text}\n")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_batch_that_does_not_fit_shrinks_with_a_note(invoke, write_tiny, tiny_settings, tmp_path):
+    write_tiny()
+    done = invoke("run", "tiny.h5", *sets([*tiny_settings, "data.batch_size=64", "train.epochs=2"]))
+    assert done.exit_code == 0
+    assert "data.batch_size: 64 trials do not fit, for there are 12 training trials: each step takes all of them.\n" in done.stdout
+    assert len((tmp_path / "runs/tiny/fitlog.csv").read_text().splitlines()) == 3
 
 
 def test_an_unknown_plugin_is_one_line(invoke, write_tiny, tmp_path):

@@ -108,18 +108,17 @@ def test_a_channel_that_was_never_observed_is_silent_too(recording):
     assert found(recording, observes_missing=True) == [("warning", text)]
 
 
-def test_a_batch_larger_than_the_split_says_the_largest_usable(recording):
-    text = "data.batch_size: must not be larger than the training split, got 41 for 40 trials. Add --set data.batch_size=40, or less."
-    assert found(recording, batch_size=41) == [("error", text)]
+def test_a_batch_larger_than_the_split_shrinks_with_a_note(recording):
+    text = "data.batch_size: 41 trials do not fit, for there are 40 training trials: each step takes all of them."
+    assert found(recording, batch_size=41) == [("info", text)]
 
 
 def test_a_batch_is_compared_with_all_sessions_together(recording):
     sessions = [session_from_arrays(name, recording) for name in "ab"]
     assert check_sessions(sessions, support="counts", observes_missing=False, batch_size=80) == []
     (problem,) = check_sessions(sessions, support="counts", observes_missing=False, batch_size=81)
-    assert problem.text == (
-        "data.batch_size: must not be larger than the training split, got 81 for 80 trials over 2 sessions. Add --set data.batch_size=80, or less."
-    )
+    assert problem.severity == "info"
+    assert problem.text == "data.batch_size: 81 trials do not fit, for there are 80 training trials of 2 sessions: each step takes all of them."
 
 
 @pytest.mark.parametrize(("train", "valid", "few"), [(40, 9, True), (40, 10, False), (400, 20, True), (400, 22, False)])

@@ -46,8 +46,9 @@ def test_what_differs_between_input_and_target_is_shown(write_recording, good):
     arrays = {key: values[:, :4, :2] for key, values in good.items()}
     arrays |= {key.replace("encod", "recon"): values for key, values in good.items()}
     arrays |= {f"{split}_ext_input": np.ones((trials, 4, 2)) for split, trials in (("train", 72), ("valid", 60))}
-    result = check(write_recording("good.h5", arrays))
-    assert "good  bin width unknown (no attribute 'bin_ms'), float32, 2 external inputs in 4 bins" in result.stdout
+    path = write_recording("good.h5", arrays)
+    result = check(path)
+    assert f"good  bin width unknown (say it: lfads data set {path} bin_ms=10), float32, 2 external inputs in 4 bins" in result.stdout
     assert re.search(r"train +72 +4 in, 5 out +2 in, 3 out ", result.stdout)
     assert "per s" not in result.stdout
 

@@ -127,16 +127,18 @@ def test_a_missing_key_names_near_misses_and_what_is_there(write_recording, coun
     refused(
         path,
         "'train_encod_data' (trials, bins, channels) must be there, found none. Did you mean 'train_encode_data'? "
-        "It holds 'train_encode_data', 'valid_encod_data'. Rename the array to 'train_encod_data' or 'train_data'.",
+        "It holds 'train_encode_data', 'valid_encod_data'. Rename the array to 'train_encod_data' or 'train_data'; "
+        "a raw recording is made into such a file by `lfads data make`.",
     )
 
 
 def test_a_missing_validation_split_is_refused(write_recording, counts):
     del counts["valid_encod_data"]
+    path = write_recording("a.h5", counts)
     refused(
-        write_recording("a.h5", counts),
+        path,
         "'valid_encod_data' (trials, bins, channels) must be there, found none. It holds 'train_encod_data'. "
-        "Rename the array to 'valid_encod_data' or 'valid_data'.",
+        f"Split its trials anew: lfads data split {path} -o a_split.h5",
     )
 
 
@@ -145,7 +147,8 @@ def test_a_file_without_arrays_is_refused(write_recording, required):
     path = write_recording("a.h5", {})
     text = (
         "'train_encod_data' (trials, bins, channels) must be there, found none. It holds no array at all. "
-        "Rename the array to 'train_encod_data' or 'train_data'."
+        "Rename the array to 'train_encod_data' or 'train_data'; "
+        "a raw recording is made into such a file by `lfads data make`."
     )
     with pytest.raises(DataError, match=f"^{re.escape(f'{path}: {text}')}$"):
         read_hdf5(path, required=required)

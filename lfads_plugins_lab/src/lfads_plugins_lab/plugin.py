@@ -12,6 +12,7 @@ from lfads_plugins_lab.specs import ForeignSettingsSpec
 _CLI = "lfads_plugins_lab.cli"
 _FILES = "lfads_plugins_lab.recordings.files"
 _REPORT = "lfads_plugins_lab.report"
+_SUGGEST = "lfads_plugins_lab.recordings.suggest:command_for"
 
 
 @hookimpl
@@ -23,6 +24,7 @@ def lfads_commands() -> Iterator[CommandSpec]:
         "data merge": ("Put the splits of a recording, or of a run's outputs, together again.", "change:merge"),
         "data rebin": ("Make the bins of a recording wider; signals beside the data are averaged.", "change:rebin"),
         "data smooth": ("Smooth a recording by a Gaussian, trial by trial.", "change:smooth"),
+        "data set": ("Say what a recording's file does not: the width of its bins, the event.", "change:set_attributes"),
         "data split": ("Put all trials together and split them anew, the same share of every condition.", "change:split"),
         "data align": ("Find read-ins that bring sessions with different neurons together.", "align:command"),
         "config import": ("Turn settings of another implementation into ours.", "import_settings:command"),
@@ -56,7 +58,7 @@ def lfads_recordings() -> Iterator[RecordingSpec]:
         ("npz", "NumPy archives, pynapple's too", "is_npz", "read_npz"),
         ("tables", "events in .csv, .tsv or .txt", "is_table", "read_tables"),
     ):
-        yield RecordingSpec(name=name, summary=summary, matches=f"{_FILES}:{matches}", read=f"{_FILES}:{read}")
+        yield RecordingSpec(name=name, summary=summary, matches=f"{_FILES}:{matches}", read=f"{_FILES}:{read}", suggest=_SUGGEST)
 
 
 @hookimpl

@@ -167,7 +167,7 @@ def test_wider_bins_average_what_are_no_counts_unless_told_otherwise(write_recor
 
 def test_bins_that_cannot_become_wider_are_refused(write_recording, counts, recording, tmp_path):
     path = write_recording("a.h5", counts)
-    text = f"{path}: the width of a bin must be known, got no attribute 'bin_ms'. Add it."
+    text = f"{path}: the width of a bin must be known, got no attribute 'bin_ms'. Say it, such as: lfads data set {path} bin_ms=10"
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         rebin_session(read_whole(path), 10.0)
     path = write_recording("b.h5", counts, bin_ms=5.0)

@@ -173,8 +173,11 @@ WRONG = [
     (["bad.zip"], "bad.zip: must be a whole zip of recordings, got: File is not a zip file. Make it anew."),
     (["text.h5", "--search", "none"], "text.h5: must be an HDF5 file, got something else. Convert it, or install a plugin that reads it."),
     (
-        ["mine.h5", "--search", "none"],
-        "data.batch_size: must not be larger than the training split, got 64 for 12 trials. Add --set data.batch_size=12, or less.",
+        ["mine.h5", "--search", "none", "--set", "data.hold_out.fraction=0.1"],
+        (
+            "mine.h5: data.hold_out.fraction must hold out at least one of 5 channels and leave one, got 0.1, which holds out 0. "
+            "Choose a fraction of at least 0.2 and below 1."
+        ),
     ),
 ]
 

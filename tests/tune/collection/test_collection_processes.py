@@ -103,13 +103,16 @@ def test_a_job_trains_in_this_process_and_its_log_tells_all(prepared, capfd):
 
 
 def test_a_job_that_fails_says_why_in_its_log_and_its_exit_code(prepared):
-    made, _ = prepared(data={"each": ["../sessions/a.h5"]}, settings={"data": {"batch_size": 64}})
+    made, _ = prepared(data={"each": ["../sessions/a.h5"]}, settings={"data": {"hold_out": {"fraction": 0.1}}})
     (entry,) = made.entries()
     done = CliRunner().invoke(cli, ["collection", "job", str(made.path), "a"])
     assert done.exit_code == 2
     state = standing(entry)
     assert state.status == "failed"
-    assert state.note == "data.batch_size: must not be larger than the training split, got 64 for 12 trials. Add --set data.batch_size=12, or less."
+    assert state.note.endswith(
+        "a.h5: data.hold_out.fraction must hold out at least one of 5 channels and leave one, got 0.1, which holds out 0. "
+        "Choose a fraction of at least 0.2 and below 1."
+    )
     assert tail(entry, 1) == [f"error: {state.note}"]
 
 

@@ -246,11 +246,15 @@ def _mismatches(sessions: Sequence[SessionSummary]) -> Iterator[Problem]:
             yield _error(f"all sessions: must have the same {what}, got {got}. Rebin or cut them alike, or train them apart.")
 
 
+def batch_note(trials: int, sessions: int, batch_size: int) -> str | None:
+    """A sentence if a step wants more trials than there are: it shrinks."""
+    if not 0 < trials < batch_size:
+        return None
+    over = "" if sessions == 1 else f" of {sessions} sessions"
+    return f"data.batch_size: {batch_size} trials do not fit, for there are {trials} training trials{over}: each step takes all of them."
+
+
 def _batches(sessions: Sequence[SessionSummary], batch_size: int) -> Iterator[Problem]:
-    trials = sum(s.splits["train"].trials for s in sessions if "train" in s.splits)
-    if 0 < trials < batch_size:
-        over = "" if len(sessions) == 1 else f" over {len(sessions)} sessions"
-        yield _error(
-            f"data.batch_size: must not be larger than the training split, got {batch_size} for {trials} trials{over}. "
-            f"Add --set data.batch_size={trials}, or less."
-        )
+    trained = [s.splits["train"].trials for s in sessions if "train" in s.splits]
+    if (note := batch_note(sum(trained), len(sessions), batch_size)) is not None:
+        yield _info(note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -109,7 +110,7 @@ def build_session(
     present = [s for s in SPLITS if f"{s}_encod_data" in left or f"{s}_recon_data" in left]
     for split in (*required, *present) or ("train",):
         if f"{split}_encod_data" not in left:
-            raise DataError(f"{where}: {_missing(split, sources, recon_only=f'{split}_recon_data' in left)}")
+            raise DataError(f"{where}: {_missing(split, sources, path, recon_only=f'{split}_recon_data' in left)}")
     splits = {s: _read_split(s, left, where, dtype) for s in SPLITS if s in present}
     _same_sizes(splits, where)
     arrays = {key: source.read(None) for key, source in left.items()}
@@ -122,8 +123,8 @@ def build_session(
     return Session(name=name, path=path, splits=splits, arrays=arrays, attributes=attributes)
 
 
-def _missing(split: str, keys: Collection[str], *, recon_only: bool) -> str:
-    """Say which key is missing, what comes near it, and what there is."""
+def _missing(split: str, keys: Collection[str], path: Path | None, *, recon_only: bool) -> str:
+    """Say which key is missing, what comes near it, what there is, and what makes it."""
     wanted = f"{split}_encod_data"
     if recon_only:
         return f"'{wanted}' must be there beside '{split}_recon_data', found none. The encoders need something to read: add it."
@@ -132,7 +133,12 @@ def _missing(split: str, keys: Collection[str], *, recon_only: bool) -> str:
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     shown = first_few([*map(repr, sorted(keys))], 20)
     holds = f"It holds {shown}." if shown else "It holds no array at all."
-    return f"'{wanted}' (trials, bins, channels) must be there, found none.{hint} {holds} Rename the array to '{wanted}' or '{split}_data'."
+    remedy = f"Rename the array to '{wanted}' or '{split}_data'"
+    if split != "train" and not near and path is not None:
+        remedy = f"Split its trials anew: lfads data split {shlex.quote(str(path))} -o {shlex.quote(path.stem)}_split.h5"
+    elif split == "train":
+        remedy += "; a raw recording is made into such a file by `lfads data make`."
+    return f"'{wanted}' (trials, bins, channels) must be there, found none.{hint} {holds} {remedy}{'' if remedy.endswith(('.', '.h5')) else '.'}"
 
 
 def _read_split(split: str, left: dict[str, Source], where: str, dtype: DTypeLike) -> Split:

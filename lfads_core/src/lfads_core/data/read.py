@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from attrs import evolve
@@ -19,8 +21,10 @@ from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError, LfadsError
 from lfads_core.origin import where
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import DataReaderSpec
+from lfads_core.plugins.specs import DataReaderSpec, RecordingSpec
 from lfads_core.wording import first_few, one_line, shown
+
+T = TypeVar("T")
 
 
 def read_sessions(
@@ -40,13 +44,34 @@ def read_sessions(
     ``required`` names the splits that must be there; pass ``()`` to take a file with any one of them.
 
     Raises:
-        DataError: Nothing is found, two files would have one name, or a file cannot be read.
+        DataError: Nothing is found, two files would have one name, or a file cannot be read; a raw recording is told how to be made into one.
     """
     readers = readers_of(registry)
     named = name_files(patterns, readers)
+    for path in named.values():
+        if registry is not None and path.suffix.lower() not in SUFFIXES and _reader_for(path, readers) is None:
+            _refuse_raw(path, registry)
     on_disk = room is not None and sum(_size(path, readers, dtype) for path in named.values()) > room
     least = None if room is None else max(room, 16 * SAMPLE_BYTES)  # samples of stored trials, and what is no trials, must have a place
     return [read_session(named[name], readers, dtype=dtype, required=required, keep_on_disk=on_disk, room=least) for name in sorted(named)]
+
+
+def _refuse_raw(path: Path, registry: Registry) -> None:
+    """Say how a raw recording is made into a file for training.
+
+    Raises:
+        DataError: it is one.
+    """
+
+    def ask(spec: RecordingSpec, call: Callable[[Path], T]) -> T | None:
+        return registry.shield(RecordingSpec, spec.name, lambda: call(path), "other formats are tried")
+
+    spec = next((spec for spec, _ in registry.as_offered(RecordingSpec) if ask(spec, spec.matches)), None)
+    if spec is None:
+        return
+    suggested = None if spec.suggest is None else ask(spec, spec.suggest)
+    command = suggested or f"lfads data make {shlex.quote(str(path))} -o {shlex.quote(path.stem)}.h5"
+    raise DataError(f"{path}: must be a file for training, got a raw recording ({spec.summary}). Make one of it, such as: {command}")
 
 
 def name_files(patterns: Sequence[str | Path], readers: Iterable[DataReaderSpec] = ()) -> dict[str, Path]:

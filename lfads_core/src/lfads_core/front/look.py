@@ -97,7 +97,10 @@ def _heading(session: SessionSummary) -> Any:
     from rich.text import Text
 
     first = next(iter(session.splits.values()))
-    facts = [f"bins of {session.bin_ms:g} ms" if session.bin_ms else "bin width unknown (no attribute 'bin_ms')", first.recon.dtype]
+    facts = [
+        f"bins of {session.bin_ms:g} ms" if session.bin_ms else f"bin width unknown (say it: lfads data set {session.path or 'FILE'} bin_ms=10)",
+        first.recon.dtype,
+    ]
     if first.external is not None:
         facts.append(f"{first.external.shape[2]} external inputs in {first.external.shape[1]} bins")
     return Text.assemble((session.name, "bold"), "  ", ", ".join(facts))

@@ -212,7 +212,7 @@ class TrainedRun(LoadedRun):
 
     def __repr__(self) -> str:
         """One line."""
-        scores = self.run.read_state().get("scores") or {}
+        scores = (self.run.read_state().get("scores") or {}) if self.run.state_path.is_file() else {}
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items() if name in ("valid/bps", "valid/co_bps", "valid/r2"))
         return f"<Run {self.run.name!r}: {', '.join(self.sessions)}; the {self.checkpoint} checkpoint{'; ' if shown else ''}{shown}>"
 

@@ -43,12 +43,14 @@ class RecordingSpec(Spec):
 
     ``matches(path)`` says quickly, without reading it, whether a file or folder is of this format. ``read(path, options)`` returns the arrays by
     the names that an .npz archive would give them (spike times, units, trials, signals, ``bin_ms``: the page on raw recordings), or a recording of
-    lfads-plugins-lab; ``options`` are its ``SourceOptions``. What it raises is told in one sentence.
+    lfads-plugins-lab; ``options`` are its ``SourceOptions``. What it raises is told in one sentence. ``suggest(path)`` gives the command that makes
+    such a file into one for training, with the options that it is likely to need; who trains on a raw file is told it.
     """
 
     kind: ClassVar[str] = "recording format"
     matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
     read: Callable[[Path, Any], Any] = field(converter=imported, validator=is_function)
+    suggest: Callable[[Path], str] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
 
     def usage(self) -> str:
         """The command that reads it."""

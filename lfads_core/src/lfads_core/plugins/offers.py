@@ -51,6 +51,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "data make",
             "data merge",
             "data rebin",
+            "data set",
             "data smooth",
             "data split",
             "eval",

@@ -12,7 +12,7 @@ import torch
 from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.by_name import as_trained
-from lfads_core.data.checks import check_sessions, require
+from lfads_core.data.checks import batch_note, check_sessions, require
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.inspect import inspect_session
 from lfads_core.data.known import fingerprint, know
@@ -68,7 +68,7 @@ def read_for(
 
 
 def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry) -> None:
-    """Check sessions against the components that the settings choose; warnings go to the log.
+    """Check sessions against the components that the settings choose; warnings go to the log, and a word on a step that shrinks.
 
     Raises:
         ConfigError: they lack the cost that the settings judge by.
@@ -79,14 +79,16 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     chosen = config.components.reconstruction
     reconstruction = build_component(registry, ReconstructionSpec, chosen, 1)
     observing = all(any(part.observes_missing for part in stack.batch_order) for stack in build_stacks(config, registry))
-    batch_size = known(config.data.batch_size, "data.batch_size")
-    problems = check_sessions(sessions, support=reconstruction.support, observes_missing=observing, batch_size=batch_size)
+    problems = check_sessions(sessions, support=reconstruction.support, observes_missing=observing)
     for session in sessions:
         problems += inspect_session(session, chosen.name, registry)
     for problem in problems:
         if problem.severity == "warning":
             log.warning("%s", problem.text)
     require(problems)
+    trials = sum(session.trials("train") for session in sessions)
+    if (note := batch_note(trials, len(sessions), known(config.data.batch_size, "data.batch_size"))) is not None:
+        log.info("%s", note)
     try_metrics(sessions[0], reconstruction, registry)
 
 

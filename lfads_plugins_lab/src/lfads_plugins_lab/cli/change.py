@@ -89,3 +89,24 @@ def split(*, file: Path, output: Path, valid: float, test: float, every: int | N
     session = split_again(read_whole(file), options)
     write_session(session, output, {}, overwrite=force)
     click.echo(f"wrote {output}: {', '.join(f'{of.trials} {name}' for name, of in session.splits.items())} trials")
+
+
+@click.command("set")
+@_FILE
+@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option("--force", is_flag=True, help="Change what the file says already.")
+def set_attributes(*, file: Path, values: tuple[str, ...], force: bool) -> None:
+    """Say what a recording's file does not.
+
+    bin_ms is the width of a bin in ms, first_bin_ms when the first bin begins, from the event that trials are aligned to (below 0: before it),
+    aligned_to the event's name. The file itself is changed; its arrays stay as they are.
+
+    \b
+      lfads data set mine.h5 bin_ms=20
+      lfads data set mine.h5 first_bin_ms=-250 aligned_to=go
+    """
+    from lfads_plugins_lab.recordings.say import say_of_file
+    from lfads_plugins_lab.recordings.wishes import pairs
+
+    said = say_of_file(file, pairs(values, "NAME=VALUE"), overwrite=force)
+    click.echo(f"{file}: {', '.join(f'{name} is {value}' for name, value in said.items())}")

@@ -18,7 +18,7 @@ from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.recording import Recording
 from lfads_core.front.run import load, run
 from lfads_core.front.trained import TrainedRun
-from lfads_core.infer.run import infer_sessions, require_readable
+from lfads_core.infer.run import check_fit, infer_sessions, require_readable
 from lfads_core.plugins import SettingsSpec, load_registry
 from lfads_plugins_lab.evaluate.costs import costs_of
 from lfads_plugins_lab.evaluate.recorded import Recorded
@@ -168,6 +168,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         session = session if held is None else hold_out_channels(session, held.fraction, held.seed)
         try:
             require_readable(trained, [session])
+            check_fit(trained, [session])
         except DataError as err:
             raise InputError(str(err)) from err
         return session

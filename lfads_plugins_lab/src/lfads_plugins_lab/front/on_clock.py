@@ -32,7 +32,9 @@ def on_clock(found: xr.Dataset, where: str) -> OnClock:
     """
     width = found.attrs.get("bin_ms")
     if width is None:
-        raise DataError(f"{where}: the width of a bin must be known to lay bins on a clock, got no 'bin_ms'. Say it: lfads data set FILE bin_ms=...")
+        raise DataError(
+            f"{where}: the width of a bin must be known to lay bins on a clock, got no 'bin_ms'. Say it, such as: lfads data set FILE bin_ms=10"
+        )
     if "start_s" not in found.coords:
         raise DataError(
             f"{where}: the start of each trial on the session's clock must be known, got no 'start_s'. Recordings made by `lfads data make` have it; "

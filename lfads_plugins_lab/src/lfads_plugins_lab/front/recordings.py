@@ -74,7 +74,9 @@ def from_arrays(
             f"{where}: counts must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Give three axes."
         )
     if np.isinf(values).any():
-        raise DataError(f"{where}: counts must be finite, got {int(np.isinf(values).sum())} infinite of {values.size}. Store NaN for not observed.")
+        raise DataError(
+            f"{where}: counts must be finite, got {int(np.isinf(values).sum())} infinite of {values.size} values. Store NaN for not observed."
+        )
     columns = {str(name): _column(column) for name, column in _table(trials).items()}
     per_trial = _per_trial(where, values, {**columns, "condition": conditions, "split": split}, behaviour)
     names = _names(where, channel_names, values.shape[2])

@@ -36,7 +36,7 @@ def rebin_session(session: Session, bin_ms: float, reduce: Literal["sum", "mean"
     """
     where = str(session.path or session.name)
     if session.bin_ms is None:
-        raise DataError(f"{where}: the width of a bin must be known, got no attribute 'bin_ms'. Add it.")
+        raise DataError(_no_width(where))
     if any("first_bin" in split.extras for split in session.splits.values()):
         raise DataError(f"{where}: is chopped into windows that must stay in place, so bins cannot become wider. Chop again with --bin {bin_ms:g}.")
     factor = widening(session.bin_ms, bin_ms, where)
@@ -84,7 +84,7 @@ def smooth_session(session: Session, sigma_ms: float, *, in_place: bool = False)
         DataError: the width of a bin is unknown.
     """
     if session.bin_ms is None:
-        raise DataError(f"{session.path or session.name}: the width of a bin must be known, got no attribute 'bin_ms'. Add it.")
+        raise DataError(_no_width(str(session.path or session.name)))
     width = sigma_ms / session.bin_ms
 
     def smoothed(values: Num[np.ndarray, "B T N"]) -> Num[np.ndarray, "B T N"]:
@@ -136,3 +136,7 @@ def _numbered(session: Session) -> Session:
 def read_whole(path: Path) -> Session:
     """A recording in the layout, with any of the splits."""
     return read_hdf5(path, required=())
+
+
+def _no_width(where: str) -> str:
+    return f"{where}: the width of a bin must be known, got no attribute 'bin_ms'. Say it, such as: lfads data set {where} bin_ms=10"

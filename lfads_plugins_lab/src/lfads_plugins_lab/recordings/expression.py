@@ -89,7 +89,7 @@ class _Walk:
 
     def one(self, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Bool[np.ndarray, " R"]:
         """One comparison, row by row; texts with texts, numbers with numbers."""
-        texts = [isinstance(side, str) or (isinstance(side, np.ndarray) and side.dtype.kind == "O") for side in (left, right)]
+        texts = [isinstance(side, str) or (isinstance(side, np.ndarray) and side.dtype.kind in "OSU") for side in (left, right)]
         if texts[0] != texts[1]:
             if compare in (operator.eq, operator.ne) and not all(isinstance(side, np.ndarray) for side in (left, right)):
                 said = left if not isinstance(left, np.ndarray) else right
