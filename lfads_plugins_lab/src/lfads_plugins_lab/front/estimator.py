@@ -182,7 +182,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []  # single precision comes out
         return tags
 
 
@@ -200,8 +200,10 @@ def _trials(given: object) -> Float[np.ndarray, "B T N"]:
     if values.dtype.kind == "O":
         try:
             values = values.astype(np.float64)
-        except (TypeError, ValueError) as err:
-            raise InputError(f"X must hold numbers, got: {err}. argument must be a string or a number") from err
+        except TypeError as err:
+            raise TypeError(f"X must hold numbers, got something else: {err}") from err
+        except ValueError as err:
+            raise InputError(f"X must hold numbers, got something else: {err}") from err
     if values.dtype.kind not in "biuf" or values.ndim != 3:
         raise InputError(f"X must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Reshape your data.")
     for size, what in zip(values.shape, ("sample(s)", "bin(s)", "feature(s)"), strict=True):

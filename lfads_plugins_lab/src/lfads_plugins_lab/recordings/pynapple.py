@@ -37,7 +37,7 @@ def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | No
 
 def _trials(where: str, trials: Any) -> Trials:
     try:
-        if not hasattr(trials, "end") and hasattr(trials, "index"):  # moments alone: a Ts
+        if hasattr(trials, "index") and np.ndim(getattr(trials, "end", 0.0)) == 0:  # moments alone: a Ts
             moments = np.asarray(trials.index, dtype=np.float64)
             return Trials(start=moments, stop=np.full(moments.size, np.nan))
         start, stop = (np.asarray(getattr(trials, name), dtype=np.float64) for name in ("start", "end"))
