@@ -14,7 +14,19 @@ from lfads_core.infer.loading import LoadedRun
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL))
-INSIDE = {"of", "ensure_inferred", "registry", "run", "description", "checkpoint", "chosen", "infer_stack", "default_samples", "output_attributes", "search"}
+INSIDE = {
+    "of",
+    "ensure_inferred",
+    "registry",
+    "run",
+    "description",
+    "checkpoint",
+    "chosen",
+    "infer_stack",
+    "default_samples",
+    "output_attributes",
+    "search",
+}
 """What other code uses of these classes."""
 
 
