@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class SplitOptions(TypedDict, total=False):
+class ArrayOptions(TypedDict, total=False):
     """What is said of trials that are cut already; times in ms."""
 
     name: str  # of the session  [default: the file's name, or "recording"]
@@ -41,7 +41,7 @@ class SplitOptions(TypedDict, total=False):
     seed: int  # of the random split
 
 
-class CutOptions(SplitOptions, total=False):
+class CutOptions(ArrayOptions, total=False):
     """How raw recordings are cut and binned too: options of ``lfads data make`` under the same names; times in ms."""
 
     event_from_start: bool  # the event's times count from the start of each trial
@@ -80,7 +80,7 @@ class Recording:
         channel_names: Sequence[str] | None = None,
         split: Sequence[str] | np.ndarray | None = None,
         trials: Mapping[str, Any] | None = None,
-        **options: Unpack[SplitOptions],
+        **options: Unpack[ArrayOptions],
     ) -> Recording:
         """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.
 

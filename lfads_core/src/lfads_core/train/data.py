@@ -86,6 +86,9 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
         if problem.severity == "warning":
             log.warning("%s", problem.text)
     require(problems)
+    trials = sum(session.trials("train") for session in sessions)
+    if (note := batch_note(trials, len(sessions), known(config.data.batch_size, "data.batch_size"))) is not None:
+        log.info("%s", note)
     try_metrics(sessions[0], reconstruction, registry)
     trials = sum(session.trials("train") for session in sessions)
     if (note := batch_note(trials, len(sessions), known(config.data.batch_size, "data.batch_size"))) is not None:

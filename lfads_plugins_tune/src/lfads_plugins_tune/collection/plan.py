@@ -20,7 +20,7 @@ from lfads_core.files import expanded
 from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import run_name, safe
-from lfads_plugins_tune.collection.recordings import Recording, Recordings, data_hash
+from lfads_plugins_tune.collection.recordings import CollectedRecording, Recordings, data_hash
 from lfads_plugins_tune.collection.spec import Described, VariantSpec
 from lfads_plugins_tune.search.settings import defaults_of
 
@@ -30,7 +30,7 @@ class Dataset:
     """What one model is trained on."""
 
     name: str
-    recordings: tuple[Recording, ...]
+    recordings: tuple[CollectedRecording, ...]
 
     @property
     def hash(self) -> str:
@@ -83,7 +83,7 @@ class Plan:
 
     runs: tuple[Planned, ...]
     datasets: tuple[Dataset, ...]
-    left_out: tuple[Recording, ...]
+    left_out: tuple[CollectedRecording, ...]
 
 
 def make_plan(described: Described, recordings: Recordings, registry: Registry) -> Plan:
@@ -111,7 +111,7 @@ def make_plan(described: Described, recordings: Recordings, registry: Registry) 
     return Plan(runs=tuple(runs.values()), datasets=tuple(datasets), left_out=tuple(left_out))
 
 
-def find_datasets(described: Described, recordings: Recordings) -> tuple[list[Dataset], list[Recording]]:
+def find_datasets(described: Described, recordings: Recordings) -> tuple[list[Dataset], list[CollectedRecording]]:
     """Read every recording that the file names; second, those that have fewer trials than it asks for.
 
     Raises:
@@ -122,10 +122,10 @@ def find_datasets(described: Described, recordings: Recordings) -> tuple[list[Da
         raise DataError(f"{described.path}: data: must name at least one recording under 'each' or 'together', got none. Give files or patterns.")
     groups: list[tuple[str | None, Sequence[str]]] = [*(((None, spec.each),) if spec.each else ()), *spec.together.items()]
     datasets: list[Dataset] = []
-    left_out: list[Recording] = []
+    left_out: list[CollectedRecording] = []
     faults: list[str] = []
     for name, patterns in groups:
-        found: list[Recording] = []
+        found: list[CollectedRecording] = []
         try:
             named = name_files([folder / expanded(pattern) for pattern in patterns], recordings.readers)
         except DataError as err:

@@ -38,7 +38,7 @@ class RecordingFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class CollectedRecording:
     """One recording: where it is, what is in it, and the hash of its bytes."""
 
     name: str
@@ -55,7 +55,7 @@ class Recordings:
         self._known: dict[str, Any] = _read(memory)
         self._changed = False
 
-    def look(self, name: str, path: Path) -> Recording:
+    def look(self, name: str, path: Path) -> CollectedRecording:
         """Hash and measure one recording, unless it is known and its files have kept their sizes and times.
 
         Raises:
@@ -72,7 +72,7 @@ class Recordings:
             self._known[key] = {"stamps": stamps, "settled": settled, "content": content, "facts": facts}
             self._changed = self._changed or self._known[key] != known
         found = self._known[key]
-        return Recording(name=name, path=path, content=found["content"], facts=RecordingFacts(**found["facts"]))
+        return CollectedRecording(name=name, path=path, content=found["content"], facts=RecordingFacts(**found["facts"]))
 
     def keep(self) -> None:
         """Write what is known, if anything is new."""
@@ -81,7 +81,7 @@ class Recordings:
             self._changed = False
 
 
-def data_hash(recordings: Iterable[Recording]) -> str:
+def data_hash(recordings: Iterable[CollectedRecording]) -> str:
     """Hash of a dataset: names of its sessions and their contents, wherever the files are."""
     lines = sorted(f"{recording.name} {recording.content}" for recording in recordings)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_HEX]
