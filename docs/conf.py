@@ -1,5 +1,6 @@
 """Settings of Sphinx for the pages of this folder; ``nox -s docs`` builds them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,14 +9,22 @@ sys.path[:0] = [str(ROOT / name / "src") for name in ("lfads_core", *(f"lfads_pl
 
 project = "lfads"
 author = "the authors of lfads-core"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-source_suffix = {".md": "markdown"}
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "myst-nb"}
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "LFADS"
 html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+
+# Tutorials are notebooks. `nox -s docs` runs them, each in an empty folder, and keeps what came out until their text changes.
+nb_execution_mode = os.environ.get("LFADS_DOCS_EXECUTE", "off")
+nb_execution_cache_path = str(ROOT / ".nox" / "notebooks")
+nb_execution_in_temp = True
+nb_execution_timeout = 900
+nb_execution_raise_on_error = True
+nb_merge_streams = True
 
 myst_heading_anchors = 4  # links to headings as they are on the pages of a repository
 suppress_warnings = [

@@ -1,4 +1,4 @@
-"""The tutorials, followed line by line in an empty folder, end with the numbers that they say."""
+"""The tutorials are notebooks that run cell by cell in an empty folder, and end with the numbers that they should."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ import re
 import shlex
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
-from lfads_core.config.load import resolve
-from lfads_core.plugins.registry import Registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
 EACH = pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Language and text of every block of code, in order."""
-    return re.findall(r"```(\w+)\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+def cells(page: Path) -> list[str]:
+    """Text of every cell, without its options."""
+    found = re.findall(r"```\{code-cell\} ipython3\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [re.sub(r"^:\w+:.*\n", "", text, flags=re.MULTILINE) for text in found]
 
 
-def settings(page: Path) -> tuple[str, str]:
-    """Name and text of the page's file of settings, which may stand behind the command that reads it."""
-    (text,) = [text for language, text in blocks(page) if language == "yaml"]
-    (name,) = set(re.findall(r"\b\w+\.yaml\b", page.read_text(encoding="utf-8")))
-    return name, text
+def run_cell(text: str, names: dict[str, object]) -> None:
+    """What a kernel does with a cell, lines that begin with '!' included."""
+    python = []
+    for line in text.splitlines():
+        if line.startswith("!lfads "):
+            done = CliRunner().invoke(cli, shlex.split(line)[1:])
+            assert done.exit_code == 0, f"{line}\n{done.output}"
+        elif not line.startswith("!cat "):
+            assert not line.startswith(("!", "%")), line
+            python.append(line)
+    exec(compile("\n".join(python), "cell", "exec"), names)
 
 
-def test_the_five_tutorials_are_there_and_in_the_list():
-    assert {page.stem for page in TUTORIALS} == {"single", "stitching", "search", "calcium", "emg"}
+def test_every_tutorial_is_in_the_list():
+    assert {"single", "stitching", "calcium", "emg", "search", "plugin", "lfads_torch", "nwb"} == {page.stem for page in TUTORIALS}
     listed = re.findall(r"\(tutorials/(\w+)\.md\)", (DOCS / "tutorials.md").read_text(encoding="utf-8"))
     assert sorted(listed) == [page.stem for page in TUTORIALS]
 
 
 @EACH
-def test_a_tutorial_asserts_numbers_and_its_settings_are_accepted(page, tmp_path):
-    assert sum(text.count("assert ") for language, text in blocks(page) if language == "python") >= 1
-    name, text = settings(page)
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    resolve([tmp_path / name], [], [], Registry.from_installed())
+def test_a_tutorial_shows_a_figure_and_asserts_numbers_out_of_sight(page):
+    text, parts = page.read_text(encoding="utf-8"), cells(page)
+    assert text.startswith("---\nkernelspec:\n")
+    assert any(re.search(r"\.plot\.\w+\(", cell.splitlines()[-1]) for cell in parts)
+    hidden = re.findall(r":tags: \[remove-cell\]\n(.*?)```", text, flags=re.DOTALL)
+    assert sum(cell.count("assert ") for cell in parts) == sum(cell.count("assert ") for cell in hidden) > 0
+    for cell in parts:
+        compile("\n".join(line for line in cell.splitlines() if not line.startswith("!")), str(page), "exec")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @EACH
-def test_a_tutorial_runs_and_ends_with_the_numbers_it_says(page, tmp_path):
-    name, text = settings(page)
-    (tmp_path / name).write_text(text, encoding="utf-8")
+def test_a_tutorial_runs_and_ends_with_the_numbers_it_should(page, tmp_path):
     names: dict[str, object] = {}
-    with contextlib.chdir(tmp_path):
-        for language, code in blocks(page):
-            if language == "python":
-                exec(compile(code, str(page), "exec"), names)
-            for line in code.splitlines() if language == "console" else ():
-                words = shlex.split(line.removeprefix("$ "))
-                assert words[0] == "lfads"
-                track = ["--set", "track.mlflow=false"] if words[1] in {"run", "adapt"} or words[1:3] == ["search", "pbt"] else []
-                done = CliRunner().invoke(cli, [*words[1:], *track])
-                assert done.exit_code == 0, f"{line}\n{done.output}"
+    with contextlib.chdir(tmp_path), mpl.rc_context():
+        for text in cells(page):
+            run_cell(text, names)
