@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ _KEY = "_lfads_origin"
 _ENGINE = "_engine_run_backward"  # torch's function below which autograd calls Python again
 _OTHERS = {"lfads_core", "torch", "numpy", "scipy", "h5py", "attr", "attrs", "pluggy", "jaxtyping", "beartype", "importlib"}
 _by_module: dict[str, set[Origin]] = {}
+_by_code: dict[types.CodeType, Origin] = {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ def mark(part: Any, origin: Origin) -> None:
     _by_module.setdefault(type(part).__module__, set()).add(origin)
 
 
+def mark_function(function: Any, origin: Origin) -> None:
+    """Remember the same of a function that a record names; of what is none, such as an object that is called, nothing is."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None:
+        _by_code[code] = origin
+
+
 def origin_of(part: object) -> Origin | None:
     """Where a component comes from; None for whatever no plugin gave."""
     found: Origin | None = getattr(part, "__dict__", {}).get(_KEY)
@@ -58,7 +67,7 @@ def blaming(part: object, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         origin = origin_of(part)
         if origin is None or not is_fault(err):
             raise
@@ -75,7 +84,7 @@ def blamed(err: BaseException) -> PluginError | None:
         frames.append((frame, behind))
     for frame, from_engine in reversed(frames):
         code = frame.f_code
-        origin = origin_of(frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else None
+        origin = _by_code.get(code) or (origin_of(frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else None)
         if origin is not None:
             return failure(origin, f" in {code.co_name}", err)
         if from_engine and (known := _by_module.get(frame.f_globals.get("__name__", ""))):
@@ -105,4 +114,4 @@ def _walk(err: BaseException) -> Iterator[tuple[types.FrameType, int]]:
 
 def is_fault(err: BaseException) -> bool:
     """Whether an exception is a slip in code, rather than a sentence for users, a lack of memory or a wish to stop."""
-    return isinstance(err, Exception) and not isinstance(err, LfadsError | MemoryError) and type(err).__name__ != "OutOfMemoryError"
+    return isinstance(err, Exception | SystemExit) and not isinstance(err, LfadsError | MemoryError) and type(err).__name__ != "OutOfMemoryError"

@@ -51,7 +51,7 @@ def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
 def _components_blamed() -> Iterator[None]:
     try:
         yield
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         if (named := blamed(err)) is None:
             raise
         raise named from err

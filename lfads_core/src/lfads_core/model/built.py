@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lfads_core.components import AbstractAugmentation, AbstractReadin, AbstractReconstruction, Support
 from lfads_core.errors import PluginError
+from lfads_core.model.world import put_back, world
 from lfads_core.origin import Origin, failure, is_fault, mark, origin_of
 
 
@@ -20,8 +21,12 @@ def built(origin: Origin, build: Callable[[], Any]) -> Any:
     Raises:
         PluginError: it is none, or building it fails.
     """
-    before = torch.get_rng_state()
+    before, shared = torch.get_rng_state(), world()
     part = _made(origin, build)
+    if (now := world()) != shared:
+        put_back(shared)
+        changed = ", ".join(key for key in shared if shared[key] != now[key])
+        raise PluginError(f"{origin}: build must leave what all of a process shares as it is, but changed {changed}.")
     for fault in _faults(part, origin):
         raise PluginError(f"{origin}: build must {fault}. `lfads plugins check {origin.name}` tries all that must hold.")
     if not torch.equal(before, torch.get_rng_state()) and not _equal(part, _made(origin, build)):
@@ -51,7 +56,7 @@ def _made(origin: Origin, build: Callable[[], Any]) -> Any:
         return build()
     except PluginError as err:
         raise PluginError(f"{origin} cannot be built: {err}") from err
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         if not is_fault(err):
             raise
         raise failure(origin, " in build", err) from err
