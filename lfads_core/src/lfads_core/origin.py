@@ -16,12 +16,12 @@ from lfads_core.wording import one_line
 _KEY = "_lfads_origin"
 _ENGINE = "_engine_run_backward"  # torch's function below which autograd calls Python again
 _OTHERS = {"lfads_core", "torch", "numpy", "scipy", "h5py", "attr", "attrs", "pluggy", "jaxtyping", "beartype", "importlib"}
-_by_module: dict[str, set[Origin]] = {}
-_by_code: dict[types.CodeType, Origin] = {}
+_by_module: dict[str, set[Provenance]] = {}
+_by_code: dict[types.CodeType, Provenance] = {}
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """A component's kind and name, and who provides it."""
 
     kind: str
@@ -34,26 +34,26 @@ class Origin:
         return f"{self.provider}: the {self.kind} {self.name!r}"
 
 
-def mark(part: Any, origin: Origin) -> None:
+def mark(part: Any, origin: Provenance) -> None:
     """Remember where a component comes from; copies remember it too."""
     object.__setattr__(part, _KEY, origin)  # past nn.Module, which would keep it no differently, and past frozen classes
     _by_module.setdefault(type(part).__module__, set()).add(origin)
 
 
-def mark_function(function: Any, origin: Origin) -> None:
+def mark_function(function: Any, origin: Provenance) -> None:
     """Remember the same of a function that a record names; of what is none, such as an object that is called, nothing is."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is not None:
         _by_code[code] = origin
 
 
-def origin_of(part: object) -> Origin | None:
+def origin_of(part: object) -> Provenance | None:
     """Where a component comes from; None for whatever no plugin gave."""
-    found: Origin | None = getattr(part, "__dict__", {}).get(_KEY)
+    found: Provenance | None = getattr(part, "__dict__", {}).get(_KEY)
     return found
 
 
-def failure(origin: Origin, doing: str, err: BaseException) -> PluginError:
+def failure(origin: Provenance, doing: str, err: BaseException) -> PluginError:
     """The sentence for what a component raised, with the author's own file and line."""
     return PluginError(f"{origin} failed{doing} ({one_line(err)}{where(err)}). --debug shows how; tell its authors.")
 
@@ -92,10 +92,10 @@ def blamed(err: BaseException) -> PluginError | None:
     return None
 
 
-def _one_of(known: set[Origin]) -> Origin:
+def _one_of(known: set[Provenance]) -> Provenance:
     """One that stands for all: who is told that something failed on the way back need not know which of a module's components it was."""
     first, *others = sorted(known, key=str)
-    return Origin(first.kind, " or ".join([first.name, *(other.name for other in others)]), first.provider) if others else first
+    return Provenance(first.kind, " or ".join([first.name, *(other.name for other in others)]), first.provider) if others else first
 
 
 def where(err: BaseException) -> str:

@@ -85,7 +85,7 @@ def check_plugin(name: str, path: Path | None) -> None:
     registry = installed()
     entries = _of_name(name, registry)
     broken = laws = 0
-    for provider in dict.fromkeys(entry.provider for entry in entries):
+    for provider in dict.fromkeys(entry.provider for entry in entries if entry.provider.entry_point):  # a file is loaded by who asks for it alone
         click.echo(f"plugin {provider}")
         found = [try_import(provider)]
         broken, laws = broken + _tell(found), laws + len(found)

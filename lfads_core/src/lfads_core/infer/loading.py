@@ -17,7 +17,7 @@ from lfads_core.errors import RunError
 from lfads_core.model.build import build_model, build_stacks
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
-from lfads_core.plugins import Registry, load_registry
+from lfads_core.plugins import Registry, registry_of
 from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
@@ -93,7 +93,7 @@ def load(path: str | Path, which: str | None = None, *, device: str = "cpu", reg
         PluginError: a component's package is not installed.
     """
     run = Run.open(Path(path))
-    registry = registry or load_registry()
+    registry = registry or registry_of(run.path)
     config = resolve_saved(run.config_path, registry)
     wanted = checkpoint_named(which or config.infer.checkpoint)
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):

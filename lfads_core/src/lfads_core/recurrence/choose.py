@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
-from lfads_core.origin import Origin, mark_function
+from lfads_core.origin import Provenance, mark_function
 from lfads_core.plugins import load_registry
 from lfads_core.plugins.specs import Imported, RecurrenceSpec
 from lfads_core.recurrence import composed, reference
@@ -108,12 +108,12 @@ def _loaded(spec: RecurrenceSpec) -> Recurrence:
     return Recurrence.of(spec.name, *loops)
 
 
-def foreign_origin(name: str) -> Origin | None:
+def foreign_origin(name: str) -> Provenance | None:
     """Who brings a backend, unless it is core's own."""
     registry = load_registry()
     if name not in offers() or (owner := registry.owner(RecurrenceSpec, name)).distribution == "lfads-core":
         return None
-    return Origin(RecurrenceSpec.kind, name, str(owner))
+    return Provenance(RecurrenceSpec.kind, name, str(owner))
 
 
 class _Backends(Mapping[str, Recurrence]):

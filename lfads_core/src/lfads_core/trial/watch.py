@@ -12,7 +12,7 @@ import attrs
 from torch import nn
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.origin import Origin, origin_of
+from lfads_core.origin import Provenance, origin_of
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -20,7 +20,7 @@ class Method:
     """A method of a component that its contract declares: as it is, and as the contract has it."""
 
     part: Any
-    origin: Origin
+    origin: Provenance
     contract: str  # name of the class that declares it
     name: str
     call: Callable[..., Any]

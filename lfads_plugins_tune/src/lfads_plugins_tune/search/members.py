@@ -14,6 +14,7 @@ from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.train.checkpoint import has_checkpoint, remove_checkpoint, tidy
@@ -125,6 +126,7 @@ class MemberTrainer:
             member = self._load(task, run, config)
         member.trainer.allow(task.epochs)
         write_text(run.config_path, dump(config))
+        keep_files(run.path)
         run.update_state(status="running", **self._origin)
         return member
 
