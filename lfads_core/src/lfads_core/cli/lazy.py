@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from lfads_core.cli.errors import spoken_errors
+from lfads_core.cli.errors import show_tracebacks, spoken_errors, tracebacks_of_warnings
 from lfads_core.errors import PluginError
 from lfads_core.plugins.offers import offered
 from lfads_core.plugins.registry import Registry
@@ -157,5 +157,9 @@ class LazyGroup(click.Group):
         """Run the command; an :class:`~lfads_core.errors.LfadsError` is told in one message."""
         if self._prefix:
             return super().invoke(ctx)
-        with spoken_errors(debug=bool(ctx.params.get("debug"))):
+        if not ctx.params.get("debug"):
+            with spoken_errors(debug=False):
+                return super().invoke(ctx)
+        with tracebacks_of_warnings(), spoken_errors(debug=True):
+            show_tracebacks(installed(ctx).faults)
             return super().invoke(ctx)

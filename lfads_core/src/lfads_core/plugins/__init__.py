@@ -106,6 +106,8 @@ def _loaded(files: tuple[Path, ...]) -> Registry:
     registry = Registry.from_installed()
     for fault in registry.faults:
         logging.getLogger("lfads").warning("plugin left out: %s", fault)
+    for provider, remark in registry.remarks:
+        logging.getLogger("lfads").warning("%s: %s", provider, remark)
     return registry
 
 

@@ -18,12 +18,12 @@ from attrs import field, frozen
 
 from lfads_core import __version__
 from lfads_core.errors import PluginError
-from lfads_core.origin import where
 from lfads_core.plugins import hookspecs
 from lfads_core.plugins.compatible import incompatibility
 from lfads_core.plugins.hook_names import check_names
 from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
+from lfads_core.plugins.remarks import noticing
 from lfads_core.plugins.single_files import load_file, wanted_files
 from lfads_core.plugins.specs import Spec
 from lfads_core.wording import one_line
@@ -97,6 +97,7 @@ class Installed:
     faults: tuple[BrokenPlugin, ...] = ()
     left_out: tuple[Provider, ...] = ()  # not named in LFADS_PLUGINS
     hooks: tuple[Hook, ...] = CORE_HOOKS
+    remarks: tuple[tuple[Provider, str], ...] = ()  # of plugins that work, but print or are slow
 
 
 def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
@@ -110,18 +111,24 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
     allowed = _allowed([provider.entry_point for provider, _ in found])
     left_out = [provider for provider, _ in found if allowed is not None and provider.entry_point not in allowed]
     loaded: list[tuple[Provider, object]] = [(Provider("lfads-core", __version__, "core"), importlib.import_module(BUILT_IN))]
+    remarks: list[tuple[Provider, str]] = []
     for provider, entry_point in found:
         if provider not in left_out:
+            said: list[str] = []
             try:
-                loaded.append((provider, _load(entry_point)))
+                with noticing(said):
+                    loaded.append((provider, _load(entry_point)))
             except PluginError as err:
                 faults.append(BrokenPlugin(provider, str(err), err))
+            remarks += [(provider, text) for text in said]
     asked = [*(_from_file(path) for path in wanted_files()), *more]
     made = inspect_plugins([*loaded, *asked])
     for fault in made.faults:
         if fault.provider in [provider for provider, _ in asked]:
             raise PluginError(str(fault)) from fault.cause
-    return Installed(plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks)
+    return Installed(
+        plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks, remarks=(*remarks, *made.remarks)
+    )
 
 
 def _from_file(path: Path) -> tuple[Provider, object]:
@@ -141,12 +148,16 @@ def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
             faults.append(BrokenPlugin(provider, str(err), err))
         else:
             sound.append((provider, plugin))
+    remarks: list[tuple[Provider, str]] = []
     for provider, plugin in sound:
+        said: list[str] = []
         try:
-            plugins.append(inspect_plugin(plugin, provider, hooks))
+            with noticing(said):
+                plugins.append(inspect_plugin(plugin, provider, hooks))
         except PluginError as err:
             faults.append(BrokenPlugin(provider, str(err), err))
-    return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks))
+        remarks += [(provider, text) for text in said]
+    return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks), remarks=tuple(remarks))
 
 
 def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = CORE_HOOKS) -> Plugin:
@@ -276,7 +287,7 @@ def _load(entry_point: EntryPoint) -> object:
     try:
         return entry_point.load()
     except (Exception, SystemExit) as err:
-        raise PluginError(f"{one_line(err)}{where(err)}") from err
+        raise PluginError(one_line(err)) from err
 
 
 def _call(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:

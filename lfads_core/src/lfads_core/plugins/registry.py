@@ -16,6 +16,9 @@ from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import RecipeSpec, Spec
 from lfads_core.wording import one_line
 
+TRACEBACKS = "lfads.tracebacks"
+"""Logger of where it was that something failed of which a warning says no more than what; ``--debug`` shows it."""
+
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec)
 
@@ -125,6 +128,11 @@ class Registry:
         return self._installed.faults
 
     @property
+    def remarks(self) -> tuple[tuple[Provider, str], ...]:
+        """What there is to say about plugins that work: that they print, or are slow."""
+        return self._installed.remarks
+
+    @property
     def left_out(self) -> tuple[Provider, ...]:
         """Every plugin that ``LFADS_PLUGINS`` does not name."""
         return self._installed.left_out
@@ -195,14 +203,14 @@ class Registry:
             try:
                 listener({name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()})
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
-                self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
+                self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})", err)
 
     def shield(self, record: type[Spec], name: str, call: Callable[[], T], then: str = "the run goes on") -> T | None:
         """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
         try:
             return call()
         except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
-            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})")
+            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})", err)
             return None
 
     def blame(self, record: type[Spec], name: str, call: Callable[[], T]) -> T:
@@ -221,7 +229,8 @@ class Registry:
                 f"{self.owner(record, name)}: the {record.kind} {name!r} failed ({text}). --debug shows where; tell its authors."
             ) from err
 
-    def _warn(self, provider: Provider, text: str) -> None:
+    def _warn(self, provider: Provider, text: str, err: Exception) -> None:
+        logging.getLogger(TRACEBACKS).debug("%s: %s", provider, text, exc_info=err)
         if provider not in self._warned:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
@@ -240,7 +249,9 @@ class Registry:
     def _miss(self, noun: str, records: Sequence[type[Spec]], name: str, *, any_kind: bool = False) -> PluginError:
         names = sorted({entry.spec.name for record in records for entry in self._of(record)})
         kinds = None if any_kind else [record.kind for record in records]
-        return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+        error = PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+        error.__cause__ = next((fault.cause for fault in self.faults if fault.cause is not None), None)  # it may be why nothing is found
+        return error
 
 
 def _a_record(record: type[S]) -> type[S]:
