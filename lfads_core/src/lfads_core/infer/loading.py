@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import settings_of_run
 from lfads_core.errors import RunError
 from lfads_core.model.build import build_model, build_stacks
 from lfads_core.model.description import ModelDescription
@@ -94,7 +94,7 @@ def load(path: str | Path, which: str | None = None, *, device: str = "cpu", reg
     """
     run = Run.open(Path(path))
     registry = registry or registry_of(run.path)
-    config = resolve_saved(run.config_path, registry)
+    config = settings_of_run(run, (), registry)
     wanted = checkpoint_named(which or config.infer.checkpoint)
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
         wanted = "last"

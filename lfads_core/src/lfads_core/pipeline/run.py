@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.structure import unstructure
+from lfads_core.config.trained import settings_of_run, trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.known import differences
 from lfads_core.errors import RunError
@@ -95,7 +95,7 @@ def record_start(run: Run, patterns: Sequence[str | Path], config: RunConfig, re
     keep_files(run.path)
     write_text(run.config_path, dump(config))
     data = [str(expanded(p).resolve()) for p in patterns]
-    run.update_state(status="running", data=data, versions=versions(registry), **more)
+    run.update_state(status="running", data=data, versions=versions(registry), plugins=trained_by(config, registry), **more)
 
 
 def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display, *, reset_lr: bool = False) -> Finished:
@@ -109,8 +109,8 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         ConfigError: an override is none.
     """
     run = Run.open(path)
-    config = resolve_saved(run.config_path, registry, overrides)
-    _only_allowed(path, resolve_saved(run.config_path, registry), config)
+    config = settings_of_run(run, overrides, registry, going_on=True)
+    _only_allowed(path, settings_of_run(run, (), registry, going_on=True), config)
     with only_one(run.path):
         remove_leftovers(run.path)
         tidy(run.checkpoints)

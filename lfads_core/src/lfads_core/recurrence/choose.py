@@ -121,7 +121,7 @@ class _Backends(Mapping[str, Recurrence]):
 
     def __getitem__(self, name: str) -> Recurrence:
         """Import a backend."""
-        return _loaded(offers()[name])
+        return _loaded(load_registry().get(RecurrenceSpec, name))
 
     def __iter__(self) -> Iterator[str]:
         """Names, in alphabetical order."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
@@ -74,6 +75,7 @@ def copy_out(folder: Path, state: SearchState, base: RunConfig, registry: Regist
         status="interrupted",
         data=list(state.data),
         versions=dict(state.versions),
+        plugins=trained_by(base, registry),
         search={"folder": str(folder.resolve()), "member": best.member, "score": best.score},
     )
     return run
