@@ -11,8 +11,8 @@ from itertools import zip_longest
 
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.loading import Provider
-from lfads_core.processes import own_python
 from lfads_core.plugins.remarks import SLOW
+from lfads_core.processes import own_python
 from lfads_core.testing.findings import LawFinding
 
 HEAVY = ("torch", "scipy", "h5py", "ray", "mlflow", "matplotlib", "pandas", "sklearn")
