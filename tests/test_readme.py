@@ -10,19 +10,38 @@ import pytest
 import torch
 from scipy import stats
 
-from lfads_core.plugins import CommandSpec, NoSettings, Registry
+from lfads_core.plugins import CommandSpec, NoSettings, Provider, Registry
+from lfads_core.testing import check_prior
+from lfads_core.testing.imports import try_import
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def prior():
-    """The prior that the README's plugin offers."""
+def spec():
+    """What the README's plugin offers."""
     (source,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     plugin = types.ModuleType("sparse")
     exec(source, plugin.__dict__)
     (spec,) = plugin.lfads_priors()
+    return spec
+
+
+@pytest.fixture(scope="module")
+def prior(spec):
+    """The prior."""
     return spec.build(NoSettings(), 3)
+
+
+def test_the_plugin_obeys_the_laws_of_its_kind(spec):
+    check_prior(spec)
+
+
+def test_the_plugin_is_imported_quickly(tmp_path, monkeypatch):
+    (source,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "sparse.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {finding.law: finding.faults for finding in try_import(Provider("lfads-sparse", "0.1", "sparse")) if not finding.ok} == {}
 
 
 def test_the_plugin_has_as_many_lines_as_the_heading_says():

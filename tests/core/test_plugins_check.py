@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -40,9 +43,9 @@ def test_a_component_of_ours_obeys_every_law():
     lines = result.stdout.splitlines()
     assert lines[0].startswith("plugin lfads-plugins-std 0.1.0")
     assert lines[1] == "  ok      importing it loads nothing heavy"
-    assert lines[2] == "augmentation coordinated-dropout"
+    assert lines[4] == "augmentation coordinated-dropout"
     assert "  ok      nothing is remembered between calls" in lines
-    assert lines[-1] == "all 12 laws hold"
+    assert lines[-1] == "all 14 laws hold"
 
 
 @pytest.mark.parametrize(("name", "exit_code"), [("loud", 2), ("noise", 2), ("Noise", 2)])
@@ -53,7 +56,7 @@ def test_a_broken_one_is_found_by_its_name_or_that_of_its_distribution(install, 
     assert "  fault   chance comes from the given generator alone\n            draw used torch's global generator\n" in result.stdout
     assert "  fault   importing it loads nothing heavy\n            noise_" in result.stdout
     assert "must not import torch. Import them in the functions that use them" in result.stdout
-    assert f"error: {name}: must obey all 16 laws, but 2 are broken or could not be tried." in result.stderr
+    assert f"error: {name}: must obey all 18 laws, but 2 are broken or could not be tried." in result.stderr
 
 
 def test_what_was_not_tried_is_told(install):
@@ -90,3 +93,37 @@ def test_a_reader_is_given_a_file(install, tmp_path):
     result = check("npz", "--file", str(tmp_path / "a.npz"))
     assert result.exit_code == 2
     assert "raised ValueError: cannot" in result.stdout
+
+
+def test_what_prints_is_slow_or_has_a_mutable_default_is_told(install, tmp_path):
+    source = """
+        import time
+        from attrs import frozen
+        from lfads_core.plugins import RecipeSpec, SyntheticSpec, hookimpl
+        from lfads_core.config.fields import setting
+
+        print("hello")
+        time.sleep(2.2)
+
+        @frozen(kw_only=True)
+        class Settings:
+            sizes: list = setting([], "sizes")
+
+        @hookimpl
+        def lfads_synthetics():
+            yield SyntheticSpec(name="loud", summary="Loud", config=Settings, generate=lambda *_: {})
+        """
+    module = install("loud", source)
+    result = check("loud")
+    assert f"{module} must not print, got 'hello'" in result.stdout
+    assert f"{module} must be imported within 2 s, got 2." in result.stdout
+    assert "Settings: the default of 'sizes' must not be mutable, for all settings share it, got []. Give a tuple" in result.stdout
+    for name in [name for name in sys.modules if name.startswith("loud_")]:
+        del sys.modules[name]
+    listed = CliRunner().invoke(cli, ["plugins", "list", "--json"])
+    assert json.loads(listed.stdout)["faults"] == []
+    for name in [name for name in sys.modules if name.startswith("loud_")]:
+        del sys.modules[name]
+    shown = CliRunner().invoke(cli, ["plugins", "list"]).stdout.splitlines()
+    assert "loud 1.0 (entry point 'loud'): prints when it is loaded, which is kept from standard output: 'hello'" in shown
+    assert any(line.startswith("loud 1.0 (entry point 'loud'): takes 2.") for line in shown)

@@ -10,16 +10,18 @@ import attrs
 import pytest
 
 import lfads_core.plugins
+import lfads_plugins_std.plugin
 from lfads_core.config.groups import run_config_class
-from lfads_core.errors import PluginError
-from lfads_core.plugins import NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.config.load import resolve
+from lfads_core.errors import LfadsError, PluginError
+from lfads_core.plugins import MetricSpec, NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
 from lfads_core.plugins.hooks import CORE_HOOKS
 from lfads_core.plugins.loading import BrokenPlugin, Installed
 from lfads_core.plugins.offers import HOOKS, OFFERS
 from lfads_core.plugins.specs import SettingsSpec
 
 CLASHING = """
-    from lfads_core.plugins import NoSettings, PriorSpec, hookimpl
+    from lfads_core.plugins import MetricSpec, NoSettings, PriorSpec, hookimpl
 
     @hookimpl
     def lfads_priors():
@@ -163,7 +165,7 @@ def test_metrics_and_readers_are_not_picked_by_a_bare_name():
 
 CLASH = (
     "2 plugins offer the prior 'laplace': alpha 1.0 (entry point 'alpha') and beta 2.1 (entry point 'beta'). "
-    "Uninstall one of them, or leave one out by listing the entry points you want in LFADS_PLUGINS."
+    "Say which, 'alpha:laplace' or 'beta:laplace', uninstall one of them, or leave one out by listing the entry points you want in LFADS_PLUGINS."
 )
 
 
@@ -172,7 +174,6 @@ def test_a_clash_names_both_distributions_with_versions_and_the_ways_out(install
     install("beta", CLASHING, version="2.1")
     registry = Registry.from_installed()
     for refused in (
-        registry.check,
         lambda: registry.get(PriorSpec, "laplace"),
         lambda: registry.owner(PriorSpec, "laplace"),
         lambda: registry.find("laplace"),
@@ -182,16 +183,48 @@ def test_a_clash_names_both_distributions_with_versions_and_the_ways_out(install
         assert str(caught.value) == CLASH
 
 
-def test_a_clash_stops_the_registry_that_commands_use(install):
+def test_a_clash_of_a_name_that_nobody_uses_hinders_nothing_and_the_distribution_decides(install):
     install("alpha", CLASHING)
     install("beta", CLASHING, version="2.1")
     load_registry.cache_clear()
     try:
-        with pytest.raises(PluginError) as caught:
-            load_registry()
+        registry = load_registry()
     finally:
         load_registry.cache_clear()
-    assert str(caught.value) == CLASH
+    assert [clash.name for clash in registry.clashes] == ["laplace"]
+    for name in ("beta:laplace", "Beta:laplace"):
+        assert registry.owner(PriorSpec, name).version == "2.1"
+        assert [spec.name for spec in registry.find(name)] == ["laplace"]
+    with pytest.raises(PluginError, match="no prior named 'gamma:laplace'"):
+        registry.get(PriorSpec, "gamma:laplace")
+
+
+def test_the_distribution_decides_in_settings_too():
+    class Offering:
+        @hookimpl
+        def lfads_priors(self):
+            yield PriorSpec(name="normal", summary="Another", config=NoSettings, build=dict)
+
+    registry = Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab": Offering()})
+    with pytest.raises(LfadsError, match="2 plugins offer the prior 'normal'"):
+        resolve([], [], ["components.ic_prior=normal"], registry)
+    config = resolve([], [], ["components.ic_prior=lab:normal"], registry)
+    assert config.components.ic_prior.name == "lab:normal"
+    assert registry.get(PriorSpec, config.components.ic_prior.name).summary == "Another"
+
+
+def test_two_metrics_of_one_name_are_refused_where_metrics_are_used():
+    def metrics():
+        @hookimpl
+        def lfads_metrics():
+            yield MetricSpec(name="m", summary="M", compute=dict)
+
+        return SimpleNamespace(lfads_metrics=lfads_metrics)
+
+    registry = Registry.from_plugins({"a": metrics(), "b": metrics()})
+    assert registry.all(PriorSpec) == []
+    with pytest.raises(PluginError, match=r"2 plugins offer the metric 'm': .*\. Uninstall one of them, or leave one out by"):
+        registry.all(MetricSpec)
 
 
 def test_leaving_one_out_resolves_a_clash(install, monkeypatch):
@@ -199,14 +232,8 @@ def test_leaving_one_out_resolves_a_clash(install, monkeypatch):
     install("beta", CLASHING)
     monkeypatch.setenv("LFADS_PLUGINS", "beta")
     registry = Registry.from_installed()
-    registry.check()
+    assert registry.clashes == ()
     assert registry.owner(PriorSpec, "laplace").distribution == "beta"
-
-
-def test_plugins_in_memory_clash_at_once():
-    with pytest.raises(PluginError) as caught:
-        Registry.from_plugins({"a": reconstructions("x", "y"), "b": reconstructions("x", "y")})
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [f"2 plugins offer the reconstruction '{n}'" for n in "xy"]
 
 
 def test_the_registry_of_commands_is_loaded_once_and_tells_of_broken_plugins(install, caplog):
@@ -298,11 +325,31 @@ def test_the_table_of_declared_hooks_is_what_the_distributions_declare(monkeypat
     assert {dist: set(names) for dist, names in declared.items()} == {dist: set(names) for dist, names in HOOKS.items()}
 
 
-def test_a_hook_of_a_package_that_is_not_here_names_the_package():
-    (fault,) = Registry.from_plugins({"mine": offering("lfads_executors")}).faults
-    assert fault.reason == (
-        "lfads_executors: is a hook of lfads-plugins-tune, which is not here: pip install lfads-plugins-tune, or mark it optionalhook=True"
-    )
+def test_a_hook_of_a_package_of_ours_that_is_not_here_is_no_fault():
+    registry = Registry.from_plugins({"mine": offering("lfads_executors")})
+    assert registry.faults == ()
+    assert [plugin.provider.entry_point for plugin in registry.plugins] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lfads_prior", "'lfads_priors'"),
+        ("lfads_reconstruction", "'lfads_reconstructions'"),
+        ("lfads_likelihoods", "'lfads_reconstructions'"),
+        ("lfads_read_ins", "'lfads_readins'"),
+        ("lfads_epoch_finished", "'lfads_epoch_ended'"),
+        ("lfads_transforms", "'lfads_augmentations'"),
+    ],
+)
+def test_a_hook_under_another_name_is_led_to_the_one_that_is_meant(name, meant):
+    (fault,) = Registry.from_plugins({"mine": offering(name)}).faults
+    assert fault.reason.startswith(f"no hook is named {name!r}. Did you mean {meant}")
+
+
+def test_a_hook_that_resembles_none_lists_all_and_misleads_to_none():
+    (fault,) = Registry.from_plugins({"mine": offering("lfads_something_else_entirely")}).faults
+    assert fault.reason.startswith("no hook is named 'lfads_something_else_entirely'. Hooks: lfads_priors, ")
 
 
 def test_a_group_of_settings_called_like_one_of_core_is_refused():

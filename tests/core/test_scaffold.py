@@ -25,11 +25,11 @@ def test_it_has_every_file_of_a_repository_and_nothing_is_left_to_fill_in(kind, 
     package = "src/lfads_red_tent"
     assert files >= {"pyproject.toml", "README.md", ".gitignore", ".github/workflows/tests.yml", "tests/test_conformance.py"}
     assert files >= {f"{package}/__init__.py", f"{package}/plugin.py", f"{package}/py.typed"}
-    assert len(files) == (8 if kind == "recipe" else 9)
+    assert len(files) == {"recipe": 8, "several": 10}.get(kind, 9)
     for path in root.rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            assert not re.search(r"\$\{?(name|kind|dist|package|cls|core|others)\b", text), path
+            assert not re.search(r"\$\{?(name|kind|dist|package|cls|core|others|key|What)\b", text), path
             if path.suffix == ".py":
                 compile(text, str(path), "exec")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -58,6 +58,13 @@ def test_wrong_names_kinds_and_places_are_refused(tmp_path):
         make_plugin("tent", "prior", tmp_path / "file")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_say_their_kind_once(kind, tmp_path):
+    root = make_plugin(f"my-{kind}", kind, tmp_path)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    assert not re.search(rf"(?i){kind}{kind}", text.replace("_", ""))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_installs_and_passes_its_tests_and_ours_at_once(kind, tmp_path):
@@ -73,7 +80,8 @@ def test_it_installs_and_passes_its_tests_and_ours_at_once(kind, tmp_path):
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-index", "--target", site, root)
     assert re.search(r"\d passed", run("pytest", "-q", cwd=root).stdout)
     checked = run("lfads_core.cli.main", "plugins", "check", root.name).stdout
-    assert f"{kind} my-{kind}\n" in checked
+    noun = {"recording": "recording format", "several": "prior"}.get(kind, kind)
+    assert f"{noun} my-{kind}\n" in checked
     assert checked.splitlines()[-1].startswith("all ")
 
 

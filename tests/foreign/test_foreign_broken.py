@@ -9,6 +9,7 @@ import pytest
 
 from foreign_site import DISTRIBUTION, lfads
 from lfads_core.plugins import hookimpl
+from lfads_core.recurrence import choose, reference
 
 pytestmark = pytest.mark.usefixtures("foreign_site")
 
@@ -139,6 +140,28 @@ def test_loops_that_raise_cost_those_nothing_who_do_not_ask_for_them(broken, tin
     for name in ("gru", "controlled"):
         broken(f"lab_jpca.loops:{name}")
     lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=auto")
+
+
+@pytest.fixture
+def loops_anew():
+    """Loops are imported once a process; here they are before and after."""
+    choose._loaded.cache_clear()
+    yield
+    choose._loaded.cache_clear()
+
+
+@pytest.mark.usefixtures("loops_anew")
+def test_loops_that_compute_something_else_end_a_run_before_its_first_step(broken, tiny):
+    broken("lab_jpca.loops:gru", lambda *args, **more: 1.1 * reference.gru(*args, **more))
+    said = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine", code=2).stderr.splitlines()[-1]
+    assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' must give what the loops of plain PyTorch give, but ")
+
+
+@pytest.mark.usefixtures("loops_anew")
+def test_loops_that_raise_are_named_to_those_who_ask_for_them(broken, tiny):
+    broken("lab_jpca.loops:gru")
+    said = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine", code=2).stderr.splitlines()[-1]
+    assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' failed in fail (RuntimeError: on purpose, at test_foreign_broken.py:")
 
 
 # A search

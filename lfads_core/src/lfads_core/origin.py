@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from lfads_core.wording import one_line
 _KEY = "_lfads_origin"
 _ENGINE = "_engine_run_backward"  # torch's function below which autograd calls Python again
 _OTHERS = {"lfads_core", "torch", "numpy", "scipy", "h5py", "attr", "attrs", "pluggy", "jaxtyping", "beartype", "importlib"}
-_by_module: dict[str, set[Origin]] = {}
+_by_module: dict[str, set[Provenance]] = {}
+_by_code: dict[types.CodeType, Provenance] = {}
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """A component's kind and name, and who provides it."""
 
     kind: str
@@ -32,19 +34,26 @@ class Origin:
         return f"{self.provider}: the {self.kind} {self.name!r}"
 
 
-def mark(part: Any, origin: Origin) -> None:
+def mark(part: Any, origin: Provenance) -> None:
     """Remember where a component comes from; copies remember it too."""
     object.__setattr__(part, _KEY, origin)  # past nn.Module, which would keep it no differently, and past frozen classes
     _by_module.setdefault(type(part).__module__, set()).add(origin)
 
 
-def origin_of(part: object) -> Origin | None:
+def mark_function(function: Any, origin: Provenance) -> None:
+    """Remember the same of a function that a record names; of what is none, such as an object that is called, nothing is."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None:
+        _by_code[code] = origin
+
+
+def origin_of(part: object) -> Provenance | None:
     """Where a component comes from; None for whatever no plugin gave."""
-    found: Origin | None = getattr(part, "__dict__", {}).get(_KEY)
+    found: Provenance | None = getattr(part, "__dict__", {}).get(_KEY)
     return found
 
 
-def failure(origin: Origin, doing: str, err: BaseException) -> PluginError:
+def failure(origin: Provenance, doing: str, err: BaseException) -> PluginError:
     """The sentence for what a component raised, with the author's own file and line."""
     return PluginError(f"{origin} failed{doing} ({one_line(err)}{where(err)}). --debug shows how; tell its authors.")
 
@@ -58,7 +67,7 @@ def blaming(part: object, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         origin = origin_of(part)
         if origin is None or not is_fault(err):
             raise
@@ -75,7 +84,7 @@ def blamed(err: BaseException) -> PluginError | None:
         frames.append((frame, behind))
     for frame, from_engine in reversed(frames):
         code = frame.f_code
-        origin = origin_of(frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else None
+        origin = _by_code.get(code) or (origin_of(frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else None)
         if origin is not None:
             return failure(origin, f" in {code.co_name}", err)
         if from_engine and (known := _by_module.get(frame.f_globals.get("__name__", ""))):
@@ -83,10 +92,10 @@ def blamed(err: BaseException) -> PluginError | None:
     return None
 
 
-def _one_of(known: set[Origin]) -> Origin:
+def _one_of(known: set[Provenance]) -> Provenance:
     """One that stands for all: who is told that something failed on the way back need not know which of a module's components it was."""
     first, *others = sorted(known, key=str)
-    return Origin(first.kind, " or ".join([first.name, *(other.name for other in others)]), first.provider) if others else first
+    return Provenance(first.kind, " or ".join([first.name, *(other.name for other in others)]), first.provider) if others else first
 
 
 def where(err: BaseException) -> str:
@@ -105,4 +114,4 @@ def _walk(err: BaseException) -> Iterator[tuple[types.FrameType, int]]:
 
 def is_fault(err: BaseException) -> bool:
     """Whether an exception is a slip in code, rather than a sentence for users, a lack of memory or a wish to stop."""
-    return isinstance(err, Exception) and not isinstance(err, LfadsError | MemoryError) and type(err).__name__ != "OutOfMemoryError"
+    return isinstance(err, Exception | SystemExit) and not isinstance(err, LfadsError | MemoryError) and type(err).__name__ != "OutOfMemoryError"

@@ -104,6 +104,33 @@ def test_the_command_line_says_one_sentence_and_debug_shows_the_author_s_line(bo
     assert any(name.endswith(f"{module}.py") for name in files_of(shown.exception)) or "must give" in last
 
 
+def test_debug_shows_where_a_plugin_breaks_that_cannot_be_imported_or_costs_a_warning(install, monkeypatch, write_tiny, tmp_path, tiny_settings):
+    broken = install("lab-gone", "x = 1\n\nimport nowhere_to_be_found\n")
+    metric = """
+        from lfads_core.plugins import MetricSpec, hookimpl
+
+        def compute(evaluation):
+            raise RuntimeError("on purpose")
+
+        @hookimpl
+        def lfads_metrics():
+            yield MetricSpec(name="bad", summary="Fails", compute=compute)
+        """
+    module = install("lab-bad", metric)
+    monkeypatch.setenv("LFADS_PLUGINS", "std,lab-bad,lab-gone")
+    said = CliRunner().invoke(cli, ["plugins", "list", "--debug"])
+    assert said.exit_code == 0
+    assert f'{broken}.py", line 3, in <module>' in said.stderr
+    settings = [word for text in tiny_settings if not text.startswith("track") for word in ("--set", text)]
+    words = ["run", str(write_tiny()), "--runs", str(tmp_path / "runs"), *settings, "--set", "train.epochs=1"]
+    load_registry.cache_clear()
+    said = CliRunner().invoke(cli, [*words, "--debug"])
+    assert f'{module}.py", line 5, in compute' in said.stderr
+    missing = CliRunner().invoke(cli, [*words, "--set", "components.ic_prior=gone", "--debug"])
+    load_registry.cache_clear()
+    assert any(name.endswith(f"{broken}.py") for name in files_of(missing.exception)) or f'{broken}.py", line 3' in missing.stderr
+
+
 class Raising(torch.autograd.Function):
     """The identity, whose gradient cannot be had."""
 

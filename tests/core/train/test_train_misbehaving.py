@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -297,6 +298,7 @@ BAD = {
         {"draw": lambda self, like, rng: {"normal": torch.empty(1, 1).normal_(generator=rng)}},
         r"draw must give the shape of the mean, \(4, 4\), got \(1, 1\) for 'normal'",
     ),
+    "ratio per bin": ("prior", {"log_ratio": lambda self, mean, std, draw: mean}, r"log_ratio must give the shape \(B\) = \(4\), got \(4, 4\)"),
     "prior whose noise is nothing": ("prior", {"standardise": lambda self, draw: None}, "standardise must give a tensor, got None"),
     "prior whose numbers are tensors": (
         "prior",
@@ -305,6 +307,35 @@ BAD = {
     ),
     "read-in that mixes trials": ("readin", read(RightReadin, lambda x, _: x - x.mean(0)), "the call must give each trial what it gets alone"),
     "read-in that mixes bins": ("readin", read(RightReadin, lambda x, _: x - x.mean(1, keepdim=True)), "the call must not mix bins"),
+    "read-in that goes on from bin to bin": ("readin", read(RightReadin, lambda x, _: x.cumsum(1)), "the call must not mix bins"),
+    "read-in with weights that nobody trains": (
+        "readin",
+        {
+            "__init__": lambda self, channels: (RightReadin.__init__(self, channels), setattr(self, "own", [nn.Parameter(torch.ones(4))]))[0],
+            "forward": lambda self, x: RightReadin.forward(self, x) * self.own[0],
+        },
+        "the call must hold what is to be trained as parameters",
+    ),
+    "read-in that freezes itself": (
+        "readin",
+        {"forward": lambda self, x: RightReadin.forward(self.requires_grad_(False), x)},
+        "the call must leave the component's own parameters and buffers as they are",
+    ),
+    "read-in with dropout of torch's": ("readin", read(RightReadin, lambda x, _: nn.functional.dropout(x)), "but used torch's global generator"),
+    "read-in that is normalised over the batch": (
+        "readin",
+        {
+            "__init__": lambda self, channels: (RightReadin.__init__(self, channels), setattr(self, "norm", nn.BatchNorm1d(8)))[0],
+            "forward": lambda self, x: self.norm(RightReadin.forward(self, x)),
+        },
+        "the call must leave the component's own parameters and buffers as they are",
+    ),
+    "read-in that switches gradients off": (
+        "readin",
+        read(RightReadin, lambda x, _: (torch.set_grad_enabled(False), x)[1]),
+        "must leave what all of a process shares as it is, but changed torch.is_grad_enabled",
+    ),
+    "read-in that ends the process": ("readin", read(RightReadin, lambda *_: sys.exit(0)), r"failed in forward \(SystemExit: 0, at"),
     "read-in of another width": (
         "readin",
         read(RightReadin, lambda x, _: x[..., :3]),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +14,32 @@ import click
 
 from lfads_core.errors import LfadsError, RunError
 from lfads_core.origin import blamed
+from lfads_core.plugins.loading import BrokenPlugin
+from lfads_core.plugins.registry import TRACEBACKS
 from lfads_core.wording import one_line, printable
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def show_tracebacks(faults: Sequence[BrokenPlugin]) -> None:
+    """Where broken plugins broke."""
+    for fault in faults:
+        if fault.cause is not None:
+            click.echo(f"{fault.provider}:\n{''.join(traceback.format_exception(fault.cause))}", err=True)
+
+
+@contextmanager
+def tracebacks_of_warnings() -> Iterator[None]:
+    """Meanwhile say where it is that something fails which costs no more than a warning."""
+    logger = logging.getLogger(TRACEBACKS)
+    logger.handlers, logger.propagate = [logging.StreamHandler()], False
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
 
 
 @contextmanager
@@ -51,7 +75,7 @@ def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
 def _components_blamed() -> Iterator[None]:
     try:
         yield
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         if (named := blamed(err)) is None:
             raise
         raise named from err

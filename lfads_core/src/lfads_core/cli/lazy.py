@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from lfads_core.cli.errors import spoken_errors
+from lfads_core.cli.errors import show_tracebacks, spoken_errors, tracebacks_of_warnings
 from lfads_core.errors import PluginError
 from lfads_core.plugins.offers import offered
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import VARIABLE, want_files, wanted_files
 from lfads_core.plugins.specs import CommandSpec, Imported
 
 _REGISTRY = f"{__name__}.registry"
@@ -24,6 +28,41 @@ def installed(ctx: click.Context | None = None) -> Registry:
         meta[_REGISTRY] = Registry.from_installed()
     found: Registry = meta[_REGISTRY]
     return found
+
+
+def load_plugin_files(ctx: click.Context, _parameter: click.Parameter, files: tuple[Path, ...]) -> None:
+    """Callback of ``--plugin-file``: have this process load them, for as long as this invocation lasts.
+
+    Raises:
+        PluginError: one cannot be loaded.
+    """
+    before = os.environ.get(VARIABLE)
+
+    def put_back() -> None:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+    ctx.call_on_close(put_back)
+    if not files:
+        return
+    try:
+        want_files([*wanted_files(), *files])
+        installed(ctx)
+    except PluginError:
+        put_back()
+        raise
+
+
+def set_apart(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of ``lfads`` itself that may stand anywhere before a ``--``, and all other words."""
+    end = args.index("--") if "--" in args else len(args)
+    front, rest, words = list[str](), list[str](), iter(args[:end])
+    for word in words:
+        takes = word == "--plugin-file"
+        (front if takes or word == "--debug" or word.startswith("--plugin-file=") else rest).append(word)
+        front += [value for value in [next(words, None)] if value is not None] if takes else []
+    return front, [*rest, *args[end:]]
 
 
 class LazyGroup(click.Group):
@@ -107,17 +146,20 @@ class LazyGroup(click.Group):
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Move ``--debug`` to the front, from anywhere before a ``--``."""
+        """Move ``--debug`` and ``--plugin-file`` to the front, from anywhere before a ``--``."""
         if self._prefix:
             return super().parse_args(ctx, args)
-        end = args.index("--") if "--" in args else len(args)
-        if "--debug" in args[:end]:
-            args = ["--debug", *(a for a in args[:end] if a != "--debug"), *args[end:]]
-        return super().parse_args(ctx, args)
+        front, rest = set_apart(args)
+        with spoken_errors(debug="--debug" in front):
+            return super().parse_args(ctx, [*front, *rest])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an :class:`~lfads_core.errors.LfadsError` is told in one message."""
         if self._prefix:
             return super().invoke(ctx)
-        with spoken_errors(debug=bool(ctx.params.get("debug"))):
+        if not ctx.params.get("debug"):
+            with spoken_errors(debug=False):
+                return super().invoke(ctx)
+        with tracebacks_of_warnings(), spoken_errors(debug=True):
+            show_tracebacks(installed(ctx).faults)
             return super().invoke(ctx)

@@ -10,7 +10,8 @@ import click
 
 from lfads_core import __version__
 from lfads_core.cli.errors import require_folder, spoken_errors
-from lfads_core.cli.lazy import LazyGroup
+from lfads_core.cli.lazy import LazyGroup, load_plugin_files
+from lfads_core.cli.options import PATH
 
 
 @click.group(
@@ -19,6 +20,17 @@ from lfads_core.cli.lazy import LazyGroup
     epilog="'lfads COMMAND --help' says more about one command.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere on the line.")
+@click.option(
+    "--plugin-file",
+    "files",
+    multiple=True,
+    type=PATH,
+    is_eager=True,
+    expose_value=False,
+    callback=load_plugin_files,
+    metavar="FILE.py",
+    help="A plugin that is one Python file and no package; may be repeated, and stand anywhere on the line. Runs and searches keep a copy.",
+)
 @click.version_option(__version__, prog_name="lfads")
 def cli(*, debug: bool) -> None:
     """Infer latent dynamics and firing rates from population recordings (LFADS)."""

@@ -85,9 +85,9 @@ def check_plugin(name: str, path: Path | None) -> None:
     registry = installed()
     entries = _of_name(name, registry)
     broken = laws = 0
-    for provider in dict.fromkeys(entry.provider for entry in entries):
+    for provider in dict.fromkeys(entry.provider for entry in entries if entry.provider.entry_point):  # a file is loaded by who asks for it alone
         click.echo(f"plugin {provider}")
-        found = [try_import(provider)]
+        found = try_import(provider)
         broken, laws = broken + _tell(found), laws + len(found)
     for entry in entries:
         click.echo(f"{entry.kind} {entry.spec.name}")
@@ -179,6 +179,7 @@ def _remarks(registry: Registry) -> Iterator[str]:
     yield from (f"left out by LFADS_PLUGINS: {provider}" for provider in registry.left_out)
     yield from (f"clash: {clash}" for clash in registry.clashes)
     yield from (f"broken, left out: {fault}" for fault in registry.faults)
+    yield from (f"{provider}: {remark}" for provider, remark in registry.remarks)
 
 
 def _show(console: Console, entry: Registered, own: Types) -> None:

@@ -82,10 +82,11 @@ def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:
 def _resume(path: Path, overrides: tuple[str, ...], *, reset_lr: bool) -> None:
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.pipeline.run import resume_run
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
 
+    registry = registry_of(path)
     display = make_display()
-    show_finished(resume_run(path, overrides, load_registry(), display, reset_lr=reset_lr), display)
+    show_finished(resume_run(path, overrides, registry, display, reset_lr=reset_lr), display)
 
 
 def _start(

@@ -69,7 +69,7 @@ def one_of(*options: str) -> Rule:
     return Rule("one of " + ", ".join(options), lambda x: x in options)
 
 
-def setting(
+def setting(  # noqa: PLR0913 - each is one fact about it
     default: Any,
     meaning: str,
     *,
@@ -78,6 +78,7 @@ def setting(
     tune: Tuning = "rarely",
     component: type[ComponentSpec] | None = None,
     search: Any = None,
+    was: str = "",
 ) -> Any:
     """Declare one setting.
 
@@ -85,7 +86,8 @@ def setting(
     the plugins (``PriorSpec``, ``ReconstructionSpec``...) among which a setting is chosen by name. ``search`` says that it may change while a model
     trains, as population-based training needs: it shapes no weights, is no starting value, and leaves what validation costs
     mean. It is the space in which a search looks for it unless told otherwise (:mod:`lfads_core.config.spaces`), or ``LIVE``
-    for one that is searched on demand only, or ``ELSEWHERE`` for one that says only where a run is computed or recorded.
+    for one that is searched on demand only, or ``ELSEWHERE`` for one that says only where a run is computed or recorded. ``was`` is an
+    old name, under which it is read too.
     """
     metadata: Mapping[str, Any] = {
         "meaning": meaning,
@@ -94,6 +96,7 @@ def setting(
         "tune": tune,
         "component": component,
         "search": search,
+        "was": was,
     }
     if isinstance(default, type):
         return attrs.field(factory=default, validator=rule, metadata=metadata)

@@ -8,9 +8,10 @@ from typing import Any
 
 from lfads_core.config.faults import Origin, Path, SettingsFault, dotted
 from lfads_core.config.groups import run_config_class
-from lfads_core.config.kinds import Specs
+from lfads_core.config.kinds import Specs, types_in
 from lfads_core.config.merge import PlaceShape, merge, plain, put
 from lfads_core.config.places import is_list, slots
+from lfads_core.config.renamed import renamed_way, renamed_within
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.config.yaml_io import Layer, parse_value, read_yaml
@@ -56,7 +57,7 @@ BEFORE: Mapping[str, Any] = {"data": {"passes": 1}, "train": {"average": 0}}
 """What settings stood for before there was a word for it: a run's own file that lacks them was trained so."""
 
 
-def resolve_saved(path: FilePath, registry: Specs, overrides: Sequence[str] = ()) -> RunConfig:
+def resolve_saved(path: FilePath | Layer, registry: Specs, overrides: Sequence[str] = ()) -> RunConfig:
     """The settings that a run or search keeps in its folder, changed by ``overrides``: they mean what they meant when they were written.
 
     Raises:
@@ -69,14 +70,15 @@ class _Stack:
     """Settings so far, where each came from, and what could not be added."""
 
     def __init__(self, cls: type[RunConfig], said: str) -> None:
-        self.shape, self.said = PlaceShape(cls), said
+        self.shape, self.said, self.cls = PlaceShape(cls), said, cls
         self.data: dict[str, Any] = unstructure(cls())
         self.origins: dict[Path, Origin] = {}
         self.faults: list[SettingsFault] = []
 
     def add(self, layer: Layer) -> None:
-        self.data = merge(self.data, layer.data, self.shape)
-        self.note(layer.origins, _replaced(layer.data))
+        data = renamed_within(layer.data, self.cls, types_in(self.cls))
+        self.data = merge(self.data, data, self.shape)
+        self.note(layer.origins, _replaced(data))
 
     def note(self, origins: Mapping[Path, Origin], replaced: Iterable[Path]) -> None:
         gone = set(replaced)
@@ -133,6 +135,8 @@ class _Stack:
         if not equals or not all(way) or not written:
             self.faults.append(SettingsFault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
             return
+        if equals and all(way):
+            way = renamed_way(way, self.cls, types_in(self.cls))
         path = tuple(int(part) if part.isdecimal() else part for part in way)
         try:
             value = parse_value(written, f"{self.said}: {key}")

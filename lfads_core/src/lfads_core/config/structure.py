@@ -19,6 +19,7 @@ from lfads_core.config.groups import run_config_class, types_of, without_absent
 from lfads_core.config.kinds import Setting, Specs, is_component, is_group, settings_of, types_in, words
 from lfads_core.config.own_types import Types
 from lfads_core.config.places import elsewhere
+from lfads_core.config.renamed import old_names, renamed
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.config.values import Misfit
 from lfads_core.errors import PluginError
@@ -84,8 +85,13 @@ def _group(converter: ValueConverter, data: Any, cls: type) -> Any:
     """Structure a settings class. With faults inside, the draft has defaults in their place."""
     if not isinstance(data, Mapping):
         raise Misfit
-    fields = settings_of(cls, converter.own)
-    found: list[Found] = [((key,), Unknown(tuple(fields))) for key in data if key not in fields]
+    fields, names = settings_of(cls, converter.own), old_names(cls, converter.own)
+    data = renamed(data, cls, converter.own)
+    found: list[Found] = [
+        ((key,), f"is called {names[key]} now, which is given too. Keep one" if key in names else Unknown(tuple(fields)))
+        for key in data
+        if key not in fields
+    ]
     draft: Any = object.__new__(cls)  # rules may look at other fields, so they are run on an instance that no rule has refused yet
     for name, setting in fields.items():
         default = setting.default(draft)
@@ -119,6 +125,7 @@ def _laid_on(converter: ValueConverter, default: Any, given: Any) -> Any:
         return given
     cls: type = type(default)
     fields = settings_of(cls, converter.own)
+    given = renamed(given, cls, converter.own)
     left_out = {name: converter.plain(getattr(default, name)) for name in fields if name not in given}
     return left_out | {key: _laid_on(converter, getattr(default, key), value) if key in fields else value for key, value in given.items()}
 

@@ -13,7 +13,7 @@ from lfads_core.front.trained import TrainedRun, as_trained
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, watched, with_folder
 from lfads_core.infer.loading import load as load_run
 from lfads_core.pipeline.run import start_run
-from lfads_core.plugins import Registry, load_registry
+from lfads_core.plugins import Registry, load_registry, registry_of
 from lfads_core.runs import Run, run_or_best
 
 
@@ -65,4 +65,5 @@ def load(
         ConfigError: its settings cannot be read by this version.
         PluginError: a component's package is not installed; give it in ``plugins`` if it is none.
     """
-    return as_trained(load_run(run_or_best(Path(path)), checkpoint, device=device, registry=(registry or load_registry()).with_plugins(plugins)))
+    folder = run_or_best(Path(path))
+    return as_trained(load_run(folder, checkpoint, device=device, registry=(registry or registry_of(folder)).with_plugins(plugins)))

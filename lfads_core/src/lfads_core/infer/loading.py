@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import settings_of_run
 from lfads_core.errors import RunError
 from lfads_core.model.build import build_model, build_stacks
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
-from lfads_core.plugins import Registry, load_registry
+from lfads_core.plugins import Registry, registry_of
 from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
@@ -93,8 +93,8 @@ def load(path: str | Path, which: str | None = None, *, device: str = "cpu", reg
         PluginError: a component's package is not installed.
     """
     run = Run.open(Path(path))
-    registry = registry or load_registry()
-    config = resolve_saved(run.config_path, registry)
+    registry = registry or registry_of(run.path)
+    config = settings_of_run(run, (), registry)
     wanted = checkpoint_named(which or config.infer.checkpoint)
     if which is None and wanted == "best" and not has_checkpoint(run.checkpoints, "best"):
         wanted = "last"

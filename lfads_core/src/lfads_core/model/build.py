@@ -23,7 +23,7 @@ from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
-from lfads_core.origin import Origin, blaming
+from lfads_core.origin import Provenance, blaming
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -148,7 +148,7 @@ def build_component(registry: Registry, record: type[ComponentSpec], component: 
         PluginError: making it fails, or gives something else than a component of its kind.
     """
     spec: Any = registry.get(record, component.name)
-    origin = Origin(record.kind, spec.name, str(registry.owner(record, component.name)), record.contract)
+    origin = Provenance(record.kind, spec.name, str(registry.owner(record, component.name)), record.contract)
     return built(origin, lambda: spec.build(spec.config() if component.settings is None else component.settings, *context))
 
 

@@ -11,17 +11,22 @@ from torch import Tensor, nn
 
 from lfads_core.components import AbstractAugmentation, AbstractReadin, AbstractReconstruction, Support
 from lfads_core.errors import PluginError
-from lfads_core.origin import Origin, failure, is_fault, mark, origin_of
+from lfads_core.model.world import put_back, world
+from lfads_core.origin import Provenance, failure, is_fault, mark, origin_of
 
 
-def built(origin: Origin, build: Callable[[], Any]) -> Any:
+def built(origin: Provenance, build: Callable[[], Any]) -> Any:
     """Build a component, see that it is one of its kind, and have it remember where it comes from.
 
     Raises:
         PluginError: it is none, or building it fails.
     """
-    before = torch.get_rng_state()
+    before, shared = torch.get_rng_state(), world()
     part = _made(origin, build)
+    if (now := world()) != shared:
+        put_back(shared)
+        changed = ", ".join(key for key in shared if shared[key] != now[key])
+        raise PluginError(f"{origin}: build must leave what all of a process shares as it is, but changed {changed}.")
     for fault in _faults(part, origin):
         raise PluginError(f"{origin}: build must {fault}. `lfads plugins check {origin.name}` tries all that must hold.")
     if not torch.equal(before, torch.get_rng_state()) and not _equal(part, _made(origin, build)):
@@ -46,12 +51,12 @@ def check_start(part: AbstractReconstruction, start: Any, channels: int) -> Tens
     raise PluginError(f"{origin_of(part)}: start_from and params_from_mean must give finite numbers of the shape (N, P) = {wanted}, got {got}.")
 
 
-def _made(origin: Origin, build: Callable[[], Any]) -> Any:
+def _made(origin: Provenance, build: Callable[[], Any]) -> Any:
     try:
         return build()
     except PluginError as err:
         raise PluginError(f"{origin} cannot be built: {err}") from err
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         if not is_fault(err):
             raise
         raise failure(origin, " in build", err) from err
@@ -64,7 +69,7 @@ def _equal(one: Any, other: Any) -> bool:
     return mine.keys() == its.keys() and all(torch.equal(mine[key], its[key]) for key in mine)
 
 
-def _faults(part: Any, origin: Origin) -> Iterator[str]:
+def _faults(part: Any, origin: Provenance) -> Iterator[str]:
     contract = origin.contract.rpartition(":")[2] or "component"
     if part is None or isinstance(part, type):
         yield f"give an instance of {contract}, got {'None' if part is None else f'the class {part.__qualname__} itself'}"

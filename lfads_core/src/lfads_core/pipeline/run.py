@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.structure import unstructure
+from lfads_core.config.trained import settings_of_run, trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.known import differences
 from lfads_core.errors import RunError
@@ -26,6 +26,7 @@ from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.pipeline.rebuild import rebuild_model
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
@@ -90,10 +91,11 @@ def start_run(
 
 
 def record_start(run: Run, patterns: Sequence[str | Path], config: RunConfig, registry: Registry, **more: Any) -> None:
-    """Write a new run's settings, and in ``run.json`` its data, the versions that train it, and ``more``."""
+    """Write a new run's settings, and in ``run.json`` its data, the versions that train it, and ``more``; plugin files are kept beside them."""
+    keep_files(run.path)
     write_text(run.config_path, dump(config))
     data = [str(expanded(p).resolve()) for p in patterns]
-    run.update_state(status="running", data=data, versions=versions(registry), **more)
+    run.update_state(status="running", data=data, versions=versions(registry), plugins=trained_by(config, registry), **more)
 
 
 def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display: Display, *, reset_lr: bool = False) -> Finished:
@@ -107,8 +109,8 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         ConfigError: an override is none.
     """
     run = Run.open(path)
-    config = resolve_saved(run.config_path, registry, overrides)
-    _only_allowed(path, resolve_saved(run.config_path, registry), config)
+    config = settings_of_run(run, overrides, registry, going_on=True)
+    _only_allowed(path, settings_of_run(run, (), registry, going_on=True), config)
     with only_one(run.path):
         remove_leftovers(run.path)
         tidy(run.checkpoints)
@@ -123,6 +125,7 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
             _same_data(path, description_of(load_checkpoint(run.checkpoints, "last")), description)
             trainer.restore()
         write_text(run.config_path, dump(config))
+        keep_files(run.path)
         if reset_lr or any(text.partition("=")[0].strip() == "optim.lr" for text in overrides):
             trainer.set_learning_rate(config.optim.lr)
         run.update_state(status="running")

@@ -48,6 +48,7 @@ class RecordingSpec(Spec):
     """
 
     kind: ClassVar[str] = "recording format"
+    all_are_used: ClassVar[bool] = True
     matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
     read: Callable[[Path, Any], Any] = field(converter=imported, validator=is_function)
     suggest: Callable[[Path], str] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
@@ -66,6 +67,7 @@ class ReportSectionSpec(Spec):
     """
 
     kind: ClassVar[str] = "report section"
+    all_are_used: ClassVar[bool] = True
     title: str = field(validator=v.and_(v.instance_of(str), v.min_len(1)))
     draw: Callable[[LoadedRun], Iterable[Block]] = field(converter=imported, validator=is_function)
     place: int = field(default=85, validator=v.instance_of(int))
@@ -96,6 +98,7 @@ class TrackerSpec(Spec):
     """
 
     kind: ClassVar[str] = "tracker"
+    all_are_used: ClassVar[bool] = True
     open: Callable[[Run, RunConfig, int], Tracker | None] = field(converter=imported, validator=is_function)
     members: bool = field(default=True, validator=v.instance_of(bool))
 
@@ -132,6 +135,7 @@ class SettingsSpec(Spec):
     """
 
     kind: ClassVar[str] = "settings"
+    all_are_used: ClassVar[bool] = True
     name: str = field(validator=_is_identifier)
     config: type = settings_class()
     optional: bool = field(default=False, validator=v.instance_of(bool))
@@ -183,6 +187,7 @@ class DoctorCheckSpec(Spec):
     """One entry of ``lfads_doctor_checks``: ``check(runs)`` gets the folder of runs and yields what it found, as findings."""
 
     kind: ClassVar[str] = "doctor check"
+    all_are_used: ClassVar[bool] = True
     check: Callable[[Path], Iterable[Finding]] = field(converter=imported, validator=is_function)
 
     def usage(self) -> str:

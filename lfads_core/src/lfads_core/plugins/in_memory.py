@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.hookspecs import PROJECT, hookimpl
 from lfads_core.plugins.loading import Installed, Plugin, Provider, inspect_plugin
 from lfads_core.plugins.record import ComponentSpec, NoSettings, Spec
-from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import AugmentationSpec
 
 
 def installed_with(installed: Installed, given: Sequence[object]) -> Installed:
@@ -38,7 +39,7 @@ def _inspected(given: object, hooks: Sequence[Hook]) -> Plugin:
 
 def _with_hooks(given: object, hooks: Sequence[Hook]) -> object:
     """Something whose attributes are hooks."""
-    spec = given if isinstance(given, Spec) else _spec_of(given) if isinstance(given, type) else None
+    spec = given if isinstance(given, Spec) else _spec_of(given, hooks) if isinstance(given, type) else None
     if spec is not None:
         hook = next((hook for hook in hooks if hook.record is type(spec)), None)
         if hook is None:
@@ -49,23 +50,13 @@ def _with_hooks(given: object, hooks: Sequence[Hook]) -> object:
     return given
 
 
-def _spec_of(cls: type) -> ComponentSpec | None:
+def _spec_of(cls: type, hooks: Sequence[Hook]) -> ComponentSpec | None:
     """The record of a component's class: named after it, its settings those of its class ``Settings`` if it has one."""
-    from lfads_core import components as of
-
-    kinds: dict[type, tuple[type[Any], int]] = {
-        of.AbstractPrior: (PriorSpec, 1),
-        of.AbstractReconstruction: (ReconstructionSpec, 1),
-        of.AbstractAugmentation: (AugmentationSpec, 0),
-        of.AbstractReadin: (ReadinSpec, 1),
-        of.AbstractReadout: (ReadoutSpec, 1),
-        of.AbstractEncoder: (EncoderSpec, 1),
-        of.AbstractGenerator: (GeneratorSpec, 1),
-    }
-    found = next((kind for base, kind in kinds.items() if issubclass(cls, base)), None)
-    if found is None:
+    kinds = [hook.record for hook in hooks if hook.record is not None and issubclass(hook.record, ComponentSpec) and hook.record.contract]
+    record: Any = next((kind for kind in kinds if issubclass(cls, _class(kind.contract))), None)
+    if record is None:
         return None
-    record, sizes = found
+    sizes = 0 if record is AugmentationSpec else 1
     slug = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", cls.__name__).lower().strip("-")
     summary = (inspect.getdoc(cls) or cls.__name__).splitlines()[0]
     made: ComponentSpec = record(name=slug, summary=summary, config=getattr(cls, "Settings", NoSettings), build=_builder(cls, sizes))
@@ -88,3 +79,9 @@ def _builder(cls: type, sizes: int) -> Callable[..., Any]:
         return cls
     what = "its settings and one size" if sizes else "its settings"
     raise PluginError(f"{cls.__name__}: must be made of {what} at most, got a class that takes {needs} values. Give a record with a 'build' instead.")
+
+
+def _class(path: str) -> type:
+    module, _, name = path.partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found

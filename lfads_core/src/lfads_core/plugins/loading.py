@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,9 +20,11 @@ from lfads_core import __version__
 from lfads_core.errors import PluginError
 from lfads_core.plugins import hookspecs
 from lfads_core.plugins.compatible import incompatibility
+from lfads_core.plugins.hook_names import check_names
 from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
-from lfads_core.plugins.offers import HOOKS
+from lfads_core.plugins.remarks import noticing
+from lfads_core.plugins.single_files import load_file, wanted_files
 from lfads_core.plugins.specs import Spec
 from lfads_core.wording import one_line
 
@@ -54,10 +57,12 @@ class Provider:
 
     distribution: str
     version: str
-    entry_point: str
+    entry_point: str  # empty for a file, whose version is the beginning of its hash
 
     def __str__(self) -> str:
-        """Read ``my-plugin 1.0 (entry point 'mine')``: a distribution may have several entry points."""
+        """Read ``my-plugin 1.0 (entry point 'mine')``, for a distribution may have several entry points, or ``my.py (sha256 1a2b3c4d)``."""
+        if not self.entry_point:
+            return f"{self.distribution} (sha256 {self.version})"
         return f"{self.distribution} {self.version} (entry point {self.entry_point!r})"
 
 
@@ -67,6 +72,7 @@ class BrokenPlugin:
 
     provider: Provider
     reason: str
+    cause: BaseException | None = field(default=None, eq=False, repr=False)  # what was raised, for --debug
 
     def __str__(self) -> str:
         """Read ``my-plugin 1.0 (entry point 'mine'): ImportError: ...``."""
@@ -91,27 +97,43 @@ class Installed:
     faults: tuple[BrokenPlugin, ...] = ()
     left_out: tuple[Provider, ...] = ()  # not named in LFADS_PLUGINS
     hooks: tuple[Hook, ...] = CORE_HOOKS
+    remarks: tuple[tuple[Provider, str], ...] = ()  # of plugins that work, but print or are slow
 
 
-def load_installed() -> Installed:
-    """Load core's own plugin, and every installed one that ``LFADS_PLUGINS`` allows.
+def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
+    """Load core's own plugin, every installed one that ``LFADS_PLUGINS`` allows, files that are asked for, and ``more``.
 
     Raises:
-        PluginError: ``LFADS_PLUGINS`` names an entry point that is not installed. Broken plugins do not raise; they are
-            reported in ``faults``.
+        PluginError: ``LFADS_PLUGINS`` names an entry point that is not installed, or a file or one of ``more`` is broken. Broken plugins
+            that are installed do not raise; they are reported in ``faults``.
     """
     found, faults = _entry_points()
     allowed = _allowed([provider.entry_point for provider, _ in found])
     left_out = [provider for provider, _ in found if allowed is not None and provider.entry_point not in allowed]
     loaded: list[tuple[Provider, object]] = [(Provider("lfads-core", __version__, "core"), importlib.import_module(BUILT_IN))]
+    remarks: list[tuple[Provider, str]] = []
     for provider, entry_point in found:
         if provider not in left_out:
+            said: list[str] = []
             try:
-                loaded.append((provider, _load(entry_point)))
+                with noticing(said):
+                    loaded.append((provider, _load(entry_point)))
             except PluginError as err:
-                faults.append(BrokenPlugin(provider, str(err)))
-    made = inspect_plugins(loaded)
-    return Installed(plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks)
+                faults.append(BrokenPlugin(provider, str(err), err))
+            remarks += [(provider, text) for text in said]
+    asked = [*(_from_file(path) for path in wanted_files()), *more]
+    made = inspect_plugins([*loaded, *asked])
+    for fault in made.faults:
+        if fault.provider in [provider for provider, _ in asked]:
+            raise PluginError(str(fault)) from fault.cause
+    return Installed(
+        plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks, remarks=(*remarks, *made.remarks)
+    )
+
+
+def _from_file(path: Path) -> tuple[Provider, object]:
+    digest, module = load_file(path)
+    return Provider(path.name, digest[:8], ""), module
 
 
 def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
@@ -123,15 +145,19 @@ def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
         try:
             hooks += _declared_hooks(plugin, hooks)
         except PluginError as err:
-            faults.append(BrokenPlugin(provider, str(err)))
+            faults.append(BrokenPlugin(provider, str(err), err))
         else:
             sound.append((provider, plugin))
+    remarks: list[tuple[Provider, str]] = []
     for provider, plugin in sound:
+        said: list[str] = []
         try:
-            plugins.append(inspect_plugin(plugin, provider, hooks))
+            with noticing(said):
+                plugins.append(inspect_plugin(plugin, provider, hooks))
         except PluginError as err:
-            faults.append(BrokenPlugin(provider, str(err)))
-    return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks))
+            faults.append(BrokenPlugin(provider, str(err), err))
+        remarks += [(provider, text) for text in said]
+    return Installed(plugins=tuple(plugins), faults=tuple(faults), hooks=tuple(hooks), remarks=tuple(remarks))
 
 
 def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = CORE_HOOKS) -> Plugin:
@@ -151,7 +177,7 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
         raise PluginError(one_line(err)) from err
     try:
         callers = manager.get_hookcallers(plugin) or []
-        _check_names(plugin, callers, [hook.name for hook in hooks])
+        check_names(plugin, callers, [hook.name for hook in hooks])
         impls = {caller.name: impl for caller in callers for impl in caller.get_hookimpls()}
     finally:
         manager.unregister(plugin)
@@ -262,23 +288,6 @@ def _load(entry_point: EntryPoint) -> object:
         return entry_point.load()
     except (Exception, SystemExit) as err:
         raise PluginError(one_line(err)) from err
-
-
-def _check_names(plugin: object, callers: Iterable[pluggy.HookCaller], names: Sequence[str]) -> None:
-    """Refuse what looks like a hook and is none, or would never be called."""
-    names = [*names, DECLARES]
-    for caller in callers:
-        if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
-            near = difflib.get_close_matches(caller.name, names, n=1)
-            declares = next((dist for dist, hooks in HOOKS.items() if caller.name in hooks), None)
-            if declares is not None:
-                raise PluginError(f"{caller.name}: is a hook of {declares}, which is not here: pip install {declares}, or mark it optionalhook=True")
-            hint = f" Did you mean {near[0]!r}?" if near else f" Hooks: {', '.join(names)}."
-            raise PluginError(f"no hook is named {caller.name!r}.{hint}")
-    for name in names:
-        function = getattr(plugin, name, None)
-        if callable(function) and not hasattr(function, f"{PROJECT}_impl"):
-            raise PluginError(f"{name}: must be marked with @hookimpl (from lfads_core.plugins), or it is never called")
 
 
 def _call(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:

@@ -116,6 +116,7 @@ class Spec:
 
     kind: ClassVar[str]  # the noun for it, in lists and messages
     pickable: ClassVar[bool] = False  # whether `--plugin NAME` looks through this kind
+    all_are_used: ClassVar[bool] = False  # wherever it applies, rather than the one that is asked for by name
     name: str = _name()
     summary: str = _summary()
 

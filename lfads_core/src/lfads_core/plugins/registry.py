@@ -16,6 +16,9 @@ from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import RecipeSpec, Spec
 from lfads_core.wording import one_line
 
+TRACEBACKS = "lfads.tracebacks"
+"""Logger of where it was that something failed of which a warning says no more than what; ``--debug`` shows it."""
+
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec)
 
@@ -40,12 +43,15 @@ class Clash:
     kind: str
     name: str
     providers: tuple[Provider, ...]
+    asked_for: bool = True  # by name, so that one of them can be meant
 
     def __str__(self) -> str:
         """Name every provider, and the ways out."""
+        which = " or ".join(repr(f"{provider.distribution}:{self.name}") for provider in self.providers)
+        ways = f"Say which, {which}, uninstall one of them" if self.asked_for else "Uninstall one of them"
         return (
             f"{len(self.providers)} plugins offer the {self.kind} {self.name!r}: {' and '.join(map(str, self.providers))}. "
-            f"Uninstall one of them, or leave one out by listing the entry points you want in {VARIABLE}."
+            f"{ways}, or leave one out by listing the entry points you want in {VARIABLE}."
         )
 
 
@@ -61,33 +67,25 @@ class Registry:
 
     @classmethod
     def from_installed(cls) -> Registry:
-        """Load the installed plugins. Clashes are kept for :meth:`check`, so that they can still be listed."""
+        """Load the installed plugins. Names that clash do so when they are used."""
         return cls(load_installed())
 
     @classmethod
     def from_plugins(cls, plugins: Mapping[str, object]) -> Registry:
-        """Make a registry of plugin objects in memory, by entry-point name; their distribution has the same name, version 0.
-
-        Raises:
-            PluginError: two of them offer the same name.
-        """
-        registry = cls(inspect_plugins((Provider(name, "0", name), plugin) for name, plugin in plugins.items()))
-        registry.check()
-        return registry
+        """Make a registry of plugin objects in memory, by entry-point name; their distribution has the same name, version 0."""
+        return cls(inspect_plugins((Provider(name, "0", name), plugin) for name, plugin in plugins.items()))
 
     def with_plugins(self, given: Sequence[object]) -> Registry:
         """The same, and plugins that are no package: modules or objects with hooks, records, classes of components.
 
         Raises:
-            PluginError: one of them is no plugin, has a fault, or offers a name that is taken.
+            PluginError: one of them is no plugin, or has a fault.
         """
         if not given:
             return self
         from lfads_core.plugins.in_memory import installed_with
 
-        registry = Registry(installed_with(self._installed, given))
-        registry.check()
-        return registry
+        return Registry(installed_with(self._installed, given))
 
     @property
     def entries(self) -> tuple[Registered, ...]:
@@ -125,6 +123,11 @@ class Registry:
         return self._installed.faults
 
     @property
+    def remarks(self) -> tuple[tuple[Provider, str], ...]:
+        """What there is to say about plugins that work: that they print, or are slow."""
+        return self._installed.remarks
+
+    @property
     def left_out(self) -> tuple[Provider, ...]:
         """Every plugin that ``LFADS_PLUGINS`` does not name."""
         return self._installed.left_out
@@ -132,22 +135,17 @@ class Registry:
     @property
     def clashes(self) -> tuple[Clash, ...]:
         """Every name that two plugins offer."""
-        by_name: dict[tuple[str, str], list[Provider]] = {}
+        by_name: dict[tuple[type[Spec], str], list[Provider]] = {}
         for entry in self._entries:
-            by_name.setdefault((entry.kind, entry.spec.name), []).append(entry.provider)
-        return tuple(Clash(kind, name, tuple(providers)) for (kind, name), providers in by_name.items() if len(providers) > 1)
-
-    def check(self) -> None:
-        """Refuse to work with an ambiguous name.
-
-        Raises:
-            PluginError: two plugins offer the same name; the message has one line for each such name.
-        """
-        if self.clashes:
-            raise PluginError("\n".join(map(str, self.clashes)))
+            by_name.setdefault((type(entry.spec), entry.spec.name), []).append(entry.provider)
+        return tuple(
+            Clash(record.kind, name, tuple(providers), asked_for=not record.all_are_used)
+            for (record, name), providers in by_name.items()
+            if len(providers) > 1
+        )
 
     def get(self, record: type[S], name: str) -> S:
-        """Return the one entry of a kind, given by its record class, and name.
+        """Return the one entry of a kind, given by its record class, and name; ``distribution:name`` says whose, where several offer it.
 
         Raises:
             PluginError: nothing or more than one thing has this name; the message says what comes near, what is installed, and
@@ -156,7 +154,15 @@ class Registry:
         return self._entry(record, name).spec  # type: ignore[return-value]  # its class is what was asked for
 
     def all(self, record: type[S]) -> list[S]:
-        """Every entry of one kind, by name."""
+        """Every entry of one kind, by name.
+
+        Raises:
+            PluginError: two have one name, and the kind is one of which all are used.
+        """
+        if _a_record(record).all_are_used:
+            for clash in self.clashes:
+                if clash.kind == record.kind:
+                    raise PluginError(str(clash))
         return [entry.spec for entry in self._of(record)]  # type: ignore[misc]  # their class is what was asked for
 
     def as_offered(self, record: type[S]) -> list[tuple[S, Provider]]:
@@ -178,7 +184,7 @@ class Registry:
             PluginError: nothing of these kinds has this name.
         """
         wanted = [record for record in self.records if any_kind or record.pickable]
-        here = [record for record in wanted if any(entry.spec.name == name for entry in self._of(record))]
+        here = [record for record in wanted if self._called(record, name)]
         if not here:
             raise self._miss("plugin", wanted, name, any_kind=any_kind)
         return [self.get(record, name) for record in sorted(here, key=lambda record: record is not RecipeSpec)]
@@ -195,14 +201,14 @@ class Registry:
             try:
                 listener({name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()})
             except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
-                self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})")
+                self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})", err)
 
     def shield(self, record: type[Spec], name: str, call: Callable[[], T], then: str = "the run goes on") -> T | None:
         """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
         try:
             return call()
         except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
-            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})")
+            self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})", err)
             return None
 
     def blame(self, record: type[Spec], name: str, call: Callable[[], T]) -> T:
@@ -221,7 +227,8 @@ class Registry:
                 f"{self.owner(record, name)}: the {record.kind} {name!r} failed ({text}). --debug shows where; tell its authors."
             ) from err
 
-    def _warn(self, provider: Provider, text: str) -> None:
+    def _warn(self, provider: Provider, text: str, err: Exception) -> None:
+        logging.getLogger(TRACEBACKS).debug("%s: %s", provider, text, exc_info=err)
         if provider not in self._warned:
             self._warned.add(provider)
             logging.getLogger("lfads").warning("%s: %s", provider, text)
@@ -230,17 +237,30 @@ class Registry:
         return [entry for entry in self._entries if type(entry.spec) is _a_record(record)]
 
     def _entry(self, record: type[Spec], name: str) -> Registered:
-        found = [entry for entry in self._of(record) if entry.spec.name == name]
+        found = self._called(record, name)
         if not found:
             raise self._miss(record.kind, [record], name)
         if len(found) > 1:
-            raise PluginError(str(Clash(record.kind, name, tuple(entry.provider for entry in found))))
+            providers = tuple(entry.provider for entry in found)
+            raise PluginError(str(Clash(record.kind, found[0].spec.name, providers, asked_for=not record.all_are_used)))
         return found[0]
+
+    def _called(self, record: type[Spec], name: str) -> list[Registered]:
+        """Entries by this name, or by ``distribution:name``."""
+        whose, colon, own = name.rpartition(":")
+        of = [entry for entry in self._of(record) if entry.spec.name == own]
+        return [entry for entry in of if _plain(entry.provider.distribution) == _plain(whose)] if colon else of
 
     def _miss(self, noun: str, records: Sequence[type[Spec]], name: str, *, any_kind: bool = False) -> PluginError:
         names = sorted({entry.spec.name for record in records for entry in self._of(record)})
         kinds = None if any_kind else [record.kind for record in records]
-        return PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+        error = PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
+        error.__cause__ = next((fault.cause for fault in self.faults if fault.cause is not None), None)  # it may be why nothing is found
+        return error
+
+
+def _plain(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
 
 
 def _a_record(record: type[S]) -> type[S]:

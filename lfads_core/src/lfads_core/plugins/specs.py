@@ -189,6 +189,7 @@ class DataReaderSpec(Spec):
     """
 
     kind: ClassVar[str] = "reader"
+    all_are_used: ClassVar[bool] = True
     matches: Callable[[Path], bool] = field(converter=imported, validator=is_function)
     read: Callable[[Path], Session] = field(converter=imported, validator=is_function)
 
@@ -201,6 +202,7 @@ class MetricSpec(Spec):
     """
 
     kind: ClassVar[str] = "metric"
+    all_are_used: ClassVar[bool] = True
     compute: Callable[[Evaluation], Mapping[str, float]] = field(converter=imported, validator=is_function)
     cites: tuple[str, ...] = citations()
 
@@ -210,4 +212,5 @@ class ReportSpec(Spec):
     """One entry of ``lfads_reports``: figures drawn from a finished run; ``render`` returns the files it wrote."""
 
     kind: ClassVar[str] = "report"
+    all_are_used: ClassVar[bool] = True
     render: Callable[[Run, Path], Iterable[Path]] = field(converter=imported, validator=is_function)

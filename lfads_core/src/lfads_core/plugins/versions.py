@@ -16,4 +16,4 @@ def versions(registry: Registry) -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return {**found, **{p.distribution: f"sha256 {p.version}" for p in registry.providers if not p.entry_point}}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
+from lfads_core.origin import Provenance, mark_function
 from lfads_core.plugins import load_registry
 from lfads_core.plugins.specs import Imported, RecurrenceSpec
 from lfads_core.recurrence import composed, reference
@@ -100,7 +101,19 @@ REFERENCE = Recurrence.of("reference", reference.gru, reference.controlled, None
 @functools.cache
 def _loaded(spec: RecurrenceSpec) -> Recurrence:
     parts: Any = (spec.gru, spec.controlled, spec.last, spec.driven)
-    return Recurrence.of(spec.name, *(part.load() if isinstance(part, Imported) else part for part in parts))
+    loops = [part.load() if isinstance(part, Imported) else part for part in parts]
+    if (origin := foreign_origin(spec.name)) is not None:
+        for loop in filter(None, loops):
+            mark_function(loop, origin)
+    return Recurrence.of(spec.name, *loops)
+
+
+def foreign_origin(name: str) -> Provenance | None:
+    """Who brings a backend, unless it is core's own."""
+    registry = load_registry()
+    if name not in offers() or (owner := registry.owner(RecurrenceSpec, name)).distribution == "lfads-core":
+        return None
+    return Provenance(RecurrenceSpec.kind, name, str(owner))
 
 
 class _Backends(Mapping[str, Recurrence]):
@@ -108,7 +121,7 @@ class _Backends(Mapping[str, Recurrence]):
 
     def __getitem__(self, name: str) -> Recurrence:
         """Import a backend."""
-        return _loaded(offers()[name])
+        return _loaded(load_registry().get(RecurrenceSpec, name))
 
     def __iter__(self) -> Iterator[str]:
         """Names, in alphabetical order."""

@@ -11,8 +11,24 @@ from string import Template
 from lfads_core import __version__
 from lfads_core.errors import PluginError
 
-KINDS = ("prior", "reconstruction", "augmentation", "readin", "metric", "reader", "recipe")
-"""Kinds that have a template."""
+KINDS = (
+    "prior",
+    "reconstruction",
+    "augmentation",
+    "readin",
+    "readout",
+    "metric",
+    "reader",
+    "recipe",
+    "synthetic",
+    "report",
+    "exporter",
+    "tracker",
+    "command",
+    "recording",
+    "several",
+)
+"""Kinds that have a template; ``several`` is a prior, a metric and a recipe together, with a searched setting and a citation."""
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIX = "lfads-"
@@ -47,13 +63,15 @@ def make_plugin(name: str, kind: str, folder: Path) -> Path:
 def _words(name: str, kind: str) -> Mapping[str, str]:
     major, minor = __version__.split(".")[:2]
     needs = f">={major}.{minor},<{major}.{int(minor) + 1}"
-    others = f', "lfads-plugins-std{needs}"' if kind == "recipe" else ""  # components that the recipe names
+    others = f', "lfads-plugins-std{needs}"' if kind in {"recipe", "several"} else ""  # components that the recipe names
     return {
         "name": name,
         "kind": kind,
+        "What": "Components" if kind == "several" else f"The {kind}",
         "dist": f"{_PREFIX}{name}",
         "package": f"{_PREFIX}{name}".replace("-", "_"),
-        "cls": "".join(word.capitalize() for word in name.split("-")),
+        "cls": "".join(word.capitalize() for word in (name.removesuffix(f"-{kind}") or name).split("-")),  # the class adds its kind
+        "key": name.replace("-", "_"),
         "core": f"lfads-core{needs}",
         "others": others,
     }

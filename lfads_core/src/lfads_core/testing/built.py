@@ -25,6 +25,9 @@ def settings_faults(config: type, settings: Any, registry: Registry) -> Iterator
     fields = settings_of(config, own)
     if "name" in fields:
         yield f"{config.__qualname__}: no setting may be called 'name', which is the component's own"
+    for name, kept in ((field.name, field.default) for field in attrs.fields(config)):
+        if isinstance(kept, list | dict | set | bytearray):
+            yield f"{config.__qualname__}: the default of {name!r} must not be mutable, for all settings share it, got {kept!r}. Give a tuple"
     required = [name for name, setting in fields.items() if setting.default() is attrs.NOTHING]
     if required and settings is None:
         yield f"{config.__qualname__}: every setting must have a default, got none for {', '.join(required)}"

@@ -125,7 +125,7 @@ def backward_each(
         return {}
     try:
         torch.autograd.backward([one.total for one in losses.values()])  # members share no weight: each gets the gradient of its own loss
-    except Exception as err:  # noqa: BLE001 - whatever a component raises
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - whatever a component raises
         if len(losses) > 1:
             return each({i: partial(_alone, members[i], ready[i]) for i in losses}, failed)
         each({i: partial(_fail_back, members[i], ready[i], err) for i in losses}, failed)
@@ -145,7 +145,7 @@ def _alone(member: StepOwner, ready: StepInputs) -> Losses:
     return losses
 
 
-def _fail_back(member: StepOwner, ready: StepInputs, err: Exception) -> None:
+def _fail_back(member: StepOwner, ready: StepInputs, err: BaseException) -> None:
     """Raise what failed on the way back, as the fault of the component that it comes from if there is one."""
     member.optimizer.zero_grad()
     named = who_fails(member.model, [member.train_stack], partial(_total, member, ready)) or blamed(err)
@@ -209,8 +209,10 @@ def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[
     for i, call in calls.items():
         try:
             found[i] = call()
-        except Exception as raised:  # one member's component must not end the others' training
+        except (Exception, SystemExit) as raised:  # one member's component must not end the others' training
             err = _spoken(raised)
+            if not isinstance(err, Exception):
+                raise
             if failed is None and err is raised:
                 raise
             if failed is None:
@@ -220,7 +222,7 @@ def each(calls: Mapping[int, Callable[[], T]], failed: Failures | None) -> dict[
     return found
 
 
-def _spoken(err: Exception) -> Exception:
+def _spoken(err: BaseException) -> BaseException:
     """The error that names the component that raised this one, with what it comes from; itself if no component did."""
     named = blamed(err)
     if named is None:

@@ -7,7 +7,7 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from lfads_core.errors import PluginError
+from lfads_core.model.world import put_back, world
 from lfads_core.origin import failure, is_fault
 from lfads_core.rng import stream
 from lfads_core.trial.compare import no_shared_chance, same
 from lfads_core.trial.kinds import GIVES_NO_GRADIENT, faults_of_kind
-from lfads_core.trial.shapes import Sizes, bound_arguments, letters, misfit, sizes_of
-from lfads_core.trial.trees import a_value, copied, held, mapped, tensors_in
+from lfads_core.trial.shapes import Sizes, bound_arguments, letters, may_be_none, misfit, sizes_of
+from lfads_core.trial.trees import a_value, copied, held, leaves_of, mapped, tensors_in
 from lfads_core.trial.watch import Method
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,16 @@ _ROUNDING = 1e-3
 
 
 class Trial:
-    """Tries each method of each component once with every shape of arguments; ``known`` has lengths of axes by component that calls do not show.
+    """Tries each method of each component once with every shape of arguments.
+
+    ``known`` has lengths of axes by component that calls do not show, ``trained`` the ids of all parameters of the model (None: not looked at).
 
     Raises, from within the call:
         PluginError: something does not hold.
     """
 
-    def __init__(self, known: Mapping[int, Sizes]) -> None:
-        self._known, self._tried = known, set[Any]()
+    def __init__(self, known: Mapping[int, Sizes], trained: Collection[int] | None = None) -> None:
+        self._known, self._trained, self._tried = known, trained, set[Any]()
 
     def __call__(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Try a call."""
@@ -62,8 +65,15 @@ class Trial:
         if not same(first, held(method.part)):
             _refuse(method, ["must keep nothing between calls, but the component holds something else after a second call"])
         _refuse(method, after.the_way_back(fresh, again))
+        _refuse(method, self._strays(fresh, again))
         _refuse(method, after.trials_alone())
         return result
+
+    def _strays(self, given: Any, result: Any) -> Iterator[str]:
+        """Weights that a result depends on, and that no optimiser would find and no checkpoint keep."""
+        known = {id(x) for x in tensors_in(given)} | set(self._trained or ())
+        if self._trained is not None and any(id(x) not in known for x in leaves_of(result)):
+            yield "must hold what is to be trained as parameters (torch.nn.Parameter as attributes of the module), but uses some that nobody trains"
 
     @staticmethod
     def _touched(kept: Any, given: Any, weights: Any, part: Any) -> Iterator[str]:
@@ -86,6 +96,8 @@ class _Call:
     def given_rightly(self) -> Iterator[str]:
         """Whether it is a tensor where it must be, of the contract's shape, of the arguments' type and device, and finite."""
         text = letters(self.method.declared).get("return")
+        if self.result is None and may_be_none(self.method.declared):
+            return
         if text is not None and not isinstance(self.result, Tensor):
             yield f"must give a tensor, got {a_value(self.result)}"
             return
@@ -143,6 +155,8 @@ class _Call:
 
     def trials_alone(self) -> Iterator[str]:
         """Whether every trial gets what it would get without the others, and in another order."""
+        if not isinstance(self.result, Tensor):
+            return
         text, names = letters(self.method.declared), set(self.given)
         leads = {name for name in names if text.get(name, "").split(" ")[0] in {"B", "*B"}}
         if text.get("return", "").split(" ")[0] not in {"B", "*B"} or not leads:
@@ -166,8 +180,13 @@ def _alone(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         PluginError: it does the first or the second. The third is a warning.
     """
     faults: list[str] = []
-    with _listening() as said, no_shared_chance("", faults):
+    before = world()
+    with listening() as said, no_shared_chance("", faults):
         result = _called(method, args, kwargs)
+    if (after := world()) != before:
+        put_back(before)
+        changed = ", ".join(key for key in before if before[key] != after[key])
+        _refuse(method, [f"must leave what all of a process shares as it is, but changed {changed}"])
     if said:
         log.warning(
             "%s must not print, got %r. Its authors may use the module logging, which keeps the output of --json clean.", method, said[0][:60].strip()
@@ -179,7 +198,7 @@ def _alone(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 def _called(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     try:
         return method.call(*args, **kwargs)
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         if not is_fault(err):
             raise
         raise failure(method.origin, f" in {method.name}", err) from err
@@ -197,7 +216,14 @@ def _refuse(method: Method, faults: Any) -> None:
 
 
 def _weights(part: Any) -> dict[str, Tensor]:
-    return {key: x.detach().clone() for key, x in part.state_dict(keep_vars=True).items()} if isinstance(part, nn.Module) else {}
+    return {key: x.detach().clone() for key, x in _held(part)}
+
+
+def _held(part: Any) -> list[tuple[str, Tensor]]:
+    """Parameters and buffers by name; the names say which are trained."""
+    if not isinstance(part, nn.Module):
+        return []
+    return [(f"{key}{' trained' * x.requires_grad}", x) for key, x in part.state_dict(keep_vars=True).items()]
 
 
 def _finite(given: Any) -> bool:
@@ -218,7 +244,7 @@ def _type(dtype: torch.dtype) -> str:
 
 
 @contextmanager
-def _listening() -> Iterator[list[str]]:
+def listening() -> Iterator[list[str]]:
     """What this thread prints meanwhile; other threads print as ever."""
     said: list[str] = []
     out, me = sys.stdout, threading.get_ident()

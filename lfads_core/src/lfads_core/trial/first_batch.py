@@ -19,6 +19,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.origin import blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
+from lfads_core.trial.loops import try_loops
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.trees import mapped, tensors_in
 from lfads_core.trial.watch import components_of, watched
@@ -34,8 +35,8 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
         PluginError: one of them does not keep its contract; in one sentence that names it.
     """
     some = {name: _first(batch, model.config.encoder.ic_bins or 0) for name, batch in raw.items()}
-    rng = stream(seed, "trial", device=model.device)
-    with ONE_AT_A_TIME, watched(components_of(model, stacks), Trial(dict(_known(model, some)))), torch.enable_grad():
+    rng, trained = stream(seed, "trial", device=model.device), {id(x) for x in model.parameters()}
+    with ONE_AT_A_TIME, watched(components_of(model, stacks), Trial(dict(_known(model, some)), trained)), torch.enable_grad():
         batches = some
         for stack in reversed(stacks):
             batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
@@ -52,8 +53,11 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
         for prior, posterior in ((model.ic_prior, latents.ic), (model.input_prior, latents.inputs)):
             if prior is not None and posterior is not None:
                 prior.generate(posterior.mean.detach(), rng)
+                prior.log_ratio(posterior.mean, posterior.std, prior.draw(posterior.mean.detach(), rng))
+                prior.moments()
                 prior.scalars()
     _try_beside_others(model, batches, noise, output)
+    try_loops(model, batches, noise)
 
 
 def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise, output: ModelOutput) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,8 +16,11 @@ from lfads_core.data.session import Session
 from lfads_core.errors import PluginError
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import MetricSpec
+from lfads_core.trial.calls import listening
 from lfads_core.trial.compare import same
 from lfads_core.trial.kinds import number_faults
+
+log = logging.getLogger(__name__)
 
 TRIALS = 8
 
@@ -31,11 +35,13 @@ def try_metrics(session: Session, reconstruction: AbstractReconstruction, regist
         evaluation = _evaluation(session, reconstruction)
         kept = _arrays(evaluation)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), listening() as said:
                 warnings.simplefilter("ignore")
                 found = spec.compute(evaluation)
-        except Exception:  # noqa: BLE001, S112 - whatever a stranger's metric raises
+        except (Exception, SystemExit):  # noqa: BLE001, S112 - whatever a stranger's metric raises
             continue
+        if said:
+            log.warning("%s: the metric %r must not print, got %r.", registry.owner(MetricSpec, spec.name), spec.name, said[0][:60].strip())
         for fault in _faults(found, same(kept, _arrays(evaluation))):
             raise PluginError(
                 f"{registry.owner(MetricSpec, spec.name)}: the metric {spec.name!r}: compute {fault}. "

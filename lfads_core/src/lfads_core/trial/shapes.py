@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -19,11 +20,22 @@ Sizes = dict[str, int | tuple[int, ...]]
 def letters(function: Callable[..., Any]) -> Mapping[str, str]:
     """Letters of every argument of a contract's function, and of what it returns, that is annotated with a shape of a tensor."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = {name: _without_none(hint) for name, hint in typing.get_type_hints(function).items()}
     except Exception:  # noqa: BLE001 - a stranger's contract may name what is not imported at run time
         return {}
     found = {name: getattr(hint, "dim_str", None) for name, hint in hints.items()}
     return {name: text.strip() for name, text in found.items() if text is not None}
+
+
+def may_be_none(function: Callable[..., Any]) -> bool:
+    """Whether a contract's function need not give anything."""
+    written = function.__annotations__.get("return")
+    return written is None or "None" in str(written)
+
+
+def _without_none(hint: Any) -> Any:
+    several = [part for part in typing.get_args(hint) if part is not type(None)]
+    return several[0] if typing.get_origin(hint) in {typing.Union, types.UnionType} and len(several) == 1 else hint
 
 
 def sizes_of(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Sizes:

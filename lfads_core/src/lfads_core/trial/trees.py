@@ -67,6 +67,20 @@ def held(part: Any, seen: frozenset[int] = frozenset()) -> Any:
     return part
 
 
+def leaves_of(result: Any) -> Iterator[Tensor]:
+    """Every tensor at which the gradient of a result ends."""
+    seen: set[Any] = set()
+    left = [x.grad_fn for x in tensors_in(result) if x.grad_fn is not None]
+    while left:
+        node: Any = left.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        left += [after for after, _ in node.next_functions if after is not None]
+
+
 def a_value(value: object) -> str:
     """What something is, in a message."""
     if isinstance(value, Tensor):

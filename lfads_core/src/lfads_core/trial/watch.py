@@ -12,7 +12,7 @@ import attrs
 from torch import nn
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.origin import Origin, origin_of
+from lfads_core.origin import Provenance, origin_of
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -20,7 +20,7 @@ class Method:
     """A method of a component that its contract declares: as it is, and as the contract has it."""
 
     part: Any
-    origin: Origin
+    origin: Provenance
     contract: str  # name of the class that declares it
     name: str
     call: Callable[..., Any]
@@ -31,7 +31,7 @@ class Method:
         return f"{self.origin}: {'the call' if self.name == 'forward' else self.name}"
 
 
-class Watcher(Protocol):
+class CallWatcher(Protocol):
     """Calls a method in the place of whoever does, and returns what it gave."""
 
     def __call__(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
@@ -58,7 +58,7 @@ def methods_of(part: Any) -> Iterator[Method]:
 
 
 @contextmanager
-def watched(parts: Iterable[Any], watcher: Watcher) -> Iterator[None]:
+def watched(parts: Iterable[Any], watcher: CallWatcher) -> Iterator[None]:
     """Have the watcher make every call of these components, but for those that a component makes of itself."""
     stood_in: list[tuple[Any, str]] = []
     try:
@@ -74,7 +74,7 @@ def watched(parts: Iterable[Any], watcher: Watcher) -> Iterator[None]:
             vars(part).pop(name, None)
 
 
-def _stand_in(method: Method, watcher: Watcher, inside: list[Any]) -> Callable[..., Any]:
+def _stand_in(method: Method, watcher: CallWatcher, inside: list[Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if inside:
             return method.call(*args, **kwargs)

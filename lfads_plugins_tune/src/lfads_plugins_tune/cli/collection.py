@@ -100,10 +100,13 @@ for part in (info, start, status, wait, stop, retry, table, listing, delete, job
 
 
 def _prepare(collection: Collection) -> None:
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
+    from lfads_core.plugins.single_files import keep_files
     from lfads_plugins_tune.collection.prepare import prepare as make
 
-    done = make(collection, load_registry())
+    registry = registry_of(collection.path)
+    keep_files(collection.path)
+    done = make(collection, registry)
     for run in done.made:
         click.echo(f"new: {run}")
     for note in done.notes:

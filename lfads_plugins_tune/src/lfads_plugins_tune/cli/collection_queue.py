@@ -55,14 +55,14 @@ def start(
       lfads collection start sweep --jobs 4 --memory 4GB
       lfads collection start sweep --gpus 0,1 --detach
     """
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.collection.control import start_in_background, work
     from lfads_plugins_tune.collection.folder import Collection
     from lfads_plugins_tune.collection.prepare import prepare
 
     collection = Collection.open(name)
     limits = _limits(jobs, gpus, memory, gpu_memory, grace)
-    for note in (prepared := prepare(collection, load_registry())).notes:
+    for note in (prepared := prepare(collection, registry_of(collection.path))).notes:
         click.echo(f"note: {note}")
     if prepared.made:
         click.echo(f"{len(prepared.made)} new runs")

@@ -92,11 +92,12 @@ def _hints(collection: Collection, found: Sequence[CollectionState], *, former: 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def info(name: Path, min_trials: int | None, batch_size: int | None, *, as_json: bool) -> None:
     """Show the recordings: trials, bins, channels, conditions, and the hash of their contents."""
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.collection.folder import Collection
     from lfads_plugins_tune.collection.look import recordings_table
 
-    rows = [row for row in recordings_table(Collection.open(name), load_registry()) if row["trials"]["train"] >= (min_trials or 0)]
+    collection = Collection.open(name)
+    rows = [row for row in recordings_table(collection, registry_of(collection.path)) if row["trials"]["train"] >= (min_trials or 0)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

@@ -119,13 +119,13 @@ def status(search: Path) -> None:
 @placing_options
 def resume(search: Path, **given: Any) -> None:
     """Go on with a search that was interrupted or killed; a finished one has its best model inferred again."""
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
     from lfads_plugins_tune.search.placing import placing_of
     from lfads_plugins_tune.search.run import resume_search
 
+    registry = registry_of(search)
     display = make_search_display()
-    registry = load_registry()
     show_searched(resume_search(search, registry, display, placing_of(given, registry)), display)
 
 
@@ -134,13 +134,13 @@ def resume(search: Path, **given: Any) -> None:
 @placing_options
 def retry(search: Path, **given: Any) -> None:
     """Give members that failed or diverged another try, and the best another inference."""
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
     from lfads_plugins_tune.search.placing import placing_of
     from lfads_plugins_tune.search.run import resume_search
 
+    registry = registry_of(search)
     display = make_search_display()
-    registry = load_registry()
     show_searched(resume_search(search, registry, display, placing_of(given, registry), retry=True), display)
 
 
@@ -148,12 +148,13 @@ def retry(search: Path, **given: Any) -> None:
 @click.argument("search", type=PATH)
 def best(search: Path) -> None:
     """Copy the best model so far out and infer it, also before the search has ended (but not while it runs)."""
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.cli.search_output import make_search_display, show_searched
     from lfads_plugins_tune.search.run import make_best
 
+    registry = registry_of(search)
     display = make_search_display()
-    show_searched(make_best(search, load_registry(), display.message), display)
+    show_searched(make_best(search, registry, display.message), display)
 
 
 def _search(kind: str, given: dict[str, Any]) -> None:

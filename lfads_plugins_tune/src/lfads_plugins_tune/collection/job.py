@@ -16,7 +16,7 @@ from typing import TextIO
 from lfads_core.errors import RunError
 from lfads_core.files import append_to
 from lfads_core.locks import taking
-from lfads_core.plugins import load_registry
+from lfads_core.plugins import registry_of
 from lfads_plugins_tune.collection.change import remove_outputs
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
 from lfads_plugins_tune.collection.moved import data_are_at
@@ -81,7 +81,7 @@ def _lock(entry: CollectedRun) -> TextIO:
 
 def _command(collection: Collection, entry: CollectedRun, *, again: bool) -> list[str]:
     """What to tell ``lfads``; ``again`` gives members of a search that failed another try."""
-    files = data_of(entry, collection, load_registry())
+    files = data_of(entry, collection, registry_of(collection.path))
     record, path = entry.record(), str(entry.run.path)
     executor = [] if record.executor is None else ["--executor", record.executor]
     if entry.has_begun:

@@ -59,8 +59,8 @@ def open_member_trainer(work: Mapping[str, Any]) -> MemberTrainer:
     else:
         os.environ[VARIABLE] = work["plugins"]
 
-    from lfads_core.plugins import load_registry
+    from lfads_core.plugins import registry_of
     from lfads_plugins_tune.search.members import MemberTrainer
 
-    registry = load_registry()
+    registry = registry_of(Path(work["folder"]).parent)  # with the plugin files that the search keeps
     return MemberTrainer(structure(work["settings"], registry), work["patterns"], registry, score=work["score"])

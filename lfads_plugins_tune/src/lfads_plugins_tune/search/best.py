@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
 from lfads_core.files import spoken_failure, write_text
 from lfads_core.infer.run import finish
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import keep_files
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import FitLog, read_fitlog
 from lfads_core.train.device import choose_device
@@ -68,10 +70,12 @@ def copy_out(folder: Path, state: SearchState, base: RunConfig, registry: Regist
         run.fitlog.unlink(missing_ok=True)
         _write_log(folder, state, best.member, run.fitlog)
     write_text(run.config_path, dump(member_config(base, overrides, registry)))
+    keep_files(run.path)
     run.update_state(
         status="interrupted",
         data=list(state.data),
         versions=dict(state.versions),
+        plugins=trained_by(base, registry),
         search={"folder": str(folder.resolve()), "member": best.member, "score": best.score},
     )
     return run

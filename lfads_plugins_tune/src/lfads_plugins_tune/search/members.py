@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.errors import LfadsError
 from lfads_core.files import expanded, remove_leftovers, write_text
@@ -14,6 +15,7 @@ from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.train.checkpoint import has_checkpoint, remove_checkpoint, tidy
@@ -53,7 +55,8 @@ class MemberTrainer:
         self.threads = (workers if self.device == "cpu" else 1) * (base.train.threads or 1)
         use_cpu(self.threads)
         self.data, self.description = put_on(self.device, sessions), describe(sessions)
-        self._origin = {"data": [str(expanded(p).resolve()) for p in patterns], "versions": versions(registry)}
+        data = [str(expanded(p).resolve()) for p in patterns]
+        self._origin = {"data": data, "versions": versions(registry), "plugins": trained_by(base, registry)}
         self._held: dict[int, TrainingMember] = {}
 
     def settings(self, task: Task) -> RunConfig:
@@ -125,6 +128,7 @@ class MemberTrainer:
             member = self._load(task, run, config)
         member.trainer.allow(task.epochs)
         write_text(run.config_path, dump(config))
+        keep_files(run.path)
         run.update_state(status="running", **self._origin)
         return member
 

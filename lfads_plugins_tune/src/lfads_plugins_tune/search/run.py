@@ -18,6 +18,7 @@ from lfads_core.errors import LfadsError, RunError
 from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.locks import only_one
 from lfads_core.plugins.registry import Registry
+from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
 from lfads_core.train.data import check_for, read_for
@@ -128,6 +129,7 @@ def start_search(
         raise RunError(f"{path}: the search's folder must be writable, got: {err.strerror}. Choose another with --runs.") from err
     with only_one(path):
         write_text(path / "config.yaml", dump(ready.base))
+        keep_files(path)
         write_state(path, state)
         try:
             return _drive(path, ready.base, state, registry, display, placing)
@@ -155,6 +157,7 @@ def resume_search(folder: Path, registry: Registry, display: SearchDisplay, plac
     base = resolve_saved(folder / "config.yaml", registry)
     with only_one(folder):
         remove_leftovers(folder)
+        keep_files(folder)
         state = read_state(folder)
         if retry:
             state = with_another_try(state, compares=registry.get(SearchSpec, state.kind).compares)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import math
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from lfads_core.config.spaces import SpaceConfig
@@ -80,7 +83,7 @@ def drawing_function(space: SpaceConfig) -> Callable[[Any], Any]:
     """
     module, _, name = (space.function or "").partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = _module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as err:
@@ -88,6 +91,16 @@ def drawing_function(space: SpaceConfig) -> Callable[[Any], Any]:
     if not callable(found):
         raise ConfigError(f"the function of a space must be callable, got {space.function!r}, which is {type(found).__name__}.")
     return cast("Callable[[Any], Any]", found)
+
+
+def _module(name: str) -> ModuleType:
+    """A module, also of the folder one is in, where the command line does not look by itself."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
 
 
 def _moved(value: float, share: float, rng: random.Random, *, whole: bool) -> float:

@@ -1,0 +1,52 @@
+"""The trial of loops over time that a plugin brings: on a first batch they must give what plain PyTorch gives, and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lfads_core.components.batch import Batch
+from lfads_core.errors import PluginError
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
+from lfads_core.model.population import SHARED
+from lfads_core.recurrence.choose import REFERENCE, foreign_origin
+from lfads_core.trial.trees import tensors_in
+
+_ROUNDING = 1e-2
+"""Relative to the largest value: products in half precision pass, another equation does not."""
+
+
+def try_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> None:
+    """Compare them with the reference; core's own, which its tests compare, are left out.
+
+    Raises:
+        PluginError: they give something else.
+    """
+    origin, loops = foreign_origin(model.loops.name), model.loops
+    if origin is None:
+        return
+    got = _numbers(model, batches, noise)
+    try:
+        model.loops = REFERENCE
+        wanted = _numbers(model, batches, noise)
+    finally:
+        model.loops = loops
+    for name, value in wanted.items():
+        size = float(value.abs().max())
+        if not torch.allclose(got[name], value, rtol=_ROUNDING, atol=_ROUNDING * size + 1e-6):
+            raise PluginError(
+                f"{origin} must give what the loops of plain PyTorch give, but {name} differ by up to {float((got[name] - value).abs().max()):.2g} "
+                f"where the largest is {size:.2g}. Train with --set train.recurrence=auto; tell its authors."
+            )
+
+
+def _numbers(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> dict[str, Tensor]:
+    """Latents and gradients by name."""
+    latents = model(batches, noise).latents
+    weights = {name: value for name, value in model.named_parameters() if name.startswith(SHARED) and value.requires_grad}
+    slopes = torch.autograd.grad(latents.factors.square().sum(), list(weights.values()), allow_unused=True)
+    found = {f"latents (number {i})": value.detach() for i, value in enumerate(tensors_in(latents))}
+    return {**found, **{f"gradients of {name}": slope for name, slope in zip(weights, slopes, strict=True) if slope is not None}}
