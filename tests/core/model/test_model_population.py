@@ -47,7 +47,7 @@ CASES = {
     "mlp": {"settings": ["components.generator={name: mlp, hidden: 5}"]},
     "low rank": {"settings": ["components.generator={name: low-rank, rank: 2}"]},
     "linear dynamics": {"settings": ["components.generator=linear-dynamics", "model.controller=null"]},
-    "price on correlation in time": {"settings": ["regularisation.input_correlation=0.7"]},
+    "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7}]"]},
 }
 OWN = (
     "model.dropout=0.1",
@@ -109,13 +109,13 @@ def compare(members, inputs, tolerance, epoch=2):
     for (model, config), (batches, noise, stack) in zip(members, inputs, strict=True):
         model.zero_grad()
         output = model(batches, noise)
-        losses = Objective(config.regularisation)(model, batches, output, noise, stack, epoch)
+        losses = Objective.of(config)(model, batches, output, noise, stack, epoch)
         losses.total.backward()
         alone.append((tensors_of(output), losses.total.detach(), gradients(model)))
         model.zero_grad()
     outputs = forward_population(models, [one[0] for one in inputs], [one[1] for one in inputs])
     totals = [
-        Objective(config.regularisation)(model, batches, output, noise, stack, epoch).total
+        Objective.of(config)(model, batches, output, noise, stack, epoch).total
         for (model, config), (batches, noise, stack), output in zip(members, inputs, outputs, strict=True)
     ]
     torch.autograd.backward(totals)
@@ -202,7 +202,7 @@ def gradients_of(models, members, inputs, spoilt):
         model.zero_grad()
     outputs = forward_population(models, [one[0] for one in inputs], [one[1] for one in inputs])
     totals = [
-        Objective(config.regularisation)(model, batches, output, noise, stack, 2).total
+        Objective.of(config)(model, batches, output, noise, stack, 2).total
         for (model, config), (batches, noise, stack), output in zip(members, inputs, outputs, strict=True)
     ]
     torch.autograd.backward([total for i, total in enumerate(totals) if i != spoilt])

@@ -6,6 +6,8 @@ Developer notes per contract stand in the docs; the framework sizes read-outs, l
 from lfads_core.components.augmentation import AbstractAugmentation
 from lfads_core.components.encoder import AbstractEncoder, EncoderInfo
 from lfads_core.components.generator import AbstractGenerator, GeneratorInfo, GRUWeights
+from lfads_core.components.latents import Latents, Posterior
+from lfads_core.components.loss import AbstractLoss, LossInfo, LossInputs
 from lfads_core.components.prior import AbstractPrior, Draw
 from lfads_core.components.readin import AbstractReadin, AbstractReadout, SessionInfo
 from lfads_core.components.reconstruction import AbstractReconstruction, Support
@@ -14,6 +16,7 @@ __all__ = [
     "AbstractAugmentation",
     "AbstractEncoder",
     "AbstractGenerator",
+    "AbstractLoss",
     "AbstractPrior",
     "AbstractReadin",
     "AbstractReadout",
@@ -22,6 +25,10 @@ __all__ = [
     "EncoderInfo",
     "GRUWeights",
     "GeneratorInfo",
+    "Latents",
+    "LossInfo",
+    "LossInputs",
+    "Posterior",
     "SessionInfo",
     "Support",
 ]

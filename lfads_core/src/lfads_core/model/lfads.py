@@ -56,6 +56,7 @@ class LFADS(nn.Module):
         self.readins = Named(parts.readins)
         self.readouts = Named(parts.readouts)
         self.reconstructions = Named(parts.reconstructions)
+        self.losses = Named({session: Named(of) for session, of in parts.losses.items()})
         self.loops = REFERENCE
 
     @property
@@ -187,6 +188,20 @@ class LFADS(nn.Module):
     def draw_noise(self, trials: int, rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
         return draw_noises([self], trials, [rng], sample=sample, dropout=dropout)[0]
+
+    def draw_pass(self, batches: Mapping[str, Batch], rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
+        """Draw everything random for one pass over these batches, the losses' last."""
+        noise = self.draw_noise(sum(batch.trials.shape[0] for batch in batches.values()), rng, sample=sample, dropout=dropout)
+        if not self.losses:
+            return noise
+        return replace(
+            noise, losses={name: {loss: part.draw(batch, rng) for loss, part in self.losses[name].items()} for name, batch in batches.items()}
+        )
+
+    @property
+    def arrays_wanted(self) -> frozenset[str]:
+        """Keys of the arrays with a row per trial that losses need in batches."""
+        return frozenset(key for of in self.losses.values() for part in of.values() for key in part.arrays)
 
 
 def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool) -> list[Noise]:

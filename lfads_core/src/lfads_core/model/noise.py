@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -31,6 +32,7 @@ class Noise:
     ic_kl: Draw | None = None  # the separate sample of a Monte-Carlo KL
     inputs_kl: Draw | None = None
     dropout: DropoutMasks | None = None
+    losses: Mapping[str, Mapping[str, Draw]] = field(default_factory=dict)  # of the losses, by session and loss
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

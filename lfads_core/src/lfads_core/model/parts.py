@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lfads_core.components import (
     AbstractEncoder,
     AbstractGenerator,
+    AbstractLoss,
     AbstractPrior,
     AbstractReadin,
     AbstractReadout,
@@ -29,3 +30,4 @@ class Parts:
     readins: Mapping[str, AbstractReadin]  # by session; empty: sessions are not read in
     readouts: Mapping[str, AbstractReadout]
     reconstructions: Mapping[str, AbstractReconstruction]
+    losses: Mapping[str, Mapping[str, AbstractLoss]]  # by session, then by loss; empty without any

@@ -11,6 +11,7 @@ from lfads_core.plugins.specs import (
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
+    LossSpec,
     PriorSpec,
     ReadinSpec,
     ReadoutSpec,
@@ -107,5 +108,20 @@ def lfads_generators() -> Iterable[GeneratorSpec]:
         @hookimpl
         def lfads_generators():
             yield GeneratorSpec(name="spring", summary="Damped oscillators", config=SpringConfig, build=build_spring)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_losses() -> Iterable[LossSpec]:
+    """Offer further terms of what training minimises, with trainable modules of their own if need be.
+
+    Example::
+
+        from lfads_core.config.losses import LossConfig
+
+        @hookimpl
+        def lfads_losses():
+            yield LossSpec(name="smooth", summary="Factors that change slowly", config=LossConfig, build=build_smooth)
     """
     yield from ()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 from attrs import field, frozen
 from attrs import validators as v
 
@@ -25,7 +26,18 @@ from lfads_core.plugins.around import (
     SettingTypeSpec,
     TrackerSpec,
 )
-from lfads_core.plugins.record import ComponentSpec, Imported, NoSettings, Spec, citations, imported, imported_or_none, is_function, settings_class
+from lfads_core.plugins.record import (
+    ComponentSpec,
+    Imported,
+    NoSettings,
+    Spec,
+    citations,
+    imported,
+    imported_or_none,
+    is_function,
+    is_settings_class,
+    settings_class,
+)
 
 if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothing of these is imported
     import numpy as np
@@ -34,12 +46,14 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
         AbstractAugmentation,
         AbstractEncoder,
         AbstractGenerator,
+        AbstractLoss,
         AbstractPrior,
         AbstractReadin,
         AbstractReadout,
         AbstractReconstruction,
         EncoderInfo,
         GeneratorInfo,
+        LossInfo,
         SessionInfo,
     )
     from lfads_core.components.evaluation import Evaluation
@@ -58,6 +72,7 @@ __all__ = [
     "FunctionSpec",
     "GeneratorSpec",
     "Imported",
+    "LossSpec",
     "MetricSpec",
     "NoSettings",
     "PriorSpec",
@@ -138,6 +153,7 @@ class EncoderSpec(ComponentSpec):
     """
 
     kind: ClassVar[str] = "encoder"
+    contract: ClassVar[str] = "lfads_core.components:AbstractEncoder"
     build: Callable[[Any, EncoderInfo], AbstractEncoder] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
     causal: bool = field(default=False, validator=v.instance_of(bool))
 
@@ -147,7 +163,30 @@ class GeneratorSpec(ComponentSpec):
     """One entry of ``lfads_generators``: the dynamics of the latent state."""
 
     kind: ClassVar[str] = "generator"
+    contract: ClassVar[str] = "lfads_core.components:AbstractGenerator"
     build: Callable[[Any, GeneratorInfo], AbstractGenerator] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+
+
+def _weighed(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+    known = {f.name for f in attrs.fields(value)}
+    if missing := {"scale", "start_epoch", "increase_epochs"} - known:
+        raise ValueError(
+            f"'{attribute.name}' must have the settings {', '.join(sorted(missing))}, as subclasses of lfads_core.config.losses.LossConfig have, "
+            f"got {value.__qualname__} with {', '.join(sorted(known)) or 'none'}"
+        )
+
+
+@frozen(kw_only=True)
+class LossSpec(ComponentSpec):
+    """One entry of ``lfads_losses``: further terms of the loss.
+
+    Its settings are a subclass of :class:`lfads_core.config.losses.LossConfig`, which says how much the terms count and from when.
+    """
+
+    kind: ClassVar[str] = "loss"
+    contract: ClassVar[str] = "lfads_core.components:AbstractLoss"
+    config: type = field(validator=v.and_(is_settings_class, _weighed))
+    build: Callable[[Any, LossInfo], AbstractLoss] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
 
 
 @frozen(kw_only=True)
