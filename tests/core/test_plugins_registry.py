@@ -11,9 +11,20 @@ import pytest
 
 import lfads_core.plugins
 from lfads_core.config.groups import run_config_class
-from lfads_core.config.losses import LossConfig
+from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.errors import PluginError
-from lfads_core.plugins import LossSpec, NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.plugins import (
+    LatentSpec,
+    LossSpec,
+    NoSettings,
+    PriorSpec,
+    Provider,
+    RecipeSpec,
+    ReconstructionSpec,
+    Registry,
+    hookimpl,
+    load_registry,
+)
 from lfads_core.plugins.hooks import CORE_HOOKS
 from lfads_core.plugins.loading import BrokenPlugin, Installed
 from lfads_core.plugins.offers import HOOKS, OFFERS
@@ -53,7 +64,7 @@ def test_every_kind_finds_what_its_hook_offers():
         if record is None:
             continue
         needed = [field.name for field in attrs.fields(record) if field.default is attrs.NOTHING and field.name not in {"name", "summary"}]
-        own = {"config": LossConfig} if record is LossSpec else {}
+        own = {LossSpec: {"config": LossConfig}, LatentSpec: {"config": LatentConfig}}.get(record, {})
         spec = record(name="thing", summary="s", **{name: {**given, **own}.get(name, print) for name in needed})
         registry = Registry.from_plugins({"mine": offering(hook.name, spec)})
         assert registry.faults == ()

@@ -12,6 +12,7 @@ from lfads_core.plugins.specs import (
     DoctorCheckSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
     LossSpec,
     MetricSpec,
     NoSettings,
@@ -27,6 +28,7 @@ from lfads_core.plugins.specs import (
 from lfads_plugins_std import model_settings as m
 from lfads_plugins_std import settings as s
 from lfads_plugins_std.bound_settings import BoundConfig
+from lfads_plugins_std.latent_settings import ContextConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
 from lfads_plugins_std.loss_settings import BehaviourConfig
 from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
@@ -151,6 +153,12 @@ def lfads_generators() -> Iterator[GeneratorSpec]:
     yield GeneratorSpec(
         name="linear-dynamics", summary="Linear dynamics", config=m.LinearDynamicsConfig, build=f"{_STD}.generators.linear:LinearDynamics"
     )
+
+
+@hookimpl
+def lfads_latents() -> Iterator[LatentSpec]:
+    """What stays the same throughout a trial."""
+    yield LatentSpec(name="context", summary="A vector of each trial", config=ContextConfig, build=f"{_STD}.latents.context:Context")
 
 
 @hookimpl

@@ -47,6 +47,8 @@ CASES = {
     "mlp": {"settings": ["components.generator={name: mlp, hidden: 5}"]},
     "low rank": {"settings": ["components.generator={name: low-rank, rank: 2}"]},
     "linear dynamics": {"settings": ["components.generator=linear-dynamics", "model.controller=null"]},
+    "context": {"settings": ["components.latents=[context]"]},
+    "context beside the initial condition": {"settings": ["components.latents=[{name: context, enters: initial}]", "components.generator=mlp"]},
     "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7}]"]},
 }
 OWN = (
@@ -93,6 +95,9 @@ def tensors_of(output):
     found = {f"params/{name}": value for name, value in output.params.items()}
     for field in fields(output.latents):
         value = getattr(output.latents, field.name)
+        if isinstance(value, dict):
+            found |= {f"{name}{end}": part for name, q in value.items() for end, part in (("/mean", q.mean), ("/std", q.std))}
+            continue
         parts = {"": value} if not isinstance(value, Posterior) else {"/mean": value.mean, "/std": value.std}
         found |= {field.name + end: part for end, part in parts.items() if part is not None}
     return found

@@ -6,6 +6,7 @@ Developer notes per contract stand in the docs; the framework sizes read-outs, l
 from lfads_core.components.augmentation import AbstractAugmentation
 from lfads_core.components.encoder import AbstractEncoder, EncoderInfo
 from lfads_core.components.generator import AbstractGenerator, GeneratorInfo, GRUWeights
+from lfads_core.components.latent import AbstractLatent, LatentInfo
 from lfads_core.components.latents import Latents, Posterior
 from lfads_core.components.loss import AbstractLoss, LossInfo, LossInputs
 from lfads_core.components.prior import AbstractPrior, Draw
@@ -16,6 +17,7 @@ __all__ = [
     "AbstractAugmentation",
     "AbstractEncoder",
     "AbstractGenerator",
+    "AbstractLatent",
     "AbstractLoss",
     "AbstractPrior",
     "AbstractReadin",
@@ -25,6 +27,7 @@ __all__ = [
     "EncoderInfo",
     "GRUWeights",
     "GeneratorInfo",
+    "LatentInfo",
     "Latents",
     "LossInfo",
     "LossInputs",

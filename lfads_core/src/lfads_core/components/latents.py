@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -25,6 +26,7 @@ class Latents:
     ci: Float[Tensor, "*B T C2"] | None  # what the controller read from its encoder, after the lag
     gen_init: Float[Tensor, "*B G"]  # generator state before the first bin
     gen_states: Float[Tensor, "*B T G"]
-    gen_inputs: Float[Tensor, "*B T UE"]  # inferred, then external inputs, as the generator got them
+    gen_inputs: Float[Tensor, "*B T UE"]  # inferred, then external inputs, then latents, as the generator got them
     con_states: Float[Tensor, "*B T H"] | None
     factors: Float[Tensor, "*B T F"]
+    further: Mapping[str, Posterior] = field(default_factory=dict)  # latents of plugins by name, (B, K) or (B, T, K)

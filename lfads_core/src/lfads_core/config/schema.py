@@ -15,6 +15,7 @@ from lfads_core.plugins.specs import (
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
     LossSpec,
     PriorSpec,
     ReadinSpec,
@@ -133,6 +134,7 @@ class ComponentsConfig:
         (Component("coordinated-dropout"),), "changes to training batches, in this order", component=AugmentationSpec, tune="often"
     )
     infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component=AugmentationSpec)
+    latents: tuple[Component, ...] = setting((), "further latents of trials or bins", component=LatentSpec)
     losses: tuple[Component, ...] = setting((), "further terms of the loss", component=LossSpec, tune="sometimes")
     loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
 
@@ -305,9 +307,11 @@ class RunConfig:
                 "train.recurrence: must be auto or reference with model.controller.feedback: rates, which only the reference loops can do, "
                 f"got {self.train.recurrence!r}"
             )
-        losses = [loss.name for loss in self.components.losses]
-        if len(set(losses)) < len(losses):
-            faults.append(f"components.losses: must name each loss once, got {', '.join(losses)}")
+        for kind in ("loss", "latent"):
+            place = {"loss": "losses", "latent": "latents"}[kind]
+            chosen = [part.name for part in getattr(self.components, place)]
+            if len(set(chosen)) < len(chosen):
+                faults.append(f"components.{place}: must name each {kind} once, got {', '.join(chosen)}")
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
         for name in self.components.loss_order or ():
             if name not in names:

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.components import AbstractLoss, AbstractReconstruction, LossInfo, SessionInfo
+from lfads_core.components import AbstractLatent, AbstractLoss, AbstractReconstruction, LatentInfo, LossInfo, SessionInfo
 from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session
-from lfads_core.errors import ConfigError, DataError
+from lfads_core.errors import ConfigError, DataError, PluginError
 from lfads_core.model.built import built, check_start
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
@@ -31,6 +31,7 @@ from lfads_core.plugins.specs import (
     ComponentSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
     LossSpec,
     PriorSpec,
     ReadinSpec,
@@ -76,6 +77,7 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         encoder_name=chosen.encoder.name,
         encoder=partial(build_component, registry, EncoderSpec, chosen.encoder),
         generator=partial(build_component, registry, GeneratorSpec, chosen.generator),
+        latents=_latents(config, sizes, registry),
         ic_prior=build_component(registry, PriorSpec, chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
         input_prior=None if control is None else build_component(registry, PriorSpec, chosen.input_prior or _NO_PRICE, control.inputs),
         readins=readins,
@@ -85,6 +87,23 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
     )
     network = LFADS(model, sizes, parts, stream(seed, "weights"))
     return network.to(torch.get_default_dtype())
+
+
+def _latents(config: RunConfig, sizes: ModelSizes, registry: Registry) -> dict[str, AbstractLatent]:
+    """Latents of plugins by name.
+
+    Raises:
+        PluginError: one of each bin is to enter beside the initial condition, of which there is one a trial.
+    """
+    found = {}
+    for component in config.components.latents:
+        info = LatentInfo(width=sizes.encoder_width, bins=sizes.bins, rng=stream(config.train.seed, "latent", component.name))
+        part: AbstractLatent = build_component(registry, LatentSpec, component, info)
+        if part.per == "bin" and part.enters == "initial":
+            owner = registry.owner(LatentSpec, component.name)
+            raise PluginError(f"{owner}: the latent {component.name!r} must enter 'generator' if there is one of each bin, got 'initial'.")
+        found[component.name] = part
+    return found
 
 
 def _losses(config: RunConfig, session: SessionInfo, bins: int, registry: Registry) -> dict[str, AbstractLoss]:

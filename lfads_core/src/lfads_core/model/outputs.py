@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +19,7 @@ class Encoded:
 
     ic: Posterior  # initial condition, (B, I)
     ci: Float[Tensor, "*B T C2"] | None  # what the controller reads from its encoder, after the lag
+    further: Mapping[str, Posterior] = field(default_factory=dict)  # latents of plugins by name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Terms of the losses that plugins offer: each prices one session's trials, and the sessions are averaged."""
+"""Terms of the losses and latents that plugins offer. A loss prices one session's trials, and the sessions are averaged."""
 
 from __future__ import annotations
 
@@ -39,8 +39,18 @@ def of_trials(latents: Latents, rows: slice) -> Latents:
     """The latents of some of the trials."""
 
     def taken(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: taken(part) for name, part in value.items()}
         if isinstance(value, Posterior):
             return Posterior(mean=value.mean[rows], std=value.std[rows])
         return None if value is None else value[rows]
 
     return Latents(**{field.name: taken(getattr(latents, field.name)) for field in fields(Latents)})
+
+
+def latent_divergences(model: LFADS, output: ModelOutput, noise: Noise) -> Numbers:
+    """Mean over all trials of each latent's divergence from its prior, in nats, by ``"latent/<name>/kl"``."""
+    return {
+        f"latent/{name}/kl": model.latents[name].prior.kl(q.mean, q.std, noise.latents_kl.get(name, {})).mean()
+        for name, q in output.latents.further.items()
+    }

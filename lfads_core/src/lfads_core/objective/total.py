@@ -14,18 +14,21 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
 from lfads_core.components.batch import Batch
 from lfads_core.config.fields import known
-from lfads_core.config.losses import LossConfig
+from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig, RunConfig
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.objective.further import further_terms
+from lfads_core.objective.further import further_terms, latent_divergences
 from lfads_core.objective.terms import Ramps, Weights, l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Losses:
-    """``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (kl_ic * ic_kl + kl_inputs * input_kl) + Σ ramps.losses * scale * further)``."""
+    """The terms of ``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * kl + Σ_loss ramp * scale * term)``.
+
+    ``kl = kl_ic * ic_kl + kl_inputs * input_kl + Σ_latent scale * divergence``.
+    """
 
     total: Float[Tensor, ""]
     recon: Float[Tensor, ""]  # unweighted mean over sessions
@@ -36,7 +39,7 @@ class Losses:
     per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
     measures: Mapping[str, Tensor]  # what augmentations and losses want logged; unweighted mean over sessions
-    further: Mapping[str, Float[Tensor, ""]]  # terms of losses, "loss/<loss>/<term>", before their scale; unweighted mean over sessions
+    further: Mapping[str, Float[Tensor, ""]]  # of plugins, before their scale: "loss/<loss>/<term>", "latent/<latent>/kl" in nats
 
     def terms(self) -> dict[str, Tensor]:
         """The parts that can go wrong one by one, for logs and for the NaN guard."""
@@ -45,15 +48,17 @@ class Losses:
 
 @dataclass(frozen=True)
 class Objective:
-    """Scales and ramps applied to a model's output; ``losses`` are the settings of those further losses that count."""
+    """Scales and ramps applied to a model's output; ``losses`` and ``latents`` are the settings of those of plugins that count."""
 
     config: RegularisationConfig
     losses: Mapping[str, LossConfig] = field(default_factory=dict)
+    latents: Mapping[str, LatentConfig] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: RunConfig) -> Self:
         """That of a run."""
-        return cls(config.regularisation, {loss.name: loss.settings for loss in config.components.losses})
+        losses, latents = ({part.name: part.settings for part in parts} for parts in (config.components.losses, config.components.latents))
+        return cls(config.regularisation, losses, latents)
 
     def ramps(self, epoch: int) -> Ramps:
         """Weights of all terms that have a ramp in one epoch, counted from 0."""
@@ -84,6 +89,9 @@ class Objective:
         l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
         weights = self.weights(epoch)
         kl = known(scales.kl_ic, "regularisation.kl_ic") * ic_kl + known(scales.kl_inputs, "regularisation.kl_inputs") * input_kl
+        divergences = latent_divergences(model, output, noise)
+        for name, latent in self.latents.items():
+            kl = kl + known(latent.kl, f"components.latents: {name}: kl") * divergences[f"latent/{name}/kl"]
         cost = recon + weights.l2 * l2 + weights.kl * kl
         further, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})
         for name, value in further.items():
@@ -99,7 +107,7 @@ class Objective:
             per_session=per_session,
             per_value=per_value,
             measures={**{what: torch.stack(numbers).mean() for what, numbers in measured.items()}, **more},
-            further=further,
+            further={**divergences, **further},
         )
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
         AbstractAugmentation,
         AbstractEncoder,
         AbstractGenerator,
+        AbstractLatent,
         AbstractLoss,
         AbstractPrior,
         AbstractReadin,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
         AbstractReconstruction,
         EncoderInfo,
         GeneratorInfo,
+        LatentInfo,
         LossInfo,
         SessionInfo,
     )
@@ -72,6 +74,7 @@ __all__ = [
     "FunctionSpec",
     "GeneratorSpec",
     "Imported",
+    "LatentSpec",
     "LossSpec",
     "MetricSpec",
     "NoSettings",
@@ -167,13 +170,18 @@ class GeneratorSpec(ComponentSpec):
     build: Callable[[Any, GeneratorInfo], AbstractGenerator] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
 
 
-def _weighed(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
-    known = {f.name for f in attrs.fields(value)}
-    if missing := {"scale", "start_epoch", "increase_epochs"} - known:
-        raise ValueError(
-            f"'{attribute.name}' must have the settings {', '.join(sorted(missing))}, as subclasses of lfads_core.config.losses.LossConfig have, "
-            f"got {value.__qualname__} with {', '.join(sorted(known)) or 'none'}"
-        )
+def _with_settings_of(base: str, *names: str) -> Callable[[object, attrs.Attribute[type], type], None]:
+    """Validator of a class of settings that must have those of a class in :mod:`lfads_core.config.losses`."""
+
+    def check(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+        known = {f.name for f in attrs.fields(value)}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(
+                f"'{attribute.name}' must have the settings {', '.join(missing)}, as subclasses of lfads_core.config.losses.{base} have, "
+                f"got {value.__qualname__} with {', '.join(sorted(known)) or 'none'}"
+            )
+
+    return check
 
 
 @frozen(kw_only=True)
@@ -185,8 +193,21 @@ class LossSpec(ComponentSpec):
 
     kind: ClassVar[str] = "loss"
     contract: ClassVar[str] = "lfads_core.components:AbstractLoss"
-    config: type = field(validator=v.and_(is_settings_class, _weighed))
+    config: type = field(validator=v.and_(is_settings_class, _with_settings_of("LossConfig", "scale", "start_epoch", "increase_epochs")))
     build: Callable[[Any, LossInfo], AbstractLoss] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+
+
+@frozen(kw_only=True)
+class LatentSpec(ComponentSpec):
+    """One entry of ``lfads_latents``: something more that is inferred about a trial or each of its bins.
+
+    Its settings are a subclass of :class:`lfads_core.config.losses.LatentConfig`, which has the scale of its divergence.
+    """
+
+    kind: ClassVar[str] = "latent"
+    contract: ClassVar[str] = "lfads_core.components:AbstractLatent"
+    config: type = field(validator=v.and_(is_settings_class, _with_settings_of("LatentConfig", "kl")))
+    build: Callable[[Any, LatentInfo], AbstractLatent] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
 
 
 @frozen(kw_only=True)

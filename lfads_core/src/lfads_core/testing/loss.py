@@ -15,9 +15,9 @@ from lfads_core.errors import LfadsError
 from lfads_core.plugins.specs import LossSpec
 from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
-from lfads_core.trial.compare import no_shared_chance, same
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite, trained
+from lfads_core.trial.compare import no_shared_chance, same
 
 _B, _T, _N, _F, _G, _U, _I = 3, 6, 4, 3, 5, 2, 2
 ARRAYS = {"behavior": (_T, 2)}

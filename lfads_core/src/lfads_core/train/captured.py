@@ -146,7 +146,7 @@ class Live:
         lr = like.new_zeros((), dtype=torch.float32 if like.device.type == "cuda" else torch.float64)
         self.rates = DeviceRates(lr=lr, kept=kept if member.optimizer.weight_decay > 0 else None)
         losses = {name: like.new_zeros(()) for name in member.objective.losses}
-        self.objective = LiveObjective(member.objective.config, member.objective.losses, Weights(kl=kl, l2=l2, losses=losses))
+        self.objective = LiveObjective(**vars(member.objective), on_device=Weights(kl=kl, l2=l2, losses=losses))
         self._numbers = (lr, kept, kl, l2, *losses.values())
         self._known = (0.0,) * len(self._numbers)
 

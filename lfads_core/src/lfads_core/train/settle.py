@@ -68,7 +68,10 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     for path, share in SHARES_OF_ELBO.items():
         take(path, float(f"{share * weight:.2e}"))
     ramp = max(math.ceil(LENGTHS["regularisation.kl_ramp.increase_epochs"][0] / steps), 1)
-    parts = {"losses": _settled(config, "losses", "increase_epochs", ramp, found)}
+    parts: dict[str, Any] = {
+        "losses": _settled(config, "losses", "increase_epochs", ramp, found),
+        "latents": _settled(config, "latents", "kl", float(f"{SHARES_OF_ELBO['regularisation.kl_ic'] * weight:.2e}"), found),
+    }
     if found:
         log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
     own = {path: number for path, number in found.items() if not path.startswith("components.")}

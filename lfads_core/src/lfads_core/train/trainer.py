@@ -197,7 +197,8 @@ class Trainer:
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
         """One line of the log."""
         ramps = self.objective.ramps(self.progress.epoch)
-        priors = {"ic": self.model.ic_prior, "inputs": self.model.input_prior}
+        further = {f"latent/{name}": latent.prior for name, latent in self.model.latents.items()}
+        priors = {"ic": self.model.ic_prior, "inputs": self.model.input_prior, **further}
         return {
             **{f"train/{name}": value for name, value in self.sums.averages().items()},
             **{f"valid/{name}": value for name, value in validation.costs.items()},
