@@ -15,10 +15,20 @@ from lfads_core.config.explain import Explanation, explain
 from lfads_core.config.places import places
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
-from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    LatentSpec,
+    LossSpec,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+)
 from lfads_plugins_tune.search.spaces_of import text_of
 
-RECORDS = (ReconstructionSpec, PriorSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec)
+RECORDS = (ReconstructionSpec, PriorSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec)
 HEADINGS = {
     "often": ("Often", "What a search begins with. If you tune nothing else, tune these."),
     "sometimes": ("Sometimes", "Worth a look when data are small, large or unusual."),

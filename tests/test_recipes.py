@@ -14,7 +14,17 @@ from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
-from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    LatentSpec,
+    LossSpec,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+)
 from lfads_core.rng import stream
 from lfads_core.train.data import check_for, put_on
 from lfads_core.train.optim import build_optimizer
@@ -138,8 +148,8 @@ def test_every_component_is_built_from_its_default_settings(registry):
 
 def test_every_setting_has_a_meaning_and_a_rule_where_numbers_can_be_wrong(registry):
     """A number without a rule must be one that may take any value."""
-    free = {"mean", "location", "forget_bias"}
-    for record in (PriorSpec, ReconstructionSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec):
+    free = {"mean", "location", "forget_bias", "key"}
+    for record in (PriorSpec, ReconstructionSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec):
         assert registry.all(record)
         for spec in registry.all(record):
             for field in attrs.fields(spec.config):

@@ -13,8 +13,21 @@ import lfads_core.plugins
 import lfads_plugins_std.plugin
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.load import resolve
+from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.errors import LfadsError, PluginError
-from lfads_core.plugins import MetricSpec, NoSettings, PriorSpec, Provider, RecipeSpec, ReconstructionSpec, Registry, hookimpl, load_registry
+from lfads_core.plugins import (
+    LatentSpec,
+    LossSpec,
+    MetricSpec,
+    NoSettings,
+    PriorSpec,
+    Provider,
+    RecipeSpec,
+    ReconstructionSpec,
+    Registry,
+    hookimpl,
+    load_registry,
+)
 from lfads_core.plugins.hooks import CORE_HOOKS
 from lfads_core.plugins.loading import BrokenPlugin, Installed
 from lfads_core.plugins.offers import HOOKS, OFFERS
@@ -54,7 +67,8 @@ def test_every_kind_finds_what_its_hook_offers():
         if record is None:
             continue
         needed = [field.name for field in attrs.fields(record) if field.default is attrs.NOTHING and field.name not in {"name", "summary"}]
-        spec = record(name="thing", summary="s", **{name: given.get(name, print) for name in needed})
+        own = {LossSpec: {"config": LossConfig}, LatentSpec: {"config": LatentConfig}}.get(record, {})
+        spec = record(name="thing", summary="s", **{name: {**given, **own}.get(name, print) for name in needed})
         registry = Registry.from_plugins({"mine": offering(hook.name, spec)})
         assert registry.faults == ()
         assert registry.get(record, "thing") is spec

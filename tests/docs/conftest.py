@@ -74,6 +74,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file[f"{split}_encod_data"] = counts[:, :10, :4]
                 file[f"{split}_behavior"] = rates[..., :2].cumsum(axis=1)
     augmentations = "components.train_augmentations=[coordinated-dropout, sample-validation]"
-    more = (augmentations, "validation.masked.fraction=0.2", "regularisation.input_correlation=0.1")
+    more = (
+        augmentations,
+        "validation.masked.fraction=0.2",
+        "components.losses=[{name: input-correlation, scale: 0.1}, behaviour]",
+        "components.latents=[context]",
+    )
     _lfads(folder, "run", "a.h5", "b.h5", "--name", "both", *(part for text in more for part in ("--set", text)))
     return folder / "runs" / "both"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lfads_core.config.losses import LossConfig
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import (
     AugmentationSpec,
@@ -11,6 +12,8 @@ from lfads_core.plugins.specs import (
     DoctorCheckSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
+    LossSpec,
     MetricSpec,
     NoSettings,
     PriorSpec,
@@ -25,7 +28,9 @@ from lfads_core.plugins.specs import (
 from lfads_plugins_std import model_settings as m
 from lfads_plugins_std import settings as s
 from lfads_plugins_std.bound_settings import BoundConfig
+from lfads_plugins_std.latent_settings import ContextConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
+from lfads_plugins_std.loss_settings import BehaviourConfig
 from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
 
 _STD = "lfads_plugins_std"
@@ -147,6 +152,27 @@ def lfads_generators() -> Iterator[GeneratorSpec]:
     )
     yield GeneratorSpec(
         name="linear-dynamics", summary="Linear dynamics", config=m.LinearDynamicsConfig, build=f"{_STD}.generators.linear:LinearDynamics"
+    )
+
+
+@hookimpl
+def lfads_latents() -> Iterator[LatentSpec]:
+    """What stays the same throughout a trial."""
+    yield LatentSpec(name="context", summary="A vector of each trial", config=ContextConfig, build=f"{_STD}.latents.context:Context")
+
+
+@hookimpl
+def lfads_losses() -> Iterator[LossSpec]:
+    """Behaviour that is decoded from factors, correlation of inferred inputs."""
+    yield LossSpec(
+        name="behaviour", summary="Behaviour is decoded from the factors", config=BehaviourConfig, build=f"{_STD}.losses.behaviour:BehaviourLoss"
+    )
+    yield LossSpec(
+        name="input-correlation",
+        summary="Inferred inputs must not be correlated from bin to bin",
+        config=LossConfig,
+        build=f"{_STD}.losses.input_correlation:InputCorrelation",
+        cites=("sussillo2016",),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from backends import ON_CPU
 from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.losses import LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig
 from lfads_core.errors import ConfigError
 from lfads_core.model.noise import Noise
@@ -19,6 +20,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.recurrence import choose
 from lfads_core.recurrence.choose import BACKENDS, recurrence_for
 from lfads_core.rng import stream
+from lfads_plugins_std.losses.input_correlation import correlation_in_time
 
 NOTHING = AugmentationStack((), ())
 FULL = RampConfig(start_epoch=0, increase_epochs=0)
@@ -132,10 +134,11 @@ def test_every_option_is_the_model_written_out_as_loops(overrides, backend, make
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_every_option_has_the_gradients_of_finite_differences(overrides, make_model, make_batch, usable):
     bins = (5, 6)  # a pass takes as long as it has bins, and here are two for each parameter
-    model, batch = shaken(make_model(*overrides, bins=bins)), {"a": make_batch(bins=bins)}
+    model, batch = shaken(make_model(*overrides, "components.losses=[input-correlation]", bins=bins)), {"a": make_batch(bins=bins)}
     model.loops = usable("reference" if "model.controller.feedback=rates" in overrides else "fused")
     noise = model.draw_noise(3, stream(1), sample=True, dropout=True)
-    objective = Objective(RegularisationConfig(kl_ramp=FULL, l2_ramp=FULL, loss_scale=1.0, kl_ic=2e-5, kl_inputs=0.1, input_correlation=0.5))
+    scales = RegularisationConfig(kl_ramp=FULL, l2_ramp=FULL, loss_scale=1.0, kl_ic=2e-5, kl_inputs=0.1)
+    objective = Objective(scales, {"input-correlation": LossConfig(scale=0.5, increase_epochs=0)})
 
     def loss():
         return objective(model, batch, model(batch, noise), noise, NOTHING, 0).total
@@ -253,8 +256,6 @@ def test_options_that_do_not_go_together_are_refused_in_a_sentence(settings, mak
 
 
 def test_the_price_of_correlation_in_time_is_the_squared_autocorrelation_of_a_spreadsheet():
-    from lfads_core.objective.terms import correlation_in_time
-
     rng = np.random.default_rng(3)
     means = rng.normal(size=(4, 9, 2))
     means[0, :, 1] = 1.5  # does not change
@@ -276,24 +277,22 @@ def test_the_price_of_correlation_in_time_is_the_squared_autocorrelation_of_a_sp
 
 
 def test_correlated_inputs_cost_what_the_scale_says_along_the_ramp(make_model, make_batch):
-    model, batch = shaken(make_model()), {"a": make_batch()}
+    chosen = "components.losses=[{name: input-correlation, scale: 0.4, increase_epochs: 1}]"
+    model, batch = shaken(make_model(chosen)), {"a": make_batch()}
     noise = model.draw_noise(3, stream(1), sample=True, dropout=False)
     output = model(batch, noise)
-
-    def losses(scale):
-        config = RegularisationConfig(kl_ic=2e-5, kl_inputs=2e-5, kl_ramp=HALFWAY, l2_ramp=FULL, loss_scale=10.0, input_correlation=scale)
-        return Objective(config)(model, batch, output, noise, NOTHING, 0)
-
-    free, priced = losses(0.0), losses(0.4)
-    assert "input_correlation" not in free.terms()
+    scales = RegularisationConfig(kl_ic=2e-5, kl_inputs=2e-5, kl_ramp=HALFWAY, l2_ramp=FULL, loss_scale=10.0)
+    free = Objective(scales)(model, batch, output, noise, NOTHING, 0)
+    priced = Objective(scales, {"input-correlation": LossConfig(scale=0.4, increase_epochs=1)})(model, batch, output, noise, NOTHING, 0)
+    name = "loss/input-correlation/lag_one"
+    assert name not in free.terms()
+    assert priced.terms()[name].item() == pytest.approx(correlation_in_time(output.latents.inputs.mean).item(), rel=1e-12)
     extra = (priced.total - free.total).item()
-    assert extra == pytest.approx(10.0 * 0.5 * 0.4 * priced.terms()["input_correlation"].item(), rel=1e-9)
+    assert extra == pytest.approx(10.0 * 0.5 * 0.4 * priced.terms()[name].item(), rel=1e-9)
     assert math.isfinite(extra)
     assert extra > 0
-    autonomous = make_model("model.controller=null")
-    quiet = autonomous.draw_noise(3, stream(1), sample=True, dropout=False)
-    config = RegularisationConfig(kl_ic=2e-5, kl_inputs=2e-5, kl_ramp=FULL, l2_ramp=FULL, input_correlation=1.0)
-    assert Objective(config)(autonomous, batch, autonomous(batch, quiet), quiet, NOTHING, 0).correlation is None
+    with pytest.raises(ConfigError, match=r"^components.losses: input-correlation is about inferred inputs, which"):
+        make_model("model.controller=null", chosen)
 
 
 WHOLE_RUNS = ("causal", "causal with a segment", "no feedback", "rates fed back", "all at once")  # every option, and each that another one rules out

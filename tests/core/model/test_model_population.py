@@ -47,7 +47,9 @@ CASES = {
     "mlp": {"settings": ["components.generator={name: mlp, hidden: 5}"]},
     "low rank": {"settings": ["components.generator={name: low-rank, rank: 2}"]},
     "linear dynamics": {"settings": ["components.generator=linear-dynamics", "model.controller=null"]},
-    "price on correlation in time": {"settings": ["regularisation.input_correlation=0.7"]},
+    "context": {"settings": ["components.latents=[context]"]},
+    "context beside the initial condition": {"settings": ["components.latents=[{name: context, enters: initial}]", "components.generator=mlp"]},
+    "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7}]"]},
 }
 OWN = (
     "model.dropout=0.1",
@@ -93,6 +95,9 @@ def tensors_of(output):
     found = {f"params/{name}": value for name, value in output.params.items()}
     for field in fields(output.latents):
         value = getattr(output.latents, field.name)
+        if isinstance(value, dict):
+            found |= {f"{name}{end}": part for name, q in value.items() for end, part in (("/mean", q.mean), ("/std", q.std))}
+            continue
         parts = {"": value} if not isinstance(value, Posterior) else {"/mean": value.mean, "/std": value.std}
         found |= {field.name + end: part for end, part in parts.items() if part is not None}
     return found
@@ -109,13 +114,13 @@ def compare(members, inputs, tolerance, epoch=2):
     for (model, config), (batches, noise, stack) in zip(members, inputs, strict=True):
         model.zero_grad()
         output = model(batches, noise)
-        losses = Objective(config.regularisation)(model, batches, output, noise, stack, epoch)
+        losses = Objective.of(config)(model, batches, output, noise, stack, epoch)
         losses.total.backward()
         alone.append((tensors_of(output), losses.total.detach(), gradients(model)))
         model.zero_grad()
     outputs = forward_population(models, [one[0] for one in inputs], [one[1] for one in inputs])
     totals = [
-        Objective(config.regularisation)(model, batches, output, noise, stack, epoch).total
+        Objective.of(config)(model, batches, output, noise, stack, epoch).total
         for (model, config), (batches, noise, stack), output in zip(members, inputs, outputs, strict=True)
     ]
     torch.autograd.backward(totals)
@@ -202,7 +207,7 @@ def gradients_of(models, members, inputs, spoilt):
         model.zero_grad()
     outputs = forward_population(models, [one[0] for one in inputs], [one[1] for one in inputs])
     totals = [
-        Objective(config.regularisation)(model, batches, output, noise, stack, 2).total
+        Objective.of(config)(model, batches, output, noise, stack, 2).total
         for (model, config), (batches, noise, stack), output in zip(members, inputs, outputs, strict=True)
     ]
     torch.autograd.backward([total for i, total in enumerate(totals) if i != spoilt])

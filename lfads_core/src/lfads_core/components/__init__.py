@@ -6,6 +6,9 @@ Developer notes per contract stand in the docs; the framework sizes read-outs, l
 from lfads_core.components.augmentation import AbstractAugmentation
 from lfads_core.components.encoder import AbstractEncoder, EncoderInfo
 from lfads_core.components.generator import AbstractGenerator, GeneratorInfo, GRUWeights
+from lfads_core.components.latent import AbstractLatent, LatentInfo
+from lfads_core.components.latents import Latents, Posterior
+from lfads_core.components.loss import AbstractLoss, LossInfo, LossInputs
 from lfads_core.components.prior import AbstractPrior, Draw
 from lfads_core.components.readin import AbstractReadin, AbstractReadout, SessionInfo
 from lfads_core.components.reconstruction import AbstractReconstruction, Support
@@ -14,6 +17,8 @@ __all__ = [
     "AbstractAugmentation",
     "AbstractEncoder",
     "AbstractGenerator",
+    "AbstractLatent",
+    "AbstractLoss",
     "AbstractPrior",
     "AbstractReadin",
     "AbstractReadout",
@@ -22,6 +27,11 @@ __all__ = [
     "EncoderInfo",
     "GRUWeights",
     "GeneratorInfo",
+    "LatentInfo",
+    "Latents",
+    "LossInfo",
+    "LossInputs",
+    "Posterior",
     "SessionInfo",
     "Support",
 ]

@@ -21,6 +21,8 @@ class SessionInfo:
     factors: int  # F
     n_params: int = 1  # P
     seed: int = 0  # of the run: random weights come from ``stream(seed, ..., name)``
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes per trial of the file's arrays of numbers with a row per trial, by key without the split, such as ``{"behavior": (T, 2)}``."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """The file's arrays of numbers with a row per channel, by key, such as ``readin_weight`` (Ne, D), ``readout_bias`` (N)."""
 

@@ -11,7 +11,17 @@ from attrs import frozen
 from lfads_core.config.fields import AUTO, Auto, Rule, above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
-from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import (
+    AugmentationSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    LatentSpec,
+    LossSpec,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+)
 
 G = TypeVar("G")
 
@@ -124,6 +134,8 @@ class ComponentsConfig:
         (Component("coordinated-dropout"),), "changes to training batches, in this order", component=AugmentationSpec, tune="often"
     )
     infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component=AugmentationSpec)
+    latents: tuple[Component, ...] = setting((), "further latents of trials or bins", component=LatentSpec)
+    losses: tuple[Component, ...] = setting((), "further terms of the loss", component=LossSpec, tune="sometimes")
     loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
 
 
@@ -187,9 +199,6 @@ class RegularisationConfig:
     )
     l2_ramp: RampConfig = setting(RampConfig, "ramp of the L2 terms and of weight decay")
     loss_scale: float = setting(1e4, "factor on the whole loss; sets how gradients compare with clip_norm and eps", rule=above(0), search=LIVE)
-    input_correlation: float = setting(
-        0.0, "scale of the price on inferred inputs whose means are correlated from bin to bin; ramped with the KL", rule=at_least(0), search=LIVE
-    )
     reduce: Literal["mean", "sum"] = setting(
         "mean", "reconstruction loss: mean over values, or sum over bins and channels", rule=one_of("mean", "sum")
     )
@@ -298,6 +307,11 @@ class RunConfig:
                 "train.recurrence: must be auto or reference with model.controller.feedback: rates, which only the reference loops can do, "
                 f"got {self.train.recurrence!r}"
             )
+        for kind in ("loss", "latent"):
+            place = {"loss": "losses", "latent": "latents"}[kind]
+            chosen = [part.name for part in getattr(self.components, place)]
+            if len(set(chosen)) < len(chosen):
+                faults.append(f"components.{place}: must name each {kind} once, got {', '.join(chosen)}")
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
         for name in self.components.loss_order or ():
             if name not in names:

@@ -17,6 +17,7 @@ from lfads_core.config.converter import Faulty, Found, Unknown, ValueConverter
 from lfads_core.config.faults import Origins, Path, SettingsFault, dotted, origin_of, refuse, said
 from lfads_core.config.groups import run_config_class, types_of, without_absent
 from lfads_core.config.kinds import Setting, Specs, is_component, is_group, settings_of, types_in, words
+from lfads_core.config.moved import as_today
 from lfads_core.config.own_types import Types
 from lfads_core.config.places import elsewhere
 from lfads_core.config.renamed import old_names, renamed
@@ -40,7 +41,7 @@ def structure(data: Mapping[str, Any], registry: Specs, *, origins: Origins | No
         ConfigError: one line for each fault: wrong types, unknown keys, broken rules, components that are not installed.
     """
     cls = run_config_class(registry)
-    return structure_as(cls, without_absent(data, cls), registry, origins=origins, earlier=earlier)
+    return structure_as(cls, without_absent(as_today(data), cls), registry, origins=origins, earlier=earlier)
 
 
 def structure_as(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +132,14 @@ def _put_split(file: OutputFile, path: Path, name: str, parts: Iterable[Inferred
     datasets: dict[str, h5py.Dataset] = {}
     done = 0
     for part in parts:  # inferring the next part stands outside the guard: its faults are none of the file's
-        arrays = {field.name: getattr(part, field.name) for field in fields(part)}
+        arrays = part.arrays()
         if is_rate and session.bin_ms is not None:
             arrays["rates_hz"] = part.output_params * (1000 / session.bin_ms)
         with spoken_failure(path):
             for key, array in arrays.items():
                 if key not in datasets:
                     unit = unit_of(key, is_rate=is_rate)
-                    datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, MEANINGS[key], unit)
+                    datasets[key] = _new(file, f"{name}_{key}", (session.trials(name), *array.shape[1:]), array.dtype, meaning_of(key), unit)
                 if array.size:
                     datasets[key][done : done + len(array)] = array
             file.require_written()
@@ -157,6 +156,11 @@ def _new(file: h5py.File, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
     dataset.attrs["meaning"] = meaning
     dataset.attrs["unit"] = unit
     return dataset
+
+
+def meaning_of(field: str) -> str:
+    """What an inferred array is; a latent of a plugin is known by its name alone."""
+    return MEANINGS.get(field) or f"posterior over the latent {field.removeprefix('latent_').rpartition('_')[0]}: {field.rpartition('_')[2]}"
 
 
 def unit_of(field: str, *, is_rate: bool) -> str:

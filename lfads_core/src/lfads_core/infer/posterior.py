@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import accumulate, islice
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -46,6 +47,18 @@ class Inferred:
     gen_init: Float[np.ndarray, "B G"]
     gen_inputs: Float[np.ndarray, "B T UE"]
     con_states: Float[np.ndarray, "B T H"]
+    further: Mapping[str, Float[np.ndarray, "B ..."]] = field(default_factory=dict)  # "latent_<name>_mean" and "_std" of latents of plugins
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """From arrays by the names of fields, and of what is further."""
+        own = {f.name for f in fields(cls)}
+        known: dict[str, Any] = {key: value for key, value in arrays.items() if key in own}
+        return cls(**known, further={key: value for key, value in arrays.items() if key not in own})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of them by name."""
+        return {**{f.name: getattr(self, f.name) for f in fields(self) if f.name != "further"}, **self.further}
 
 
 def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) -> dict[str, dict[str, Tensor]]:
@@ -71,7 +84,8 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) 
             factors = latents.factors.unflatten(0, (count, trials))[:, rows].flatten(0, 1)
             mean = model.reconstructions[session].mean(model.read_out(session, factors))
             _add(means, session, mean.unflatten(0, (count, -1)).sum(dim=0))
-    shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **{key: value / samples for key, value in sums.items()}}
+    further = {f"latent_{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}
+    shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **further, **{key: value / samples for key, value in sums.items()}}
     return {
         session: {"output_params": means[session] / samples, **{key: value[rows] for key, value in shared.items()}}
         for session, rows in _rows(batches).items()
@@ -89,10 +103,12 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
         block = [model.draw_noise(BLOCK, rng, sample=True, dropout=False) for rng in rngs]
         ic = _by_sample([noise.ic for noise in block])
         inputs = _by_sample([noise.inputs for noise in block])
+        latents = {name: _by_sample([(noise.latents or {})[name] for noise in block]) for name in model.latents}
         for i in range(min(BLOCK, samples - first)):
             yield Noise(
                 ic=None if ic is None else {key: value[i] for key, value in ic.items()},
                 inputs=None if inputs is None else {key: value[i] for key, value in inputs.items()},
+                latents={name: {key: value[i] for key, value in of.items()} for name, of in latents.items() if of is not None} or None,
             )
 
 
@@ -115,7 +131,7 @@ def infer_batches(
             batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
             draws = [Noise()] if samples is None else draw_samples(model, batches, samples, seed)
             found = average(model, batches, draws)
-        yield {name: Inferred(**{key: value.cpu().numpy() for key, value in of.items()}) for name, of in found.items()}
+        yield {name: Inferred.of({key: value.cpu().numpy() for key, value in of.items()}) for name, of in found.items()}
 
 
 def infer_split(
@@ -137,7 +153,8 @@ def infer_split(
 
 def joined(parts: Sequence[Inferred]) -> Inferred:
     """Parts of a split's trials as one."""
-    return Inferred(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Inferred)})
+    every = [part.arrays() for part in parts]
+    return Inferred.of({name: np.concatenate([arrays[name] for arrays in every]) for name in every[0]})
 
 
 def _rows(batches: Mapping[str, Batch]) -> dict[str, slice]:
@@ -175,15 +192,22 @@ def _concatenated(draws: Sequence[Noise]) -> Noise:
         there = [part for part in parts if part is not None]
         return {key: torch.cat([part[key] for part in there]) for key in there[0]} if there else None
 
-    return Noise(ic=join([draw.ic for draw in draws]), inputs=join([draw.inputs for draw in draws]))
+    further = [draw.latents for draw in draws if draw.latents is not None]
+    latents = {name: joined for name in (further[0] if further else ()) if (joined := join([of[name] for of in further])) is not None}
+    return Noise(ic=join([draw.ic for draw in draws]), inputs=join([draw.inputs for draw in draws]), latents=latents or None)
 
 
 def _repeated(encoded: Encoded, count: int) -> Encoded:
     """The same trials ``count`` times over."""
+
+    def times(value: Tensor) -> Tensor:
+        return value.repeat(count, *[1] * (value.dim() - 1))
+
     ic, ci = encoded.ic, encoded.ci
     return Encoded(
-        ic=Posterior(mean=ic.mean.repeat(count, 1), std=ic.std.repeat(count, 1)),
-        ci=None if ci is None else ci.repeat(count, 1, 1),
+        ic=Posterior(mean=times(ic.mean), std=times(ic.std)),
+        ci=None if ci is None else times(ci),
+        further={name: Posterior(mean=times(q.mean), std=times(q.std)) for name, q in encoded.further.items()},
     )
 
 

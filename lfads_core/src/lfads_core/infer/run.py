@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -53,12 +53,12 @@ def _finite(loaded: LoadedRun, session: str, split: str, part: Inferred) -> Infe
     Raises:
         NumericsError: one is.
     """
-    for field in fields(part):
-        if not np.isfinite(getattr(part, field.name)).all():
-            broken = [name for name, value in loaded.model.named_parameters() if not value.isfinite().all()]
+    for name, values in part.arrays().items():
+        if not np.isfinite(values).all():
+            broken = [weight for weight, value in loaded.model.named_parameters() if not value.isfinite().all()]
             why = f"The weights of the checkpoint '{loaded.checkpoint}' are not: {first_few(broken, 3)}" if broken else "The weights are"
             raise NumericsError(
-                f"{loaded.run.path}: '{field.name}' inferred for the {split} trials of {session} must be finite, got NaN or infinity. {why}. "
+                f"{loaded.run.path}: '{name}' inferred for the {split} trials of {session} must be finite, got NaN or infinity. {why}. "
                 "Take another checkpoint (--checkpoint), or train again."
             )
     return part

@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.components import AbstractReconstruction, SessionInfo
+from lfads_core.components import AbstractLatent, AbstractLoss, AbstractReconstruction, LatentInfo, LossInfo, SessionInfo
 from lfads_core.config.schema import Component, RunConfig
+from lfads_core.data.loader import SplitTensors
 from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session
-from lfads_core.errors import ConfigError, DataError
+from lfads_core.errors import ConfigError, DataError, PluginError
 from lfads_core.model.built import built, check_start
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
@@ -30,6 +31,8 @@ from lfads_core.plugins.specs import (
     ComponentSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
+    LossSpec,
     PriorSpec,
     ReadinSpec,
     ReadoutSpec,
@@ -74,14 +77,57 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         encoder_name=chosen.encoder.name,
         encoder=partial(build_component, registry, EncoderSpec, chosen.encoder),
         generator=partial(build_component, registry, GeneratorSpec, chosen.generator),
+        latents=_latents(config, sizes, registry),
         ic_prior=build_component(registry, PriorSpec, chosen.ic_prior or _NO_PRICE, model.generator.ic_size),
         input_prior=None if control is None else build_component(registry, PriorSpec, chosen.input_prior or _NO_PRICE, control.inputs),
         readins=readins,
         readouts=readouts,
         reconstructions=reconstructions,
+        losses={i.name: _losses(config, i, description.bins, registry) for i in infos} if chosen.losses else {},
     )
     network = LFADS(model, sizes, parts, stream(seed, "weights"))
     return network.to(torch.get_default_dtype())
+
+
+def _latents(config: RunConfig, sizes: ModelSizes, registry: Registry) -> dict[str, AbstractLatent]:
+    """Latents of plugins by name.
+
+    Raises:
+        PluginError: one of each bin is to enter beside the initial condition, of which there is one a trial.
+    """
+    found = {}
+    for component in config.components.latents:
+        info = LatentInfo(width=sizes.encoder_width, bins=sizes.bins, rng=stream(config.train.seed, "latent", component.name))
+        part: AbstractLatent = build_component(registry, LatentSpec, component, info)
+        if part.per == "bin" and part.enters == "initial":
+            owner = registry.owner(LatentSpec, component.name)
+            raise PluginError(f"{owner}: the latent {component.name!r} must enter 'generator' if there is one of each bin, got 'initial'.")
+        found[component.name] = part
+    return found
+
+
+def _losses(config: RunConfig, session: SessionInfo, bins: int, registry: Registry) -> dict[str, AbstractLoss]:
+    """A session's losses by name.
+
+    Raises:
+        ConfigError: a loss is about inferred inputs, and there are none.
+    """
+    control, found = config.model.controller, {}
+    for component in config.components.losses:
+        info = LossInfo(
+            session=session,
+            bins=bins,
+            states=config.model.generator.hidden,
+            inputs=0 if control is None else control.inputs,
+            rng=stream(config.train.seed, "loss", component.name, session.name),
+        )
+        part: AbstractLoss = build_component(registry, LossSpec, component, info)
+        if part.needs_inputs and control is None:
+            raise ConfigError(
+                f"components.losses: {component.name} is about inferred inputs, which model.controller: null does not have. Leave one of the two out."
+            )
+        found[component.name] = part
+    return found
 
 
 def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> LFADS:
@@ -117,6 +163,11 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
         if start is not None and slopes is not None:
             with blaming(network.readouts[session.name], " in start_near"):
                 network.readouts[session.name].start_near(start, slopes)
+        if network.losses:
+            arrays = SplitTensors.from_split(session.splits["train"], dtype=torch.get_default_dtype(), extras=network.arrays_wanted).extras
+            for loss in network.losses[session.name].values():
+                with blaming(loss, " in start_from"):
+                    loss.start_from(arrays)
 
 
 def slopes_at(reconstruction: AbstractReconstruction, params: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:

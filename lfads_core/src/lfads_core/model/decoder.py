@@ -47,7 +47,8 @@ class Unrolled:
 class DecoderInputs:
     """Widths of what reaches the decoder in each bin."""
 
-    external: int  # E, of the generator's inputs that are given
+    external: int  # E, of the generator's inputs that are given, latents among them
+    initial: int  # of latents beside the initial condition
     heard: int  # of all that the controller hears; 0 without one
 
 
@@ -59,7 +60,7 @@ class Decoder(nn.Module):
         size, control = config.generator, config.controller
         self.clip = config.cell_clip
         inferred = 0 if control is None else control.inputs
-        self.to_generator = Affine(size.ic_size, size.hidden, rng)
+        self.to_generator = Affine(size.ic_size + inputs.initial, size.hidden, rng)
         self.generator = build(
             GeneratorInfo(
                 inputs=inferred + inputs.external,

@@ -26,7 +26,8 @@ class ModelDescription:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the arrays."""
-        return {**self.sizes(), "known": {name: known_to_json(known) for name, known in self.known.items()}}
+        riding = {s.name: {key: list(shape) for key, shape in s.extras.items()} for s in self.sessions if s.extras}
+        return {**self.sizes(), "riding": riding, "known": {name: known_to_json(known) for name, known in self.known.items()}}
 
     def sizes(self) -> dict[str, Any]:
         """What must be equal for weights to fit, as plain data."""
@@ -41,7 +42,8 @@ class ModelDescription:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> ModelDescription:
         """Read back what ``to_json`` gave, with each session's arrays."""
-        sessions = [SessionInfo(**s, factors=0, arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
+        riding = {name: {key: tuple(shape) for key, shape in of.items()} for name, of in data.get("riding", {}).items()}
+        sessions = [SessionInfo(**s, factors=0, extras=riding.get(s["name"], {}), arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
         known = {name: known_from_json(of) for name, of in data.get("known", {}).items()}
         sizes = {key: data[key] for key in ("encoded_bins", "bins", "external", "bin_ms")}
         return cls(sessions=sessions, known=known, **sizes)
@@ -69,5 +71,6 @@ def _info(session: Session) -> SessionInfo:
         encod_channels=encod,
         recon_channels=recon,
         factors=0,
+        extras={key: tuple(value.shape[1:]) for key, value in session.splits["train"].extras.items() if value.dtype.kind in "biuf"},
         arrays={key: value for key, value in session.arrays.items() if value.dtype.kind in "biuf" and value.shape[:1] in rows},
     )

@@ -51,8 +51,8 @@ def freeze_all_but(network: LFADS, sessions: set[str]) -> None:
     Raises:
         ConfigError: that leaves none.
     """
-    layers = (network.readins, network.readouts, network.reconstructions)
-    kept = {id(p) for by_name in layers for name in sessions for p in by_name[name].parameters()}
+    layers = (network.readins, network.readouts, network.reconstructions, network.losses)
+    kept = {id(p) for by_name in layers for name in sessions if name in by_name for p in by_name[name].parameters()}
     left = 0
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.requires_grad and id(parameter) in kept)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import AbstractPrior, Draw, EncoderInfo
+from lfads_core.components import AbstractPrior, EncoderInfo
 from lfads_core.components.batch import Batch
 from lfads_core.config.schema import ModelConfig
 from lfads_core.model.decoder import Decoder, DecoderInputs, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
+from lfads_core.model.latents import drawn_like, draws_of, entered, posterior_of, widths
 from lfads_core.model.layers import drop, pad_bins
 from lfads_core.model.named import Named
 from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
@@ -51,11 +53,15 @@ class LFADS(nn.Module):
             reader = parts.encoder(replace(info, hidden=control.encoder_hidden, causal=control.causal))
             self.input_encoder = ControllerEncoder(parts.encoder_name, reader, control.lag_bins)
         heard = 0 if self.input_encoder is None else self.input_encoder.size + sizes.feedback
-        self.decoder = Decoder(config, parts.generator, DecoderInputs(external=sizes.external, heard=heard), rng)
+        initial, entering = widths(parts.latents)
+        self.entering = sizes.external + entering
+        self.decoder = Decoder(config, parts.generator, DecoderInputs(external=self.entering, initial=initial, heard=heard), rng)
+        self.latents = Named(parts.latents)
         self.ic_prior, self.input_prior = parts.ic_prior, parts.input_prior
         self.readins = Named(parts.readins)
         self.readouts = Named(parts.readouts)
         self.reconstructions = Named(parts.reconstructions)
+        self.losses = Named({session: Named(of) for session, of in parts.losses.items()})
         self.loops = REFERENCE
 
     @property
@@ -117,9 +123,9 @@ class LFADS(nn.Module):
         segment = self.config.encoder.ic_bins or 0
         read = segment or self.config.encoder.read_bins
         ic = self.encoder(x[..., :read, :] if read else x, None if masks is None else masks.ic_final)
-        if self.input_encoder is None:
-            return Encoded(ic=ic, ci=None)
-        return Encoded(ic=ic, ci=self.input_encoder(x[..., segment:, :], segment, self.sizes.bins))
+        further = {name: posterior_of(part, x) for name, part in self.latents.items()}
+        ci = None if self.input_encoder is None else self.input_encoder(x[..., segment:, :], segment, self.sizes.bins)
+        return Encoded(ic=ic, ci=ci, further=further)
 
     def decode(self, encoded: Encoded, external: Tensor, noise: Noise) -> Latents:
         """Sample the posteriors and unroll the dynamics with external inputs (B, T, E)."""
@@ -131,6 +137,7 @@ class LFADS(nn.Module):
             return StandardNoise(
                 ic=None if noise.ic is None else self.ic_prior.standardise(noise.ic),
                 inputs=None if noise.inputs is None or self.input_prior is None else self.input_prior.standardise(noise.inputs),
+                latents=None if noise.latents is None else {name: self.latents[name].prior.standardise(draw) for name, draw in noise.latents.items()},
                 dropout=noise.dropout,
             )
 
@@ -138,9 +145,11 @@ class LFADS(nn.Module):
         """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""
         ic = encoded.ic
         drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
+        values = {name: q.mean if noise.latents is None else q.mean + q.std * noise.latents[name] for name, q in encoded.further.items()}
+        drawn, external = entered(dict(self.latents.items()), values, drawn, external)
         rates = self.rates_of if self.decoder.hears == "rates" else None
         run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout, rates)
-        return self._latents(ic, encoded.ci, run)
+        return self._latents(ic, encoded.ci, run, encoded.further)
 
     def rates_of(self, factors: Tensor) -> Tensor:
         """Expected values (B, N) that the only session reads out of one bin's factors (B, F)."""
@@ -152,14 +161,17 @@ class LFADS(nn.Module):
         """New trials: initial conditions and inputs from their priors, for as many trials as ``external`` (B, T, E) has."""
         trials, bins = external.shape[:2]
         ic = self.ic_prior.generate(external.new_empty(trials, self.config.generator.ic_size), rng)
-        inputs = external
+        drawn = external[..., :0]
         if self.input_prior is not None and self.config.controller is not None:
             drawn = self.input_prior.generate(external.new_empty(trials, bins, self.config.controller.inputs), rng)
-            inputs = torch.cat([drawn, external], dim=-1)
-        return self._latents(Posterior(mean=ic, std=torch.zeros_like(ic)), None, self.decoder.unroll(ic, inputs, self.loops))
+        values = {name: part.prior.generate(drawn_like(part, trials, bins, external), rng) for name, part in self.latents.items()}
+        start, given = entered(dict(self.latents.items()), values, ic, external)
+        run = self.decoder.unroll(start, torch.cat([drawn, given], dim=-1), self.loops)
+        further = {name: Posterior(mean=value, std=torch.zeros_like(value)) for name, value in values.items()}
+        return self._latents(Posterior(mean=ic, std=torch.zeros_like(ic)), None, run, further)
 
     @staticmethod
-    def _latents(ic: Posterior, ci: Tensor | None, run: Unrolled) -> Latents:
+    def _latents(ic: Posterior, ci: Tensor | None, run: Unrolled, further: Mapping[str, Posterior]) -> Latents:
         path = run.path
         return Latents(
             ic=ic,
@@ -170,6 +182,7 @@ class LFADS(nn.Module):
             gen_inputs=run.gen_inputs,
             con_states=None if path is None else path.con_states,
             factors=run.factors,
+            further=further,
         )
 
     def gather(self, batches: Mapping[str, Batch]) -> tuple[Tensor, Tensor]:
@@ -188,6 +201,20 @@ class LFADS(nn.Module):
         """Draw everything random for one pass over ``trials`` trials, always in the same order."""
         return draw_noises([self], trials, [rng], sample=sample, dropout=dropout)[0]
 
+    def draw_pass(self, batches: Mapping[str, Batch], rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
+        """Draw everything random for one pass over these batches, the losses' last."""
+        noise = self.draw_noise(sum(batch.trials.shape[0] for batch in batches.values()), rng, sample=sample, dropout=dropout)
+        if not self.losses:
+            return noise
+        return replace(
+            noise, losses={name: {loss: part.draw(batch, rng) for loss, part in self.losses[name].items()} for name, batch in batches.items()}
+        )
+
+    @property
+    def arrays_wanted(self) -> frozenset[str]:
+        """Keys of the arrays with a row per trial that losses need in batches."""
+        return frozenset(key for of in self.losses.values() for part in of.values() for key in part.arrays)
+
 
 def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool) -> list[Noise]:
     """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors."""
@@ -200,17 +227,28 @@ def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Gener
     wanted = {**(ic | inputs if sample else {}), **{f"{name}_kl": shape for name, shape in (ic | inputs).items()}}
     if all(type(prior).draw is AbstractPrior.draw for model in models for prior in model.priors.values()):
         drawn = normals(list(wanted.values()), like, rngs)
-        found: list[dict[str, Draw]] = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
+        found: list[dict[str, Any]] = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
     else:
         found = [
             {name: model.priors[name.removesuffix("_kl")].draw(like.new_empty(shape), rng) for name, shape in wanted.items()}
             for model, rng in zip(models, rngs, strict=True)
         ]
+    latents = [_latent_draws(model, trials, rng, sample=sample) for model, rng in zip(models, rngs, strict=True)]
     rates = [model.config.dropout if dropout else 0.0 for model in models]
     drops = _draw_masks(models[0], trials, rngs, rates) if all(rates) else [
         _draw_masks(model, trials, [rng], [rate])[0] if rate else None for model, rng, rate in zip(models, rngs, rates, strict=True)
     ]  # fmt: skip
-    return [Noise(dropout=masks, **of) for of, masks in zip(found, drops, strict=True)]
+    return [Noise(dropout=masks, **of, **further) for of, masks, further in zip(found, drops, latents, strict=True)]
+
+
+def _latent_draws(model: LFADS, trials: int, rng: torch.Generator, *, sample: bool) -> dict[str, Any]:
+    """Random numbers behind the latents of plugins; nothing without any."""
+    latents = dict(model.latents.items())
+    if not latents:
+        return {}
+    like, bins = model.decoder.to_generator.weight, model.sizes.bins
+    own = draws_of(latents, trials, bins, like, rng) if sample else None
+    return {"latents": own, "latents_kl": draws_of(latents, trials, bins, like, rng)}
 
 
 def _draw_masks(model: LFADS, trials: int, rngs: Sequence[torch.Generator], rates: Sequence[float]) -> list[DropoutMasks]:
@@ -221,7 +259,7 @@ def _draw_masks(model: LFADS, trials: int, rngs: Sequence[torch.Generator], rate
         "ic_final": (trials, model.encoder.part.features),
         "gen_init": (trials, config.generator.hidden),
         "gen_state": (trials, sizes.bins, config.generator.hidden),
-        **({"external": (trials, sizes.bins, sizes.external)} if sizes.external else {}),
+        **({"external": (trials, sizes.bins, model.entering)} if model.entering else {}),
         **({} if heard is None else {"con_input": (trials, sizes.bins, heard.size + sizes.feedback)}),
     }
     like = model.decoder.to_generator.weight

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -31,6 +32,9 @@ class Noise:
     ic_kl: Draw | None = None  # the separate sample of a Monte-Carlo KL
     inputs_kl: Draw | None = None
     dropout: DropoutMasks | None = None
+    latents: Mapping[str, Draw] | None = None  # behind the decoded latents of plugins, by name; None decodes their means
+    latents_kl: Mapping[str, Draw] = field(default_factory=dict)
+    losses: Mapping[str, Mapping[str, Draw]] = field(default_factory=dict)  # of the losses, by session and loss
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,4 +43,5 @@ class StandardNoise:
 
     ic: Float[Tensor, "*B I"] | None = None  # None decodes the posterior mean
     inputs: Float[Tensor, "*B T U"] | None = None  # the same
+    latents: Mapping[str, Float[Tensor, "..."]] | None = None  # the same
     dropout: DropoutMasks | None = None

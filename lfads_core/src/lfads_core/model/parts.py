@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lfads_core.components import (
     AbstractEncoder,
     AbstractGenerator,
+    AbstractLatent,
+    AbstractLoss,
     AbstractPrior,
     AbstractReadin,
     AbstractReadout,
@@ -24,8 +26,10 @@ class Parts:
     encoder_name: str  # of the component, under which weights are kept
     encoder: Callable[[EncoderInfo], AbstractEncoder]
     generator: Callable[[GeneratorInfo], AbstractGenerator]
+    latents: Mapping[str, AbstractLatent]  # by name
     ic_prior: AbstractPrior
     input_prior: AbstractPrior | None  # None without a controller
     readins: Mapping[str, AbstractReadin]  # by session; empty: sessions are not read in
     readouts: Mapping[str, AbstractReadout]
     reconstructions: Mapping[str, AbstractReconstruction]
+    losses: Mapping[str, Mapping[str, AbstractLoss]]  # by session, then by loss; empty without any

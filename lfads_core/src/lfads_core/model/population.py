@@ -19,7 +19,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Latents, ModelOutput, Posterior
 
-SHARED = ("encoder.", "input_encoder.", "decoder.")
+SHARED = ("encoder.", "input_encoder.", "decoder.", "latents.")
 """Beginnings of the names of the weights that are stacked."""
 
 
@@ -79,6 +79,7 @@ def _stacked_noise(noises: Sequence[StandardNoise]) -> StandardNoise:
     return StandardNoise(
         ic=_filled([noise.ic for noise in noises], torch.zeros_like),
         inputs=_filled([noise.inputs for noise in noises], torch.zeros_like),
+        latents=_filled_each([noise.latents for noise in noises]),
         dropout=None if masks["data"] is None else DropoutMasks(**masks),
     )
 
@@ -89,13 +90,23 @@ def _filled(parts: Sequence[Tensor | None], fill: Callable[[Tensor], Tensor]) ->
     return None if like is None else _stacked([fill(like) if part is None else part for part in parts])
 
 
+def _filled_each(parts: Sequence[Mapping[str, Tensor] | None]) -> dict[str, Tensor] | None:
+    """The same of several by name."""
+    names = next((tuple(part) for part in parts if part is not None), ())
+    found = {name: _filled([None if part is None else part[name] for part in parts], torch.zeros_like) for name in names}
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
 def _unstacked(latents: Latents, trials: Sequence[int]) -> list[Latents]:
     """Each member's latents. Taken apart at once: a slice for each would have autograd fill a full-size gradient for each."""
     most = max(trials)
 
-    def apart(value: Tensor | Posterior | None) -> list[Any]:
+    def apart(value: Tensor | Posterior | Mapping[str, Posterior] | None) -> list[Any]:
         if value is None:
             return [None] * len(trials)
+        if isinstance(value, Mapping):
+            columns = {name: apart(part) for name, part in value.items()}
+            return [{name: column[i] for name, column in columns.items()} for i in range(len(trials))]
         if isinstance(value, Posterior):
             return [Posterior(mean=mean, std=std) for mean, std in zip(apart(value.mean), apart(value.std), strict=True)]
         return [own if count == most else own[:count] for own, count in zip(value.unbind(0), trials, strict=True)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -26,28 +26,21 @@ class Ramps:
 
     kl: float
     l2: float
+    losses: Mapping[str, float] = field(default_factory=dict)  # by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The same as terms are multiplied with them: in a step that is captured once and replayed they are numbers on the device."""
+
+    kl: float | Float[Tensor, ""]
+    l2: float | Float[Tensor, ""]
+    losses: Mapping[str, float | Float[Tensor, ""]] = field(default_factory=dict)
 
 
 def ramp(epoch: int, start_epoch: int, increase_epochs: int) -> float:
     """Linear growth from 0 to 1, ``clamp((epoch + 1 - start) / (increase + 1), 0, 1)``; epochs count from 0."""
     return min(max((epoch + 1 - start_epoch) / (increase_epochs + 1), 0.0), 1.0)
-
-
-def correlation_in_time(means: Float[Tensor, "B T U"]) -> Float[Tensor, ""]:
-    """Mean over trials and inputs of the squared lag-one autocorrelation of an input's posterior means.
-
-    ::
-
-        r = Σ_t d_t d_{t+1} / Σ_t d_t²,   d_t = μ_t - mean over bins of μ
-
-    An input that does not change within a trial has ``r = 0``. The original LFADS prices correlation through time of the same means
-    (``co_mean_corr_scale``, Sussillo et al. 2016).
-    """
-    centred = means - means.mean(dim=1, keepdim=True)
-    power = centred.square().sum(dim=1)
-    floor = torch.finfo(means.dtype).tiny ** 0.5  # under which the quotient's gradient would overflow
-    r = (centred[:, 1:] * centred[:, :-1]).sum(dim=1) / power.clamp(min=floor)
-    return r.square().mean()
 
 
 def l2_of_kernels(kernels: Sequence[tuple[float, Tensor]]) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -13,16 +14,21 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
 from lfads_core.components.batch import Batch
 from lfads_core.config.fields import known
-from lfads_core.config.schema import RampConfig, RegularisationConfig
+from lfads_core.config.losses import LatentConfig, LossConfig
+from lfads_core.config.schema import RampConfig, RegularisationConfig, RunConfig
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.objective.terms import Ramps, correlation_in_time, l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
+from lfads_core.objective.further import further_terms, latent_divergences
+from lfads_core.objective.terms import Ramps, Weights, l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Losses:
-    """``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * (kl_ic * ic_kl + kl_inputs * input_kl + input_correlation * correlation))``."""
+    """The terms of ``total = loss_scale * (recon + ramps.l2 * l2 + ramps.kl * kl + Σ_loss ramp * scale * term)``.
+
+    ``kl = kl_ic * ic_kl + kl_inputs * input_kl + Σ_latent scale * divergence``.
+    """
 
     total: Float[Tensor, ""]
     recon: Float[Tensor, ""]  # unweighted mean over sessions
@@ -32,33 +38,40 @@ class Losses:
     ramps: Ramps
     per_session: Mapping[str, Float[Tensor, ""]]  # reconstruction
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
-    measures: Mapping[str, Tensor]  # what augmentations want logged; unweighted mean over sessions
-    correlation: Float[Tensor, ""] | None = None  # of inferred inputs in time, before its scale; None if it costs nothing
+    measures: Mapping[str, Tensor]  # what augmentations and losses want logged; unweighted mean over sessions
+    further: Mapping[str, Float[Tensor, ""]]  # of plugins, before their scale: "loss/<loss>/<term>", "latent/<latent>/kl" in nats
 
     def terms(self) -> dict[str, Tensor]:
         """The parts that can go wrong one by one, for logs and for the NaN guard."""
-        priced = {} if self.correlation is None else {"input_correlation": self.correlation}
-        return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, **priced, "l2": self.l2, "total": self.total}
+        return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, **self.further, "l2": self.l2, "total": self.total}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Scales and ramps applied to a model's output."""
+    """Scales and ramps applied to a model's output; ``losses`` and ``latents`` are the settings of those of plugins that count."""
 
     config: RegularisationConfig
+    losses: Mapping[str, LossConfig] = field(default_factory=dict)
+    latents: Mapping[str, LatentConfig] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        """That of a run."""
+        losses, latents = ({part.name: part.settings for part in parts} for parts in (config.components.losses, config.components.latents))
+        return cls(config.regularisation, losses, latents)
 
     def ramps(self, epoch: int) -> Ramps:
-        """Weights of the KL and L2 terms in one epoch, counted from 0."""
+        """Weights of all terms that have a ramp in one epoch, counted from 0."""
+        return Ramps(
+            kl=_at(self.config.kl_ramp, epoch),
+            l2=_at(self.config.l2_ramp, epoch),
+            losses={name: _at(loss, epoch) for name, loss in self.losses.items()},
+        )
 
-        def weight(of: RampConfig) -> float:
-            return ramp(epoch, of.start_epoch, known(of.increase_epochs, "increase_epochs"))
-
-        return Ramps(kl=weight(self.config.kl_ramp), l2=weight(self.config.l2_ramp))
-
-    def weights(self, epoch: int) -> tuple[float | Float[Tensor, ""], float | Float[Tensor, ""]]:
-        """The same, as the KL and the L2 terms are multiplied with them; a captured step has them on the device."""
+    def weights(self, epoch: int) -> Weights:
+        """The same, as terms are multiplied with them."""
         ramps = self.ramps(epoch)
-        return ramps.kl, ramps.l2
+        return Weights(kl=ramps.kl, l2=ramps.l2, losses=ramps.losses)
 
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
@@ -74,15 +87,18 @@ class Objective:
         recon = torch.stack(list(per_session.values())).mean()
         ic_kl, input_kl = kl_terms(model, output, noise)
         l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
-        kl_weight, l2_weight = self.weights(epoch)
+        weights = self.weights(epoch)
         kl = known(scales.kl_ic, "regularisation.kl_ic") * ic_kl + known(scales.kl_inputs, "regularisation.kl_inputs") * input_kl
-        inferred = output.latents.inputs
-        correlation = correlation_in_time(inferred.mean) if scales.input_correlation > 0 and inferred is not None else None
-        if correlation is not None:
-            kl = kl + scales.input_correlation * correlation
-        total = scales.loss_scale * (recon + l2_weight * l2 + kl_weight * kl)
+        divergences = latent_divergences(model, output, noise)
+        for name, latent in self.latents.items():
+            kl = kl + known(latent.kl, f"components.latents: {name}: kl") * divergences[f"latent/{name}/kl"]
+        cost = recon + weights.l2 * l2 + weights.kl * kl
+        further, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})
+        for name, value in further.items():
+            which = name.split("/")[1]
+            cost = cost + weights.losses[which] * (self.losses[which].scale * value)
         return Losses(
-            total=total,
+            total=scales.loss_scale * cost,
             recon=recon,
             ic_kl=ic_kl,
             input_kl=input_kl,
@@ -90,9 +106,13 @@ class Objective:
             ramps=self.ramps(epoch),
             per_session=per_session,
             per_value=per_value,
-            measures={what: torch.stack(numbers).mean() for what, numbers in measured.items()},
-            correlation=correlation,
+            measures={**{what: torch.stack(numbers).mean() for what, numbers in measured.items()}, **more},
+            further={**divergences, **further},
         )
+
+
+def _at(config: RampConfig, epoch: int) -> float:
+    return ramp(epoch, config.start_epoch, known(config.increase_epochs, "increase_epochs"))
 
 
 def penalties(model: LFADS) -> list[Float[Tensor, ""]]:

@@ -65,7 +65,7 @@ def adapt_run(
     with only_one(run.path):
         origin = {"run": str(parent.run.path.resolve()), "checkpoint": parent.checkpoint}
         record_start(run, patterns, config, registry, adapted_from=origin)
-        trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
+        trainer = Trainer(run, config, model, description, put_on(device, sessions, model.arrays_wanted), build_stacks(config, registry))
         return train_and_finish(trainer, registry, display)
 
 

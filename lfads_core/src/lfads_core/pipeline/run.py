@@ -82,7 +82,8 @@ def start_run(
     run = Run.create(path, numbered=numbered)
     with only_one(run.path):
         record_start(run, patterns, config, registry)
-        trainer = Trainer(run, config, model, describe(sessions), put_on(device, sessions), stacks)
+        data = put_on(device, sessions, model.arrays_wanted)
+        trainer = Trainer(run, config, model, describe(sessions), data, stacks)
         if profile:
             from lfads_core.train.profile import StepTrace
 
@@ -120,7 +121,8 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         device = choose_device(config.train.device)
         set_threads(config.train)
         model, description = rebuild_model(run, config, sessions, registry, device)
-        trainer = Trainer(run, config, model, description, put_on(device, sessions), build_stacks(config, registry))
+        data = put_on(device, sessions, model.arrays_wanted)
+        trainer = Trainer(run, config, model, description, data, build_stacks(config, registry))
         if has_checkpoint(run.checkpoints, "last"):
             _same_data(path, description_of(load_checkpoint(run.checkpoints, "last")), description)
             trainer.restore()

@@ -11,6 +11,8 @@ from lfads_core.plugins.specs import (
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
+    LatentSpec,
+    LossSpec,
     PriorSpec,
     ReadinSpec,
     ReadoutSpec,
@@ -107,5 +109,35 @@ def lfads_generators() -> Iterable[GeneratorSpec]:
         @hookimpl
         def lfads_generators():
             yield GeneratorSpec(name="spring", summary="Damped oscillators", config=SpringConfig, build=build_spring)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_losses() -> Iterable[LossSpec]:
+    """Offer further terms of what training minimises, with trainable modules of their own if need be.
+
+    Example::
+
+        from lfads_core.config.losses import LossConfig
+
+        @hookimpl
+        def lfads_losses():
+            yield LossSpec(name="smooth", summary="Factors that change slowly", config=LossConfig, build=build_smooth)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_latents() -> Iterable[LatentSpec]:
+    """Offer further latents of a trial or of its bins, with their posterior, their prior, and where they enter the model.
+
+    Example::
+
+        from lfads_core.config.losses import LatentConfig
+
+        @hookimpl
+        def lfads_latents():
+            yield LatentSpec(name="gain", summary="A gain of each trial", config=LatentConfig, build=build_gain)
     """
     yield from ()

@@ -11,6 +11,8 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "augmentation": ("coordinated-dropout", "sample-validation", "spike-jitter"),
         "encoder": ("lstm", "transformer"),
         "generator": ("linear-dynamics", "low-rank", "mlp"),
+        "latent": ("context",),
+        "loss": ("behaviour", "input-correlation"),
         "readin": ("linear", "pcr"),
         "readout": ("linear", "pcr"),
         "recipe": ("spikes",),

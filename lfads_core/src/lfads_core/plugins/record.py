@@ -70,7 +70,8 @@ def _is_slug(_instance: object, attribute: attrs.Attribute[str], value: str) -> 
         raise ValueError(f"'{attribute.name}' must be lower-case words joined by '-', such as 'my-prior', got {value!r}")
 
 
-def _is_attrs_class(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+def is_settings_class(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+    """Validator of fields that hold a class of settings."""
     if not (isinstance(value, type) and attrs.has(value)):
         raise ValueError(f"'{attribute.name}' must be an attrs class that holds the component's settings, got {value!r}")
 
@@ -85,7 +86,7 @@ def _summary() -> Any:
 
 def settings_class() -> Any:
     """A field for an attrs class that holds settings."""
-    return field(validator=_is_attrs_class)
+    return field(validator=is_settings_class)
 
 
 def _are_citations(_instance: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 from attrs import field, frozen
 from attrs import validators as v
 
@@ -25,7 +26,18 @@ from lfads_core.plugins.around import (
     SettingTypeSpec,
     TrackerSpec,
 )
-from lfads_core.plugins.record import ComponentSpec, Imported, NoSettings, Spec, citations, imported, imported_or_none, is_function, settings_class
+from lfads_core.plugins.record import (
+    ComponentSpec,
+    Imported,
+    NoSettings,
+    Spec,
+    citations,
+    imported,
+    imported_or_none,
+    is_function,
+    is_settings_class,
+    settings_class,
+)
 
 if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothing of these is imported
     import numpy as np
@@ -34,12 +46,16 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
         AbstractAugmentation,
         AbstractEncoder,
         AbstractGenerator,
+        AbstractLatent,
+        AbstractLoss,
         AbstractPrior,
         AbstractReadin,
         AbstractReadout,
         AbstractReconstruction,
         EncoderInfo,
         GeneratorInfo,
+        LatentInfo,
+        LossInfo,
         SessionInfo,
     )
     from lfads_core.components.evaluation import Evaluation
@@ -58,6 +74,8 @@ __all__ = [
     "FunctionSpec",
     "GeneratorSpec",
     "Imported",
+    "LatentSpec",
+    "LossSpec",
     "MetricSpec",
     "NoSettings",
     "PriorSpec",
@@ -138,6 +156,7 @@ class EncoderSpec(ComponentSpec):
     """
 
     kind: ClassVar[str] = "encoder"
+    contract: ClassVar[str] = "lfads_core.components:AbstractEncoder"
     build: Callable[[Any, EncoderInfo], AbstractEncoder] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
     causal: bool = field(default=False, validator=v.instance_of(bool))
 
@@ -147,7 +166,48 @@ class GeneratorSpec(ComponentSpec):
     """One entry of ``lfads_generators``: the dynamics of the latent state."""
 
     kind: ClassVar[str] = "generator"
+    contract: ClassVar[str] = "lfads_core.components:AbstractGenerator"
     build: Callable[[Any, GeneratorInfo], AbstractGenerator] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+
+
+def _with_settings_of(base: str, *names: str) -> Callable[[object, attrs.Attribute[type], type], None]:
+    """Validator of a class of settings that must have those of a class in :mod:`lfads_core.config.losses`."""
+
+    def check(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+        known = {f.name for f in attrs.fields(value)}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(
+                f"'{attribute.name}' must have the settings {', '.join(missing)}, as subclasses of lfads_core.config.losses.{base} have, "
+                f"got {value.__qualname__} with {', '.join(sorted(known)) or 'none'}"
+            )
+
+    return check
+
+
+@frozen(kw_only=True)
+class LossSpec(ComponentSpec):
+    """One entry of ``lfads_losses``: further terms of the loss.
+
+    Its settings are a subclass of :class:`lfads_core.config.losses.LossConfig`, which says how much the terms count and from when.
+    """
+
+    kind: ClassVar[str] = "loss"
+    contract: ClassVar[str] = "lfads_core.components:AbstractLoss"
+    config: type = field(validator=v.and_(is_settings_class, _with_settings_of("LossConfig", "scale", "start_epoch", "increase_epochs")))
+    build: Callable[[Any, LossInfo], AbstractLoss] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+
+
+@frozen(kw_only=True)
+class LatentSpec(ComponentSpec):
+    """One entry of ``lfads_latents``: something more that is inferred about a trial or each of its bins.
+
+    Its settings are a subclass of :class:`lfads_core.config.losses.LatentConfig`, which has the scale of its divergence.
+    """
+
+    kind: ClassVar[str] = "latent"
+    contract: ClassVar[str] = "lfads_core.components:AbstractLatent"
+    config: type = field(validator=v.and_(is_settings_class, _with_settings_of("LatentConfig", "kl")))
+    build: Callable[[Any, LatentInfo], AbstractLatent] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
 
 
 @frozen(kw_only=True)

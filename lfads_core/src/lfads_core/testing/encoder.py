@@ -15,7 +15,7 @@ from lfads_core.plugins.specs import EncoderSpec
 from lfads_core.rng import stream
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs
-from lfads_core.testing.sequence import BINS, SIZE, TRIALS, WIDTH, SequenceCase, laws_of, members_differ
+from lfads_core.testing.sequence import BINS, SIZE, TRIALS, WIDTH, SequenceCase, kernel_faults, laws_of, members_differ
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,6 @@ LAWS = laws_of(
         Law("bin by bin it gives the same", _streams),
         Law("its record says whether it can be causal", _refuses),
         Law("a population gives each member its own", _population),
+        Law("matrices that L2 counts are its own", kernel_faults),
     ),
 )

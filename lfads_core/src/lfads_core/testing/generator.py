@@ -15,7 +15,7 @@ from lfads_core.recurrence import reference
 from lfads_core.rng import stream
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs
-from lfads_core.testing.sequence import BINS, SIZE, TRIALS, WIDTH, SequenceCase, laws_of, members_differ
+from lfads_core.testing.sequence import BINS, SIZE, TRIALS, WIDTH, SequenceCase, kernel_faults, laws_of, members_differ
 
 CLIP = 5.0
 
@@ -94,5 +94,6 @@ LAWS = laws_of(
         Law("its own loop gives what its steps give", _loop),
         Law("a step is the GRU it says it is", _gru),
         Law("a population gives each member its own", _population),
+        Law("matrices that L2 counts are its own", kernel_faults),
     ),
 )

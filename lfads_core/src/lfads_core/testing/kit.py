@@ -20,6 +20,8 @@ from lfads_core.plugins.specs import (
     EncoderSpec,
     GeneratorSpec,
     Imported,
+    LatentSpec,
+    LossSpec,
     MetricSpec,
     PriorSpec,
     ReadinSpec,
@@ -30,7 +32,7 @@ from lfads_core.plugins.specs import (
     Spec,
     SyntheticSpec,
 )
-from lfads_core.testing import augmentation, data, encoder, generator, layers, outcome, prior, recipe, reconstruction
+from lfads_core.testing import augmentation, data, encoder, generator, latent, layers, loss, outcome, prior, recipe, reconstruction
 from lfads_core.testing.built import settings_faults
 from lfads_core.testing.findings import Law, LawFinding, examine, require
 
@@ -91,6 +93,8 @@ _EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[LawFinding]]] = {
     ReadoutSpec: lambda spec, given: _built(layers.READOUT_LAWS, layers.readout_case(spec, given.settings), given),
     EncoderSpec: lambda spec, given: _built(encoder.LAWS, encoder.encoder_case(spec, given.settings), given),
     GeneratorSpec: lambda spec, given: _built(generator.LAWS, generator.generator_case(spec, given.settings), given),
+    LatentSpec: lambda spec, given: _built(latent.LAWS, latent.latent_case(spec, given.settings), given),
+    LossSpec: lambda spec, given: _built(loss.LAWS, loss.LossCase(spec, given.settings), given),
     RecipeSpec: lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
     SyntheticSpec: lambda spec, given: _built(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings), given),
     DataReaderSpec: lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
@@ -140,6 +144,16 @@ def check_encoder(spec: EncoderSpec, settings: Any = None) -> list[LawFinding]:
 
 def check_generator(spec: GeneratorSpec, settings: Any = None) -> list[LawFinding]:
     """Check a generator; as :func:`check_prior`."""
+    return check(spec, Given(settings=settings))
+
+
+def check_latent(spec: LatentSpec, settings: Any = None) -> list[LawFinding]:
+    """Check a latent, with its prior; as :func:`check_prior`."""
+    return check(spec, Given(settings=settings))
+
+
+def check_loss(spec: LossSpec, settings: Any = None) -> list[LawFinding]:
+    """Check a loss, on trials with an array ``behavior``; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 

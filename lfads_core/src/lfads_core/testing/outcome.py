@@ -108,11 +108,18 @@ def a_run(folder: Path, *, conditions: bool = True) -> Run:
     split = Split(encod=evaluation.data[..., :4], recon=evaluation.data, external=evaluation.data[..., :0], extras=extras)
     session = Session(name="a", path=None, splits={"train": split, "valid": split}, attributes={"bin_ms": 20.0})
     rng = np.random.default_rng(1)
-    sizes = {"output_params": (_T, _N), "factors": (_T, 4), "ic_mean": (3,), "ic_std": (3,), "co_means": (_T, 2), "co_stds": (_T, 2)}
+    sizes: dict[str, tuple[int, ...]] = {
+        "output_params": (_T, _N),
+        "factors": (_T, 4),
+        "ic_mean": (3,),
+        "ic_std": (3,),
+        "co_means": (_T, 2),
+        "co_stds": (_T, 2),
+    }
     sizes |= {"gen_states": (_T, 5), "gen_init": (5,), "gen_inputs": (_T, 2), "con_states": (_T, 3)}
-    arrays = {field.name: np.abs(rng.normal(size=(_B, *sizes[field.name]))).astype(np.float32) for field in fields(Inferred)}
+    arrays = {name: np.abs(rng.normal(size=(_B, *sizes[name]))).astype(np.float32) for name in sizes}
     arrays["output_params"] = evaluation.means.astype(np.float32)
-    inferred = Inferred(**arrays)
+    inferred = Inferred.of(arrays)
     write_outputs(run.output("a"), session, {"train": [inferred], "valid": [inferred]}, samples=1, is_rate=True)
     return run
 

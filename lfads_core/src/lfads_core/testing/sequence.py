@@ -1,4 +1,4 @@
-"""Laws of what moves along a trial, encoders and generators, as functions from a tensor (B T K) to one with a row for each bin."""
+"""Laws of what reads or moves along a trial, as functions from a tensor (B T K): encoders, generators, latents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIALS, BINS, WIDTH, SIZE = 2, 5, 3, 6
 
 @dataclass(frozen=True)
 class SequenceCase(abc.ABC):
-    """An encoder or a generator with its settings."""
+    """An encoder, a generator or a latent with its settings."""
 
     spec: Any
     settings: Any
@@ -64,7 +64,7 @@ def _ends(case: SequenceCase) -> Iterator[str]:
     for size in (1e-30, 1e4):
         values = (case.values(dtype=torch.float32) * size).requires_grad_()
         got = case.use(part, values)
-        yield from not_finite(f"a state for values of size {size:g}", got)
+        yield from not_finite(f"what it gives for values of size {size:g}", got)
         for slope in torch.autograd.grad(got.sum(), [values, *trained(part)], allow_unused=True):
             if slope is not None:
                 yield from not_finite(f"a gradient for values of size {size:g}", slope)
@@ -77,10 +77,11 @@ def _gradients(case: SequenceCase) -> Iterator[str]:
     try:
         torch.autograd.gradcheck(lambda x, *_: case.use(part, x), inputs, fast_mode=True)
     except RuntimeError as err:  # gradcheck's own way to say no
-        yield f"the gradient of the states must be that of finite differences, got {' '.join(str(err).split())[:200]}"
+        yield f"the gradient must be that of finite differences, got {' '.join(str(err).split())[:200]}"
 
 
-def _kernels(case: SequenceCase) -> Iterator[str]:
+def kernel_faults(case: SequenceCase) -> Iterator[str]:
+    """Matrices that L2 counts and that are no parameters."""
     part = case.build()
     own = {id(value) for value in part.parameters()}
     for kernel in part.kernels():
@@ -144,9 +145,8 @@ def laws_of(noun: str, first: tuple[Law[Any], ...], others: tuple[Law[Any], ...]
         Law(f"building gives an equal {noun} each time", _built, essential=True),
         *first,
         *others,
-        Law("states and gradients are finite at the ends", _ends),
+        Law("output and gradients are finite at the ends", _ends),
         Law("gradients are finite differences", _gradients),
-        Law("matrices that L2 counts are its own", _kernels),
         Law("no chance is used", _chance),
         Law("copies give the same", _copies),
         Law("nothing is remembered between calls", _memory),

@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.objective.terms import Weights
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.optim import DeviceRates
@@ -128,9 +128,9 @@ class CapturedStep:
 class LiveObjective(Objective):
     """An objective whose ramps are numbers on the device."""
 
-    on_device: tuple[Float[Tensor, ""], Float[Tensor, ""]]  # of the KL and the L2 terms
+    on_device: Weights = Weights(kl=1.0, l2=1.0)
 
-    def weights(self, epoch: int) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def weights(self, epoch: int) -> Weights:
         """What they are now, whatever the epoch was when the step was captured."""
         del epoch
         return self.on_device
@@ -145,13 +145,15 @@ class Live:
         # torch's kernel reads the rate as float32 on a GPU and as float64 on a CPU
         lr = like.new_zeros((), dtype=torch.float32 if like.device.type == "cuda" else torch.float64)
         self.rates = DeviceRates(lr=lr, kept=kept if member.optimizer.weight_decay > 0 else None)
-        self.objective = LiveObjective(member.objective.config, (kl, l2))
-        self._numbers, self._known = (lr, kept, kl, l2), (0.0,) * 4
+        losses = {name: like.new_zeros(()) for name in member.objective.losses}
+        self.objective = LiveObjective(**vars(member.objective), on_device=Weights(kl=kl, l2=l2, losses=losses))
+        self._numbers = (lr, kept, kl, l2, *losses.values())
+        self._known = (0.0,) * len(self._numbers)
 
     def set(self, member: StepOwner, epoch: int) -> None:
         """Write what has changed."""
         lr, decay, ramps = member.optimizer.lr, member.optimizer.weight_decay, member.objective.ramps(epoch)
-        now = lr, 1 - lr * decay, ramps.kl, ramps.l2
+        now = lr, 1 - lr * decay, ramps.kl, ramps.l2, *ramps.losses.values()
         for number, value, known in zip(self._numbers, now, self._known, strict=True):
             if value != known:
                 number.fill_(value)

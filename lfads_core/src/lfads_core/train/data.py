@@ -20,11 +20,13 @@ from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, Trial
 from lfads_core.data.memory import room_for_data
 from lfads_core.data.read import read_sessions
 from lfads_core.data.session import Known, Session, Split
+from lfads_core.errors import DataError
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ReconstructionSpec
 from lfads_core.train.unseen import check_judge
 from lfads_core.trial.metrics import try_metrics
+from lfads_core.wording import listed
 
 log = logging.getLogger(__name__)
 
@@ -95,20 +97,41 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
         log.info("%s", note)
 
 
-def put_on(device: str, sessions: Sequence[Session]) -> TrainingData:
-    """Every split of every session as trials for the device: kept there whole, or read from disk batch by batch."""
+def put_on(device: str, sessions: Sequence[Session], arrays: Collection[str] = ()) -> TrainingData:
+    """Every split of every session as trials for the device: kept there whole, or read from disk batch by batch.
+
+    ``arrays`` are keys of what rides along with each trial.
+
+    Raises:
+        DataError: something is to ride along with trials that stay on disk, or is not there.
+    """
+    for session in sessions:
+        _check_riding(session, arrays)
     names = [name for name in ("train", "valid", "test") if all(name in session.splits for session in sessions)]
-    return TrainingData(sessions=sessions, splits={name: {s.name: trial_source(s, name, device) for s in sessions} for name in names})
+    return TrainingData(sessions=sessions, splits={name: {s.name: trial_source(s, name, device, arrays) for s in sessions} for name in names})
 
 
-def trial_source(session: Session, split: str, device: str | torch.device) -> TrialSource:
+def trial_source(session: Session, split: str, device: str | torch.device, arrays: Collection[str] = ()) -> TrialSource:
     """One split of a session as trials for the device."""
     if session.stored:
         return StoredTrials(session.stored[split], device)
     data = session.splits[split]
     if fits(data, device):
-        return SplitTensors.from_split(data, device, extras=())
-    return HostTrials(SplitTensors.from_split(data, extras=()), device)
+        return SplitTensors.from_split(data, device, extras=arrays)
+    return HostTrials(SplitTensors.from_split(data, extras=arrays), device)
+
+
+def _check_riding(session: Session, arrays: Collection[str]) -> None:
+    where = session.path or session.name
+    if arrays and session.stored:
+        raise DataError(
+            f"{where}: {listed(sorted(arrays))} must be at hand with each trial for components.losses, got a recording that is read from disk. "
+            "Raise data.memory_gb, or cut the file."
+        )
+    for split in ("train", "valid"):
+        for key in sorted(arrays):
+            if split in session.splits and key not in session.splits[split].extras:
+                raise DataError(f"{where}: '{split}_{key}' must be there for components.losses, got nothing of that name.")
 
 
 def fits(split: Split, device: str | torch.device) -> bool:

@@ -79,8 +79,7 @@ class Validator:
         rng = stream(self.seed, "valid", epoch, device=model.device)
         for step, raw in enumerate(epoch_batches(sources, self.batch_size)):
             batches = augmented(raw, self.stack, model.config.encoder.ic_bins, rng)
-            trials = sum(batch.trials.shape[0] for batch in batches.values())
-            noise = model.draw_noise(trials, rng, sample=False, dropout=False)
+            noise = model.draw_pass(batches, rng, sample=False, dropout=False)
             seen = {name: _seen(sources[name], batch) for name, batch in raw.items()}
             yield ValidationPass(raw=raw, batches=batches, noise=noise, seen=seen)
             if self.masked is not None:

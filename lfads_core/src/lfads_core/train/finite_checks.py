@@ -82,7 +82,8 @@ def require_finite_costs(costs: Mapping[str, float], judge: str, epoch: int) -> 
     Raises:
         NumericsError: there is one.
     """
-    for name in (*(name for name in costs if name.startswith(("recon/", f"{judge}/"))), "recon", "ic_kl", "input_kl", "l2", "total", judge):
+    parts = ("recon/", "loss/", "latent/", f"{judge}/")
+    for name in (*(name for name in costs if name.startswith(parts)), "recon", "ic_kl", "input_kl", "l2", "total", judge):
         if not math.isfinite(costs[name]):
             raise NumericsError(f"epoch {epoch}: the validation term '{name}' must be finite, got {costs[name]}.")
 

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from lfads_core.config.fields import AUTO
-from lfads_core.config.schema import RunConfig
+from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,28 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(s.splits["train"].recon.shape[1:]) for s in sessions])
     for path, share in SHARES_OF_ELBO.items():
         take(path, float(f"{share * weight:.2e}"))
+    ramp = max(math.ceil(LENGTHS["regularisation.kl_ramp.increase_epochs"][0] / steps), 1)
+    parts: dict[str, Any] = {
+        "losses": _settled(config, "losses", "increase_epochs", ramp, found),
+        "latents": _settled(config, "latents", "kl", float(f"{SHARES_OF_ELBO['regularisation.kl_ic'] * weight:.2e}"), found),
+    }
     if found:
         log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
-    return reduce(lambda so_far, item: _with(so_far, item[0].split("."), item[1]), found.items(), config)
+    own = {path: number for path, number in found.items() if not path.startswith("components.")}
+    config = reduce(lambda so_far, item: _with(so_far, item[0].split("."), item[1]), own.items(), config)
+    return attrs.evolve(config, components=attrs.evolve(config.components, **parts))
+
+
+def _settled(config: RunConfig, place: str, key: str, number: float, found: dict[str, int | float]) -> tuple[Component, ...]:
+    """Components of a list with a setting that all of them have; what is found for it is noted."""
+
+    def settled(i: int, component: Component) -> Component:
+        if getattr(component.settings, key) != AUTO:
+            return component
+        found[f"components.{place}.{i}.{key}"] = number
+        return attrs.evolve(component, settings=attrs.evolve(component.settings, **{key: number}))
+
+    return tuple(settled(i, component) for i, component in enumerate(getattr(config.components, place)))
 
 
 def _with(group: Any, way: Sequence[str], value: float) -> Any:

@@ -62,7 +62,7 @@ class Trainer:
     ) -> None:
         self.run, self.config, self.model, self.description, self.data = run, config, model, description, data
         self.train_stack, valid_stack = stacks
-        self.objective = Objective(config.regularisation)
+        self.objective = Objective.of(config)
         self.batch_size, passes = known(config.data.batch_size, "data.batch_size"), known(config.data.passes, "data.passes")
         self.passes = range(passes)
         self.metrics_every = known(config.train.metrics_every, "train.metrics_every")
@@ -137,8 +137,7 @@ class Trainer:
         config, progress = self.config, self.progress
         rng = stream(config.train.seed, "step", progress.epoch, step, progress.rollbacks, device=self.model.device)
         batches = augmented(raw, self.train_stack, config.model.encoder.ic_bins, rng)
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        noise = self.model.draw_noise(trials, rng, sample=config.model.variational, dropout=True)
+        noise = self.model.draw_pass(batches, rng, sample=config.model.variational, dropout=True)
         return StepInputs(epoch=progress.epoch, step=step, batches=batches, noise=noise)
 
     def absorb(self, ready: StepInputs, result: StepResult) -> None:
@@ -198,7 +197,8 @@ class Trainer:
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
         """One line of the log."""
         ramps = self.objective.ramps(self.progress.epoch)
-        priors = {"ic": self.model.ic_prior, "inputs": self.model.input_prior}
+        further = {f"latent/{name}": latent.prior for name, latent in self.model.latents.items()}
+        priors = {"ic": self.model.ic_prior, "inputs": self.model.input_prior, **further}
         return {
             **{f"train/{name}": value for name, value in self.sums.averages().items()},
             **{f"valid/{name}": value for name, value in validation.costs.items()},
@@ -206,6 +206,7 @@ class Trainer:
             "lr": self.learning_rate,
             "kl_ramp": ramps.kl,
             "l2_ramp": ramps.l2,
+            **{f"loss_ramp/{name}": weight for name, weight in ramps.losses.items()},
             **{f"prior/{name}/{key}": value for name, prior in priors.items() if prior is not None for key, value in prior.scalars().items()},
             "seconds": self.progress.seconds,
         }

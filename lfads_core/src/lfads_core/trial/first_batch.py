@@ -40,8 +40,7 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
         batches = some
         for stack in reversed(stacks):
             batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
-        trials = sum(batch.trials.shape[0] for batch in batches.values())
-        noise = model.draw_noise(trials, rng, sample=True, dropout=False)
+        noise = model.draw_pass(batches, rng, sample=True, dropout=False)
         output = model(batches, noise)
         objective(model, batches, output, noise, stacks[0], 0)
         for name, params in output.params.items():

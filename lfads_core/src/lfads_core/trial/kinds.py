@@ -134,6 +134,9 @@ _KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes
     ("AbstractAugmentation", "draw"): _noise,
     ("AbstractAugmentation", "augment"): _augment,
     ("AbstractAugmentation", "measure"): _measure,
+    ("AbstractLoss", "draw"): _noise,
+    ("AbstractLoss", "forward"): _measure,
+    ("AbstractLoss", "measure"): _measure,
     ("AbstractReadin", "forward"): _one_bin_at_a_time,
     ("AbstractReadout", "forward"): _one_bin_at_a_time,
 }

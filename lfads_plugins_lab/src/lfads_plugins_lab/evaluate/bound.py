@@ -48,8 +48,10 @@ def log_weights(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Nois
     ``ln w`` is minus their sum.
 
     Raises:
-        ConfigError: a prior has no density.
+        ConfigError: a prior has no density, or there are further latents.
     """
+    if model.latents:
+        raise ConfigError(f"components.latents: must be empty for bounds on the likelihood, got {', '.join(model.latents)}. Train without.")
     x, external = model.gather(batches)
     encoded = model.encode(x, None)
     for noise in draws:

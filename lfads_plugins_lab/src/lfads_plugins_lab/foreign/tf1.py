@@ -25,6 +25,11 @@ def _one_of(path: str, names: Mapping[str, Any]) -> Translation:
     return rule
 
 
+def _correlation(reading: Reading, key: str, where: Path, value: Any) -> None:
+    """A scale that becomes a loss of ours, unless it is 0."""
+    number("components.losses", lambda scale: [{"name": "input-correlation", "scale": scale}] if scale else [])(reading, key, where, value)
+
+
 TABLE: dict[str, Translation] = {
     "ic_dim": size("model.generator.ic_size"),
     "gen_dim": size("model.generator.hidden"),
@@ -59,7 +64,7 @@ TABLE: dict[str, Translation] = {
     "kl_co_weight": number("regularisation.kl_inputs"),
     "l2_gen_scale": number("regularisation.l2_generator"),
     "l2_con_scale": number("regularisation.l2_controller"),
-    "co_mean_corr_scale": number("regularisation.input_correlation"),
+    "co_mean_corr_scale": _correlation,
     "kl_start_step": left(_STEPS.format("kl_ramp.start_epoch")),
     "kl_increase_steps": left(_STEPS.format("kl_ramp.increase_epochs")),
     "l2_start_step": left(_STEPS.format("l2_ramp.start_epoch")),

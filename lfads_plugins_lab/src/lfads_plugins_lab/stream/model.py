@@ -189,6 +189,9 @@ def require_causal(config: RunConfig, *, given: bool) -> None:
             "model.encoder.read_bins: must say from which first bins a model that streams reads its initial condition, got null. "
             "Train with --set model.encoder.read_bins=K, or start from a given one (`--start typical`)."
         )
+    if config.components.latents:
+        names = ", ".join(part.name for part in config.components.latents)
+        raise ConfigError(f"components.latents: must be empty for a model that streams, got {names}, inferred from whole trials. Train without.")
     if config.components.infer_augmentations:
         names = ", ".join(part.name for part in config.components.infer_augmentations)
         raise ConfigError(f"components.infer_augmentations: must be empty for a model that streams, got {names}. Prepare the data beforehand.")

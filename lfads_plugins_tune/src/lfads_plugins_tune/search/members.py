@@ -12,7 +12,7 @@ from lfads_core.config.yaml_io import dump
 from lfads_core.errors import LfadsError
 from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.locks import only_one
-from lfads_core.model.build import build_stacks, prepare_model
+from lfads_core.model.build import build_model, build_stacks, prepare_model
 from lfads_core.model.description import describe
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
@@ -54,7 +54,8 @@ class MemberTrainer:
         self.device = choose_device(base.train.device)
         self.threads = (workers if self.device == "cpu" else 1) * (base.train.threads or 1)
         use_cpu(self.threads)
-        self.data, self.description = put_on(self.device, sessions), describe(sessions)
+        self.description = describe(sessions)
+        self.data = put_on(self.device, sessions, build_model(base, self.description, registry).arrays_wanted)
         data = [str(expanded(p).resolve()) for p in patterns]
         self._origin = {"data": data, "versions": versions(registry), "plugins": trained_by(base, registry)}
         self._held: dict[int, TrainingMember] = {}

@@ -22,11 +22,12 @@ class BatchShape:
     encoder: Any  # components as plain data, for settings of plugins' own types may not be comparable
     generator: Any
     readin: Any
+    latents: Any  # without the scales of their divergences
     recurrence: str
     precision: str
 
 
-_COMPONENTS = ("encoder", "generator", "readin")
+_COMPONENTS = ("encoder", "generator", "readin", "latents")
 _PATHS = {
     "model": "model",
     "data": "data",
@@ -41,10 +42,17 @@ def shape_of(config: RunConfig) -> BatchShape:
     return BatchShape(
         model=attrs.evolve(config.model, dropout=0.0, variational=True),
         data=config.data,
-        **{name: unstructure(getattr(config.components, name), types_in(type(config))) for name in _COMPONENTS},
+        **{name: _shaping(unstructure(getattr(config.components, name), types_in(type(config)))) for name in _COMPONENTS},
         recurrence=config.train.recurrence,
         precision=config.train.precision,
     )
+
+
+def _shaping(component: Any) -> Any:
+    """Plain settings of a component, or of several, without the scale of a latent's divergence, which is each member's own."""
+    if isinstance(component, list | tuple):
+        return [{key: value for key, value in one.items() if key != "kl"} for one in component]
+    return component
 
 
 def same_shape(configs: Sequence[RunConfig]) -> None:

@@ -1,0 +1,31 @@
+"""What the settings of every loss and of every latent have: how much it counts."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from lfads_core.config.fields import AUTO, Auto, at_least, setting
+from lfads_core.config.schema import RampConfig
+from lfads_core.config.spaces import log
+
+_KL = log(1e-6, 1e-3, explore=0.8)
+
+
+@frozen(kw_only=True)
+class LossConfig(RampConfig):
+    """A further loss, whose terms grow from 0 to their scale."""
+
+    scale: float = setting(1.0, "factor on its terms", rule=at_least(0), tune="often", search=log(1e-3, 10.0, explore=0.8))
+
+
+@frozen(kw_only=True)
+class LatentConfig:
+    """A further latent."""
+
+    kl: float | Auto = setting(
+        AUTO,
+        "scale of its divergence from its prior, ramped with the other KL terms (auto: 0.1 of what makes the loss an ELBO)",
+        rule=at_least(0),
+        tune="often",
+        search=_KL,
+    )
