@@ -15,7 +15,7 @@ from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.hookspecs import PROJECT, hookimpl
 from lfads_core.plugins.loading import Installed, Plugin, Provider, inspect_plugin
 from lfads_core.plugins.record import ComponentSpec, NoSettings, Spec
-from lfads_core.plugins.specs import AugmentationSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
+from lfads_core.plugins.specs import AugmentationSpec, EncoderSpec, GeneratorSpec, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec
 
 
 def installed_with(installed: Installed, given: Sequence[object]) -> Installed:
@@ -51,14 +51,16 @@ def _with_hooks(given: object, hooks: Sequence[Hook]) -> object:
 
 def _spec_of(cls: type) -> ComponentSpec | None:
     """The record of a component's class: named after it, its settings those of its class ``Settings`` if it has one."""
-    from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout, AbstractReconstruction
+    from lfads_core import components as of
 
     kinds: dict[type, tuple[type[Any], int]] = {
-        AbstractPrior: (PriorSpec, 1),
-        AbstractReconstruction: (ReconstructionSpec, 1),
-        AbstractAugmentation: (AugmentationSpec, 0),
-        AbstractReadin: (ReadinSpec, 1),
-        AbstractReadout: (ReadoutSpec, 1),
+        of.AbstractPrior: (PriorSpec, 1),
+        of.AbstractReconstruction: (ReconstructionSpec, 1),
+        of.AbstractAugmentation: (AugmentationSpec, 0),
+        of.AbstractReadin: (ReadinSpec, 1),
+        of.AbstractReadout: (ReadoutSpec, 1),
+        of.AbstractEncoder: (EncoderSpec, 1),
+        of.AbstractGenerator: (GeneratorSpec, 1),
     }
     found = next((kind for base, kind in kinds.items() if issubclass(cls, base)), None)
     if found is None:
