@@ -31,9 +31,13 @@ def expected_times(of, rows):
 
 @pytest.fixture
 def nwb_run(here):
-    pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
+    pynwb = pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
     of = reaches(30, 6)
     path, _ = write_nwb(of, here)
+    with pynwb.NWBHDF5IO(str(path), "r+") as io:
+        file = io.read()
+        file.subject = pynwb.file.Subject(subject_id="m1", species="Macaca mulatta", sex="F", age="P5Y")
+        io.write(file)
     recording = lf.Recording.from_nwb(path, **CUT)
     return of, path, lf.run(recording, settings=SETTINGS, hold_out=0.34, name="mine", progress=False)
 
@@ -87,7 +91,8 @@ def test_nwbinspector_has_no_critical_finding(nwb_run):
     alone = lf.run(arrays, settings=SETTINGS, name="alone", progress=False)
     least = inspector.Importance.BEST_PRACTICE_VIOLATION
     before = {message.check_function_name for message in inspector.inspect_nwbfile(nwbfile_path=str(source), importance_threshold=least)}
-    for one in (run.to_nwb("out.nwb"), alone.to_nwb("alone.nwb")):
+    subject = {"subject_id": "m1", "species": "Macaca mulatta", "sex": "F", "age": "P5Y"}
+    for one in (run.to_nwb("out.nwb"), alone.to_nwb("alone.nwb", subject=subject)):
         found = list(inspector.inspect_nwbfile(nwbfile_path=str(one), importance_threshold=least))
         assert [message for message in found if message.importance.value >= inspector.Importance.CRITICAL.value] == []
         ours = [message for message in found if message.location and "lfads" in message.location]

@@ -73,7 +73,7 @@ def test_selecting_by_labels_gives_what_the_labels_say(run):
 
 
 def test_new_trials_are_inferred_with_labels_of_their_own(run, here):
-    new = lf.Recording.from_arrays(COUNTS[:12], bin_ms=10.0, name="later")
+    new = lf.Recording.from_arrays(COUNTS[:12], bin_ms=10.0, channel_names=list("vwxyz"), name="later")
     found = run.infer(new)
     assert found.sizes["trial"] == 12
     np.testing.assert_array_equal(found["data"].values, COUNTS[:12])
@@ -81,6 +81,12 @@ def test_new_trials_are_inferred_with_labels_of_their_own(run, here):
     np.testing.assert_array_equal(found["rates"].values, again["rates"].values)
     assert [path.name for path in (run.path / "inferred").iterdir()] == ["later.h5"]
     assert run.rates.sizes["trial"] == 30  # the run's own are where they were
+
+
+def test_other_channels_than_it_was_trained_on_are_refused(run):
+    other = lf.Recording.from_arrays(COUNTS[:12], bin_ms=10.0, name="later")
+    with pytest.raises(lf.DataError, match="must have the channels and the bins that the model was trained on, got other channels"):
+        run.infer(other)
 
 
 def test_samples_of_the_prior_have_the_recordings_channels_and_times(run):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,16 +171,17 @@ class TrainedRun(LoadedRun):
         written: Path = self._brought("report")(self, None if path is None else Path(path))
         return written
 
-    def to_nwb(self, path: str | Path, *, source: str | Path | None = None) -> Path:
+    def to_nwb(self, path: str | Path, *, source: str | Path | None = None, subject: Mapping[str, str] | None = None) -> Path:
         """Write rates, factors and inputs into an NWB file, beside all that ``source`` holds: by default the NWB file the recording was made of.
 
-        Without a source the file holds the trials and what was inferred. Each bin stands at its middle, on the session's own clock.
+        Without a source the file holds the trials and what was inferred, and ``subject`` says of whom (``subject_id``, ``species``, ``sex``, ``age``
+        and whatever else NWB has). Each bin stands at its middle, on the session's own clock.
 
         Raises:
             DataError: it is not known when trials began, or they share time.
         """
         self.ensure_inferred()
-        written: Path = self._brought("to-nwb")(self, Path(path), None if source is None else Path(source))
+        written: Path = self._brought("to-nwb")(self, Path(path), None if source is None else Path(source), subject)
         return written
 
     def to_pynapple(self) -> dict[str, Any]:

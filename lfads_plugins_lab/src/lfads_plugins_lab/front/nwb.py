@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from lfads_core.data.hdf5 import read_hdf5
-from lfads_core.errors import DataError
+from lfads_core.errors import ConfigError, DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.front.trained import TrainedRun
 from lfads_plugins_lab.front.on_clock import OnClock, on_clock
@@ -28,25 +29,27 @@ _WHAT = {
 }
 
 
-def to_nwb(run: TrainedRun, path: Path, source: Path | None) -> Path:
+def to_nwb(run: TrainedRun, path: Path, source: Path | None, subject: Mapping[str, str] | None) -> Path:
     """Write the file; its module ``lfads`` holds a ``TimeSeries`` for each array, with the middle of each bin as timestamp, and the trials' windows.
 
     Raises:
-        LfadsError: pynwb is not installed.
-        DataError: it is not known when trials began, they share time, or the source is no NWB file.
+        DataError: pynwb is not installed, it is not known when trials began, they share time, or the source is no NWB file.
+        ConfigError: there is a source, and a subject beside it.
         RunError: the file cannot be written.
     """
     pynwb = pynwb_of(str(path))
     found = run.results
     laid = on_clock(found, str(run.path))
     source = source or _source_of(run)
+    if source is not None and subject is not None:
+        raise ConfigError(f"{path}: the subject is that of the source, {source}, got another one. Leave subject out, or change the source.")
     if source is not None and source.resolve() == path.resolve():
         raise DataError(f"{path}: what is written must go to a file of its own, got the source itself. Choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), spoken_failure(path, (OSError,)), replacing(path) as temporary:
         warnings.simplefilter("ignore")  # of older schemas, which are read all the same
         if source is None:
-            file = _new_file(pynwb, run, laid, found)
+            file = _new_file(pynwb, run, (laid, found), subject)
             _add(pynwb, file, run, found, laid)
             with pynwb.NWBHDF5IO(str(temporary), "w") as io:
                 io.write(file)
@@ -78,12 +81,14 @@ def _source_of(run: TrainedRun) -> Path | None:
     return source if source is not None and source.suffix.lower() == ".nwb" and source.is_file() else None
 
 
-def _new_file(pynwb: Any, run: TrainedRun, laid: OnClock, found: xr.Dataset) -> Any:
+def _new_file(pynwb: Any, run: TrainedRun, inferred: tuple[OnClock, xr.Dataset], subject: Mapping[str, str] | None) -> Any:
+    laid, found = inferred
     file = pynwb.NWBFile(
         session_description=f"Session {run.session}, of which LFADS inferred the rates",
         identifier=str(uuid4()),
         session_start_time=datetime.fromtimestamp(0, UTC),
         experiment_description="The recording was given as arrays: when it was made is not known, and stands as 1970-01-01.",
+        subject=None if subject is None else pynwb.file.Subject(**subject),
     )
     conditions = found["condition"].values[laid.order] if "condition" in found.coords else None
     if conditions is not None:

@@ -56,6 +56,7 @@ def pynwb_of(where: str) -> Any:
     try:
         import pynwb
         import pynwb.epoch
+        import pynwb.file
     except ImportError as err:
         raise DataError(f"{where}: NWB files need pynwb. Install it: pip install 'lfads-core[nwb]'.") from err
     return pynwb
