@@ -121,7 +121,7 @@ class Run:
         """
         try:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, RecursionError) as err:
             raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}. Restore it, or train again.") from err
         if not isinstance(state, dict):
             raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}. Restore it, or train again.")
