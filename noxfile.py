@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2024.4.15"
@@ -174,6 +175,32 @@ def isolation(session: nox.Session) -> None:
         session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *names)
         session.install("--no-index", "--find-links", str(built[0].parent), name)
         session.run("python", str(check), name, env=ONE_THREAD | {"PYTHONPATH": ""})
+
+
+@nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """Does any file, however built or damaged, end a verb in a traceback, a crash, a hang or too much memory? ``-- --count 100 --seed 7``."""
+    session.run("bash", "scripts/setup", external=True)
+    env = ONE_THREAD | {"PYTHONPATH": str(ROOT / "tests"), "LFADS_SHAPE_CHECKS": "0"}
+    session.run(".venv/bin/python", "-m", "fuzzing", *session.posargs, external=True, env=env)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Does a list of advisories know anything of the lowest or the pinned versions of what we depend on?"""
+    try:
+        session.install("pip-audit")
+    except CommandFailed:
+        session.skip("pip-audit cannot be installed here")
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    for name, pins in (("pinned", [line for line in pinned if "==" in line]), ("lowest", floors())):
+        path = Path(session.create_tmp()) / f"{name}.txt"
+        path.write_text("\n".join(pins) + "\n", encoding="utf-8")
+        said = str(session.run("pip-audit", "--disable-pip", "--no-deps", "-r", str(path), silent=True, success_codes=[0, 1]))
+        if "known vulnerabilit" in said and "No known" not in said:
+            session.error(f"{name} versions:\n{said}")
+        elif "No known" not in said:
+            session.skip(f"no list of advisories answers: {said.strip().splitlines()[-1] if said.strip() else 'no answer'}")
 
 
 @nox.session(venv_backend="none")

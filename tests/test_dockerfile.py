@@ -51,7 +51,7 @@ BROKEN = [
         "FROM: must name an exact version, such as python:3.11.9-slim-bookworm, got 'python:3.11-slim-bookworm'",
     ),
     (
-        "FROM python:${PYTHON}-bookworm\n",
+        "FROM python:${PYTHON}-bookworm${DIGEST}\n",
         "FROM somewhere.example/python:3.11.9\n",
         "FROM: must name an image without a host, got 'somewhere.example/python:3.11.9'",
     ),

@@ -121,7 +121,7 @@ def test_whatever_a_library_raises_becomes_a_sentence_and_ours_stay():
         raise KeyError("gone")
     with pytest.raises(DataError, match=r"^a\.h5: 'x' must fit into memory, got more than there is\. Cut the file, or free memory\.$"), reading():
         raise MemoryError
-    with pytest.raises(LfadsError, match="^ours$"), reading():
+    with pytest.raises(LfadsError, match=r"^ours$"), reading():
         raise LfadsError("ours")
 
 

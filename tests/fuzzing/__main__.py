@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import gc
 import importlib.util
 import os
 import resource
@@ -12,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 _LOADED = (
@@ -42,9 +44,9 @@ def main() -> int:
     os.environ.update({"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "NO_COLOR": "1"})
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * 10**9, 2 * 10**9))
     _warm_up()
-    from fuzzing.inputs import KINDS
+    from fuzzing.inputs import KINDS, is_cheap
 
-    kinds = options.kind or list(KINDS)
+    kinds = options.kind or [kind for kind, of in KINDS.items() if not options.cheap or any(map(is_cheap, of.verbs))]
     first = int(time.time()) % 10**8 if options.seed is None else options.seed
     print(f"seeds from {first}; kinds: {', '.join(kinds)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -57,6 +59,7 @@ def _session(folder: Path, kinds: list[str], first: int, options: argparse.Names
 
     material = folder / "material"
     _in_a_child(material)
+    _rehearse(material, folder / "rehearsal")
     end = time.monotonic() + 60 * options.minutes
     found: dict[str, list[str]] = collections.defaultdict(list)
     played, slowest = 0, (0.0, "")
@@ -107,6 +110,29 @@ def _warm_up() -> None:
         print("without pynwb: NWB files are not tried")
     else:
         importlib.import_module("pynwb")
+
+
+def _rehearse(material: Path, place: Path) -> None:
+    """Read each kind once in this process, so that what is read once need not be read again after every fork."""
+    import numpy as np
+    from click.testing import CliRunner
+
+    from fuzzing.inputs import KINDS, is_cheap, lay_out
+    from lfads_core.cli.main import cli
+
+    here = Path.cwd()
+    rng = np.random.default_rng(0)
+    for kind, of in KINDS.items():
+        if kind.endswith("-odd") or kind in {"table", "yaml", "run", "options"}:
+            faultless = replace(of, change=lambda _path, _rng: None)
+            place.mkdir()
+            words = lay_out(faultless, kind, material, place, rng, [verb for verb in of.verbs if is_cheap(verb)][:1])
+            os.chdir(place)
+            CliRunner().invoke(cli, words)
+            os.chdir(here)
+            shutil.rmtree(place)
+    gc.collect()
+    gc.freeze()
 
 
 def _in_a_child(material: Path) -> None:

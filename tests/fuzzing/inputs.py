@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ _RECORDING = (
     ("data", "make", "F", "-o", "out.h5"), ("data", "chop", "F", "--window", "40", "-o", "out.h5"),
     ("bound", "runs/tiny", "F", "-o", "out.h5", "--samples", "2"), ("adapt", "runs/tiny", "F", "--set", "train.epochs=1"),
     ("bundle", "F", *SETTINGS, "--search", "none"), ("collection", "new", "another", "--data", "F", *SETTINGS),
-    ("emg", "F"),
 )  # fmt: skip
 _RUN = (
     ("infer", "R"), ("eval", "R"), ("report", "R"), ("export", "R", "--h5", "all.h5"), ("export", "R", "--mat", "all.mat"),
@@ -167,17 +166,21 @@ def build(kind: str, seed: int, material: Path, folder: Path, *, cheap: bool = F
     """Put the input into an empty folder; the words of the command that reads it, of ``cheap`` ones of none that trains or draws."""
     of = KINDS[kind]
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
+    verbs = [verb for verb in of.verbs if not cheap or is_cheap(verb)] or list(of.verbs)
+    words = lay_out(of, kind, material, folder, rng, verbs)
+    return words + _odd_options(words, rng) if kind == "options" else words
+
+
+def lay_out(of: Input, kind: str, material: Path, folder: Path, rng: Generator, verbs: Sequence[tuple[str, ...]]) -> list[str]:
+    """Copy what the input needs, change it, and choose a verb."""
     for name in of.beside:
         _copy(material / name, folder / (name if name in {"runs", "csv"} else Path(name).name))
     source = material / of.copied
     name = source.name if kind != "run" else "victim"
     _copy(source, folder / name)
     of.change(folder / name, rng)
-    verbs = [verb for verb in of.verbs if not cheap or is_cheap(verb)] or of.verbs
     verb = verbs[rng.integers(len(verbs))]
-    verb = ("data", "check", "F") if verb == ("emg", "F") else verb
-    words = [{"F": name, "R": name, "hand=F": f"hand={name}"}.get(word, word.replace("R/", f"{name}/")) for word in verb]
-    return words + _odd_options(words, rng) if kind == "options" else words
+    return [{"F": name, "R": name, "hand=F": f"hand={name}"}.get(word, word.replace("R/", f"{name}/")) for word in verb]
 
 
 def is_cheap(verb: tuple[str, ...]) -> bool:

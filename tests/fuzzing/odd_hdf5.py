@@ -20,7 +20,7 @@ def make_odd(path: Path, rng: Generator) -> None:
         for _ in range(int(rng.integers(1, 4))):
             try:
                 _WAYS[rng.integers(len(_WAYS))](file, rng)
-            except (ValueError, TypeError, OSError, RuntimeError, KeyError, OverflowError, UnicodeError):
+            except (MemoryError, ValueError, TypeError, OSError, RuntimeError, KeyError, OverflowError, UnicodeError):
                 continue  # HDF5 itself refuses to write that
 
 
@@ -51,13 +51,13 @@ def _some_shape(shape: tuple[int, ...], rng: Generator) -> tuple[int, ...]:
 
 def _shape(file: h5py.File, rng: Generator) -> None:
     key = _some_key(file, rng)
-    shape = _some_shape(file[key].shape or (), rng)
+    shape = _some_shape(_values(file, key).shape, rng)
     _replace(file, key, data=rng.poisson(1.0, shape).astype(np.float32))
 
 
 def _type(file: h5py.File, rng: Generator) -> None:
     key = _some_key(file, rng)
-    shape = file[key].shape or ()
+    shape = _values(file, key).shape
     small = rng.integers(0, 3, shape)
     types: list[Callable[[], Any]] = [
         lambda: small.astype(np.complex64),

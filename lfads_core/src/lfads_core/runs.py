@@ -5,13 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.files import expanded, write_json
+from lfads_core.records import fits
+from lfads_core.wording import shown
+
+_KEYS: Mapping[str, tuple[Any, str]] = {
+    "status": (str, "a word"),
+    "epochs": (int, "a whole number"),
+    "scores": (dict[str, float], "numbers by name"),
+    "versions": (dict[str, str], "texts by name"),
+    "mlflow_key": (str, "a text"),
+    "search": (dict[str, Any], "an object"),
+}
+"""What ``run.json`` holds is asked for its type once, when it is read."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +133,13 @@ class Run:
         """
         try:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, RecursionError) as err:
             raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}. Restore it, or train again.") from err
         if not isinstance(state, dict):
             raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}. Restore it, or train again.")
+        for key, (hint, words) in _KEYS.items():
+            if key in state and not fits(state[key], hint):
+                raise RunError(f"{self.state_path}: '{key}' must be {words}, got {shown(state[key])}. Restore it, or train again.")
         return state
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, one_of, setting, share
+from lfads_core.config.fields import above, at_least, one_of, setting, share, size_faults
 
 
 @frozen(kw_only=True)
@@ -42,6 +42,14 @@ class CalciumConfig:
 
     def rules(self) -> list[str]:
         """Faults across fields."""
+        trials = self.conditions * self.trials_per_condition
+        bins = (self.frames + self.warm_up_ms / self.frame_ms) * self.fine_bins
+        faults = size_faults("conditions x trials_per_condition x fine bins with the warm-up x channels", trials, bins, self.channels)
+        faults += size_faults("fine bins of a trial with the warm-up", bins, most=10**5)
+        faults += size_faults("time units of a trial", bins * self.frame_ms / self.fine_bins / 1000, self.speed, most=10**4)
+        faults += size_faults("expected spikes in a frame (mean_rate x frame_ms / 1000)", self.mean_rate, self.frame_ms / 1000, most=10**6)
+        if faults:
+            return faults
         train = round(self.train_share * self.trials_per_condition)
         if not 1 <= train < self.trials_per_condition:
             return [f"train_share: must leave trials of each condition for both splits, got {train} of {self.trials_per_condition} for training"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, between, setting, share
+from lfads_core.config.fields import above, at_least, between, setting, share, size_faults
 
 
 @frozen(kw_only=True)
@@ -26,6 +26,14 @@ class EMGConfig:
 
     def rules(self) -> list[str]:
         """Faults across fields."""
+        faults = size_faults("trials x bins x channels", self.trials, self.bins, self.channels)
+        faults += size_faults("trials x bins x synergies", self.trials, self.bins, self.synergies)
+        faults += size_faults("bins of the smoothing kernel (timescale_ms / bin_ms)", self.timescale_ms / self.bin_ms, most=10**4)
+        faults += size_faults("artefacts expected in a bin (artefact_rate x bin_ms / 1000)", self.artefact_rate, self.bin_ms / 1000, most=10**6)
+        kernel = 1 + 8 * self.timescale_ms / self.bin_ms
+        faults += size_faults("trials x bins x synergies x bins of the kernel", self.trials, self.bins, self.synergies, kernel, most=5 * 10**8)
+        if faults:
+            return faults
         train = train_trials(self)
         if not 1 <= train < self.trials:
             return [f"train_share: must leave trials for both splits, got {train} of {self.trials} for training"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, setting, share
+from lfads_core.config.fields import above, at_least, setting, share, size_faults
+
+_MOST_STEPS, _MOST_COUNTS = 10**6, 10**6
 
 
 @frozen(kw_only=True)
@@ -33,6 +35,14 @@ class LorenzConfig:
 
     def rules(self) -> list[str]:
         """Faults across fields."""
+        trials = self.conditions * self.trials_per_condition
+        faults = size_faults("sessions x conditions x trials_per_condition x bins x channels", self.sessions, trials, self.bins, self.channels)
+        steps = (self.burn_in + self.bins * self.bin_ms / 1000 * self.speed) / self.step
+        faults += size_faults("conditions x integration steps of all bins and the burn-in", self.conditions, steps)
+        faults += size_faults("bins and integration steps", max(self.bins, steps), most=_MOST_STEPS)
+        faults += size_faults("expected counts in a bin (mean_rate x bin_ms / 1000)", self.mean_rate, self.bin_ms / 1000, most=_MOST_COUNTS)
+        if faults:
+            return faults
         train = train_trials(self)
         if not 1 <= train < self.trials_per_condition:
             return [f"train_share: must leave trials of each condition for both splits, got {train} of {self.trials_per_condition} for training"]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, setting, share
+from lfads_core.config.fields import above, at_least, setting, share, size_faults
 
 Noise = Literal["poisson", "gaussian"]
 
@@ -20,6 +20,9 @@ def split_faults(train_share: float, trials: int) -> list[str]:
     """A fault when one of the splits would be without trials of a condition."""
     train = round(train_share * trials)
     return [] if 1 <= train < trials else [f"train_share: must leave trials of each condition for both splits, got {train} of {trials} for training"]
+
+
+MOST_BINS, MOST_COUNTS = 10**5, 10**6
 
 
 @frozen(kw_only=True)
@@ -46,6 +49,15 @@ class ChaoticConfig:
 
     def rules(self) -> list[str]:
         """Faults across fields."""
+        bins = self.seconds * 1000 / self.bin_ms
+        trials = self.conditions * self.trials_per_condition
+        found = size_faults("sessions x conditions x trials_per_condition x bins x channels", self.sessions, trials, bins, self.channels)
+        found += size_faults("conditions x bins x units", self.conditions, bins, self.units)
+        found += size_faults("units x units", self.units, self.units)
+        found += size_faults("bins of a trial", bins, most=MOST_BINS)
+        found += size_faults("expected counts in a bin (max_rate x bin_ms / 1000)", self.max_rate, self.bin_ms / 1000, most=MOST_COUNTS)
+        if found:
+            return found
         found = split_faults(self.train_share, self.trials_per_condition)
         if self.channels > self.units:
             found.append(f"channels: must be at most the {self.units} units, got {self.channels}")

@@ -19,6 +19,9 @@ from lfads_core.plugins.registry import TRACEBACKS
 from lfads_core.wording import one_line, printable
 
 USER_ERROR = 2
+_NO_MEMORY = ("not enough memory", "out of memory", "Storage size calculation overflowed")
+"""What torch says when there is none."""
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -58,17 +61,16 @@ def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
             raise
         _say(f"error: {err}")
         raise click.exceptions.Exit(USER_ERROR) from err
-    except (OSError, MemoryError) as err:
+    except (KeyboardInterrupt, click.Abort) as err:  # click's is a RuntimeError
+        _say(f"interrupted; {err}" if str(err) else "interrupted")
+        raise (SystemExit if outermost else click.exceptions.Exit)(INTERRUPTED) from err
+    except (OSError, MemoryError, RuntimeError) as err:
         if debug or isinstance(err, BrokenPipeError) or (text := _fault_of_the_system(err)) is None:
             raise
         _say(f"error: {text}")
         if outermost:
             sys.stdout = None  # it takes no more, and Python would say so once again
-            raise SystemExit(USER_ERROR) from err
-        raise click.exceptions.Exit(USER_ERROR) from err
-    except (KeyboardInterrupt, click.Abort) as err:
-        _say(f"interrupted; {err}" if str(err) else "interrupted")
-        raise click.exceptions.Exit(INTERRUPTED) from err
+        raise (SystemExit if outermost else click.exceptions.Exit)(USER_ERROR) from err
 
 
 @contextmanager
@@ -81,9 +83,11 @@ def _components_blamed() -> Iterator[None]:
         raise named from err
 
 
-def _fault_of_the_system(err: OSError | MemoryError) -> str | None:
-    """A sentence; None for what looks like the system's and is not, because it has no number."""
-    if isinstance(err, MemoryError):
+def _fault_of_the_system(err: OSError | MemoryError | RuntimeError) -> str | None:
+    """A sentence; None for what looks like the system's and is not: an OSError without a number, a RuntimeError that is not torch's about memory."""
+    if isinstance(err, RuntimeError) and not any(word in str(err) for word in _NO_MEMORY):
+        return None
+    if not isinstance(err, OSError):
         return f"memory: must be enough for what is asked, got {one_line(err)}. Ask for less at once, or give more memory."
     if not err.errno:
         return None

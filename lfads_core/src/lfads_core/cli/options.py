@@ -11,6 +11,7 @@ import click
 from lfads_core.errors import ConfigError
 
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(min=0, max=2**63 - 1)  # what a file can keep
 
 
 def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:

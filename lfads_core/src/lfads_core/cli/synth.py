@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, SEED
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=PATH, help="File to write, a folder for several sessions.  [default: NAME.h5, or NAME, in this folder]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed and settings give the same data.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed and settings give the same data.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be repeated. 'lfads plugins show NAME' lists them."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
@@ -67,6 +68,16 @@ def share() -> Rule:
 def one_of(*options: str) -> Rule:
     """One of a few words."""
     return Rule("one of " + ", ".join(options), lambda x: x in options)
+
+
+MOST_VALUES = 5 * 10**7
+"""Of data that are made up; generators hold several arrays of so many at a time."""
+
+
+def size_faults(what: str, *sizes: float, most: float = MOST_VALUES) -> list[str]:
+    """A fault across fields where the product of sizes, ``what`` they are in words, is more than a machine should be asked for."""
+    product = math.prod(sizes)
+    return [] if product <= most else [f"{what}: must be at most {most:,.0f} together, got {product:.3g}. Ask for less."]
 
 
 def setting(  # noqa: PLR0913 - each is one fact about it

@@ -15,6 +15,7 @@ from lfads_core.data.session import Session
 from lfads_core.errors import DataError
 from lfads_core.files import replacing
 from lfads_core.output_file import OutputFile
+from lfads_core.wording import one_line
 
 
 def write_layout(path: str | Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], *, overwrite: bool = False) -> Path:
@@ -31,7 +32,11 @@ def write_layout(path: str | Path, arrays: Mapping[str, np.ndarray], attributes:
         with replacing(path) as temporary, OutputFile(temporary) as file:
             for key, values in arrays.items():
                 text = values.dtype.kind == "O"
-                file.create_dataset(key, data=values, dtype=h5py.string_dtype() if text else None)
+                try:
+                    file.create_dataset(key, data=values, dtype=h5py.string_dtype() if text else None)
+                except (ValueError, TypeError) as err:
+                    why = f"'{key}' must have a name and values that HDF5 can store, got: {one_line(err)}. Rename, mend or delete it in the source."
+                    raise DataError(f"{path}: {why}") from err
             file.attrs.update(attributes)
     except OSError as err:
         raise DataError(f"{path}: the file must be writable, got {err.strerror or err}. Choose another place.") from err

@@ -59,5 +59,5 @@ def _said_by(path: Path, attribute: str) -> str:
     try:
         with h5py.File(path) as file:
             return str(file.attrs.get(attribute, ""))
-    except OSError:  # whoever reads the file says what is wrong with it
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # whoever reads the file says what is wrong with it
         return ""

@@ -12,10 +12,11 @@ import numpy as np
 
 from lfads_core.config.own_types import Types
 from lfads_core.config.structure import unstructure
-from lfads_core.errors import DataError
+from lfads_core.errors import DataError, LfadsError
 from lfads_core.files import replacing
 from lfads_core.output_file import OutputFile
 from lfads_core.plugins.specs import SyntheticSpec
+from lfads_core.wording import one_line
 
 _ENDING = ".h5"
 
@@ -33,8 +34,16 @@ def generate(spec: SyntheticSpec, settings: Any, seed: int, own: Types = ()) -> 
 
     Arrays are datasets; single values such as ``bin_ms`` are attributes, beside ``generator`` (its name), ``settings`` (JSON), ``seed`` and
     ``synthetic`` (true). ``own`` are the types of plugins that may be among the settings.
+
+    Raises:
+        DataError: NumPy cannot compute with such settings.
     """
-    content = spec.generate(settings, np.random.default_rng(seed))
+    try:
+        content = spec.generate(settings, np.random.default_rng(seed))
+    except LfadsError:
+        raise
+    except (ValueError, ArithmeticError, MemoryError) as err:  # what NumPy says of numbers out of all proportion
+        raise DataError(f"{spec.name}: data must be possible with these settings, got {one_line(err)}. Choose less extreme ones.") from err
     said = {"generator": spec.name, "settings": json.dumps(unstructure(settings, own), sort_keys=True), "seed": seed, "synthetic": True}
     several = bool(content) and all(isinstance(value, Mapping) for value in content.values())
 

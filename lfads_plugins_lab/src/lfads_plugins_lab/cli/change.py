@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, SEED
 
 _FILE = click.argument("file", type=PATH)
 _OUTPUT = click.option("-o", "--output", type=PATH, required=True, help="File to write.")
@@ -76,7 +76,7 @@ def smooth(*, file: Path, output: Path, sigma_ms: float, in_place: bool, force: 
 @click.option("--valid", type=_SHARE, default=0.2, show_default=True, help="Share of trials for validation.")
 @click.option("--test", type=_SHARE, default=0.0, help="Share of trials for testing.")
 @click.option("--every", type=click.IntRange(min=2), help="Every n-th trial is for validation, instead of a random share.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random split.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random split.")
 @click.option("--no-stratify", is_flag=True, help="Split at random whatever the conditions.")
 @_FORCE
 def split(*, file: Path, output: Path, valid: float, test: float, every: int | None, seed: int, no_stratify: bool, force: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
+from lfads_core.wording import printable
 
 _WIDTH_OF_A_PIPE = 240
 _DIGITS = {"seconds": ".0f", "best_cost": ".5g"}
@@ -66,7 +67,7 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_column(str(row["run"]), justify="right", overflow="fold")
     for column in columns[1:]:
-        table.add_row(Text(column), *(Text(_cell(row.get(column), column)) for row in rows))
+        table.add_row(Text(printable(column)), *(Text(printable(_cell(row.get(column), column))) for row in rows))
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from lfads_core.wording import printable
 from lfads_plugins_lab.evaluate.lacking import ordered, title
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _print_session(console: Console, session: SessionReport) -> None:
     for name, chosen in session.baselines.items():
         click.echo(f"{name}: {', '.join(f'{key} {value:g}' for key, value in chosen.items())} (chosen on training trials)")
     for name, why in session.lacking.items():
-        click.echo(f"n/a  {title(name)}: {why}")
+        click.echo(printable(f"n/a  {title(name)}: {why}"))
 
 
 def _costs(session: SessionReport) -> Table:
@@ -88,7 +89,7 @@ def _print_cross(console: Console, cross: CrossSession) -> None:
                 table.add_row(name, *("n/a" if np.isnan(value) else f"{value:.3f}" for value in row))
             console.print(table)
     for why in cross.why_not:
-        click.echo(f"n/a  across sessions: {why}")
+        click.echo(printable(f"n/a  across sessions: {why}"))
 
 
 def _number(value: float | None, name: str) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH, checkpoint_option
+from lfads_core.cli.options import PATH, SEED, checkpoint_option
 
 
 @click.command("generate")
 @click.argument("run", type=PATH)
 @click.option("-n", "--trials", type=click.IntRange(min=1), default=64, show_default=True, help="Trials to generate.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @checkpoint_option
 @click.option("-o", "--output", type=PATH, help="File to write  [default: lfads_prior_samples.h5 in the run's folder]")
 def command(run: Path, trials: int, seed: int, checkpoint: str | None, output: Path | None) -> None:

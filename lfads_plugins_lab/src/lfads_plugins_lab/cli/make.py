@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, SEED
+from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from lfads_core.data.checks import Problem
@@ -63,9 +64,7 @@ _SPLIT: tuple[Decorator, ...] = (
     click.option("--every", type=click.IntRange(min=2), help="Every n-th trial is for validation."),
     click.option("--last", is_flag=True, help="The last trials are for validation, then testing."),
     click.option("--split-column", metavar="NAME", help="Column of the trials that says train, valid or test."),
-    click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random split, of held-out channels and of --jitter."
-    ),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random split, of held-out channels and of --jitter."),
     click.option("--no-stratify", is_flag=True, help="Split at random whatever the conditions."),
     click.option("--condition", multiple=True, metavar="NAME", help="Column that is the condition; several: their combinations."),
     click.option("--decode-within", metavar="NAME", help="Column whose values group the trials within which behaviour is decoded."),
@@ -156,4 +155,4 @@ def say_problems(problems: Sequence[Problem]) -> None:
     from lfads_core.data.checks import worst_first
 
     for problem in worst_first(problems):
-        click.echo(f"{'note' if problem.severity == 'info' else problem.severity}: {problem.text}")
+        click.echo(printable(f"{'note' if problem.severity == 'info' else problem.severity}: {problem.text}"))

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import torch
 
+from lfads_core.data.bounds import Room
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.output_file import OutputFile
@@ -22,8 +23,15 @@ def sample_trials(loaded: LoadedRun, *, trials: int, seed: int) -> tuple[dict[st
 
     Keys are ``factors`` (B, T, F), ``gen_states`` (B, T, G), ``gen_inputs`` (B, T, U+E), ``ic`` (B, I), ``<session>_output_params`` and
     ``<session>_data`` (B, T, N). The same seed gives the same trials. External inputs are zero.
+
+    Raises:
+        DataError: so many trials do not fit into memory.
     """
     model = loaded.model
+    sizes = model.config.generator
+    channels = sum(session.recon_channels for session in loaded.description.sessions)
+    per_bin = 3 * sizes.hidden + sizes.factors + model.sizes.external + 4 * channels  # states are held for unrolling, stacked and written
+    Room().take("--trials", "what is generated", (trials, model.sizes.bins, per_bin), 4)
     rng = stream(seed, "generate", device=model.device)
     external = torch.zeros(trials, model.sizes.bins, model.sizes.external, device=model.device)
     latents = model.generate(external, rng)

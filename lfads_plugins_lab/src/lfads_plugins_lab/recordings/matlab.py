@@ -11,6 +11,7 @@ import numpy as np
 from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
+from lfads_plugins_lab.recordings.matlab_elements import require_whole_elements
 
 _OWN = "#"  # Matlab's own groups begin with it
 
@@ -33,6 +34,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
     except ImportError as err:
         raise DataError(f"{path}: Matlab files before version 7.3 need scipy. Install it: pip install 'lfads-core[mat]'.") from err
     with spoken_reading(path, "a Matlab file", by="scipy", hint="Save it again."):
+        require_whole_elements(path)
         room = Room()
         for name, shape, _ in whosmat(path):
             room.take(path, f"'{name}'", shape, 8)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from lfads_core.data.hdf5 import read_hdf5
+from lfads_core.data.bounds import spoken_reading
+from lfads_core.data.hdf5 import attributes_of, opened, read_hdf5
 from lfads_core.data.layout import session_arrays
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.order import TRIAL_NUMBERS
@@ -76,13 +76,18 @@ def merge_file(path: Path, output: Path, blend: Blend = "linear", *, overwrite: 
         DataError: see :func:`merge_session`; ``output`` is there already.
     """
     merged = merge_session(read_hdf5(path, dtype=np.float64, required=()), blend)
-    with h5py.File(path, "r") as file:
-        units = {key: dict(file[f"{split}_{key}"].attrs) for split in SPLITS for key in merged.arrays if f"{split}_{key}" in file}
+    with opened(path) as file, spoken_reading(path, "what its arrays say of themselves"):
+        units = {key: _about(file[f"{split}_{key}"], path) for split in SPLITS for key in merged.arrays if f"{split}_{key}" in file}
     write_layout(output, merged.arrays, {**merged.attributes, "merged_from": path.name}, overwrite=overwrite)
     with OutputFile(output, "r+") as file:
         for key, about in units.items():
             file[key].attrs.update(about)
     return merged
+
+
+def _about(dataset: Any, path: Path) -> dict[str, Any]:
+    """Attributes that are texts or numbers."""
+    return {key: value for key, value in attributes_of(dataset, path).items() if isinstance(value, str | int | float)}
 
 
 def _rows(session: Session, order: Int[np.ndarray, " B"]) -> dict[str, Shaped[np.ndarray, "B ..."]]:

@@ -12,6 +12,7 @@ import click
 from lfads_core.cli.options import PATH, settings_options
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.files import expanded
+from lfads_core.wording import printable
 from lfads_plugins_tune.cli.collection_queue import job, retry, start, stop, wait
 from lfads_plugins_tune.cli.collection_show import delete, info, listing, status, table
 
@@ -108,9 +109,9 @@ def _prepare(collection: Collection) -> None:
     keep_files(collection.path)
     done = make(collection, registry)
     for run in done.made:
-        click.echo(f"new: {run}")
+        click.echo(printable(f"new: {run}"))
     for note in done.notes:
-        click.echo(f"note: {note}")
+        click.echo(printable(f"note: {note}"))
     former = f", {len(done.former)} of former settings or data" if done.former else ""
     click.echo(f"{collection.path}: {len(done.made)} new, {len(done.kept)} there already{former}")
     if done.made:

@@ -12,6 +12,7 @@ import click
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError, RunError
+from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.collection.queue import Limits
@@ -63,7 +64,7 @@ def start(
     collection = Collection.open(name)
     limits = _limits(jobs, gpus, memory, gpu_memory, grace)
     for note in (prepared := prepare(collection, registry_of(collection.path))).notes:
-        click.echo(f"note: {note}")
+        click.echo(printable(f"note: {note}"))
     if prepared.made:
         click.echo(f"{len(prepared.made)} new runs")
     collection.chosen(runs)  # so that a wrong name is told here
@@ -142,7 +143,7 @@ def retry(name: Path, runs: tuple[str, ...], *, anew: bool) -> None:
     collection = Collection.open(name)
     again = change.retry(collection.chosen(runs), anew=anew)
     for run in again:
-        click.echo(f"again: {run}")
+        click.echo(printable(f"again: {run}"))
     if not again:
         click.echo("no failed runs")
     elif not is_working(collection):

@@ -11,6 +11,7 @@ import click
 
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
+from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.collection.folder import CollectedRun, Collection
@@ -57,12 +58,12 @@ def status(name: Path, runs: tuple[str, ...], lines: int, *, former: bool, as_js
     _print(STATE_HEADINGS, [state_row(state) for state in found], right=(2, 3, 4, 5))
     for state, entry in zip(found, entries, strict=True):
         if state.status == "failed" and lines:
-            click.echo(f"\n{state.name} failed; the last lines of {entry.log_path}:")
+            click.echo(printable(f"\n{state.name} failed; the last lines of {entry.log_path}:"))
             for line in tail(entry, lines):
-                click.echo(f"  {line}")
+                click.echo(printable(f"  {line}"))
     click.echo(f"\n{tally(found)}; {_queue_words(collection, queue is not None)}")
     for hint in _hints(collection, found, former=former, current=is_current(collection)):
-        click.echo(hint)
+        click.echo(printable(hint))
 
 
 def _queue_words(collection: Collection, working: bool) -> str:
@@ -232,5 +233,5 @@ def _print(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequen
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)

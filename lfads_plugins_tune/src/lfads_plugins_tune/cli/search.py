@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lfads_core.cli.lazy import installed
-from lfads_core.cli.options import PATH, settings_options
+from lfads_core.cli.options import PATH, SEED, settings_options
 from lfads_core.cli.run import recordings_and_settings
 from lfads_core.runs import checked_name, default_name
 from lfads_plugins_tune.executors import DEFAULT
@@ -31,7 +31,7 @@ def _options(*, members: bool) -> Callable[[Callable[..., Any]], Callable[..., A
             "--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen, and to compare by."
         ),
         click.option("--score", metavar="NAME", help="What to compare by: auto, heldout, masked, recon, valid/co_bps ...  [default: auto]"),
-        click.option("--seed", type=click.IntRange(min=0), help="Seed of every decision  [default: 0]"),
+        click.option("--seed", type=SEED, help="Seed of every decision  [default: 0]"),
         placing_options,
         click.option("--name", help="Name of the search's folder  [default: from the data, with the kind]"),
         click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs and searches."),

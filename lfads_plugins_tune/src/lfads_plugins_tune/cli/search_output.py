@@ -11,6 +11,7 @@ from lfads_core.cli.display import quoted, show_outputs
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.front.logs import send_logs_to
 from lfads_core.locks import is_locked
+from lfads_core.wording import printable
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED, headline, lines_of, table_of
 from lfads_plugins_tune.search.state import SearchState, read_state
@@ -43,7 +44,7 @@ def print_plan(ready: Settled, state: SearchState) -> None:
         click.echo(f"compared first after {ready.burn_in} epochs, then every {search_of(ready.base).interval}")
     click.echo("spaces:")
     for path, space in ready.spaces.items():
-        click.echo(f"  {path} = {text_of(space)}")
+        click.echo(printable(f"  {path} = {text_of(space)}"))
     click.echo("first members:")
     _console().print(table_of(state, lines_of(state)[:FIRST]))
     if len(state.members) > FIRST:
@@ -57,7 +58,7 @@ def print_status(folder: Path) -> None:
     click.echo(f"{folder}: {headline(state)}")
     click.echo(f"status: {_status(state, driven=driven)}")
     if state.error and not driven:
-        click.echo(f"error: {state.error}")
+        click.echo(printable(f"error: {state.error}"))
     if state.stopped is not None:
         click.echo(f"ended: {WHY_STOPPED[state.stopped]}")
     _console().print(table_of(state, lines_of(state, _epochs_so_far(folder, state))))

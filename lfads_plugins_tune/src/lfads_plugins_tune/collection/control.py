@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import signal
@@ -17,6 +16,7 @@ from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import holding, is_held
 from lfads_core.processes import own_python
+from lfads_core.records import read_record
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection
 from lfads_plugins_tune.collection.queue import DEFAULT_GRACE, Limits, Queue
 from lfads_plugins_tune.collection.state import read_job
@@ -45,7 +45,7 @@ class QueueRecord:
 def read_queue(collection: Collection) -> QueueRecord | None:
     """The queue at work or the last one; None if there was none."""
     try:
-        return QueueRecord(**json.loads(collection.queue_path.read_text(encoding="utf-8")))
+        return read_record(QueueRecord, collection.queue_path)
     except (OSError, ValueError, TypeError):
         return None
 

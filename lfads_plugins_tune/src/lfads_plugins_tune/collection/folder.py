@@ -10,6 +10,7 @@ from typing import Any
 
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
+from lfads_core.records import read_record
 from lfads_core.runs import Run
 from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import safe
@@ -85,7 +86,7 @@ class CollectedRun:
             RunError: the record is missing or damaged.
         """
         try:
-            return Record(**json.loads(self.record_path.read_text(encoding="utf-8")))
+            return read_record(Record, self.record_path)
         except (OSError, ValueError, TypeError) as err:
             raise RunError(
                 f"{self.record_path}: must be written by `lfads collection prepare`, got: {err}. Restore it, or remove the folder."

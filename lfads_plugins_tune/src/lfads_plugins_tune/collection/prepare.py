@@ -129,7 +129,7 @@ def _write(place: _Placed, text: str, collection: Collection) -> None:
     entry, planned = place.entry, place.planned
     with spoken_failure(entry.run.path):
         entry.run.path.mkdir(parents=True, exist_ok=True)
-    if not entry.has_begun and (not entry.run.config_path.exists() or entry.run.config_path.read_text(encoding="utf-8") != text):
+    if not entry.has_begun and (not entry.run.config_path.exists() or entry.run.config_path.read_bytes() != text.encode()):
         write_text(entry.run.config_path, text)
     record = _record(planned, collection)
     if place.new or place.known != record:  # last, because a folder without it is no run yet
@@ -160,7 +160,7 @@ def _record(planned: Planned, collection: Collection) -> Record:
 
 def _write_plan(collection: Collection, plan: dict[str, Any]) -> None:
     text = json.dumps(plan, indent=2) + "\n"
-    if not collection.plan_path.exists() or collection.plan_path.read_text(encoding="utf-8") != text:
+    if not collection.plan_path.exists() or collection.plan_path.read_bytes() != text.encode():
         write_json(collection.plan_path, plan)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +11,7 @@ from lfads_core.config.schema import TrainConfig
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.locks import is_held, is_locked
+from lfads_core.records import read_record
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.wording import spoken_size
 from lfads_plugins_tune.collection.folder import CollectedRun
@@ -69,7 +69,7 @@ def nobody() -> JobRecord:
 def read_job(entry: CollectedRun) -> JobRecord | None:
     """The last attempt; None if there was none, or its file is damaged."""
     try:
-        return JobRecord(**json.loads(entry.job_path.read_text(encoding="utf-8")))
+        return read_record(JobRecord, entry.job_path)
     except (OSError, ValueError, TypeError):
         return None
 

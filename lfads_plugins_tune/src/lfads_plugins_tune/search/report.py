@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lfads_core.wording import shown
+from lfads_core.wording import printable, shown
 from lfads_plugins_tune.search.labels import short_names
 from lfads_plugins_tune.search.plan import scores_of
 from lfads_plugins_tune.search.state import Member, SearchState
@@ -122,7 +122,7 @@ def table_of(state: SearchState, lines: Sequence[Line], *, title: str = "") -> T
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "error", overflow="fold")
     for line in lines:
         cells = [str(line.member), line.status, line.epochs, line.score, line.origin, *(line.values[name] for name in names)]
-        table.add_row(*(Text(cell) for cell in [*cells, *([line.error] if has_errors else [])]))
+        table.add_row(*(Text(printable(cell)) for cell in [*cells, *([line.error] if has_errors else [])]))
     return table
 
 

@@ -13,6 +13,7 @@ import attrs
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
+from lfads_core.records import record_from
 from lfads_plugins_tune.search.history import JOURNAL, Generation, generation_from_json, generation_to_json
 
 SCHEMA = 1
@@ -126,12 +127,12 @@ def state_to_json(state: SearchState) -> dict[str, Any]:
 def _state_from_json(data: Mapping[str, Any]) -> SearchState:
     plain = {key: value for key, value in data.items() if key not in {"format", "schema"}}
     plain["spaces"] = {path: _space(space) for path, space in data["spaces"].items()}
-    plain["members"] = tuple(Member(**member) for member in data["members"])
-    plain["best"] = None if data["best"] is None else Best(**data["best"])
+    plain["members"] = tuple(record_from(Member, member) for member in data["members"])
+    plain["best"] = None if data["best"] is None else record_from(Best, data["best"])
     plain["history"] = tuple(generation_from_json(generation) for generation in data["history"])
     for key in ("data", "targets", "window"):
         plain[key] = tuple(data[key])
-    return SearchState(**plain)
+    return record_from(SearchState, plain)
 
 
 def _space(data: Mapping[str, Any]) -> SpaceConfig:
