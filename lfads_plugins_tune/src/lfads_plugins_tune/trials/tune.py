@@ -19,7 +19,7 @@ from lfads_core.errors import ConfigError
 from lfads_core.files import write_json, write_text
 from lfads_core.plugins.record import imported
 from lfads_core.track.fitlog import FitLog
-from lfads_plugins_tune.executors.ray import load_ray
+from lfads_plugins_tune.jobs.on_ray import load_tune
 from lfads_plugins_tune.mlflow.records import key_of
 from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.search.history import Generation
@@ -40,9 +40,7 @@ class TuneTrials:
     """
 
     def __init__(self, folder: Path, state: Callable[[], SearchState], callbacks: Sequence[Any]) -> None:
-        import ray.tune.experiment as tune
-        from ray.train._internal.storage import StorageContext
-
+        tune, storage_of = load_tune()
         self.folder, self._state, self._callbacks = folder, state, callbacks
         self._next: dict[int, int] = {}  # member -> epoch that comes next
         self._began, self._warned = time.time(), False
@@ -50,8 +48,8 @@ class TuneTrials:
         path, key = folder.resolve(), key_of(folder, make=True)
         for member in state().members:
             name = member_folder(folder, member.member)
-            storage = StorageContext(storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(folder)))
-            trial = tune.Trial(
+            storage = storage_of(storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(folder)))
+            trial = tune.experiment.Trial(
                 "lfads",
                 config=dict(member.values),
                 trial_id=f"{str(key)[:5]}_{member.member:05d}",
@@ -146,7 +144,7 @@ def open_trials(folder: Path, track: TrackConfig, state: Callable[[], SearchStat
     wanted = track.tune if track.tune is not None else state().executor == "ray" or bool(track.tune_callbacks)
     if not wanted:
         return None
-    load_ray()
+    load_tune()
     callbacks = [_callback(name) for name in track.tune_callbacks]
     try:
         return TuneTrials(folder, state, callbacks)
@@ -156,12 +154,10 @@ def open_trials(folder: Path, track: TrackConfig, state: Callable[[], SearchStat
 
 
 def _callback(name: str) -> Any:
-    from ray.tune import Callback
-
     try:
         made = imported(name)()
     except Exception as err:
         raise ConfigError(f"track.tune_callbacks: {name!r} must be 'module:Class' of a callback, made without arguments, got: {err}") from err
-    if not isinstance(made, Callback):
+    if not isinstance(made, load_tune()[0].Callback):
         raise ConfigError(f"track.tune_callbacks: {name!r} must give a ray.tune.Callback, got {type(made).__name__}")
     return made
