@@ -45,20 +45,9 @@ class TuneTrials:
         self._next: dict[int, int] = {}  # member -> epoch that comes next
         self._began, self._warned = time.time(), False
         self._trials: dict[int, Any] = {}
-        path, key = folder.resolve(), key_of(folder, make=True)
+        self._make, self._storage_of, self._key = tune.experiment.Trial, storage_of, str(key_of(folder, make=True))
         for member in state().members:
-            name = member_folder(folder, member.member)
-            storage = storage_of(storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(folder)))
-            trial = tune.experiment.Trial(
-                "lfads",
-                config=dict(member.values),
-                trial_id=f"{str(key)[:5]}_{member.member:05d}",
-                experiment_tag=name.name,
-                stub=True,
-                storage=storage,
-            )
-            trial.create_placement_group_factory()
-            self._trials[member.member] = trial
+            self._trial(member)
         self._call("setup", stop=None, num_samples=len(self._trials), total_num_samples=len(self._trials))
 
     def log(self, member: int, epoch: int, row: Mapping[str, float]) -> None:
@@ -79,11 +68,28 @@ class TuneTrials:
         self._guard(self._write)
         self._call("on_experiment_end", trials=list(self._trials.values()))
 
+    def _trial(self, member: Member) -> Any:
+        """A member's trial; members may come later than others."""
+        if member.member not in self._trials:
+            path, name = self.folder.resolve(), member_folder(self.folder, member.member)
+            trial = self._trials[member.member] = self._make(
+                "lfads",
+                config=dict(member.values),
+                trial_id=f"{self._key[:5]}_{member.member:05d}",
+                experiment_tag=name.name,
+                stub=True,
+                storage=self._storage_of(
+                    storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(self.folder))
+                ),
+            )
+            trial.create_placement_group_factory()
+        return self._trials[member.member]
+
     def _member(self, member: int) -> Member:
         return next(m for m in self._state().members if m.member == member)
 
     def _log(self, member: Member, epoch: int, row: Mapping[str, float]) -> None:
-        trial, path = self._trials[member.member], member_folder(self.folder, member.member)
+        trial, path = self._trial(member), member_folder(self.folder, member.member)
         results, table = path / "result.json", FitLog(path / "progress.csv")
         if self._next.get(member.member) != epoch:  # its first one here, or trained again
             if results.exists():
