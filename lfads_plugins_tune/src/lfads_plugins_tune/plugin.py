@@ -87,7 +87,7 @@ def lfads_executors() -> Iterator[ExecutorSpec]:
 
 @hookimpl
 def lfads_searches() -> Iterator[SearchSpec]:
-    """Random search, grid, population-based training."""
+    """Random search, grid, successive halving, TPE, population-based training."""
     yield SearchSpec(
         name="random",
         summary="Draw every model's hyperparameters at random.",
@@ -108,6 +108,28 @@ def lfads_searches() -> Iterator[SearchSpec]:
 
         \b
           lfads search grid data.h5 --space model.generator.factors=choice:8,16,32 --space optim.lr=choice:2e-3,4e-3""",
+    )
+    yield SearchSpec(
+        name="sha",
+        summary="Successive halving: draw at random, train the best part on.",
+        build=f"{_ALGORITHMS}:successive_halving",
+        schedule="lfads_plugins_tune.search.ask_tell:one_round",
+        help="""Train models whose hyperparameters are drawn at random; at each rung, of search.reduction times as many epochs as the one before,
+        one of search.reduction trains on.
+
+        \b
+          lfads search sha data.h5 --members 27 --epochs 900""",
+    )
+    yield SearchSpec(
+        name="tpe",
+        summary="Ask Optuna's TPE for hyperparameters, round by round.",
+        build="lfads_plugins_tune.search.tpe:build",
+        schedule="lfads_plugins_tune.search.ask_tell:rounds",
+        help="""Ask a tree-structured Parzen estimator for search.batch models at a time, and tell it how good they were, until there were --members.
+        At each rung of a round one of search.reduction trains on. Needs Optuna.
+
+        \b
+          lfads search tpe data.h5 --members 40 --epochs 300 --set search.batch=8""",
     )
     yield SearchSpec(
         name="pbt",

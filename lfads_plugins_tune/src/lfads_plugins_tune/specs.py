@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 from attrs import validators as v
 
-from lfads_core.plugins.specs import Spec, imported, is_function
+from lfads_core.plugins.specs import Spec, imported, imported_or_none, is_function
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
@@ -44,13 +44,17 @@ class SearchSpec(Spec):
 
     ``build()`` returns an :class:`~lfads_plugins_tune.search.algorithm.AbstractAlgorithm`. ``compares`` says that members are compared after the
     burn-in and go on from one another, with hyperparameters that change while models train; ``lists`` that every space must have values that can
-    be listed. ``defaults`` are laid on those of a run, so that members may have low rates if they are not given; ``help`` is more for ``--help``.
+    be listed. ``schedule(total, least, search)`` gives the epochs at which generations end, where they are others than every ``search.interval``:
+    ``total`` at last, none below ``least``, from where on it makes sense to compare; an end that is no greater than the one before it is that of a
+    round of new members. ``defaults`` are laid on those of a run, so that members may have low rates if they are not given; ``help`` is more for
+    ``--help``.
     """
 
     kind: ClassVar[str] = "search"
     build: Callable[[], AbstractAlgorithm] = field(converter=imported, validator=is_function)
     compares: bool = field(default=False, validator=v.instance_of(bool))
     lists: bool = field(default=False, validator=v.instance_of(bool))
+    schedule: Callable[..., Sequence[int]] | None = field(default=None, converter=imported_or_none, validator=v.optional(is_function))
     defaults: Mapping[str, Any] = field(factory=low_rates, validator=v.instance_of(Mapping), hash=False)
     help: str = field(default="", validator=v.instance_of(str))
 

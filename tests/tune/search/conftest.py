@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from lfads_core.config.load import resolve
@@ -19,6 +20,7 @@ from lfads_core.plugins import load_registry
 from lfads_plugins_tune.search.driver import Driver
 from lfads_plugins_tune.search.plan import Chances, SearchRule
 from lfads_plugins_tune.search.progress import SearchDisplay
+from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.state import SearchState, read_state, write_state
 from lfads_plugins_tune.specs import SearchSpec
 from toy_search import SPACES, Toy
@@ -52,7 +54,8 @@ def toy_search(tmp_path: Path, settings: Callable[..., RunConfig]) -> Callable[.
         spaces: Mapping[str, SpaceConfig] = SPACES,
         faults: Callable[[Mapping[str, Any]], str] = lambda _: "",
     ) -> Driver:
-        folder, chances, base = tmp_path / name, Chances(seed=seed, faults=faults), settings(*overrides)
+        folder, base = tmp_path / name, settings(*overrides)
+        chances = Chances(seed=seed, faults=faults, settings=attrs.evolve(search_of(base), members=members))
         way = load_registry().get(SearchSpec, kind)
         if not (folder / "search.json").exists():
             folder.mkdir(exist_ok=True)

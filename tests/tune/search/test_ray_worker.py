@@ -17,10 +17,10 @@ from lfads_plugins_tune.executors import cluster
 from lfads_plugins_tune.executors import reaper as guard
 from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, place, slots
-from lfads_plugins_tune.executors.ray import load_ray
 from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
 from lfads_plugins_tune.executors.worker import Worker
 from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
+from lfads_plugins_tune.jobs.on_ray import load_ray
 from lfads_plugins_tune.search.executor import Outcome, Task
 
 

@@ -280,7 +280,7 @@ def test_each_kind_begins_from_its_own_defaults_and_the_users_settings_win(regis
     assert (config.optim.decay, config.optim.min_lr, config.train.early_stopping) == (1.0, 0.0, None)
     assert settle("pbt", [], [], ["optim.decay=0.9"], {}, registry).optim.decay == 0.9
     assert settle("random", [], [], [], {}, registry).train.early_stopping == "auto"
-    assert {spec.name for spec in registry.all(SearchSpec)} == {"pbt", "random", "grid"}
+    assert {spec.name for spec in registry.all(SearchSpec)} == {"pbt", "random", "grid", "sha", "tpe"}
 
 
 RAMPS = ("regularisation.kl_ramp.increase_epochs=80", "regularisation.l2_ramp.increase_epochs=80")

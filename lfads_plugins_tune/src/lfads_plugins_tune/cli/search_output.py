@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def print_plan(ready: Settled, state: SearchState) -> None:
     from lfads_plugins_tune.search.spaces_of import search_of, text_of
 
     goal = "most" if ready.score.startswith("-") else "least"
-    click.echo(f"{ready.kind}: {len(state.members)} members, {len(ready.targets)} generations, {ready.targets[-1]} epochs each")
+    in_rounds = any(later <= earlier for earlier, later in itertools.pairwise(ready.targets))
+    members = f"{search_of(ready.base).members} members, {len(state.members)} at a time" if in_rounds else f"{len(state.members)} members"
+    click.echo(f"{ready.kind}: {members}, {len(ready.targets)} generations, {ready.targets[-1]} epochs each")
     click.echo(f"compared by the {goal} {ready.score.removeprefix('-')}, each member judged by validation.judge={ready.base.validation.judge}")
     if ready.kind == "pbt":
         click.echo(f"compared first after {ready.burn_in} epochs, then every {search_of(ready.base).interval}")

@@ -1,4 +1,4 @@
-"""Members on a Ray cluster, or on all cores of this machine: the executor ``ray``, and the only module that imports Ray.
+"""Members on a Ray cluster, or on all cores of this machine: the executor ``ray``.
 
 Ray places the workers, with fractions of CPUs and GPUs, and says when a process or a node dies; another worker is begun then. A worker
 pulls assignments of members from a coordinator (an actor beside the driver) until the search is over. What is trained is decided in
@@ -7,13 +7,11 @@ the driver, as without Ray; Ray Tune's schedulers and searchers have no part in 
 
 from __future__ import annotations
 
-import os
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError
@@ -24,14 +22,8 @@ from lfads_plugins_tune.executors.dispatch import carry_out
 from lfads_plugins_tune.executors.placement import Placement, place, slots
 from lfads_plugins_tune.executors.worker_pool import WorkerPool
 from lfads_plugins_tune.executors.worker_setup import describe_work
+from lfads_plugins_tune.jobs.on_ray import load_ray
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
-
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without GPU sees none
-    "RAY_worker_niceness": "0",  # the other executors are not nice either
-}
-"""What Ray is told where the user has not said otherwise."""
 
 
 class RayExecutor(AbstractExecutor):
@@ -86,21 +78,3 @@ class RayExecutor(AbstractExecutor):
                 f"--executor ray: a worker must fit on this machine, got {found} for each. Ask for less, or name a cluster with --address."
             )
         return replace(found, workers=min(found.workers, fitting))
-
-
-def load_ray() -> Any:
-    """Import Ray; what it would say or send unasked is switched off.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            import ray
-    except ImportError as err:
-        raise ConfigError(
-            '--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.'
-        ) from err
-    return ray

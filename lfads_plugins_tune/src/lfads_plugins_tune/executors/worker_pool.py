@@ -17,7 +17,7 @@ from lfads_plugins_tune.executors.placement import Placement, slots
 from lfads_plugins_tune.executors.task_queue import Assignment, News, Reply, Row, TaskQueue
 from lfads_plugins_tune.executors.worker import Worker
 from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
-from lfads_plugins_tune.jobs.on_ray import RayJob, last_line
+from lfads_plugins_tune.jobs.on_ray import RayJob, last_line, load_ray
 from lfads_plugins_tune.jobs.running import Jobs
 from lfads_plugins_tune.search.executor import Outcome, Task
 
@@ -177,8 +177,7 @@ class WorkerPool:
 
 def work_for(work: Mapping[str, Any], coordinator: str, name: str) -> None:
     """Be a worker, in a process that Ray has started."""
-    import ray
-
+    ray = load_ray()
     desk = ray.get_actor(coordinator)
     try:
         trainer = open_member_trainer(work)

@@ -1,10 +1,22 @@
-"""Jobs as actors of Ray, each with its share of a node's CPUs and GPUs. Ray itself is handed in."""
+"""Jobs as actors of Ray, each with its share of a node's CPUs and GPUs; the only module that imports Ray."""
 
 from __future__ import annotations
 
+import importlib
+import os
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from lfads_core.errors import ConfigError
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without GPU sees none
+    "RAY_worker_niceness": "0",  # the other executors are not nice either
+}
+"""What Ray is told where the user has not said otherwise."""
 
 
 class RayJob:
@@ -60,3 +72,27 @@ def last_line(err: object) -> str:
     """The last line that something says: Ray's errors hold whole tracebacks."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
     return lines[-1] if lines else type(err).__name__
+
+
+def load_ray() -> Any:
+    """Import Ray; what it would say or send unasked is switched off.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import ray
+    except ImportError as err:
+        raise ConfigError(
+            '--executor ray: needs Ray, which is not installed. Run `pip install "lfads-core[tune]"`, or use another executor.'
+        ) from err
+    return ray
+
+
+def load_tune() -> tuple[Any, Any]:
+    """Ray Tune, for its trials and callbacks, and the class that says where a trial's files are."""
+    load_ray()
+    return importlib.import_module("ray.tune"), importlib.import_module("ray.train._internal.storage").StorageContext

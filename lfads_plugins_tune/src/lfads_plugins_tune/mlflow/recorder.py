@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lfads_plugins_tune.mlflow.client import Client, Known, Point, make_database
-from lfads_plugins_tune.mlflow.records import Record, RunFiles, is_search
+from lfads_plugins_tune.mlflow.records import RunFiles, RunRecord, is_search
 from lfads_plugins_tune.mlflow.search_records import SearchFiles
 from lfads_plugins_tune.mlflow.store import ExperimentAddress, Store
 
@@ -44,7 +44,7 @@ class Recorder:
         self._client: Client | None = None
         self._experiment = ""
         self._source: RunFiles | SearchFiles | None = None
-        self._records: Sequence[Record] = ()
+        self._records: Sequence[RunRecord] = ()
         self._known: dict[str, Known] = {}  # by our keys
         self._doubted: list[str] = []  # keys of runs that could not be written: the store has more of them than is known, and they come last
         self._complete: set[str] = set()
@@ -120,11 +120,11 @@ class Recorder:
             self._experiment = client.experiment(self.place.experiment, self._store.artifacts.as_uri())
             return client
 
-    def _named(self, record: Record) -> str:
+    def _named(self, record: RunRecord) -> str:
         parent = self._known.get(record.parent or "")
         return record.name if record.parent is None else f"{record.name} · {self.folder.resolve().name if parent is None else parent.name}"
 
-    def _opened(self, client: Client, record: Record) -> Known:
+    def _opened(self, client: Client, record: RunRecord) -> Known:
         """Find a run again, or begin it, and describe it; a parameter that has changed since becomes a tag, for MLflow never changes one."""
         known = client.find(self._experiment, record.key)
         if known is None:
@@ -140,7 +140,7 @@ class Recorder:
             client.view(self._experiment, known.run_id, record.view)
         return known
 
-    def _bring_up(self, client: Client, record: Record) -> None:
+    def _bring_up(self, client: Client, record: RunRecord) -> None:
         known = self._known[record.key]
         if record.key in self._doubted:
             known = self._known[record.key] = client.known(known.run_id)
@@ -164,7 +164,7 @@ class Recorder:
         if record.status is not None:
             self._complete.add(record.key)
 
-    def _points(self, record: Record, known: Known) -> Iterator[Point]:
+    def _points(self, record: RunRecord, known: Known) -> Iterator[Point]:
         now, steps = self._clock(), dict(known.steps)
         for epoch, row in record.rows:
             for name, value in row.items():
@@ -178,7 +178,7 @@ class Recorder:
             if math.isfinite(value) and known.values.get(ours) != value:
                 yield Point(ours, value, now, epoch)
 
-    def _send_files(self, client: Client, record: Record, known: Known) -> None:
+    def _send_files(self, client: Client, record: RunRecord, known: Known) -> None:
         there = [path for path in record.files if path.exists()]
         if not there:
             return

@@ -29,7 +29,7 @@ ENDS = ("finished", "interrupted", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class RunRecord:
     """One of MLflow's runs as the files tell it."""
 
     key: str  # our own name of it, by which it is found again
@@ -90,7 +90,7 @@ class RunFiles:
         self.run, self._key = Run(folder), key
         self._settings, self._tail = settings_of(folder), TableTail(self.run.fitlog)
 
-    def look(self, ended: str | None) -> list[Record]:
+    def look(self, ended: str | None) -> list[RunRecord]:
         """The run as it is now; ``ended`` says that nobody trains it, and how it ended if the files do not know.
 
         Raises:
@@ -101,7 +101,7 @@ class RunFiles:
         numbers, found = evaluation_of(state, self._settings)
         files = artifacts_of(run, self._settings) if status == "finished" else []
         return [
-            Record(
+            RunRecord(
                 key=self._key,
                 name=run.name,
                 path=run.path,

@@ -12,7 +12,7 @@ from lfads_core.config.flat import flatten
 from lfads_core.errors import RunError
 from lfads_core.runs import Run
 from lfads_plugins_tune.mlflow.records import (
-    Record,
+    RunRecord,
     artifacts_of,
     changed,
     evaluation_of,
@@ -45,7 +45,7 @@ class SearchFiles:
         self._read_at = -1
         self._state: SearchState | None = None
 
-    def look(self, ended: str | None) -> list[Record]:
+    def look(self, ended: str | None) -> list[RunRecord]:
         """The search and its members as they are now; ``ended`` as for a run.
 
         Raises:
@@ -73,12 +73,12 @@ class SearchFiles:
             self._state, self._read_at = read_state(self.folder), at
         return self._state
 
-    def _search(self, state: SearchState, status: str | None, rows: Sequence[Row]) -> Record:
+    def _search(self, state: SearchState, status: str | None, rows: Sequence[Row]) -> RunRecord:
         search = {**(self._settings.get("search") or {}), "kind": state.kind, "score": state.score, "executor": state.executor}
         best = state.best
         files = [] if status is None or how_many(self._settings) == "none" else [*map(self.folder.joinpath, ("config.yaml", JOURNAL, "fitlog.csv"))]
         started = changed(self.folder / "config.yaml")
-        return Record(
+        return RunRecord(
             key=self._key,
             name=self.name,
             path=self.folder,
@@ -99,7 +99,7 @@ class SearchFiles:
             status=status,
         )
 
-    def _member(self, state: SearchState, member: Member, status: str | None, rows: Sequence[Row]) -> Record:
+    def _member(self, state: SearchState, member: Member, status: str | None, rows: Sequence[Row]) -> RunRecord:
         first, is_best = _first_values(state, member), state.best is not None and state.best.member == member.member
         tags = {} if state.best is None else {"lfads.best": "true" if is_best else "false"}
         found = _of_best(Run(self.folder / "best"), self._settings, state.status == status == "finished") if is_best else ({}, [])
@@ -107,7 +107,7 @@ class SearchFiles:
         seeded = {"train.seed": (self._settings.get("train") or {}).get("seed", 0) + member.member, **first}
         settings, _ = laid_on({name: value for name, value in self._settings.items() if name != "search"}, seeded)
         path = member_folder(self.folder, member.member)
-        return Record(
+        return RunRecord(
             key=self._key_of(member.member),
             name=member_name(member.member),  # first, for pages cut the end off, and it is the number that tells members apart
             path=path,

@@ -1,18 +1,21 @@
-"""The algorithms that come with this package: random search, grid, population-based training."""
+"""The algorithms that come with this package and need no other: random search, grid, successive halving, population-based training."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import ConfigError
 from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
+from lfads_plugins_tune.search.ask_tell import AbstractAskTell, AskTell, Told
 from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.decide import better_of_two, tournament
 from lfads_plugins_tune.search.plan import Chances, draw, explored, waiting
-from lfads_plugins_tune.search.spaces import points
+from lfads_plugins_tune.search.spaces import points, sample
 from lfads_plugins_tune.search.state import Member, SearchState
 
 MOST_ATTEMPTS = 3
@@ -57,6 +60,23 @@ class GridSearch(RandomSearch):
         if faults := [text for member in members if (text := chances.faults(member.values))]:
             raise ConfigError("\n".join(dict.fromkeys(faults)))
         return members
+
+
+class _Drawn(AbstractAskTell):
+    """Whoever is asked draws at random."""
+
+    def ask(self, spaces: Mapping[str, SpaceConfig], told: Sequence[Told], rng: random.Random) -> dict[str, Any]:
+        """A draw from every space."""
+        return {path: sample(space, rng) for path, space in spaces.items()}
+
+
+def successive_halving() -> AbstractAlgorithm:
+    """All trials begin at once, drawn at random; at each rung the best part trains on.
+
+    Source: Jamieson & Talwalkar 2016 (arXiv:1502.07943). The rungs are those of ASHA (Li et al. 2020, arXiv:1810.05934), but every trial of a rung is
+    waited for, so that decisions depend on no order of events.
+    """
+    return AskTell(_Drawn(), at_once=True)
 
 
 class PopulationBasedTraining(AbstractAlgorithm):

@@ -12,6 +12,7 @@ from lfads_core.errors import ConfigError, RunError
 from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.decide import Improvement
 from lfads_plugins_tune.search.history import Generation, MemberRecord
+from lfads_plugins_tune.search.settings_class import SearchConfig
 from lfads_plugins_tune.search.spaces import explore, sample
 from lfads_plugins_tune.search.state import Member, SearchState
 
@@ -28,6 +29,7 @@ class Chances:
 
     seed: int
     faults: Faults
+    settings: SearchConfig = SearchConfig()
 
 
 @runtime_checkable
@@ -97,11 +99,13 @@ def with_another_try(state: SearchState, *, compares: bool) -> SearchState:
 
 def record_of(state: SearchState) -> Generation:
     """The generation that is over, for the history; members that had ended before it are not in it."""
-    first = state.targets[state.generation - 1] if state.generation else 0
+    end, first = state.targets[state.generation], state.targets[state.generation - 1] if state.generation else 0
+    if first >= end:  # a round of trials that begin afresh
+        first = 0
     return Generation(
         generation=state.generation,
         first_epoch=first,
-        epochs=state.targets[state.generation],
+        epochs=end,
         members=tuple(
             MemberRecord(
                 member=member.member,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Mapping
 from typing import TextIO
@@ -99,4 +100,7 @@ class SearchDisplay:
         end, now = state.targets[-1], state.targets[min(state.generation, len(state.targets) - 1)]
         going = [m for m in state.members if m.status not in {"lost", "ended"}]
         left = sum(end - (now if after else min(end, max(m.epochs, self._progress.get(m.member, 0)))) for m in going)
+        begun = len(state.history[0].members) if state.history else len(state.members)
+        rounds = sum(later <= earlier for earlier, later in itertools.pairwise(state.targets[state.generation :]))  # members yet to come
+        left += rounds * begun * end
         return f"at most {clock((time.monotonic() - self._began) / self._done * left)} left"

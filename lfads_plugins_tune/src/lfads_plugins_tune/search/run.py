@@ -182,7 +182,7 @@ def chances_of(base: RunConfig, registry: Registry) -> Chances:
     def faults(values: Mapping[str, object]) -> str:
         return faults_of(base, values, registry)
 
-    return Chances(seed=search_of(base).seed, faults=faults)
+    return Chances(seed=search_of(base).seed, faults=faults, settings=search_of(base))
 
 
 def rule_of(kind: str, base: RunConfig, registry: Registry) -> SearchRule:

@@ -82,6 +82,8 @@ def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Regi
             f"search.burn_in: must end before the search does, after train.epochs ({total}), got {burn_in} epochs"
             f"{', when the ramps have ended' if search.burn_in is None else ''}. Train longer, or shorten the ramps or the burn-in."
         )
+    schedule = registry.get(SearchSpec, kind).schedule
+    ends = targets(total, search.interval, burn_in) if schedule is None else schedule(total, max(search.interval, burn_in_of(base)), search)
     every = known(base.train.metrics_every, "train.metrics_every")
     every = min(every, search.interval) if score.startswith("-") else every
     base = attrs.evolve(base, train=attrs.evolve(base.train, epochs=total, metrics_every=every))
@@ -90,7 +92,7 @@ def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Regi
         base=base,
         spaces=resolve_spaces(kind, base, registry),
         score=score,
-        targets=tuple(targets(total, search.interval, burn_in)),
+        targets=tuple(ends),
         burn_in=burn_in,
     )
 

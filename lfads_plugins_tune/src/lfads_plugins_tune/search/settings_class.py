@@ -10,9 +10,13 @@ from lfads_core.config.spaces import SpaceConfig
 
 @frozen(kw_only=True)
 class SearchConfig:
-    """A search over hyperparameters: `lfads search random`, `grid` or `pbt`."""
+    """A search over hyperparameters: such as `lfads search random`, `grid` or `pbt`."""
 
-    members: int = setting(20, "models trained at a time (random: in all); a grid has as many as it has points", rule=at_least(1), tune="sometimes")
+    members: int = setting(
+        20, "models trained at a time (random, sha, tpe: in all); a grid has as many as it has points", rule=at_least(1), tune="sometimes"
+    )
+    batch: int = setting(4, "models that are asked for and trained at a time (tpe)", rule=at_least(1))
+    reduction: int = setting(3, "at each rung one of so many models trains on, the best (sha, tpe; 1: all)", rule=at_least(1))
     seed: int = setting(0, "seed of every decision; member m trains with train.seed + m", rule=at_least(0))
     interval: int = setting(25, "epochs of a generation, after which scores are compared", rule=at_least(1), unit="epochs", tune="sometimes")
     burn_in: int | None = setting(

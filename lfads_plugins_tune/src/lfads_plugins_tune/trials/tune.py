@@ -19,7 +19,7 @@ from lfads_core.errors import ConfigError
 from lfads_core.files import write_json, write_text
 from lfads_core.plugins.record import imported
 from lfads_core.track.fitlog import FitLog
-from lfads_plugins_tune.executors.ray import load_ray
+from lfads_plugins_tune.jobs.on_ray import load_tune
 from lfads_plugins_tune.mlflow.records import key_of
 from lfads_plugins_tune.mlflow.settings import TrackConfig
 from lfads_plugins_tune.search.history import Generation
@@ -40,27 +40,14 @@ class TuneTrials:
     """
 
     def __init__(self, folder: Path, state: Callable[[], SearchState], callbacks: Sequence[Any]) -> None:
-        import ray.tune.experiment as tune
-        from ray.train._internal.storage import StorageContext
-
+        tune, storage_of = load_tune()
         self.folder, self._state, self._callbacks = folder, state, callbacks
         self._next: dict[int, int] = {}  # member -> epoch that comes next
         self._began, self._warned = time.time(), False
         self._trials: dict[int, Any] = {}
-        path, key = folder.resolve(), key_of(folder, make=True)
+        self._make, self._storage_of, self._key = tune.experiment.Trial, storage_of, str(key_of(folder, make=True))
         for member in state().members:
-            name = member_folder(folder, member.member)
-            storage = StorageContext(storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(folder)))
-            trial = tune.Trial(
-                "lfads",
-                config=dict(member.values),
-                trial_id=f"{str(key)[:5]}_{member.member:05d}",
-                experiment_tag=name.name,
-                stub=True,
-                storage=storage,
-            )
-            trial.create_placement_group_factory()
-            self._trials[member.member] = trial
+            self._trial(member)
         self._call("setup", stop=None, num_samples=len(self._trials), total_num_samples=len(self._trials))
 
     def log(self, member: int, epoch: int, row: Mapping[str, float]) -> None:
@@ -81,11 +68,28 @@ class TuneTrials:
         self._guard(self._write)
         self._call("on_experiment_end", trials=list(self._trials.values()))
 
+    def _trial(self, member: Member) -> Any:
+        """A member's trial; members may come later than others."""
+        if member.member not in self._trials:
+            path, name = self.folder.resolve(), member_folder(self.folder, member.member)
+            trial = self._trials[member.member] = self._make(
+                "lfads",
+                config=dict(member.values),
+                trial_id=f"{self._key[:5]}_{member.member:05d}",
+                experiment_tag=name.name,
+                stub=True,
+                storage=self._storage_of(
+                    storage_path=str(path.parent), experiment_dir_name=path.name, trial_dir_name=str(name.relative_to(self.folder))
+                ),
+            )
+            trial.create_placement_group_factory()
+        return self._trials[member.member]
+
     def _member(self, member: int) -> Member:
         return next(m for m in self._state().members if m.member == member)
 
     def _log(self, member: Member, epoch: int, row: Mapping[str, float]) -> None:
-        trial, path = self._trials[member.member], member_folder(self.folder, member.member)
+        trial, path = self._trial(member), member_folder(self.folder, member.member)
         results, table = path / "result.json", FitLog(path / "progress.csv")
         if self._next.get(member.member) != epoch:  # its first one here, or trained again
             if results.exists():
@@ -146,7 +150,7 @@ def open_trials(folder: Path, track: TrackConfig, state: Callable[[], SearchStat
     wanted = track.tune if track.tune is not None else state().executor == "ray" or bool(track.tune_callbacks)
     if not wanted:
         return None
-    load_ray()
+    load_tune()
     callbacks = [_callback(name) for name in track.tune_callbacks]
     try:
         return TuneTrials(folder, state, callbacks)
@@ -156,12 +160,10 @@ def open_trials(folder: Path, track: TrackConfig, state: Callable[[], SearchStat
 
 
 def _callback(name: str) -> Any:
-    from ray.tune import Callback
-
     try:
         made = imported(name)()
     except Exception as err:
         raise ConfigError(f"track.tune_callbacks: {name!r} must be 'module:Class' of a callback, made without arguments, got: {err}") from err
-    if not isinstance(made, Callback):
+    if not isinstance(made, load_tune()[0].Callback):
         raise ConfigError(f"track.tune_callbacks: {name!r} must give a ray.tune.Callback, got {type(made).__name__}")
     return made
