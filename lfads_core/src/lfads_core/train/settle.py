@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from lfads_core.config.fields import AUTO
-from lfads_core.config.schema import RunConfig
+from lfads_core.config.schema import Component, RunConfig
 from lfads_core.data.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,10 @@ LENGTHS = {
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
 
-SHARES_OF_ELBO = {"regularisation.kl_ic": 0.3, "regularisation.kl_inputs": 0.01}
+MEAN_OVER_BINS = ("normal", "student-t")
+"""Priors of inputs that average their divergence over bins; the contract's sum it."""
+
+SHARES_OF_ELBO = {"regularisation.kl_ic": 0.03, "regularisation.kl_inputs": 0.01}
 """What a nat of divergence costs, in nats of reconstruction."""
 
 
@@ -45,7 +48,8 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     """The same settings with a number wherever they said ``auto``; those that say a number keep it.
 
     With n training trials, B of them in a step and R passes an epoch has ``s = R ceil(n / B)`` steps. With T bins and N channels the
-    loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed.
+    loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed; of inputs whose divergence is a
+    mean over bins, T times that.
     """
     found: dict[str, int | float] = {}
 
@@ -64,12 +68,19 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
         take(path, max(math.ceil(length / steps), least))
     take("train.smoothing", round(math.exp(-steps / PAST), 3))
     take("train.average", AVERAGE)
-    weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(s.splits["train"].recon.shape[1:]) for s in sessions])
+    sizes = [session.splits["train"].recon.shape[1:] for session in sessions]
+    weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(size) for size in sizes])
     for path, share in SHARES_OF_ELBO.items():
-        take(path, float(f"{share * weight:.2e}"))
+        bins = sizes[0][0] if path.endswith("inputs") and _averages(config.components.input_prior) else 1
+        take(path, float(f"{share * weight * bins:.2e}"))
     if found:
         log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
     return reduce(lambda so_far, item: _with(so_far, item[0].split("."), item[1]), found.items(), config)
+
+
+def _averages(prior: Component | None) -> bool:
+    """Whether a prior's divergence is a mean over bins, as those are that come with this project but for the autoregressive one."""
+    return prior is not None and getattr(prior.settings, "over_time", "mean" if prior.name in MEAN_OVER_BINS else "sum") == "mean"
 
 
 def _with(group: Any, way: Sequence[str], value: float) -> Any:
