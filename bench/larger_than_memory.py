@@ -78,13 +78,16 @@ def train(path: Path, limit: float, steps: int) -> None:
     from lfads_core.train.data import check_for, put_on, read_for
     from lfads_core.train.device import choose_device
     from lfads_core.train.loop import fit
+    from lfads_core.train.settle import settle
     from lfads_core.train.threads import set_threads
     from lfads_core.train.trainer import Trainer
 
     began = time.perf_counter()
     registry = load_registry()
-    config = resolve([], [], [] if limit else ["data.memory_gb=1e6"], registry)
+    batch = 64
+    config = resolve([], [], [f"data.batch_size={batch}", *([] if limit else ["data.memory_gb=1e6"])], registry)
     sessions = read_for(config, [path], registry)
+    config = settle(config, sessions)
     check_for(config, sessions, registry)
     device = choose_device(config.train.device)
     set_threads(config.train)
@@ -102,7 +105,7 @@ def train(path: Path, limit: float, steps: int) -> None:
         )
         fit(trainer, lambda *_: None, should_stop)
     warm = steps // 5  # the first steps pay for what is made once
-    per_trial = (times[-1] - times[warm]) / (steps - warm) / config.data.batch_size
+    per_trial = (times[-1] - times[warm]) / (steps - warm) / batch
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps({"from": "disk" if sessions[0].stored else "memory", "ms_per_trial": round(1000 * per_trial, 3),
                       "open_s": round(opened, 1), "peak_gb": round(peak, 2)}))  # fmt: skip

@@ -61,6 +61,15 @@ def test_the_price_of_a_nat_is_a_share_of_what_makes_the_loss_an_elbo(recording)
     assert both.kl_ic == pytest.approx(whole.kl_ic * (1 / 40 + 1 / 200) / 2, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("prior", "bins"), [("autoregressive", 1), ("{name: autoregressive, over_time: mean}", 10), ("normal", 10), ("student-t", 10), ("null", 1)]
+)
+def test_inputs_whose_divergence_is_a_mean_over_bins_are_priced_by_so_many_bins(recording, prior, bins):
+    scales = settled([recording(20, bins=10, channels=4)], f"components.input_prior={prior}").regularisation
+    assert scales.kl_inputs == pytest.approx(0.01 * bins / 40, rel=1e-2)
+    assert scales.kl_ic == pytest.approx(0.03 / 40, rel=1e-2)
+
+
 def test_what_somebody_said_stays_as_it_was_said(recording):
     said = {
         "data.batch_size": 7, "data.passes": 2, "optim.patience": 0, "regularisation.kl_ic": 0.0, "regularisation.kl_inputs": 1e-3,
@@ -91,7 +100,7 @@ def test_a_run_keeps_the_numbers_that_were_found(train_tiny):
     run = train_tiny("data.batch_size=auto", "train.early_stopping=auto", "regularisation.kl_ic=auto").run
     kept = resolve_saved(run.config_path, load_registry())
     assert (kept.data.batch_size, kept.train.early_stopping) == (12, 1200)
-    assert kept.regularisation.kl_ic == pytest.approx(0.3 / (8 * 5), rel=1e-2)
+    assert kept.regularisation.kl_ic == pytest.approx(0.03 / (8 * 5), rel=1e-2)
 
 
 def test_a_runs_own_settings_of_before_mean_what_they_meant(tmp_path):
@@ -107,6 +116,19 @@ def test_few_trials_make_a_model(recording, train_tiny, trials):
     finished = train_tiny("data.batch_size=auto", "data.passes=auto", data=recording(trials))
     assert finished.outcome == "epochs"
     assert finished.run.outputs
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_one_channel_and_silent_channels_make_a_model(recording, train_tiny, channels):
+    path = recording(30, channels=channels)
+    if channels > 1:
+        with h5py.File(path, "a") as file:
+            for key in ("train_encod_data", "valid_encod_data"):
+                file[key][..., 1:] = 0.0
+    finished = train_tiny("data.batch_size=auto", "data.passes=auto", "train.average=auto", data=path)
+    assert finished.outcome == "epochs"
+    with h5py.File(finished.run.outputs[0]) as file:
+        assert np.isfinite(file["valid_output_params"][...]).all()
 
 
 def _at(config, key):

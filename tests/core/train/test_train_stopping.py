@@ -21,7 +21,7 @@ def test_the_rate_falls_after_more_than_patience_epochs_without_a_better_cost():
 
 
 def test_states_survive_json():
-    plateau, best = Plateau(OptimConfig(), 0.1), BestSoFar(3)
+    plateau, best = Plateau(OptimConfig(patience=6), 0.1), BestSoFar(3)
     for state in (plateau.state(), best.state()):
         json.dumps(state, allow_nan=False)
     plateau.restore(json.loads(json.dumps(plateau.state())))

@@ -176,7 +176,7 @@ class RegularisationConfig:
 
     kl_ic: float | Auto = setting(
         AUTO,
-        "scale of the initial-condition KL (auto: 0.3 of what makes the loss an ELBO)",
+        "scale of the initial-condition KL (auto: 0.03 of what makes the loss an ELBO)",
         rule=at_least(0),
         tune="often",
         search=log(1e-6, 1e-3, explore=0.8),

@@ -37,7 +37,10 @@ LENGTHS = {
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
 
-SHARES_OF_ELBO = {"regularisation.kl_ic": 0.3, "regularisation.kl_inputs": 0.01}
+MEAN_OVER_BINS = ("normal", "student-t")
+"""Priors of inputs that average their divergence over bins; the contract's sum it."""
+
+SHARES_OF_ELBO = {"regularisation.kl_ic": 0.03, "regularisation.kl_inputs": 0.01}
 """What a nat of divergence costs, in nats of reconstruction."""
 
 
@@ -45,7 +48,8 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     """The same settings with a number wherever they said ``auto``; those that say a number keep it.
 
     With n training trials, B of them in a step and R passes an epoch has ``s = R ceil(n / B)`` steps. With T bins and N channels the
-    loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed.
+    loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed; of inputs whose divergence is a
+    mean over bins, T times that.
     """
     found: dict[str, int | float] = {}
 
@@ -64,9 +68,11 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
         take(path, max(math.ceil(length / steps), least))
     take("train.smoothing", round(math.exp(-steps / PAST), 3))
     take("train.average", AVERAGE)
-    weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(s.splits["train"].recon.shape[1:]) for s in sessions])
+    sizes = [session.splits["train"].recon.shape[1:] for session in sessions]
+    weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(size) for size in sizes])
     for path, share in SHARES_OF_ELBO.items():
-        take(path, float(f"{share * weight:.2e}"))
+        bins = sizes[0][0] if path.endswith("inputs") and _averages(config.components.input_prior) else 1
+        take(path, float(f"{share * weight * bins:.2e}"))
     ramp = max(math.ceil(LENGTHS["regularisation.kl_ramp.increase_epochs"][0] / steps), 1)
     parts: dict[str, Any] = {
         "losses": _settled(config, "losses", "increase_epochs", ramp, found),
@@ -89,6 +95,11 @@ def _settled(config: RunConfig, place: str, key: str, number: float, found: dict
         return attrs.evolve(component, settings=attrs.evolve(component.settings, **{key: number}))
 
     return tuple(settled(i, component) for i, component in enumerate(getattr(config.components, place)))
+
+
+def _averages(prior: Component | None) -> bool:
+    """Whether a prior's divergence is a mean over bins, as those are that come with this project but for the autoregressive one."""
+    return prior is not None and getattr(prior.settings, "over_time", "mean" if prior.name in MEAN_OVER_BINS else "sum") == "mean"
 
 
 def _with(group: Any, way: Sequence[str], value: float) -> Any:
