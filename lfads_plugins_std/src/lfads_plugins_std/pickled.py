@@ -54,13 +54,14 @@ _KNOWN: Final[dict[tuple[str, str], Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
 }
 _ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")
+_MAKERS: Final[dict[str, Any]] = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
 
 
 class _Careful(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Arrays and their parts; nothing else is looked up."""
-        if module in _ARRAYS and name in {"_reconstruct", "scalar"}:
-            return getattr(np._core.multiarray, name)  # noqa: SLF001 - where arrays say they are made
+        if module in _ARRAYS and name in _MAKERS:
+            return _MAKERS[name]
         return _KNOWN.get((module, name), Unknown)
 
 

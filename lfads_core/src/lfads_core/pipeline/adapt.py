@@ -111,8 +111,8 @@ def _check_new(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
                 f"{session.path or session.name}: a new session must have a name of its own, got {session.name!r}, "
                 f"which {loaded.run.path} was trained on. Rename the file, or use `lfads infer` for new trials of that session."
             )
-        known = next(iter(loaded.description.known.values()), None)
-        if known is not None and session.known is not None and (other := other_alignment(known, session.known)):
+        trained = next(iter(loaded.description.known.values()), None)
+        if trained is not None and session.known is not None and (other := other_alignment(trained, session.known)):
             log.warning("%s: has %s.", session.path or session.name, " and ".join(other))
     if not loaded.model.readins:
         raise ConfigError(

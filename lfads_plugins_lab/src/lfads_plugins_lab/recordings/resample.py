@@ -48,7 +48,8 @@ def _means(
     total = np.concatenate([[0.0], np.cumsum(values)])
     of_samples = np.divide(total[end] - total[at], count, out=np.full(low.size, np.nan), where=count > 0)
     if times.size < 2:
-        return of_samples + centre
+        samples: np.ndarray = of_samples + centre
+        return samples
     steps = np.diff(times)
     joined = steps <= max_gap * (1 + 1e-9)
     run = np.concatenate([[0], np.cumsum(~joined)])  # samples with no long gap between them
@@ -67,4 +68,5 @@ def _means(
         whole: np.ndarray = area[k] + beyond * (values[k] + slope[k] * beyond / 2)
         return whole
 
-    return np.where(straight, (up_to(high) - up_to(low)) / (high - low), of_samples) + centre
+    means: np.ndarray = np.where(straight, (up_to(high) - up_to(low)) / (high - low), of_samples) + centre
+    return means
