@@ -36,7 +36,8 @@ class Screen:
     @property
     def width(self) -> int:
         """Signs in a line of what is drawn over; of plain lines as many as one likes."""
-        return 250 if self._live is None else self._live.console.width
+        console = getattr(self._live, "console", None)
+        return 250 if console is None else int(console.width)
 
     def draw(self, what: RenderableType) -> None:
         """Draw over what was drawn before; call it within :meth:`guard`."""

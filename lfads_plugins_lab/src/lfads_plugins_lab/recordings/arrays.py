@@ -81,8 +81,8 @@ def source_of(
     left = {key: _like(where, (key, values), (len(data), own_axes.get(key), axes or "btn")) for key, values in left.items()}
     if isinstance(data, list):
         return _uneven(where, data, bin_ms, left, keys)
-    found = _of_bins(where, data, bin_ms, left, keys)
-    return replace(found, notes=(*notes, *found.notes))
+    taken = _of_bins(where, data, bin_ms, left, keys)
+    return replace(taken, notes=(*notes, *taken.notes))
 
 
 def _check_orders(axes: str | None, own_axes: Mapping[str, str]) -> None:
