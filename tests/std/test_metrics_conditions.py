@@ -54,15 +54,17 @@ def test_the_score_is_the_mean_of_the_channels_scores():
     assert eval_psth(psth, rates, trials) == pytest.approx(expected.mean())
 
 
-def test_predictions_are_scored_against_averages_of_data_without_smoothing_where_bins_have_no_width(evaluation):
-    e = evaluation
+def test_predictions_are_scored_against_averages_of_data_and_not_at_all_where_bins_have_no_width(evaluation):
+    """In bins of a quarter of an hour 50 ms smooth nothing."""
+    e = replace(evaluation, bin_ms=9e5)
+    assert score_conditions(evaluation) is None
     target = np.concatenate([e.data[:6].mean(axis=0), e.data[6:].mean(axis=0)])
     guess = np.concatenate([e.means[0], e.means[6]])
     assert score_conditions(e).mean == pytest.approx(sklearn_r2(target, guess))
 
 
 def test_training_trials_are_part_of_the_averages_and_their_order_does_not_matter(evaluation):
-    e = evaluation
+    e = replace(evaluation, bin_ms=9e5)
     train = replace(e, split="train", data=e.data[::-1] + 1, extras={"cond": e.extras["cond"][::-1]})
     target = np.concatenate([(e.data[rows].mean(axis=0) + (e.data + 1)[rows].mean(axis=0)) / 2 for rows in (slice(6), slice(6, 12))])
     guess = np.concatenate([e.means[0], e.means[6]])

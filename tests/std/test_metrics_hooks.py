@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import r2_score as sklearn_r2
 
 from lfads_core.components.evaluation import Evaluation
@@ -71,7 +72,7 @@ def test_without_a_truth_that_fits_and_varies_there_is_no_r2(metrics, evaluation
 def test_behaviour_is_decoded_per_dimension_in_either_spelling(metrics, evaluation, key):
     extras = {key: evaluation.means[..., :2] * 3 - 1}
     numbers = metrics["velocity"](replace(evaluation, extras=extras))
-    assert numbers == {"behaviour_r2_0": pytest.approx(1.0, abs=1e-6), "behaviour_r2_1": pytest.approx(1.0, abs=1e-6)}
+    assert numbers == {"behaviour_fold_r2_0": pytest.approx(1.0, abs=1e-6), "behaviour_fold_r2_1": pytest.approx(1.0, abs=1e-6)}
 
 
 @pytest.mark.parametrize("behaviour", [None, np.ones((12, 10)), np.ones((12, 9, 2))])
@@ -96,11 +97,16 @@ def test_r2_to_the_data_comes_by_region_and_not_for_counts(metrics, evaluation):
 
 
 def test_condition_averages_are_scored_where_there_are_conditions(metrics, evaluation):
-    e = replace(evaluation, extras={"cond": np.arange(12) % 2})
-    target = np.concatenate([e.data[k::2].mean(axis=0) for k in range(2)])
+    e = replace(evaluation, extras={"cond": np.arange(12) % 2}, bin_ms=7.0)
+    data = np.asarray(e.data, dtype=float)
+    weights = np.array([[np.exp(-0.5 * ((t - u) * 7 / 50) ** 2) for u in range(data.shape[1])] for t in range(data.shape[1])])  # 50 ms in bins of 7
+    smoothed = np.einsum("tu,bun->btn", weights / weights.sum(axis=1, keepdims=True), data)
+    target = np.concatenate([smoothed[k::2].mean(axis=0) for k in range(2)])
     guess = np.concatenate([e.means[k::2].mean(axis=0) for k in range(2)])
-    assert metrics["psth"](e) == {"psth_r2": pytest.approx(sklearn_r2(target, guess))}
+    assert metrics["psth"](e) == {"psth_own_r2": pytest.approx(sklearn_r2(target, guess))}
     assert metrics["psth"](evaluation) == {}
+    assert metrics["psth"](replace(e, bin_ms=None)) == {}  # smoothed by 50 ms or not is another number
+    assert set(metrics["psth"](replace(e, train=e))) == {"psth_r2"}
 
 
 def test_the_speed_of_rates_is_held_against_a_duration(metrics, evaluation):
@@ -126,3 +132,35 @@ def test_velocity_is_decoded_as_the_benchmark_does_within_groups_of_trials(metri
     ones = np.ones((12, 1))
     plain = metrics["velocity"](replace(e, train=replace(train, extras={"behavior": behaviour[::-1]}), extras={"behavior": behaviour}))
     assert plain["velocity_r2"] == velocity_decoding(e.means, behaviour[::-1], ones, e.means, behaviour, ones)
+
+
+@pytest.mark.parametrize(("bin_ms", "late", "edge"), [(7.0, 9, 0.0), (10.0, 6, 0.0), (10.0, 0, 0.0), (20.0, 20, 1.0)])
+def test_behaviour_is_decoded_at_the_lag_that_is_named_and_the_edge_of_the_grid_is_said(metrics, bin_ms, late, edge):
+    """Behaviour that is the rate some bins before; the grid is -200, -180 ... 400 ms in whole bins."""
+    rng = np.random.default_rng(0)
+
+    def trials(count, seed):
+        rates = gaussian_filter1d(np.random.default_rng(seed).normal(size=(count, 60, 4)), 2, axis=1)
+        behaviour = np.roll(rates[..., :1], late, axis=1) + 1e-3 * rng.normal(size=(count, 60, 1))
+        behaviour[:, :late] = np.nan
+        return Evaluation(
+            session="s",
+            split="train",
+            means=rates,
+            data=rates,
+            encod_bins=60,
+            encod_channels=4,
+            support="real",
+            is_rate=False,
+            bin_ms=bin_ms,
+            extras={"behavior": behaviour},
+        )
+
+    found = metrics["velocity"](replace(trials(20, 1), train=trials(40, 2)))
+    assert found["behaviour_lag_ms"] == pytest.approx(late * bin_ms)
+    assert found["behaviour_lag_at_edge"] == edge
+    assert found["behaviour_r2_0"] > 0.99
+    assert (found["velocity_r2"] > 0.99) == (late == 0)
+    unknown = metrics["velocity"](replace(trials(20, 1), bin_ms=None, train=replace(trials(40, 2), bin_ms=None)))
+    assert set(unknown) == {"velocity_r2"}
+    assert set(metrics["velocity"](trials(20, 1))) == {"behaviour_fold_r2_0"}

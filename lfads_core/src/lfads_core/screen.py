@@ -33,6 +33,12 @@ class Screen:
         """Begin to draw over, where that is possible."""
         self.guard(self._start)
 
+    @property
+    def width(self) -> int:
+        """Signs in a line of what is drawn over; of plain lines as many as one likes."""
+        console = getattr(self._live, "console", None)
+        return 250 if console is None else int(console.width)
+
     def draw(self, what: RenderableType) -> None:
         """Draw over what was drawn before; call it within :meth:`guard`."""
         if self._live is not None:

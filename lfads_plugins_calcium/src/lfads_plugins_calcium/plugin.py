@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
-from lfads_core.plugins.specs import AugmentationSpec, NoSettings, RecipeSpec, ReconstructionSpec, SyntheticSpec
+from lfads_core.plugins.specs import AugmentationSpec, NoSettings, RecipeSpec, ReconstructionSpec, RecordingSpec, SyntheticSpec
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_calcium.synthetic_settings import CalciumConfig
 
@@ -73,6 +73,17 @@ def lfads_synthetics() -> Iterator[SyntheticSpec]:
         generate=_calcium,
         cites=("zhu2022", "friedrich2017"),
     )
+
+
+@hookimpl
+def lfads_recordings() -> Iterator[RecordingSpec]:
+    """What programs that find cells leave behind."""
+    for name, summary in (
+        ("suite2p", "suite2p's plane folders and Fall.mat: events of its cells"),
+        ("caiman", "CaImAn's HDF5: events of its components"),
+    ):
+        where = "lfads_plugins_calcium.files"
+        yield RecordingSpec(name=name, summary=summary, matches=f"{where}:is_{name}", read=f"{where}:read_{name}")
 
 
 def _zig(settings: ZIGConfig, channels: int) -> AbstractReconstruction:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Num
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.session import Session
+from lfads_plugins_emg.rails import spoken_rails
 
 RAIL_SHARE = 1e-3
 """More of a channel's values at its very maximum than this: the amplifier, or the clip, cut it."""
@@ -33,6 +34,11 @@ def inspect_envelopes(session: Session) -> Iterator[Problem]:
     key, channels = "train_recon_data", _names(session, train.recon.shape[2])
     seen = [observed[np.isfinite(observed)] for observed in np.moveaxis(train.recon, 2, 0)]
     yield from _rails(key, seen, channels)
+    shares = session.arrays.get("emg_rails")
+    if shares is not None and shares.shape == (len(channels),):
+        order = np.ravel(session.arrays.get("channel_order", np.arange(len(channels))))  # they stand in the order of the file
+        if (text := spoken_rails(shares[order], channels)) is not None:
+            yield _warning(f"the raw recording {text}")
     yield from _levels(key, seen, channels)
 
 

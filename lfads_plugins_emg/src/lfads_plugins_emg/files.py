@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,15 @@ from lfads_core.files import replacing, spoken_failure
 from lfads_core.output_file import OutputFile
 from lfads_plugins_emg.envelope import EnvelopeScale, prepare
 from lfads_plugins_emg.envelope_settings import EnvelopeConfig
+from lfads_plugins_emg.rails import at_rails, spoken_rails
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 SCALE, CLIP, FLOOR = "emg_scale", "emg_clip", "emg_floor"
 """Arrays (N) and attribute of a file of envelopes; they ride along into the outputs of a run."""
+RAILS = "emg_rails"
+"""Array (N) of a file of envelopes: share of the raw training samples at the converter's rails."""
 RESTORED = ("output_params", "recon_data", "encod_data", "truth")
 """What is in units of the envelopes, per split."""
 
@@ -42,6 +48,9 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
             envelopes, scale = prepare(list(raws.values()), fs_hz, settings)
         except DataError as err:
             raise DataError(f"{raw}: {err}") from err
+        rails = at_rails(raws["train"])
+        if (text := spoken_rails(rails, [str(n) for n in range(rails.size)])) is not None:
+            log.warning("%s: 'train_raw' %s", raw, text)
         with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
             for key, value in source.attrs.items():
                 file.attrs[key] = value
@@ -51,7 +60,7 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
             for split, values in zip(raws, envelopes, strict=True):
                 for kind in ("encod_data", "recon_data"):
                     file.create_dataset(f"{split}_{kind}", data=values.astype(np.float32), compression="gzip")
-            file[SCALE], file[CLIP] = scale.scale, scale.clip
+            file[SCALE], file[CLIP], file[RAILS] = scale.scale, scale.clip, rails
             file.attrs.update({FLOOR: scale.floor, "bin_ms": settings.bin_ms, "emg_preparation": json.dumps(attrs.asdict(settings))})
     return output
 

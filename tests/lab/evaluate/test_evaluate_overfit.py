@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lfads_plugins_lab.evaluate.costs import Costs
+from lfads_plugins_lab.evaluate.kept import KeptGain, kept_gain
 from lfads_plugins_lab.evaluate.overfit import judge_fit
 
-GOOD = Costs(all=1.0, seen=1.0, hidden=1.1, heldout=None, null_seen=2.0, null_heldout=None)
+
+def kept(share, reach=0.05, gain=1.0):
+    return KeptGain(share=share, low=share - reach, high=share + reach, gain=gain, gain_error=0.01)
+
+
+GOOD = Costs(all=1.0, seen=1.0, hidden=1.1, heldout=None, null_seen=2.0, null_heldout=None, kept=kept(0.9))
 
 
 def costs(**changes):
@@ -22,11 +29,12 @@ def test_a_model_that_keeps_its_gain_on_hidden_values_is_not_warned_of():
 
 
 def test_a_model_that_loses_its_gain_on_hidden_values_copies():
-    verdict = judge_fit({"valid": costs(hidden=1.45)}, {})
+    verdict = judge_fit({"valid": costs(kept=kept(0.5))}, {})
+    assert verdict.unclear is None
     assert verdict.warnings == (
         (
-            "identity overfit: on values hidden from it the model keeps 55% of what it gains over mean rates on values it sees (below 60%): it "
-            "copies its input. Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
+            "identity overfit: on values hidden from it the model keeps 50% (45% to 55%) of what it gains over mean rates when it sees them (below "
+            "60%): it copies its input. Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
         ),
     )
 
@@ -53,6 +61,41 @@ def test_a_gain_that_training_trials_have_alone_is_warned_of():
 
 
 def test_without_a_gain_or_without_hidden_values_there_is_no_share():
-    for one in (costs(null_seen=None), costs(hidden=None), costs(seen=2.5), costs(seen=None)):
-        assert judge_fit({"valid": one}, {}).hidden_share is None
+    assert judge_fit({"valid": costs(kept=None)}, {}).hidden_share is None
     assert judge_fit({}, {}).warnings == ()
+
+
+def test_a_share_that_may_lie_on_either_side_is_not_warned_of():
+    verdict = judge_fit({"valid": costs(kept=kept(0.55, 0.1))}, {})
+    assert verdict.warnings == ()
+    assert verdict.unclear == "the share kept on hidden values, 55% (45% to 65%), may lie on either side of 60%"
+
+
+def draws(rng, trials, gain, share, noise=1.0):
+    """Costs of trials whose values gain and keep what is said, on average; what varies is common to all three."""
+    values = rng.integers(20, 60, trials).astype(float)
+    null = values * 2 + rng.normal(size=trials) * 5
+    own = gain * values + noise * rng.normal(size=trials) * np.sqrt(values)
+    return null, null - own, null - share * own - noise * 0.3 * rng.normal(size=trials) * np.sqrt(values), values
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_the_interval_holds_the_true_share_as_often_as_it_says(share):
+    rng = np.random.default_rng(0)
+    found = [kept_gain(*draws(rng, 40, 0.5, share)) for _ in range(400)]
+    held = np.mean([one.low <= share <= one.high for one in found])
+    assert 0.92 <= held <= 0.98
+    one = found[0]
+    null, seen, hidden, values = draws(np.random.default_rng(0), 40, 0.5, share)
+    assert one.share == pytest.approx((null - hidden).sum() / (null - seen).sum())
+    assert one.gain == pytest.approx((null - seen).sum() / values.sum())
+
+
+def test_where_there_is_no_gain_nothing_is_said_of_its_share():
+    rng = np.random.default_rng(1)
+    found = [kept_gain(*draws(rng, 40, 0.0, 0.9)) for _ in range(200)]
+    assert sum(one.share is not None for one in found) <= 4
+    verdict = judge_fit({"valid": costs(kept=found[0])}, {})
+    assert verdict.warnings == ()
+    assert verdict.unclear.startswith("the gain over mean rates, ")
+    assert kept_gain(*np.ones((4, 2))) is None

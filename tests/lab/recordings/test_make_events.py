@@ -164,7 +164,7 @@ def test_trials_without_the_event_are_left_out(recording):
     go = recording.go.copy()
     go[[2, 5]] = np.nan
     made = make(raw_of(recording, trials=Trials(start=recording.start, stop=recording.stop, columns={"go": go})), AROUND_GO)
-    assert told(made) == [("info", "2 of 10 trials have no 'go', start and stop: left out.")]
+    assert told(made) == [("info", "2 of 10 trials have no 'go': left out.")]
     assert sorted([*made.arrays["train_inds"], *made.arrays["valid_inds"]]) == [0, 1, 3, 4, 6, 7, 8, 9]
     none = Trials(start=recording.start, stop=recording.stop, columns={"go": np.full(10, np.nan)})
     with pytest.raises(DataError, match=r"^mine: must have trials with the event, got none\. Choose another event\.$"):
@@ -249,7 +249,7 @@ def test_options_that_contradict_one_another_are_told_all_at_once():
         make(Raw(where="mine", units={"a": np.ones(1)}), options)
     assert str(err.value).splitlines() == [
         "bin_ms: must be > 0, got -1.0",
-        "clock: must be one of s, ms, us, got 'min'",
+        "clock: must be one of s, ms, us, ns, got 'min'",
         "smooth_ms: must be >= 0, got -3",
         "window: chopping takes the whole recording, so it goes with no event, before_ms or after_ms. Give one or the other.",
         "window.overlap_ms: must be >= 0 and less than the window of 100 ms, got 100",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from lfads_core.errors import ConfigError, DataError
+from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings import HoldOutOptions, MakeOptions, SplitOptions, WindowOptions, make, read_source
 
 pynwb = pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
@@ -121,9 +121,8 @@ def test_a_file_without_units_or_that_is_no_nwb_is_refused(recording, tmp_path):
         read_source(tmp_path / "b.nwb")
 
 
-def test_times_of_the_format_are_seconds_whatever_one_says(path):
-    text = f"{path}: times of this format are in s, got --time-unit ms. Leave the option out."
-    with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+def test_another_unit_is_taken_as_it_is_said(path):
+    with pytest.raises(DataError, match=r"windows must hold at least one bin of 10 ms, got 0\. Give --after\.$"):
         make(read_source(path), MakeOptions(clock="ms"))
 
 

@@ -16,21 +16,35 @@ from lfads_plugins_lab.recordings.resample import resample
 
 
 @given(steps=st.lists(st.integers(1, 30), min_size=1, max_size=50), bins=st.integers(1, 10), width=st.integers(2, 25), start=st.integers(-20, 200))
-def test_a_bin_is_the_mean_of_its_samples_and_interpolated_where_it_has_none(steps, bins, width, start):
-    times = np.cumsum(steps) / 1000
-    values = np.sin(np.arange(times.size) * 1.7)
-    gap = 0.02
-    got = resample(Series(times=times, values=values[:, None]), np.array([start / 1000]), bins, width / 1000, gap)[0, :, 0]
+def test_a_bin_is_the_area_under_the_signal_where_no_gap_is_too_long_and_else_the_mean_of_its_samples(steps, bins, width, start):
+    """In whole milliseconds; a bin that holds samples may reach one usual step beyond the first or last of them."""
+    at, values, gap = np.cumsum(steps), np.sin(np.arange(len(steps)) * 1.7), 20
+    got = resample(Series(times=at / 1000, values=values[:, None]), np.array([start / 1000]), bins, width / 1000, gap / 1000)[0, :, 0]
+    usual = min(np.median(np.diff(at)), gap) if len(at) > 1 else 0
     for t in range(bins):
-        low = start + t * width
-        inside = [v for at, v in zip(np.cumsum(steps), values, strict=True) if low <= at < low + width]
-        middle = (low + width / 2) / 1000
-        left, right = times[times <= middle], times[times > middle]
-        if inside:
-            assert got[t] == pytest.approx(np.mean(inside), abs=1e-9)
-        elif left.size and right.size and right[0] - left[-1] <= gap + 1e-12:
-            assert got[t] == pytest.approx(np.interp(middle, times, values), abs=1e-9)
-        elif not (left.size and left[-1] == middle):
+        low, high = start + t * width, start + (t + 1) * width
+        inside = np.flatnonzero((low <= at) & (at < high))
+        near = inside[0] if inside.size else np.flatnonzero(at <= (low + high) / 2)[-1:]
+        if not np.size(near):
+            assert np.isnan(got[t])
+            continue
+        first = last = int(np.ravel(near)[0])
+        while first > 0 and at[first] - at[first - 1] <= gap:
+            first -= 1
+        while last + 1 < len(at) and at[last + 1] - at[last] <= gap:
+            last += 1
+        reach = usual if inside.size else 0
+        if last > first and low >= at[first] - reach and high <= at[last] + reach:
+            corners = np.unique([low, high, *at[first : last + 1]])
+            on = np.interp(corners, at[first : last + 1], values[first : last + 1])
+            before, after = corners < at[first], corners > at[last]
+            on[before] = values[first] + (corners[before] - at[first]) * (values[first + 1] - values[first]) / (at[first + 1] - at[first])
+            on[after] = values[last] + (corners[after] - at[last]) * (values[last] - values[last - 1]) / (at[last] - at[last - 1])
+            here = (corners >= low) & (corners <= high)
+            assert got[t] == pytest.approx(np.trapezoid(on[here], corners[here]) / width, abs=1e-9)
+        elif inside.size:
+            assert got[t] == pytest.approx(values[inside].mean(), abs=1e-9)
+        else:
             assert np.isnan(got[t])
 
 
@@ -98,7 +112,7 @@ def test_a_series_on_another_clock_is_refused():
         "Are their clocks and units the same?"
     )
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
-        make(_raw({"hand": Series(times=times, values=times[:, None])}))
+        make(_raw({"hand": Series(times=times, values=times[:, None])}), MakeOptions(series=("hand",)))
 
 
 def test_series_at_different_rates_stand_side_by_side_as_behaviour():

@@ -204,11 +204,6 @@ WRONG_ARRAYS = [
     ({"x": np.ones(3)}, {}, "must hold times of events or values in bins, got x (3,). Name the array with --key times=NAME (and units=NAME) or "),
     ({"spike_times": np.ones(3)}, {}, "times of events must come with the channel of each, got no 'units'. Name the array with --key units=NAME."),
     ({"times": np.ones(3), "units": np.ones(2)}, {}, "units and times must be as many, got 2 and 3. Give one unit for each event."),
-    (
-        {"data": np.ones((3, 2))},
-        {},
-        "the width of a bin must be known to cut a long recording, got no 'bin_ms'. Name it w",
-    ),
     ({"data": np.ones(3)}, {}, "data must be (trials, bins, channels) or (bins, channels), got shape (3,). Name another array with --key data=NAME."),
     ({"data": np.array([[["a"]]])}, {}, "data must be numbers, got type <U1. Name another array with --key data=NAME."),
     (
@@ -234,6 +229,23 @@ WRONG_ARRAYS = [
 ]
 
 
+def test_a_long_recording_has_the_bins_it_says_or_is_told(tmp_path):
+    values = np.random.default_rng(0).poisson(1.0, (300, 2))
+    table = {"start": np.arange(4) * 0.5, "stop": np.arange(4) * 0.5 + 0.4}
+    np.savez(tmp_path / "a.npz", data=values, **table)
+    text = "a.npz: the width of a bin must be known to cut a long recording, got no 'bin_ms'. Give it with --bin, or name it w"
+    with pytest.raises(DataError, match=re.escape(text)):
+        make(read_source(tmp_path / "a.npz"))
+    told = make(read_source(tmp_path / "a.npz"), MakeOptions(bin_ms=10.0, split=SplitOptions(by="last", valid=0.25)))
+    np.savez(tmp_path / "b.npz", data=values, frame_rate=100.0, **table)
+    said = make(read_source(tmp_path / "b.npz"), MakeOptions(split=SplitOptions(by="last", valid=0.25)))
+    for made in (told, said):
+        assert made.attributes["bin_ms"] == 10
+        np.testing.assert_array_equal(made.arrays["train_encod_data"], [values[a : a + 40] for a in (0, 50, 100)])
+    with pytest.raises(DataError, match=re.escape("'frame_rate' is a number of bins per second, not their width in ms. Say --key rate=frame_rate.")):
+        read_source(tmp_path / "b.npz", SourceOptions(keys={"bin_ms": "frame_rate"}))
+
+
 @pytest.mark.parametrize(("arrays", "keys", "text"), WRONG_ARRAYS, ids=range(len(WRONG_ARRAYS)))
 def test_arrays_that_say_too_little_are_refused(tmp_path, arrays, keys, text):
     np.savez(tmp_path / "a.npz", **arrays)
@@ -243,7 +255,7 @@ def test_arrays_that_say_too_little_are_refused(tmp_path, arrays, keys, text):
 
 def test_options_of_a_source_that_mean_nothing_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", data=np.ones((2, 2, 3)))
-    with pytest.raises(ConfigError, match=r"^--key tmies=\.\.\.: must be one of times, units, data, start, stop, names, bin_ms, got 'tmies'$"):
+    with pytest.raises(ConfigError, match=r"^--key tmies=\.\.\.: must be one of times, units, data, start, stop, names, bin_ms, rate, got 'tmies'$"):
         read_source(tmp_path / "a.npz", SourceOptions(keys={"tmies": "x"}))
     with pytest.raises(ConfigError, match=r"^--axes: must order b \(trials\), t \(bins\) and n \(channels\), such as nbt, .* got 'xyz'$"):
         read_source(tmp_path / "a.npz", SourceOptions(axes="xyz"))

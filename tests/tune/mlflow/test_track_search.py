@@ -134,7 +134,7 @@ def test_the_best_member_is_marked_the_mark_moves_and_the_best_run_adds_files_an
     assert [run.tags.get("lfads.best") for run in (parent, first, second)] == [None, "false", "true"]
     assert parent.tags["lfads.best_member"] == "m01"
     assert client.runs[parent.tags["lfads.best_run"]] is second
-    assert parent.curve("best/valid/bps") == [(0, 0.31)]
+    assert parent.curve("final/valid/bps") == [(0, 0.31)]
     assert second.curve("eval/valid/bps") == [(3, 0.25)]
     assert (first.files, second.files) == ([], ["config.yaml", "checkpoints", "lfads_output_day.h5"])
     run.update_state(evaluated={"numbers": {"eval/valid/bps": 0.75}, "files": []})

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lfads_core.config.spaces import SpaceConfig, log
 from lfads_core.errors import RunError
+from lfads_plugins_tune.cli import search_output
 from lfads_plugins_tune.search.history import Generation, MemberRecord
 from lfads_plugins_tune.search.labels import short_names
-from lfads_plugins_tune.search.report import headline, lines_of
+from lfads_plugins_tune.search.report import headline, lines_of, table_of
 from lfads_plugins_tune.search.state import Best, Member, SearchState, read_state, state_to_json, write_state
 from toy_search import Toy
 
@@ -127,3 +132,39 @@ def test_a_status_lists_the_best_first_with_where_weights_came_from(toy_search):
         if record.parent != line.member:
             assert line.origin == f"member {record.parent}"
     assert headline(state).startswith("pbt, generation 4/4, 6 members, 1 diverged, best ")
+
+
+def waiting(toy_search, *, perturbed):
+    """A search whose generation has just been set out; every member did its last with other hyperparameters, or the same."""
+    state = toy_search("a", Toy()).run(lambda: False)
+    scale = 1.5 if perturbed else 1.0
+    last = {r.member: r for r in state.history[-1].members}
+    members = tuple(
+        replace(m, status="waiting", score=None, parent=m.member, values={p: v * scale for p, v in last[m.member].hyperparameters.items()})
+        for m in state.members
+    )
+    return replace(state, members=members, best=None)
+
+
+def test_a_member_that_waits_has_a_score_only_beside_what_it_was_reached_with(toy_search):
+    state = waiting(toy_search, perturbed=False)
+    wanted = {r.member: r.score for r in state.history[-1].members}
+    assert {line.member: float(line.score) for line in lines_of(state)} == pytest.approx(wanted, abs=1e-4)
+    assert {line.score for line in lines_of(waiting(toy_search, perturbed=True))} == {""}
+    copied = replace(state, members=tuple(replace(m, parent=(m.member + 1) % 6) for m in state.members))
+    assert {line.score for line in lines_of(copied)} == {""}
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 250])
+def test_a_status_never_cuts_a_digit(toy_search, capsys, monkeypatch, width):
+    state = toy_search("a", Toy()).run(lambda: False)
+    tiny = replace(state, members=tuple(replace(m, values=dict.fromkeys(m.values, 2.41e-06), score=1.234e-05) for m in state.members))
+    monkeypatch.setattr(search_output, "_console", lambda: Console(highlight=False, width=width, file=sys.stdout))
+    search_output._print_members(tiny, lines_of(tiny))
+    text = capsys.readouterr().out
+    values = len(tiny.members) * len(tiny.spaces)
+    assert text.count("2.41e-06") == values
+    assert text.count("1.234e-05") == len(tiny.members)
+    live = Console(width=width, file=io.StringIO())
+    live.print(table_of(tiny, lines_of(tiny), width=max(width, 50)))
+    assert "2.4 " not in live.file.getvalue()

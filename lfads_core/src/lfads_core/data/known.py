@@ -62,7 +62,7 @@ def differences(trained: Known, given: Known) -> list[str]:
         found.append(_other_channels(trained.channels, given.channels))
     if None not in (trained.bin_ms, given.bin_ms) and trained.bin_ms != given.bin_ms:
         found.append(f"bins of {given.bin_ms:g} ms (trained on {trained.bin_ms:g} ms)")
-    found += _other_alignment(trained, given)
+    found += other_alignment(trained, given)
     if other := [name for name in trained.contents if name in given.contents and trained.contents[name] != given.contents[name]]:
         found.append(f"other contents in {' and '.join(map(repr, other))}")
     return found
@@ -76,7 +76,8 @@ def _other_channels(trained: tuple[str, ...], given: tuple[str, ...]) -> str:
     return f"other channels ({', '.join(parts) or 'names that stand twice'})"
 
 
-def _other_alignment(trained: Known, given: Known) -> list[str]:
+def other_alignment(trained: Known, given: Known) -> list[str]:
+    """In what trials are aligned otherwise than in training."""
     found = []
     if None not in (trained.aligned_to, given.aligned_to) and trained.aligned_to != given.aligned_to:
         found.append(f"trials aligned to '{given.aligned_to}' (trained on '{trained.aligned_to}')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import attrs
 from lfads_core.config.fields import known
 from lfads_core.config.load import resolve_saved
 from lfads_core.config.schema import Component, ComponentsConfig, RunConfig
+from lfads_core.data.known import other_alignment
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.infer.loading import LoadedRun
@@ -24,6 +26,8 @@ from lfads_core.train.progress import Display
 from lfads_core.train.settle import settle
 from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 WITHOUT_RAMPS = (
     *(f"regularisation.{ramp}.{key}=0" for ramp in ("kl_ramp", "l2_ramp") for key in ("start_epoch", "increase_epochs")),
@@ -107,6 +111,9 @@ def _check_new(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
                 f"{session.path or session.name}: a new session must have a name of its own, got {session.name!r}, "
                 f"which {loaded.run.path} was trained on. Rename the file, or use `lfads infer` for new trials of that session."
             )
+        trained = next(iter(loaded.description.known.values()), None)
+        if trained is not None and session.known is not None and (other := other_alignment(trained, session.known)):
+            log.warning("%s: has %s.", session.path or session.name, " and ".join(other))
     if not loaded.model.readins:
         raise ConfigError(
             f"{loaded.run.path}: a model that takes further sessions must have a read-in for each, got one trained without. "

@@ -164,6 +164,7 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
             display.message(f"training ended after {trainer.progress.epoch} epochs: {_reason(outcome, config)}")
             scores = finish(run, trainer.data.sessions, registry, display.message, device=str(trainer.model.device))
             status = "finished"
+            trackers.final(max(trainer.progress.epoch - 1, 0), scores)
             trackers.artifacts(_artifacts(run))
     except KeyboardInterrupt as err:
         status = "interrupted"

@@ -28,6 +28,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "augmentation": ("sbtt",),
         "recipe": ("radical", "zig"),
         "synthetic": ("calcium",),
+        "recording format": ("caiman", "suite2p"),
     },
     "lfads-plugins-tune": {
         "tracker": ("mlflow",),

@@ -31,6 +31,11 @@ class Trackers:
             self._guard("fitlog.csv", lambda: fitlog.append(epoch, row))
         self._each(lambda tracker: tracker.log(epoch, dict(row)))  # a copy for each: what one changes reaches nobody else
 
+    def final(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """Take the scores of the final outputs, which are made otherwise than those of epochs, as ``final/<split>/<metric>``."""
+        row = {f"final/{name}": value for name, value in scores.items()}
+        self._each(lambda tracker: tracker.log(epoch, row))
+
     def artifacts(self, paths: Iterable[Path]) -> None:
         """Take files and folders; those that are not there are passed over."""
         there = [path for path in paths if path.exists()]

@@ -12,7 +12,7 @@ class Tracker(Protocol):
     """Gets the numbers of each epoch and, at the end, the files."""
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Take one epoch's numbers; they may be buffered."""
+        """Take one epoch's numbers; they may be buffered. Scores of the final outputs come once more, with the last epoch, as ``final/...``."""
         ...
 
     def artifacts(self, paths: Iterable[Path]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lfads_core.wording import printable
 from lfads_plugins_lab.evaluate.lacking import ordered, title
+from lfads_plugins_lab.evaluate.overfit import kept_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,10 +42,11 @@ def _print_session(console: Console, session: SessionReport) -> None:
         console.print(table)
     console.print(_costs(session))
     verdict = session.verdict
-    if verdict.hidden_share is None:
-        click.echo("kept on hidden values: n/a, nothing can be hidden, there is no gain over mean rates, or the reconstruction cannot price these")
-    else:
-        click.echo(f"kept on hidden values: {verdict.hidden_share:.0%} of the gain on seen ones")
+    if verdict.hidden_share is not None:
+        text = kept_text(verdict.hidden_share, verdict.hidden_low, verdict.hidden_high)
+        click.echo(f"kept on hidden values: {text} of the gain on them when seen")
+    if verdict.unclear is not None:
+        click.echo(f"copying: cannot tell, {verdict.unclear}")
     if verdict.general_share is not None:
         click.echo(f"kept on validation trials: {verdict.general_share:.0%} of the gain on training trials")
     for text in verdict.warnings:
@@ -62,15 +64,17 @@ def _print_session(console: Console, session: SessionReport) -> None:
 def _costs(session: SessionReport) -> Table:
     """Costs by split."""
     costs = _table("\ncost, nats per value", ["", *session.costs])
-    rows = {
-        "all values": "all",
-        "seen values": "seen",
-        "the same without dynamics": "null_seen",
-        "values hidden from the encoders": "hidden",
-        "held-out channels": "heldout",
-        "those without dynamics": "null_heldout",
-    }
-    for name, key in rows.items():
+    rows = (
+        ("all values", "all"),
+        ("seen values", "seen"),
+        ("the same without dynamics", "null_seen"),
+        ("values hidden from the encoders", "hidden"),
+        ("the same when seen", "seen_hidden"),
+        ("the same without dynamics", "null_hidden"),
+        ("held-out channels", "heldout"),
+        ("those without dynamics", "null_heldout"),
+    )
+    for name, key in rows:
         values = [getattr(cost, key) for cost in session.costs.values()]
         if any(value is not None for value in values):
             costs.add_row(name, *("n/a" if value is None else f"{value:.5g}" for value in values))

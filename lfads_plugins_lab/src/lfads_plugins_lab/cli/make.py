@@ -38,15 +38,21 @@ _SOURCE: tuple[Decorator, ...] = (
         help="Table of a signal: time, and a column for each dimension. NAME alone: carry only this one.",
     ),
     click.option(
-        "--key", "keys", multiple=True, metavar="ROLE=NAME", help="Array or column that is times, units, data, start, stop, names or bin_ms."
+        "--key", "keys", multiple=True, metavar="ROLE=NAME", help="Array or column that is times, units, data, start, stop, names, bin_ms or rate."
     ),
     click.option(
         "--axes",
         multiple=True,
         metavar="[NAME=]ORDER",
-        help="Order of the axes: b trials, t bins, n channels (or dimensions). Of one array by its name, else of all  [default: btn]",
+        help="Order of the axes: b trials, t bins, n channels (or dimensions). Of one array by its name, else of all; bn or nb of cells of times  "
+        "[default: btn]",
     ),
-    click.option("--time-unit", type=click.Choice(["s", "ms", "us"]), help="Unit of all times  [default: s, and what looks odd is refused]"),
+    click.option(
+        "--times-from",
+        type=click.Choice(["trial", "session"]),
+        help="What times in a cell for each trial count from  [default: what more of them fit]",
+    ),
+    click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Unit of all times  [default: s, and what looks odd is refused]"),
 )
 _BINS: tuple[Decorator, ...] = (
     click.option("--bin", "bin_ms", type=_POSITIVE, help="Width of a bin in ms  [default: 10 for times of events, else as the source's]"),
@@ -54,6 +60,7 @@ _BINS: tuple[Decorator, ...] = (
     click.option("--smooth", "smooth_ms", type=_ANY, default=0.0, help="Carry along data smoothed by a Gaussian of this width, in ms."),
     click.option("--min-rate", type=_ANY, default=0.0, help="Leave out channels with fewer events per second."),
     click.option("--behaviour", "--behavior", multiple=True, metavar="NAME", help="Series to decode as a score; may be repeated."),
+    click.option("--circular", multiple=True, metavar="NAME", help="Series that is an angle, averaged round the circle; may be repeated."),
     click.option("--external", multiple=True, metavar="NAME", help="Series that is an external input; may be repeated."),
     click.option("--max-gap", type=_ANY, default=100.0, show_default=True, help="Gap in ms up to which a series is interpolated."),
     click.option("--unobserved", type=click.Choice(["drop", "nan"]), default="drop", show_default=True, help="Trials in which a channel was off."),

@@ -130,7 +130,7 @@ def _evaluated(run: Run) -> dict[str, float]:
                     values.setdefault(f"{split}/{name}", []).append(value)
                 if split in session["costs"]:
                     values.setdefault(f"{split}/nll", []).append(session["costs"][split]["all"])
-            if session["verdict"]["hidden_share"] is not None:
+            if session["verdict"]["hidden_share"] is not None and session["verdict"].get("unclear") is None:
                 values.setdefault("hidden_share", []).append(session["verdict"]["hidden_share"])
     except (KeyError, TypeError, AttributeError) as err:
         raise _not_ours(run.path / FILE, err) from err

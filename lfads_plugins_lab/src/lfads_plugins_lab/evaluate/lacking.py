@@ -17,6 +17,7 @@ METRICS = {
     "bits_per_event": "gain over constant distributions (bits an event)",
     "fp_r2": "R² to the data, later bins",
     "psth_r2": "R² of condition averages (PSTH)",
+    "psth_own_r2": "R² of condition averages, own trials alone",
     "velocity_r2": "R² of decoded behaviour, no lag",
     "tp_corr": "speed against time produced, r",
     "r2_truth": "R² to true rates, mean over channels",
@@ -32,17 +33,24 @@ _GAINS = ("gain_over_constant", "bits_per_event")
 
 def title(metric: str) -> str:
     """What a metric is called where people read it."""
-    if metric.startswith("behaviour_r2_"):
-        return f"R² of decoded behaviour, dimension {metric.removeprefix('behaviour_r2_')}"
-    return METRICS.get(metric, {"behaviour_lag_ms": "lag of behaviour behind rates (ms)"}.get(metric, metric))
+    for beginning, more in (("behaviour_r2_", ""), ("behaviour_fold_r2_", ", no lag, own trials alone")):
+        if metric.startswith(beginning):
+            return f"R² of decoded behaviour, dimension {metric.removeprefix(beginning)}{more}"
+    return METRICS.get(metric, _LAGS.get(metric, metric))
+
+
+_LAGS = {
+    "behaviour_lag_ms": "lag of behaviour behind rates (ms)",
+    "behaviour_lag_at_edge": "that lag is the first or last tried (1: yes)",
+}
 
 
 def ordered(names: Sequence[str]) -> list[str]:
     """Metrics of the standard package in their order, then the others."""
     known = list(METRICS)
-    lag = [name for name in names if name.startswith("behaviour")]
+    lag = [name for name in names if name.startswith("behaviour_")]
     place = known.index("velocity_r2")
-    order = [*known[:place], *sorted(lag, key=lambda name: (name.endswith("_ms"), name)), *known[place:]]
+    order = [*known[:place], *sorted(lag, key=lambda name: ("_lag_" in name, name)), *known[place:]]
     return [name for name in order if name in names] + [name for name in names if name not in order]
 
 
@@ -52,7 +60,7 @@ def lacking(e: Evaluation, scores: Mapping[str, float]) -> dict[str, str]:
     region = {"co": _no_heldout(e), "fp": "" if e.data.shape[1] > e.encod_bins else "no bins beyond the encoded ones"}
     found: dict[str, str] = {}
     for name in METRICS:
-        if name in scores or name in _GAINS or name in (_OTHERS if counts else ()):
+        if name in scores or name in _GAINS or name in (_OTHERS if counts else ()) or name == ("psth_r2" if e.train is None else "psth_own_r2"):
             continue
         if name in _COUNTS and not counts:
             found[name] = "the data are no counts"
@@ -69,7 +77,9 @@ def _no_heldout(e: Evaluation) -> str:
 
 def _reason(name: str, e: Evaluation) -> str:
     behaviour = next((e.extras[key] for key in ("behavior", "behaviour") if key in e.extras), None)
-    if name == "psth_r2":
+    if name.startswith("psth_"):
+        if e.bin_ms is None and labels_of(e.extras) is not None:
+            return "the file does not say how wide bins are (bin_ms)"
         if labels_of(e.extras) is None:
             return "the file names no conditions"
         return "fewer than two conditions with two trials each"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lfads_plugins_lab.evaluate.costs import Costs
+from lfads_plugins_lab.evaluate.kept import KeptGain
 
 LEAST_SHARE = 0.6
 """Of what a model gains over mean rates on values it sees, so much must remain on values hidden from it; below, it is said to copy.
@@ -22,7 +23,10 @@ LEAST_GENERAL = 0.5
 class Verdict:
     """Shares of gains that remain, and what is wrong with them in words; None where a share makes no sense."""
 
-    hidden_share: float | None  # (null - hidden) / (null - seen) on validation trials
+    hidden_share: float | None  # (null - hidden) / (null - seen) on hidden values of validation trials, with its interval
+    hidden_low: float | None
+    hidden_high: float | None
+    unclear: str | None  # why nothing can be said of copying; None: something can
     general_share: float | None  # (null - seen) of validation trials by that of training trials
     warnings: tuple[str, ...]
 
@@ -34,11 +38,13 @@ def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float], smoothing
     channels that it never sees (co-bps). One that knows training trials by heart gains less on others (``general_share``).
     """
     warnings = []
-    hidden = _gain_share(costs.get("valid"))
-    if hidden is not None and hidden < LEAST_SHARE:
+    valid = costs.get("valid")
+    kept = None if valid is None else valid.kept
+    if kept is not None and kept.share is not None and kept.high is not None and kept.high < LEAST_SHARE:
         warnings.append(
-            f"identity overfit: on values hidden from it the model keeps {hidden:.0%} of what it gains over mean rates on values it sees "
-            f"(below {LEAST_SHARE:.0%}): it copies its input. Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
+            f"identity overfit: on values hidden from it the model keeps {kept_text(kept.share, kept.low, kept.high)} of what it gains "
+            f"over mean rates when it sees them (below {LEAST_SHARE:.0%}): it copies its input. "
+            "Raise coordinated dropout or model.dropout, or judge by 'masked' or 'heldout'."
         )
     bps, co_bps = scores.get("bps"), scores.get("co_bps")
     if bps is not None and co_bps is not None and co_bps <= 0 < bps:
@@ -52,7 +58,6 @@ def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float], smoothing
             f"overfit: on validation trials the model keeps {general:.0%} of what it gains over mean rates on training trials (below "
             f"{LEAST_GENERAL:.0%}). Raise the KL or L2 scales, take a smaller generator, or more trials."
         )
-    valid = costs.get("valid")
     if valid is not None and valid.gain is not None and valid.gain <= 0:
         warnings.append(
             f"no better than a constant: the model prices validation trials at {valid.all:.4g} nats a value, a distribution that never changes at "
@@ -64,13 +69,30 @@ def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float], smoothing
             f"no better than smoothing: {compared} is {scores[compared]:.3f}, that of the smoothed data {smoothing[compared]:.3f}. Train longer, try "
             "a smaller regularisation.kl_inputs or more factors; of few trials smoothing may be all that can be had."
         )
-    return Verdict(hidden_share=hidden, general_share=general, warnings=tuple(warnings))
+    low, high = (None, None) if kept is None else (kept.low, kept.high)
+    return Verdict(
+        hidden_share=None if kept is None else kept.share,
+        hidden_low=low,
+        hidden_high=high,
+        unclear=_unclear(kept),
+        general_share=general,
+        warnings=tuple(warnings),
+    )
 
 
-def _gain_share(costs: Costs | None) -> float | None:
-    if costs is None or costs.null_seen is None or costs.seen is None or costs.hidden is None or costs.null_seen <= costs.seen:
-        return None
-    return (costs.null_seen - costs.hidden) / (costs.null_seen - costs.seen)
+def kept_text(share: float, low: float | None, high: float | None) -> str:
+    """A share with its interval."""
+    return f"{share:.0%}" if low is None or high is None else f"{share:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _unclear(kept: KeptGain | None) -> str | None:
+    if kept is None:
+        return "nothing can be hidden, there are fewer than three trials, or the reconstruction cannot price mean rates"
+    if kept.share is None:
+        return f"the gain over mean rates, {kept.gain:.2g} ± {kept.gain_error:.2g} per value, is too small for a share of it"
+    if kept.low is not None and kept.high is not None and kept.low < LEAST_SHARE <= kept.high:
+        return f"the share kept on hidden values, {kept_text(kept.share, kept.low, kept.high)}, may lie on either side of {LEAST_SHARE:.0%}"
+    return None
 
 
 def _general_share(costs: Mapping[str, Costs]) -> float | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lfads_core.components.evaluation import Evaluation
 from lfads_core.data.hdf5 import read_hdf5, size_in_memory
+from lfads_core.data.known import differences, fingerprint, know
 from lfads_core.data.memory import SAMPLE_BYTES, room_for_data
 from lfads_core.data.session import Session
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.made_with import require_same_session, require_same_weights
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 
@@ -87,5 +91,9 @@ def _read(loaded: LoadedRun, name: str) -> Recorded:
     for split, data in session.splits.items():
         if "output_params" not in data.extras:
             raise RunError(f"{path}: '{split}_output_params' must be there, got none. Make it with `lfads infer {loaded.run.path}`.")
+    if (trained := loaded.description.known.get(name)) is not None:
+        given = replace(know(session), channels=None, contents=fingerprint(session))  # channels stand in the model's order there
+        if other := differences(trained, given):
+            log.warning("%s: holds outputs of another recording than the model was trained on: %s.", path, " and ".join(other))
     reconstruction = loaded.model.reconstructions[name]
     return Recorded(session=replace(session, name=name), support=reconstruction.support, is_rate=reconstruction.is_rate)

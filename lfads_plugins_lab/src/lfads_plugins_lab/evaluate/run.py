@@ -22,6 +22,7 @@ from lfads_plugins_lab.evaluate.lacking import lacking
 from lfads_plugins_lab.evaluate.overfit import Verdict, judge_fit
 from lfads_plugins_lab.evaluate.recorded import Recorded, left_out, recorded_sessions
 from lfads_plugins_std.metrics.conditions import score_conditions
+from lfads_plugins_std.metrics.offered import psth_name
 from lfads_plugins_std.metrics.r2 import r2_per_channel
 from lfads_plugins_std.metrics.spikes import bits_per_spike
 
@@ -174,7 +175,7 @@ def _per_channel(e: Evaluation) -> dict[str, np.ndarray]:
         bins = np.s_[:, : e.encod_bins]
         found["bps"] = np.array([bits_per_spike(e.means[bins][..., [n]], e.data[bins][..., [n]]) for n in range(e.data.shape[2])])
     if (conditions := score_conditions(e)) is not None:
-        found["psth_r2"] = conditions.per_channel
+        found[psth_name(e)] = conditions.per_channel
     truth = e.extras.get("truth")
     if truth is not None and truth.shape == e.means.shape and np.isfinite(truth).all():
         found["r2_truth"] = r2_per_channel(e.means, truth)

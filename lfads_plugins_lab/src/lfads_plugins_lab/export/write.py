@@ -13,9 +13,9 @@ from torch import nn
 
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.made_with import require_same_weights
 from lfads_core.infer.outputs import MEANINGS, unit_of
 from lfads_core.output_file import OutputFile
+from lfads_plugins_lab.evaluate.recorded import recorded_sessions
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat
 from lfads_plugins_lab.export.trials import average_conditions, concatenated, condition_key, merge_splits, names_of
 
@@ -97,7 +97,7 @@ _WORDS = {"conditions": "condition", "channels": "channel"}
 
 def session_content(loaded: LoadedRun, session: str, *, conditions: str | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """What there is of one session, by part; the part without a name belongs to all. And the recording's attributes."""
-    require_same_weights(loaded, session)
+    recorded_sessions(loaded, [session])  # says what is wrong with the file
     outputs, attributes = loaded.outputs(session), loaded.output_attributes(session)
     merged = merge_splits(outputs, attributes)
     bins = merged.arrays["output_params"].shape[1]

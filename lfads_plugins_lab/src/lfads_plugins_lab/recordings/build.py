@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
 from lfads_core.data.write import compact
 from lfads_core.errors import DataError
-from lfads_plugins_lab.recordings.clock import odd_width, seconds_per_unit
+from lfads_plugins_lab.recordings.clock import coarse, near_zero, odd_width, resolution, seconds_per_unit
 from lfads_plugins_lab.recordings.counts import rebin, widening
 from lfads_plugins_lab.recordings.cutting import cut_values, few
 from lfads_plugins_lab.recordings.hold import Held, hold_out
@@ -101,31 +102,36 @@ def _say(problems: list[Problem], severity: Any, text: str) -> None:
 def _from_raw(raw: Raw, kept: Bool[np.ndarray, " B"] | None, options: MakeOptions, problems: list[Problem]) -> _Trialled:
     if not raw.channels:
         raise DataError(f"{raw.where}: must hold at least one channel, got none. Check which arrays hold the events.")
+    raw = _with_width(raw, options.bin_ms)
     scale, found = seconds_per_unit(raw, options.clock)
     problems += found
     raw = with_ends(raw, options.window, scale)
     bin_ms = options.bin_ms or (raw.signal.bin_ms if raw.signal is not None else DEFAULT_BIN_MS)
+    digits = resolution(raw, scale)
+    if (text := coarse(raw, scale, bin_ms)) is not None:
+        _say(problems, "warning", text)
+    raw = near_zero(raw, scale)
     windows = lay_windows(raw, options.window, bin_ms / 1000, scale, kept)
     for note in windows.notes:
         _say(problems, "info", note)
     if options.window.overlap_ms and options.split.by in ("random", "every"):
         _say(problems, "warning", "overlapping windows share data between training and validation. Keep them apart in time: --last.")
-    values = cut_values(raw, windows, bin_ms, scale, options.reduce, partial(_say, problems))
+    values = cut_values(raw, windows, bin_ms, scale, options.reduce, partial(_say, problems), digits)
     if windows.inside is not None:
         values = np.where(windows.inside[..., None], values, np.nan)
     elif options.unobserved == "drop":
         values, windows = _only_observed(raw.where, values, windows, problems)
     per_trial: dict[str, np.ndarray] = {"inds": np.arange(len(windows.starts)) if windows.first_bin is not None else windows.trial}
-    per_trial["start_s"] = windows.starts
+    per_trial["start_s"] = windows.starts + raw.origin * scale
     whole: dict[str, np.ndarray] = {}
     if windows.first_bin is not None and windows.segments is not None:
         per_trial["first_bin"] = windows.first_bin
-        whole = {"segment_start_s": windows.segments[:, 0], "segment_bins": windows.segments[:, 1].astype(np.int64)}
+        whole = {"segment_start_s": windows.segments[:, 0] + raw.origin * scale, "segment_bins": windows.segments[:, 1].astype(np.int64)}
     per_trial.update(series_in_bins(raw, windows, options, bin_ms / 1000, scale, partial(_say, problems)))
     columns: dict[str, np.ndarray] = {}
     if raw.trials is not None:
         columns = {key: column[windows.trial] for key, column in raw.trials.columns.items()}
-        rows, more = of_trials(raw.trials, windows, scale, options.window)
+        rows, more = of_trials(raw.trials, windows, scale, options.window, bin_ms / 1000)
         per_trial, whole = {**rows, **per_trial}, {**whole, **more}
     whole.update(dimensions_of(raw.series, options.behaviour))
     if not raw.one_clock:
@@ -141,6 +147,18 @@ def _from_raw(raw: Raw, kept: Bool[np.ndarray, " B"] | None, options: MakeOption
         whole=whole,
         attributes=_said(raw, options, per_trial),
     )
+
+
+def _with_width(raw: Raw, bin_ms: float | None) -> Raw:
+    """Samples of which the source does not say how wide they are have the width that is asked for."""
+    if raw.signal is None or not math.isnan(raw.signal.bin_ms):
+        return raw
+    if bin_ms is None:
+        raise DataError(
+            f"{raw.where}: the width of a bin must be known to cut a long recording, got no 'bin_ms'. "
+            "Give it with --bin, or name it with --key bin_ms=NAME (ms) or --key rate=NAME (bins per second)."
+        )
+    return replace(raw, signal=replace(raw.signal, bin_ms=bin_ms))
 
 
 def _said(raw: Raw, options: MakeOptions, carried: Collection[str]) -> dict[str, Any]:

@@ -9,16 +9,23 @@ from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.options import Reduce
 
 _EPSILON = 1e-6  # of a bin: a time that is this little before an edge stands on it
+_MOST = 1e-2
 
 
-def bin_events(times: Float[np.ndarray, " n"], starts: Float[np.ndarray, " B"], bins: int, width: float) -> Float[np.ndarray, "B T"]:
-    """Number of events in each bin [start + t width, start + (t + 1) width); ``times`` must rise, windows may overlap."""
+def bin_events(
+    times: Float[np.ndarray, " n"], starts: Float[np.ndarray, " B"], bins: int, width: float, resolution: float = 0.0
+) -> Float[np.ndarray, "B T"]:
+    """Number of events in each bin [start + t width, start + (t + 1) width); ``times`` must rise, windows may overlap.
+
+    ``resolution`` is what the clock's digits leave open: a time that is less before an edge stands on it.
+    """
+    slack = min(max(_EPSILON, 1.01 * resolution / width), _MOST)
     low = np.searchsorted(times, starts - width)
     high = np.searchsorted(times, starts + (bins + 1) * width)
     count = high - low
     window = np.repeat(np.arange(len(starts)), count)
     event = np.arange(count.sum()) + np.repeat(low - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
-    at = np.floor((times[event] - starts[window]) / width + _EPSILON).astype(np.int64)
+    at = np.floor((times[event] - starts[window]) / width + slack).astype(np.int64)
     keep = (at >= 0) & (at < bins)
     return np.bincount(window[keep] * bins + at[keep], minlength=len(starts) * bins).reshape(len(starts), bins).astype(np.float64)
 

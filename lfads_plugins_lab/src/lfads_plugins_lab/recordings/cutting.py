@@ -17,9 +17,9 @@ from lfads_plugins_lab.recordings.windows import Windows
 
 
 def cut_values(
-    raw: Raw, windows: Windows, bin_ms: float, scale: float, reduce: Reduce, say: Callable[[Any, str], None]
+    raw: Raw, windows: Windows, bin_ms: float, scale: float, reduce: Reduce, say: Callable[[Any, str], None], resolution: float = 0.0
 ) -> Float[np.ndarray, "B T N"]:
-    """Counts of events, or sums or means of samples; NaN where a channel was not recorded.
+    """Counts of events, or sums or means of samples; NaN where a channel was not recorded. ``resolution`` (s) is that of the clock.
 
     Raises:
         DataError: a time is not finite, no event lies in a window, or bins are no multiple of the signal's.
@@ -35,8 +35,8 @@ def cut_values(
         tidy, steps = tidy_times(raw.where, f"channel {name}", times)
         if steps:
             back[name] = steps
-        values[:, :, n] = bin_events(tidy * scale, windows.starts, windows.bins, width)
-        negative, total, inside = negative + int((tidy < 0).sum()), total + tidy.size, inside + int(values[:, :, n].sum())
+        values[:, :, n] = bin_events(tidy * scale, windows.starts, windows.bins, width, resolution)
+        negative, total, inside = negative + int((tidy + raw.origin < 0).sum()), total + tidy.size, inside + int(values[:, :, n].sum())
         if name in raw.observed:
             key = raw.observed[name].tobytes()  # channels of one probe share their intervals
             if key not in known:
@@ -57,8 +57,8 @@ def few(names: Sequence[str], most: int = 10) -> str:
 
 
 def _nothing(raw: Raw, windows: Windows, scale: float, total: int) -> str:
-    times = np.concatenate([t for t in raw.units.values() if t.size]) * scale
-    begin, end = windows.starts.min(), windows.starts.max()
+    times = (np.concatenate([t for t in raw.units.values() if t.size]) + raw.origin) * scale
+    begin, end = windows.starts.min() + raw.origin * scale, windows.starts.max() + raw.origin * scale
     return (
         f"{raw.where}: events must lie in some window, got none of {total}: they run from {times.min():.6g} to {times.max():.6g} s, the windows "
         f"begin from {begin:.6g} to {end:.6g} s. Bring events and trials to one clock and one unit."

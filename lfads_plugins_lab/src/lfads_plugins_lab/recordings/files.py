@@ -25,9 +25,12 @@ from lfads_plugins_lab.recordings.build import Made, make
 from lfads_plugins_lab.recordings.matlab import read_matlab
 from lfads_plugins_lab.recordings.nwb import read_nwb
 from lfads_plugins_lab.recordings.options import MakeOptions
-from lfads_plugins_lab.recordings.raw import Cut, Raw, Uneven
-from lfads_plugins_lab.recordings.tables import read_events, read_series, read_trials
+from lfads_plugins_lab.recordings.pynapple import METADATA, from_saved, saved_as
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Trials, Uneven
+from lfads_plugins_lab.recordings.tables import read_events, read_series, read_trials, trials_of
+from lfads_plugins_std.pickled import objects_of
 
+OWN = "lfads-plugins-lab"
 TABLES, HDF5 = (".csv", ".tsv", ".txt"), (".h5", ".hdf5", ".hdf", ".he5")
 KINDS = (*TABLES, ".npz", *HDF5, ".mat", ".nwb")
 """Endings of the files that can be read without a further plugin."""
@@ -50,8 +53,9 @@ class SourceOptions:
     keys: Mapping[str, str] = field(
         default_factory=dict
     )  # names of arrays and columns by role, see :data:`lfads_plugins_lab.recordings.arrays.ROLES`
-    axes: str = "btn"  # order in which axes are stored: trials, bins, channels
+    axes: str | None = None  # order in which axes are stored: trials (b), bins (t), channels (n); None: btn, or what sizes tell
     own_axes: Mapping[str, str] = field(default_factory=dict)  # those of arrays by name
+    times_from: str | None = None  # what times of events in a cell for each trial count from, "trial" or "session"; None: what they tell
 
 
 def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw | Cut | Uneven:
@@ -63,7 +67,7 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     """
     path, options = Path(path), options or SourceOptions()
     registry = load_registry()
-    formats = registry.as_offered(RecordingSpec)
+    formats = sorted(registry.as_offered(RecordingSpec), key=lambda offer: offer[1].distribution == OWN)  # what others know is more special
     spec, provider = next((offer for offer in formats if _takes(registry, offer[0], path)), (None, None))
     if spec is None:
         if path.is_dir():
@@ -81,7 +85,7 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     except Exception as err:
         raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
     if isinstance(source, Mapping):
-        source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes)
+        source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes, options.times_from)
     if not isinstance(source, Raw | Cut | Uneven):
         raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
@@ -97,8 +101,30 @@ def _with_tables(source: Raw | Cut | Uneven, options: SourceOptions) -> Raw | Cu
     if not isinstance(source, Raw):
         raise DataError(f"{source.where}: holds trials of equal bins already, so no table fits it. Leave --trials and --series out.")
     if options.trials is not None:
-        source = replace(source, trials=read_trials(options.trials, options.keys))
-    return replace(source, series={**source.series, **{name: read_series(path) for name, path in options.series.items()}})
+        source = replace(source, trials=_trials_in(options.trials, options.keys))
+    return replace(source, series={**source.series, **{name: _series_in(path) for name, path in options.series.items()}})
+
+
+def _trials_in(path: Path, keys: Mapping[str, str]) -> Trials:
+    """A table of trials in text, or one that pynapple saved."""
+    if not is_npz(path):
+        return read_trials(path, keys)
+    found = read_npz(path, SourceOptions())
+    if isinstance(found, Raw):
+        if found.trials is None:
+            raise DataError(f"{path}: must be a table of trials, got events. Save an IntervalSet.")
+        return found.trials
+    return trials_of(str(path), {key: np.ravel(values) for key, values in found.items() if not isinstance(values, list)}, keys)
+
+
+def _series_in(path: Path) -> Series:
+    """A signal in text, or one that pynapple saved."""
+    if not is_npz(path):
+        return read_series(path)
+    found = read_npz(path, SourceOptions())
+    if not isinstance(found, Raw) or not found.series:
+        raise DataError(f"{path}: must be a signal, got other arrays. Save a Tsd or TsdFrame of pynapple's, or give a table.")
+    return next(iter(found.series.values()))
 
 
 def make_file(
@@ -142,17 +168,19 @@ def read_tables(path: Path, options: SourceOptions) -> Raw:
     return Raw(where=str(path), units=read_events(path, options.keys))
 
 
-def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any]:
-    """Arrays of a NumPy archive.
+def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any] | Raw:
+    """Arrays of a NumPy archive, or the events that pynapple saved in one.
 
     Raises:
         DataError: it is no whole archive of plain arrays.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            names = {info.filename.removesuffix(".npy") for info in archive.infolist()}
             Room().take(path, "its arrays", (sum(info.file_size for info in archive.infolist()),), 1)
         with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
+            kind = saved_as(file)
+            found = {key: file[key] for key in file.files if kind is None or key != METADATA}
     except LfadsError:
         raise
     except Exception as err:
@@ -163,6 +191,9 @@ def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any]:
         raise DataError(f"{path}: must be a whole NumPy archive of plain arrays, but numpy says: {one_line(err)}.{hint}{kind}") from err
     if odd := [key for key, values in found.items() if not key or not isinstance(values, np.ndarray)]:
         raise DataError(f"{path}: must hold arrays with names and nothing else, got {first_few([*map(repr, odd)], 3)}. Save it with numpy.savez.")
+    if kind is not None:
+        metadata = objects_of(path, METADATA) if METADATA in names else {}
+        return from_saved(str(path), kind, found, metadata if isinstance(metadata, Mapping) else {})
     return _ragged(found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
-from lfads_plugins_lab.recordings.matlab_elements import require_whole_elements
+from lfads_plugins_lab.recordings.grid import Cells
 
 _OWN = "#"  # Matlab's own groups begin with it
 
@@ -43,6 +43,8 @@ def read_matlab(path: Path) -> dict[str, Any]:
 
 
 def _v5(value: Any) -> Any:
+    if hasattr(value, "toarray"):  # a sparse matrix of scipy's
+        return value.toarray()
     if isinstance(value, np.void) or (isinstance(value, np.ndarray) and value.dtype.names):  # a structure
         fields = np.asarray(value).ravel(order="F")
         if fields.size == 1:
@@ -50,6 +52,8 @@ def _v5(value: Any) -> Any:
         return {name: _cell([_v5(item) for item in fields[name]]) for name in fields.dtype.names or ()}  # such as one for each trial
     array = np.asarray(value)
     if array.dtype.kind == "O":
+        if array.ndim == 2 and 1 not in array.shape and array.size:
+            return _cells([_v5(item) for item in array.ravel().tolist()], array.shape)
         items = [_v5(item) for item in array.ravel(order="F").tolist()]
         return items[0] if len(items) == 1 and isinstance(items[0], dict) else _cell(items)
     if array.dtype.kind == "U":
@@ -76,16 +80,39 @@ class _V73:
 
     def _read(self, item: Any) -> Any:
         if isinstance(item, h5py.Group):
+            if "MATLAB_sparse" in item.attrs:
+                return _sparse(item)
             return {name: self.value(item[name]) for name in item}
         kind = item.attrs.get("MATLAB_class", b"")
         if item.attrs.get("MATLAB_empty", 0) or item.shape is None:
             return np.zeros(0)
-        if item.dtype == h5py.ref_dtype:
-            return _cell([self.value(self._file[reference]) for reference in item[()].ravel()])
+        if h5py.check_ref_dtype(item.dtype) is not None:
+            references = np.transpose(item[()])
+            if references.ndim == 2 and 1 not in references.shape:
+                return _cells([self.value(self._file[reference]) for reference in references.ravel()], references.shape)
+            return _cell([self.value(self._file[reference]) for reference in references.ravel()])
         values = item[()]
         if kind in (b"char", "char"):
             return "".join(map(chr, np.ravel(values, order="F" if values.shape[:1] == (1,) else "C")))
         return np.transpose(values)
+
+
+def _sparse(group: Any) -> np.ndarray:
+    """A sparse matrix of version 7.3: row of each value, and where each column begins."""
+    rows = int(np.ravel(group.attrs["MATLAB_sparse"])[0])
+    begins = np.ravel(group["jc"][()]).astype(np.int64)
+    Room().take(group.file.filename, f"'{group.name}'", (rows, begins.size - 1), 8)
+    full = np.zeros((rows, begins.size - 1))
+    if "data" in group:
+        full[np.ravel(group["ir"][()]).astype(np.int64), np.repeat(np.arange(begins.size - 1), np.diff(begins))] = np.ravel(group["data"][()])
+    return full
+
+
+def _cells(items: list[Any], shape: tuple[int, ...]) -> Any:
+    """A cell array of rows and columns; text as one array."""
+    if all(isinstance(item, str) for item in items):
+        return np.array(items, dtype=object).reshape(shape).ravel(order="F")
+    return Cells(items, (shape[0], shape[1]))
 
 
 def _cell(items: list[Any]) -> Any:

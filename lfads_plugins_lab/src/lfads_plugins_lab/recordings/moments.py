@@ -14,13 +14,14 @@ from lfads_plugins_lab.recordings.trialwise import safe_key
 from lfads_plugins_lab.recordings.windows import Windows, unknown
 
 
-def moments_within(trials: Trials, windows: Windows, scale: float, window: WindowOptions) -> dict[str, Float[np.ndarray, " B"]]:
+def moments_within(trials: Trials, windows: Windows, scale: float, window: WindowOptions, width: float) -> dict[str, Float[np.ndarray, " B"]]:
     """Milliseconds from the beginning of each window to what happens in its trial, by the column's name.
 
     A column holds moments if at least half of its numbers lie within their own trials; where a trial has none it is NaN. Times that
     count from the start of a trial are told from other small numbers by being no whole ones.
     """
     start, stop = trials.start[windows.trial], trials.stop[windows.trial]
+    begin, end = windows.starts / scale, (windows.starts + windows.bins * width) / scale  # where a trial does not say
     found: dict[str, np.ndarray] = {}
     for name, column in trials.columns.items():
         if column.dtype.kind not in "iuf" or f"{name}_ms" in trials.columns:
@@ -31,24 +32,29 @@ def moments_within(trials: Trials, windows: Windows, scale: float, window: Windo
             if name != window.event and (values[known] == np.rint(values[known])).all():
                 continue
             values = values + start
-        inside = (values >= start) & (values <= stop)
+        else:
+            values = values - trials.origin
+        inside = (values >= np.where(np.isnan(start), begin, start)) & (values <= np.where(np.isnan(stop), np.fmax(end, start), stop))
         if known.any() and inside.sum() >= 0.5 * known.sum():
             found[name] = (values * scale - windows.starts) * 1000
     return found
 
 
-def of_trials(trials: Trials, windows: Windows, scale: float, window: WindowOptions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def of_trials(
+    trials: Trials, windows: Windows, scale: float, window: WindowOptions, width: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What a file says of when its trials were: arrays with a row for each window, and arrays of the session.
 
     ``trial_start_s`` and ``trial_stop_s`` are on the clock of the recording, ``<event>_ms`` counts from the beginning of the window;
     ``event_names`` lists these, the one that windows are aligned to first.
     """
-    rows = {"trial_start_s": trials.start[windows.trial] * scale, "trial_stop_s": trials.stop[windows.trial] * scale}
+    on_clock = {"trial_start_s": trials.start, "trial_stop_s": trials.stop}
+    rows = {key: (values[windows.trial] + trials.origin) * scale for key, values in on_clock.items()}
     if windows.first_bin is not None:
         return rows, {}
     if windows.jitter is not None:
         rows["jitter"] = windows.jitter
-    moments = moments_within(trials, windows, scale, window)
+    moments = moments_within(trials, windows, scale, window, width)
     names = sorted(moments, key=lambda name: name != window.event)
     rows |= {f"{safe_key(name)}_ms": moments[name] for name in names}
     return rows, {"event_names": np.array([safe_key(name) for name in names], dtype=object)} if names else {}

@@ -23,7 +23,7 @@ _NOT_ABOUT = frozenset({"spike_times", "obs_intervals", "waveforms", "waveform_m
 
 
 def read_nwb(path: Path) -> Raw:
-    """Read a file; times are in seconds.
+    """Read a file; times should be in seconds, and are looked at like any other.
 
     Units without a name are called by their id. What stands in the columns of the units rides along, and so do the electrode of each
     and its location. Where units have observation intervals, bins outside of them are not observed. Series are known by their own
@@ -76,7 +76,6 @@ def _raw(path: Path, nwb: Any) -> Raw:
         series=_series(nwb, where),
         observed=_observed(nwb.units, names),
         about=_about(nwb.units),
-        clock="s",
     )
 
 

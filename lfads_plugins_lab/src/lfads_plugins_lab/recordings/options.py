@@ -9,7 +9,7 @@ from typing import Literal
 
 from lfads_core.errors import ConfigError
 
-CLOCKS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+CLOCKS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """Units of time, in seconds."""
 
 SplitBy = Literal["random", "every", "last", "column"]
@@ -70,6 +70,7 @@ class MakeOptions:
     hold_out: HoldOutOptions = HoldOutOptions()
     condition: tuple[str, ...] = ()  # columns whose combinations are conditions; (): the first of the usual names that is there
     behaviour: tuple[str, ...] = ()  # series that become ``behavior``, side by side, and are decoded as a score
+    circular: tuple[str, ...] = ()  # series that are angles, and are averaged round the circle
     external: tuple[str, ...] = ()  # series that become ``ext_input``, what the model is told in every bin
     keep_units: str | None = None  # a condition on what is known of each channel, such as quality == 'good'
     keep_trials: str | None = None  # a condition on the columns of the trials, such as success

@@ -31,7 +31,6 @@ def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | No
         trials=None if trials is None else _trials(where, trials),
         series={name: _series(where, name, signal) for name, signal in (series or {}).items()},
         about=_metadata(units, len(events), leave=("rate",)),
-        clock="s",
     )
 
 
@@ -67,3 +66,50 @@ def _metadata(of: Any, rows: int, leave: tuple[str, ...] = ()) -> dict[str, Shap
         if name not in leave and values.shape == (rows,):
             columns[str(name)] = values if values.dtype.kind in "biuf" else values.astype(object)
     return columns
+
+
+METADATA = "_metadata"
+"""Where pynapple saves what is known of each channel or interval, as a pickled dictionary."""
+
+
+def saved_as(file: Mapping[str, Any]) -> str | None:
+    """Name of the class whose ``save`` wrote this archive, if it was one of pynapple's."""
+    if "type" not in file:
+        return None
+    name = str(np.ravel(file["type"])[0])
+    return name if name in {"TsGroup", "IntervalSet", "Ts", "Tsd", "TsdFrame", "TsdTensor"} else None
+
+
+def from_saved(where: str, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Raw:
+    """What ``save`` of pynapple wrote: events of a TsGroup or Ts, trials of an IntervalSet, or a signal.
+
+    Raises:
+        DataError: an array is missing.
+    """
+    needs = {"IntervalSet": ("start", "end"), "TsGroup": ("t", "index"), "Ts": ("t",)}.get(kind, ("t", "d"))
+    if missing := [key for key in needs if key not in arrays]:
+        raise DataError(f"{where}: a {kind} of pynapple's must hold '{missing[0]}', got {', '.join(arrays)}. Save it again.")
+    if kind == "IntervalSet":
+        start, stop = (np.asarray(arrays[key], dtype=np.float64) for key in ("start", "end"))
+        return Raw(where=where, trials=Trials(start=start, stop=stop, columns=_plain_columns({**arrays, **metadata}, start.size, leave=needs)))
+    if kind in {"TsGroup", "Ts"}:
+        index = np.asarray(arrays["index"]) if kind == "TsGroup" else np.zeros(len(arrays["t"]), dtype=np.int64)
+        keys = np.asarray(arrays["keys"]) if "keys" in arrays else np.unique(index)
+        units = {str(key): np.asarray(arrays["t"], dtype=np.float64)[index == key] for key in keys.tolist()}
+        own = (*needs, "d", "keys", "start", "end", "rate")
+        return Raw(where=where, units=units, about=_plain_columns({**arrays, **metadata}, len(units), leave=own))
+    values = np.asarray(arrays["d"], dtype=np.float64)
+    names = tuple(map(str, np.ravel(arrays["columns"]).tolist())) if "columns" in arrays else ()
+    return Raw(where=where, series={"signal": Series(times=np.asarray(arrays["t"], dtype=np.float64), values=_two_axes(values), names=names)})
+
+
+def _plain_columns(values: Mapping[str, Any], rows: int, *, leave: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, " R"]]:
+    """Numbers and text with one entry for each row."""
+    found = {}
+    for name, value in values.items():
+        array = np.asarray(list(value.values()) if isinstance(value, Mapping) else value)
+        if name not in (*leave, "type") and array.shape == (rows,) and array.dtype.kind in "biufUSO":
+            plain = array.dtype.kind in "biuf"
+            if plain or all(isinstance(item, str | bytes) for item in array.tolist()):
+                found[str(name)] = array if plain else array.astype(object)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 from lfads_core.errors import DataError
 
@@ -15,7 +15,7 @@ from lfads_core.errors import DataError
 class Series:
     """A signal sampled in time, such as the position of a hand."""
 
-    times: Float[np.ndarray, " S"]  # rising
+    times: Num[np.ndarray, " S"]  # rising
     values: Float[np.ndarray, "S K"]  # NaN: not known
     unit: str = ""  # such as m/s, where the source says
     names: tuple[str, ...] = ()  # of the dimensions, where the source says
@@ -26,7 +26,7 @@ class Signal:
     """All channels in bins of one width, without a gap, from ``start`` on."""
 
     values: Float[np.ndarray, "S N"]
-    bin_ms: float
+    bin_ms: float  # NaN: the source does not say
     start: float = 0.0  # s
 
 
@@ -34,9 +34,10 @@ class Signal:
 class Trials:
     """One row for each trial."""
 
-    start: Float[np.ndarray, " B"]
-    stop: Float[np.ndarray, " B"]
+    start: Num[np.ndarray, " B"]  # NaN: not known
+    stop: Num[np.ndarray, " B"]  # NaN: not known
     columns: Mapping[str, Shaped[np.ndarray, " B"]] = field(default_factory=dict)  # events, conditions, anything else
+    origin: float = 0.0  # what has been taken off start and stop, but not off the columns
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,15 +45,15 @@ class Raw:
     """One recording in continuous time; all times in seconds unless ``unit_s`` says what one unit of time is worth."""
 
     where: str  # beginning of a message about it
-    units: Mapping[str, Float[np.ndarray, " _"]] = field(default_factory=dict)  # times of events by name of the channel
+    units: Mapping[str, Num[np.ndarray, " _"]] = field(default_factory=dict)  # times of events by name; integers if float64 cannot hold them
     signal: Signal | None = None  # samples instead of events
     names: tuple[str, ...] = ()  # of the signal's channels
     trials: Trials | None = None
     series: Mapping[str, Series] = field(default_factory=dict)
     observed: Mapping[str, Float[np.ndarray, "_ 2"]] = field(default_factory=dict)  # by channel: from when to when it was recorded; absent: always
     about: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)  # what is known of each channel, such as its electrode
-    clock: str | None = None  # unit of the times where the format settles it, as NWB does ("s")
     one_clock: bool = True  # False: trials were put one after another, and times in their columns count from the start of each
+    origin: float = 0.0  # what has been taken off all times, in their unit; see :func:`lfads_plugins_lab.recordings.clock.near_zero`
     notes: tuple[str, ...] = ()  # what the reader has to say
 
     @property

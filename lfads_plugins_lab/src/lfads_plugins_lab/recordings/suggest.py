@@ -85,7 +85,7 @@ def _window(raw: Raw) -> Iterator[str]:
     if event is None:
         return
     moments = inside[event]
-    unit = 1.0 if raw.clock == "s" or np.nanmedian(stop - start) < 200 else 1e-3  # seconds, unless trials would last minutes
+    unit = 1.0 if np.nanmedian(stop - start) < 200 else 1e-3  # seconds, unless trials would last minutes
     spare = [np.nanpercentile(gap, 5) * unit * 1000 for gap in (moments - start, stop - moments)]
     before, after = (np.floor(min(most, gap) / _STEP_MS) * _STEP_MS for most, gap in zip((_BEFORE_MS, _AFTER_MS), spare, strict=True))
     yield from ("--event", event)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Num, Shaped
 
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.raw import Series, Trials
@@ -18,6 +18,8 @@ STOPS = ("stop", "stop_time", "end", "end_time", "trial_stop", "trial_end", "sto
 UNITS = ("unit", "units", "unit_id", "neuron", "cluster", "channel", "spike_units", "spike_clusters")
 TIMES = ("time", "times", "spike_time", "spike_times", "timestamp", "timestamps", "t")
 """Names of columns, and of arrays, that are taken for what they say unless the user names another."""
+
+INDEX = "the index of pandas"
 
 Columns = Mapping[str, Shaped[np.ndarray, " R"]]
 
@@ -38,6 +40,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
             separator = max(",;\t", key=head.count)
             if head.count(separator):
                 names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+                names[:1] = [name or INDEX for name in names[:1]]  # pandas leaves its index without a name
                 rows = [row for row in csv.reader(file, delimiter=separator) if row]
             else:  # spaces, as many as one likes
                 names, rows = head.split(), [line.split() for line in file if line.strip()]
@@ -54,7 +57,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     for number, row in enumerate(rows, 2):
         if len(row) != len(names):
             raise DataError(f"{path}: every row must have {len(names)} fields, got {len(row)} in line {number}. Mend the line.")
-    return {name: _column([row[i].strip() for row in rows]) for i, name in enumerate(names)}
+    return {name: _column([row[i].strip() for row in rows]) for i, name in enumerate(names) if name != INDEX}
 
 
 def _column(fields: list[str]) -> np.ndarray:
@@ -82,7 +85,7 @@ def pick(where: str, what: str, columns: Mapping[str, object], named: str | None
     return found
 
 
-def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Float[np.ndarray, " R"]:
+def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Num[np.ndarray, " R"]:
     """Times, as numbers.
 
     Raises:
@@ -93,6 +96,8 @@ def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Float[np
         point = " with a point as the decimal mark" if _is_number(str(values[wrong]).replace(",", ".", 1)) else ""
         got = f"got {str(values[wrong])!r} in row {wrong}"
         raise DataError(f"{where}: '{name}' must hold numbers{point}, {got}. Mend it, or name another column with --key.")
+    if values.dtype.kind in "iu" and values.size and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
+        return values.astype(np.int64)  # such as nanoseconds since 1970, which float64 would round
     return values.astype(np.float64)
 
 
@@ -111,7 +116,7 @@ def _number(field: str) -> float:
     return float(field)
 
 
-def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Float[np.ndarray, " R"]) -> dict[str, np.ndarray]:
+def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Num[np.ndarray, " R"]) -> dict[str, np.ndarray]:
     """Times by unit; numbers in rising order, or names in alphabetical order."""
     if units.shape != times.shape:
         raise DataError(f"{where}: units and times must be as many, got {units.size} and {times.size}. Give one unit for each event.")
@@ -133,7 +138,7 @@ def trials_of(where: str, columns: Columns, keys: Mapping[str, str]) -> Trials:
     """A table of trials with their start and stop, NaN where no column says them; further columns stay as they are."""
     by_lower = {name.lower(): name for name in columns}
 
-    def moments(role: str, usual: tuple[str, ...]) -> tuple[str | None, Float[np.ndarray, " R"]]:
+    def moments(role: str, usual: tuple[str, ...]) -> tuple[str | None, Num[np.ndarray, " R"]]:
         key = keys.get(role) or next((by_lower[name] for name in usual if name in by_lower), None)
         if key is None:
             return None, np.full(len(next(iter(columns.values()))), np.nan)

@@ -67,7 +67,7 @@ def with_ends(raw: Raw, options: WindowOptions, scale: float) -> Raw:
             f"{raw.where}: must have a column with the start of each trial (start, start_time, trial_start...), got {shown}. Name it with --key "
             "start=NAME, or the column to align to with --event."
         )
-    event = trials.start if options.event is None else _column(raw.where, trials, options.event) + (trials.start if options.from_start else 0.0)
+    event = trials.start if options.event is None else _at(raw.where, trials, options)
     start = event - options.before_ms / 1000 / scale if np.isnan(trials.start).all() else trials.start
     stop = trials.stop
     if np.isnan(stop).all():
@@ -77,41 +77,42 @@ def with_ends(raw: Raw, options: WindowOptions, scale: float) -> Raw:
                 "or say where windows end with --after."
             )
         stop = np.maximum(event + options.after_ms / 1000 / scale, np.nextafter(start, np.inf))
-    return replace(raw, trials=Trials(start=start, stop=stop, columns=trials.columns))
+    return replace(raw, trials=replace(trials, start=start, stop=stop))
+
+
+def _at(where: str, trials: Trials, options: WindowOptions) -> Float[np.ndarray, " B"]:
+    """When the event of each trial is, in the unit and from the origin of the trials' starts."""
+    if options.event is None:
+        return trials.start.astype(np.float64)
+    found = _column(where, trials, options.event, from_start=options.from_start)
+    return found + trials.start if options.from_start else found
 
 
 def _aligned(where: str, trials: Trials, options: WindowOptions, widths: tuple[float, float], kept: Bool[np.ndarray, " B"] | None) -> Windows:
     width, scale = widths
     start, stop = trials.start * scale, trials.stop * scale
-    event = start if options.event is None else _column(where, trials, options.event) * scale + (start if options.from_start else 0.0)
+    event = _at(where, trials, options) * scale
     notes: list[str] = []
-    usable = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
+    usable = np.isfinite(event) & (np.isfinite(stop) | (options.beyond == "keep"))  # a stop is only needed where it decides
     if not usable.all():
-        what = "start and stop" if options.event is None else f"'{options.event}', start and stop"
+        what = " and ".join(["'start'" if options.event is None else f"'{options.event}'", *(["stop"] if options.beyond != "keep" else [])])
         notes.append(f"{int((~usable).sum())} of {usable.size} trials have no {what}: left out.")
     usable &= True if kept is None else kept
-    if (stop[usable] <= start[usable]).any():
-        first = int(np.flatnonzero(usable & ~(stop > start))[0])
+    whole = usable & np.isfinite(start) & np.isfinite(stop)
+    if (stop[whole] <= start[whole]).any():
+        first = int(np.flatnonzero(whole & ~(stop > start))[0])
         raise DataError(f"{where}: trials must stop after they start, got {start[first]:g} to {stop[first]:g} s in row {first}. Are columns swapped?")
     if not usable.any():
         raise DataError(f"{where}: must have trials with the event, got none. Choose another event.")
     before = _whole_bins(options.before_ms / 1000, width, "before", where)
-    after = _after(where, options, float((stop - event)[usable].min()), width, notes)
+    after = _after(where, options, (stop - event)[usable], width, notes)
     bins = before + after
     if bins < 1:
         raise DataError(f"{where}: windows must hold at least one bin of {width * 1000:g} ms, got {bins}. Give --after.")
     moved = _jitter(where, options, width, event.size)
     begin = event + ((0 if moved is None else moved) - before) * width
-    _refuse_elsewhere(where, options.event, np.stack([event, begin, begin + bins * width, start, stop])[:, usable], np.flatnonzero(usable))
-    inside = None
-    if options.beyond != "keep":
-        edges = begin[:, None] + np.arange(bins + 1) * width
-        inside = (edges[:, :-1] >= start[:, None] - _EPSILON * width) & (edges[:, 1:] <= stop[:, None] + _EPSILON * width)
-        if options.beyond == "drop":
-            short = usable & ~inside.all(axis=1)
-            if short.any():
-                notes.append(f"{int(short.sum())} of {usable.size} trials do not fill their windows: left out.")
-            usable, inside = usable & ~short, None
+    _refuse_elsewhere(where, options.event, np.stack([event, begin, begin + bins * width, start, stop])[:, whole], np.flatnonzero(whole))
+    usable, inside = _beyond(options, begin, bins, width, (start, stop), usable, notes)
     rows = np.flatnonzero(usable)
     if not rows.size:
         raise DataError(f"{where}: at least one trial must fill its window of {bins * width * 1000:g} ms, got none. Make it shorter.")
@@ -127,12 +128,39 @@ def _jitter(where: str, options: WindowOptions, width: float, trials: int) -> In
     return None if most == 0 else np.random.default_rng(options.jitter_seed).integers(-most, most + 1, trials)
 
 
-def _after(where: str, options: WindowOptions, shortest: float, width: float, notes: list[str]) -> int:
+def _beyond(
+    options: WindowOptions,
+    begin: Float[np.ndarray, " b"],
+    bins: int,
+    width: float,
+    trials: tuple[np.ndarray, np.ndarray],
+    usable: Bool[np.ndarray, " b"],
+    notes: list[str],
+) -> tuple[Bool[np.ndarray, " b"], Bool[np.ndarray, "b T"] | None]:
+    """Which trials are used, and which bins lie within them where that matters."""
+    if options.beyond == "keep":
+        return usable, None
+    edges = begin[:, None] + np.arange(bins + 1) * width
+    inside = (edges[:, :-1] >= trials[0][:, None] - _EPSILON * width) & (edges[:, 1:] <= trials[1][:, None] + _EPSILON * width)
+    if options.beyond == "nan":
+        return usable, inside
+    short = usable & ~inside.all(axis=1)
+    if short.any():
+        notes.append(f"{int(short.sum())} of {usable.size} trials do not fill their windows: left out.")
+    return usable & ~short, None
+
+
+def _after(where: str, options: WindowOptions, lasting: Float[np.ndarray, " b"], width: float, notes: list[str]) -> int:
     """Bins after the event: as said, or as the shortest trial has."""
     if options.after_ms is not None:
         return _whole_bins(options.after_ms / 1000, width, "after", where)
-    after = int(np.floor(shortest / width + _EPSILON))
+    known = lasting[np.isfinite(lasting)]
+    if not known.size:
+        raise DataError(f"{where}: how long trials last must be known, got no stop of any trial with the event. Give --after.")
+    after = int(np.floor(known.min() / width + _EPSILON))
     notes.append(f"windows end {after * width * 1000:g} ms after the event, as the shortest trial does.")
+    if known.size < lasting.size:
+        notes.append(f"{lasting.size - known.size} of {lasting.size} trials have no stop: they are taken to last as long as that, too.")
     return after
 
 
@@ -224,7 +252,8 @@ def _whole_bins(seconds: float, width: float, name: str, where: str) -> int:
     return round(bins)
 
 
-def _column(where: str, trials: Trials, name: str) -> Float[np.ndarray, " B"]:
+def _column(where: str, trials: Trials, name: str, *, from_start: bool) -> Float[np.ndarray, " B"]:
+    """Times of an event, from the origin of the trials' starts or, where the table counts so, from these starts."""
     if name in ("start", "stop"):
         return trials.start if name == "start" else trials.stop
     if name not in trials.columns:
@@ -233,7 +262,7 @@ def _column(where: str, trials: Trials, name: str) -> Float[np.ndarray, " B"]:
     if values.dtype.kind not in "iuf":
         what = "truth values" if values.dtype.kind == "b" else "text"
         raise DataError(f"{where}: the event '{name}' must hold times, got {what} such as {str(values[0])!r}. Choose another column.")
-    return values.astype(np.float64)
+    return (values - (0 if from_start else int(trials.origin))).astype(np.float64)
 
 
 def unknown(where: str, must: str, name: str, known: Sequence[str]) -> str:

@@ -11,9 +11,10 @@ from lfads_plugins_lab.recordings.files import TABLES, SourceOptions
 from lfads_plugins_lab.recordings.options import HoldOutOptions, MakeOptions, SplitOptions, WindowOptions
 
 DEFAULTS: Mapping[str, Any] = {
-    "trials": (), "units": None, "series": (), "keys": (), "axes": (), "time_unit": None,
+    "trials": (), "units": None, "series": (), "keys": (), "axes": (), "times_from": None, "time_unit": None,
     "event": None, "from_start": False, "before_ms": 0.0, "after_ms": None, "jitter_ms": 0.0, "beyond": "keep", "overlaps": "refuse",
-    "bin_ms": None, "mean": False, "smooth_ms": 0.0, "min_rate": 0.0, "behaviour": (), "external": (), "max_gap": 100.0, "unobserved": "drop",
+    "bin_ms": None, "mean": False, "smooth_ms": 0.0, "min_rate": 0.0, "behaviour": (), "circular": (),
+    "external": (), "max_gap": 100.0, "unobserved": "drop",
     "valid": 0.2, "test": 0.0, "every": None, "last": False, "split_column": None, "seed": 0, "no_stratify": False, "condition": (),
     "decode_within": None, "hold_out": 0.0, "hold_out_channel": (), "hold_out_column": None, "forward_ms": 0.0,
 }  # fmt: skip
@@ -35,6 +36,7 @@ def wishes(window: WindowOptions, said: Mapping[str, Any]) -> tuple[SourceOption
         keys=pairs(said["keys"], "--key"),
         axes=axes,
         own_axes=own,
+        times_from=said["times_from"],
     )
     options = MakeOptions(
         bin_ms=said["bin_ms"],
@@ -50,6 +52,7 @@ def wishes(window: WindowOptions, said: Mapping[str, Any]) -> tuple[SourceOption
         ),
         condition=said["condition"],
         behaviour=said["behaviour"],
+        circular=said["circular"],
         external=said["external"],
         keep_units=said["units"],
         keep_trials=condition,
@@ -96,12 +99,12 @@ def _trials(texts: Sequence[str]) -> tuple[Path | None, str | None]:
     return (Path(tables[0]) if tables else None), (conditions[0] if conditions else None)
 
 
-def _axes(texts: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _axes(texts: Sequence[str]) -> tuple[str | None, dict[str, str]]:
     """The order of all arrays' axes, and those of arrays by name."""
     general = [text for text in texts if "=" not in text]
     if len(general) > 1:
         raise ConfigError(f"--axes: must be given once for all arrays, got {', '.join(general)}. Name the others' arrays: --axes NAME=ORDER.")
-    return (general[0] if general else "btn"), pairs([text for text in texts if "=" in text], "--axes")
+    return (general[0] if general else None), pairs([text for text in texts if "=" in text], "--axes")
 
 
 def _split(said: Mapping[str, Any]) -> SplitOptions:

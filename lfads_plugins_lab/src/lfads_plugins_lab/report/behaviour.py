@@ -37,6 +37,7 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
         return
     scores = facts.found(session).get("scores", {}).get(split, {}).get(MODEL, {})
     lag_ms = scores.get("behaviour_lag_ms") or 0.0
+    edge = ", the first or last of those that were tried: the best may lie beyond" if scores.get("behaviour_lag_at_edge") else ""
     lag = round(lag_ms / session.session.bin_ms) if session.session.bin_ms else 0
     fit = fit_ridge_cv(*flatten_known(*lag_pair(splits["train"].extras["output_params"], there, lag)))
     rates, target = lag_pair(splits[split].extras["output_params"], wanted, lag)
@@ -49,7 +50,7 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
         labels.append(f"{'behaviour' if name.startswith('Dimension') else name} ({unit})")
     yield TextBlock(
         text=f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {lag_ms:g} ms after the "
-        "rates, a lag chosen on training trials."
+        f"rates, a lag chosen on training trials{edge}."
     )
     step, unit = session.session.bin_ms or 1.0, times_of(session).unit
     draw = partial(draw_decoding, target[trials], guess, titles, labels, step, unit)

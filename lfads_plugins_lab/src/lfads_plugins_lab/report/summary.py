@@ -8,6 +8,7 @@ from pathlib import Path
 from lfads_core.train.progress import clock
 from lfads_plugins_lab.evaluate.baselines import NAMES
 from lfads_plugins_lab.evaluate.lacking import title
+from lfads_plugins_lab.evaluate.overfit import kept_text
 from lfads_plugins_lab.evaluate.run import MODEL
 from lfads_plugins_lab.report.blocks import para
 from lfads_plugins_lab.report.facts import ReportFacts
@@ -79,15 +80,10 @@ def _verdicts(facts: ReportFacts) -> str:
         whose = f"{session.name}: " if len(facts.sessions) > 1 else ""
         if warnings := verdict.get("warnings"):
             found.append(f'<div class="verdict bad">{"".join(para(whose + text) for text in warnings)}</div>')
+        elif (why := verdict.get("unclear")) is not None:
+            found.append(para(f"{whose}Whether the model copies its input cannot be told: {why}.", "none"))
         elif (share := verdict.get("hidden_share")) is not None:
-            text = f"No sign of copying: on values hidden from it the model keeps {share:.0%} of what it gains over mean rates on values it sees."
+            kept = kept_text(share, verdict.get("hidden_low"), verdict.get("hidden_high"))
+            text = f"No sign of copying: on values hidden from it the model keeps {kept} of what it gains over mean rates when it sees them."
             found.append(f'<div class="verdict">{para(whose + text)}</div>')
-        else:
-            found.append(
-                para(
-                    whose + "Whether the model copies its input could not be tested: nothing can be hidden, "
-                    "there is no gain over mean rates, or the reconstruction cannot price these.",
-                    "none",
-                )
-            )
     return "".join(found)

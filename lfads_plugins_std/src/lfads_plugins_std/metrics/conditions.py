@@ -16,7 +16,7 @@ JITTER_KEY = "jitter"
 """Array (trials) of the file: by how many bins each trial must be moved later to line up with the others of its condition."""
 
 PSTH_MS = 50.0
-"""Standard deviation of the Gaussian that data are smoothed with before they are averaged; bins of unknown width are not smoothed."""
+"""Standard deviation of the Gaussian that data are smoothed with before they are averaged."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,11 +41,12 @@ def rows_by_condition(labels: np.ndarray, conditions: np.ndarray) -> list[Int[np
 def score_conditions(e: Evaluation) -> ConditionScores | None:
     """Compare averages over the split's trials with the smoothed data's averages over its own and, if known, the training trials.
 
-    None where there are fewer than two conditions, or on average fewer than two trials of each to make a PSTH of.
+    None where there are fewer than two conditions, on average fewer than two trials of each to make a PSTH of, or no bin width, without
+    which the data cannot be smoothed and averages would mean something else.
     Source: Neural Latents Benchmark (arXiv:2109.04463), with a Gaussian of 50 ms.
     """
     own = labels_of(e.extras)
-    if own is None or e.data.shape[1:] != e.means.shape[1:]:
+    if own is None or e.bin_ms is None or e.data.shape[1:] != e.means.shape[1:]:
         return None
     parts = [e] if e.train is None or (there := labels_of(e.train.extras)) is None else [e, e.train]
     labels = own if len(parts) == 1 else np.concatenate([own, there])
@@ -53,7 +54,7 @@ def score_conditions(e: Evaluation) -> ConditionScores | None:
     targets = rows_by_condition(labels, conditions)
     if len(conditions) < 2 or sum(map(len, targets)) < 2 * len(conditions):
         return None
-    width = 0.0 if e.bin_ms is None else PSTH_MS / e.bin_ms
+    width = PSTH_MS / e.bin_ms
     jitters = [jitter_of(part.extras, len(part.means)) for part in parts]
     known = [jitter for jitter in jitters if jitter is not None]
     psth = make_psth(np.concatenate([part.data for part in parts]), targets, width, np.concatenate(known) if len(known) == len(parts) else None)

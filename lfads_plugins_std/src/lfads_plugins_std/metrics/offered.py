@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -48,12 +48,18 @@ def data_metrics(e: Evaluation) -> Mapping[str, float]:
 
 
 def condition_metrics(e: Evaluation) -> Mapping[str, float]:
-    """R2 of condition averages of the predictions to those of the data, ``psth_r2``, mean over channels.
+    """R2 of condition averages of the predictions to those of the data, mean over channels.
 
-    With training trials at hand (after training) the data's averages take them in too.
+    ``psth_r2`` where training trials are at hand (after training), whose data the averages take in too; ``psth_own_r2`` where the data's
+    averages are of the split's own trials alone, which are noisier. Neither without a bin width, which smoothing needs.
     """
     found = score_conditions(e)
-    return {} if found is None else _finite({"psth_r2": found.mean})
+    return {} if found is None else _finite({psth_name(e): found.mean})
+
+
+def psth_name(e: Evaluation) -> str:
+    """What the R2 of condition averages is called, by the trials whose data are averaged."""
+    return "psth_own_r2" if e.train is None else "psth_r2"
 
 
 def duration_metrics(e: Evaluation) -> Mapping[str, float]:
@@ -83,25 +89,28 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     """R2 of each dimension of behaviour decoded from the predictions: ``behaviour_r2_0``, ``behaviour_r2_1`` and so on.
 
     With training trials at hand (after training): ridge regression fitted to them, behaviour ``behaviour_lag_ms`` after the bin it is
-    decoded from, both lag and penalty picked by cross-validation within them; and ``velocity_r2``, their mean without a lag, as the Neural
-    Latents Benchmark has it, unless the file describes its behaviour (attribute ``behavior``) and it is no movement. Without (during
-    training): from the same bin, across 5 folds of the split's own trials. Bins with NaN
-    behaviour are left out.
+    decoded from, both lag and penalty picked by cross-validation within them (``behaviour_lag_at_edge`` is 1 where the lag is the first or
+    last that was tried); and ``velocity_r2``, their mean without a lag, as the Neural Latents Benchmark has it, unless the file describes its
+    behaviour (attribute ``behavior``) and it is no movement. Without a bin width there is no lag, and only the latter. Without training trials
+    (during training): ``behaviour_fold_r2_0`` and so on, from the same bin, across 5 folds of the split's own trials. Bins with NaN behaviour
+    are left out.
     """
     behaviour = _behaviour(e)
     if behaviour is None:
         return {}
     train = None if e.train is None else _behaviour(e.train)
     if e.train is None or train is None:
-        return _named(decode_within(e.means, behaviour))
-    lag = _best_lag(e.train.means, train, e.bin_ms)
+        return _named("behaviour_fold_r2", decode_within(e.means, behaviour))
     masks = e.train.extras.get(MASK_KEY, np.ones((len(train), 1))), e.extras.get(MASK_KEY, np.ones((len(behaviour), 1)))
-    scores = {
-        **_named(decode(e.train.means, train, e.means, behaviour, lag_bins=lag)),
-    }
+    benchmark: dict[str, float] = {}
     if not e.behaviour or MOVEMENT.search(e.behaviour):
-        scores |= _finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])})
-    return scores if e.bin_ms is None else {**scores, "behaviour_lag_ms": lag * e.bin_ms}
+        benchmark = _finite({"velocity_r2": velocity_decoding(e.train.means, train, masks[0], e.means, behaviour, masks[1])})
+    if e.bin_ms is None:
+        return benchmark
+    lags = lags_in_bins(e.bin_ms, e.means.shape[1])
+    lag = _best_lag(e.train.means, train, lags)
+    scores = _named("behaviour_r2", decode(e.train.means, train, e.means, behaviour, lag_bins=lag))
+    return {**scores, **benchmark, "behaviour_lag_ms": lag * e.bin_ms, "behaviour_lag_at_edge": float(lag in (lags[0], lags[-1]))}
 
 
 def _behaviour(e: Evaluation) -> np.ndarray | None:
@@ -109,16 +118,18 @@ def _behaviour(e: Evaluation) -> np.ndarray | None:
     return found if found is not None and found.ndim == 3 and found.shape[:2] == e.means.shape[:2] else None
 
 
-def _best_lag(rates: np.ndarray, behaviour: np.ndarray, bin_ms: float | None) -> int:
-    """The lag in bins, from -200 to 400 ms, at which behaviour is decoded best across folds of the training trials; 0 without a bin width."""
-    if bin_ms is None:
-        return 0
-    lags: list[int] = sorted({round(ms / bin_ms) for ms in LAGS_MS if abs(round(ms / bin_ms)) <= rates.shape[1] // 2})
+def lags_in_bins(bin_ms: float, bins: int) -> list[int]:
+    """Lags that are tried: from -200 to 400 ms, no more than half a trial, in whole bins."""
+    return sorted({lag for ms in LAGS_MS if abs(lag := round(ms / bin_ms)) <= bins // 2})
+
+
+def _best_lag(rates: np.ndarray, behaviour: np.ndarray, lags: Sequence[int]) -> int:
+    """The lag in bins at which behaviour is decoded best across folds of the training trials."""
     return max(lags, key=lambda lag: float(np.nanmean(decode_within(rates, behaviour, lag, alphas=(LAG_ALPHA,)))))
 
 
-def _named(scores: np.ndarray) -> dict[str, float]:
-    return _finite({f"behaviour_r2_{k}": float(score) for k, score in enumerate(scores)})
+def _named(name: str, scores: np.ndarray) -> dict[str, float]:
+    return _finite({f"{name}_{k}": float(score) for k, score in enumerate(scores)})
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:

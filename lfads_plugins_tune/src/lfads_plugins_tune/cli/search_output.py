@@ -14,7 +14,7 @@ from lfads_core.front.logs import send_logs_to
 from lfads_core.locks import is_locked
 from lfads_core.wording import printable
 from lfads_plugins_tune.search.progress import SearchDisplay
-from lfads_plugins_tune.search.report import WHY_STOPPED, headline, lines_of, table_of
+from lfads_plugins_tune.search.report import WHY_STOPPED, Line, headline, lines_of, number_text, shown_names, stacked, table_of
 from lfads_plugins_tune.search.state import SearchState, read_state
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def print_plan(ready: Settled, state: SearchState) -> None:
     for path, space in ready.spaces.items():
         click.echo(printable(f"  {path} = {text_of(space)}"))
     click.echo("first members:")
-    _console().print(table_of(state, lines_of(state)[:FIRST]))
+    _print_members(state, lines_of(state)[:FIRST])
     if len(state.members) > FIRST:
         click.echo(f"... and {len(state.members) - FIRST} more")
 
@@ -64,14 +64,24 @@ def print_status(folder: Path) -> None:
         click.echo(printable(f"error: {state.error}"))
     if state.stopped is not None:
         click.echo(f"ended: {WHY_STOPPED[state.stopped]}")
-    _console().print(table_of(state, lines_of(state, _epochs_so_far(folder, state))))
+    _print_members(state, lines_of(state, _epochs_so_far(folder, state)))
     if state.best is not None:
-        found = [f"{name} {value:.4f}" for name, value in state.best.scores.items() if name.startswith("valid/") and name.count("/") == 1]
+        found = [f"{name} {number_text(value)}" for name, value in state.best.scores.items() if name.startswith("valid/") and name.count("/") == 1]
         click.echo(f"best: member {state.best.member} in {folder / 'best'}{': ' if found else ''}{', '.join(found)}")
     if not driven and state.status != "finished":
         click.echo(f"go on with: lfads search resume {quoted(folder)}")
     if not driven and any(m.status in {"failed", "diverged", "lost"} for m in state.members):
         click.echo(f"another try for members that failed: lfads search retry {quoted(folder)}")
+
+
+def _print_members(state: SearchState, lines: Sequence[Line]) -> None:
+    """A table, or lines of text where that would not be as wide as its numbers."""
+    console = _console()
+    table = table_of(state, lines, width=console.width)
+    if shown_names(table, state):
+        console.print(table)
+    else:
+        click.echo("\n".join(stacked(state, lines)))
 
 
 def show_searched(searched: Searched, display: SearchDisplay) -> None:

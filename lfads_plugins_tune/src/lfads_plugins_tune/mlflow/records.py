@@ -132,10 +132,19 @@ def how_ended(state: Mapping[str, Any], ended: str | None) -> str | None:
 
 
 def evaluation_of(state: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[tuple[int, Mapping[str, float]], list[Path]]:
-    """Numbers and files that were found out about a run when it had ended, if its ``run.json`` knows any."""
+    """Numbers and files that were found out about a run when it had ended, if its ``run.json`` knows any.
+
+    Scores of its outputs, which are made otherwise than those of epochs, are ``final/<split>/<metric>``.
+    """
     evaluated = state.get("evaluated") or {}
     files = [] if how_many(settings) == "none" else [Path(path) for path in evaluated.get("files", [])]
-    return (int(state.get("epochs") or 0), evaluated.get("numbers", {})), files
+    scores = state.get("scores")
+    return (int(state.get("epochs") or 0), {**final(scores if isinstance(scores, Mapping) else {}), **evaluated.get("numbers", {})}), files
+
+
+def final(scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores of final outputs by names of their own."""
+    return {f"final/{name}": value for name, value in scores.items()}
 
 
 def how_many(settings: Mapping[str, Any]) -> Artifacts:

@@ -85,7 +85,7 @@ class SearchDisplay:
         lines = lines_of(state, self._progress)
         more = f"  (the best {MOST_ROWS} of {len(lines)})" if len(lines) > MOST_ROWS else ""
         title = f"{headline(state)}  {clock(now - self._began)}, {self._left(after=False)}{more}"
-        self.screen.draw(table_of(state, lines[:MOST_ROWS], title=title))
+        self.screen.draw(table_of(state, lines[:MOST_ROWS], title=title, width=self.screen.width))
 
     def _is_quiet(self) -> bool:
         """Whether nothing is trained, as when workers wait for room: there is no pace then."""

@@ -39,10 +39,10 @@ class Line:
 def lines_of(state: SearchState, progress: Mapping[int, int] | None = None) -> list[Line]:
     """Every member, the best first; ``progress`` has epochs beyond those the state knows, while a generation is carried out."""
     names = short_names(list(state.spaces))
-    last = last_scores(state)
+    own = {m.member: _own_score(m, state) for m in state.members}
 
     def rank(member: Member) -> tuple[bool, float, int]:
-        score = last.get(member.member)
+        score = own[member.member]
         return score is None, score or 0.0, member.member
 
     return [
@@ -50,13 +50,22 @@ def lines_of(state: SearchState, progress: Mapping[int, int] | None = None) -> l
             member=m.member,
             status=m.status,
             epochs=str(max(m.epochs, (progress or {}).get(m.member, 0))),
-            score=score_text(state, last.get(m.member)),
+            score=score_text(state, own[m.member]),
             origin=_origin(m, state),
             values={names[path]: value_text(m.values[path]) for path in state.spaces},
             error=m.error or "",
         )
         for m in sorted(state.members, key=rank)
     ]
+
+
+def _own_score(member: Member, state: SearchState) -> float | None:
+    """A member's score with the hyperparameters and weights that it has now: one that waits with others has none yet."""
+    if member.score is not None or member.status != "waiting" or member.parent != member.member or not state.history:
+        return member.score
+    record = next((r for r in state.history[-1].members if r.member == member.member), None)
+    same = record is not None and all(record.hyperparameters.get(path) == value for path, value in member.values.items())
+    return record.score if record is not None and same else None
 
 
 def last_scores(state: SearchState) -> dict[int, float]:
@@ -69,7 +78,12 @@ def score_text(state: SearchState, score: float | None) -> str:
     """A score as its column has it: with its own sign if most wins."""
     if score is None:
         return ""
-    return f"{-score if state.score.startswith('-') else score:.4f}"
+    return number_text(-score if state.score.startswith("-") else score)
+
+
+def number_text(value: float) -> str:
+    """Four decimals, or four digits where these would be zeros."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.01 else f"{value:.4g}"
 
 
 def headline(state: SearchState) -> str:
@@ -100,13 +114,41 @@ def generation_line(state: SearchState) -> str:
     return "  ".join([*parts, *([f"{dead} diverged or failed"] if dead else [])])
 
 
-def table_of(state: SearchState, lines: Sequence[Line], *, title: str = "") -> Table:
-    """The members as a table."""
+def table_of(state: SearchState, lines: Sequence[Line], *, width: int, title: str = "") -> Table:
+    """The members as a table with as many hyperparameters as fit whole into ``width``; a number is never cut."""
+    from rich.console import Console
+
+    names = list(short_names(list(state.spaces)).values())
+    console = Console(width=100_000)
+    tables = (_table(state, lines, names[:count], title) for count in range(len(names), -1, -1))
+    return next((table for table in tables if console.measure(table).maximum <= width), None) or _table(state, lines, [], title)
+
+
+def stacked(state: SearchState, lines: Sequence[Line]) -> list[str]:
+    """The members in a few lines of text each, for what is too narrow for a table of them."""
+    score = state.score.removeprefix("-").removeprefix("valid/")
+    found = []
+    for line in lines:
+        parts = [f"member {line.member}", line.status, f"{line.epochs} epochs", f"{score} {line.score}" if line.score else ""]
+        found.append(", ".join(part for part in [*parts, f"from {line.origin}" if line.origin else ""] if part))
+        found += [f"    {name} = {value}" for name, value in line.values.items()]
+        found += [f"    error: {line.error}"] if line.error else []
+    return found
+
+
+def shown_names(table: Table, state: SearchState) -> bool:
+    """Whether a table has every hyperparameter."""
+    headers = {str(column.header) for column in table.columns}
+    return set(short_names(list(state.spaces)).values()) <= headers
+
+
+def _table(state: SearchState, lines: Sequence[Line], names: Sequence[str], title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
-    names = list(short_names(list(state.spaces)).values())
+    left_out = len(state.spaces) - len(names)
+    caption = f"{left_out} more hyperparameters do not fit: make the window wider" if left_out else None
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left", caption=caption, caption_justify="left")
     has_errors = any(line.error for line in lines)
     columns = (
         "member",

@@ -1,0 +1,84 @@
+"""Which axis is which: what comes along with data often has a length that only one of them has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lfads_core.data.layout import CONDITION_KEYS
+from lfads_core.errors import DataError
+from lfads_plugins_lab.recordings.tables import STARTS
+
+CHANNELS = ("channel_names", "unit_names", "names", "channels", "neurons")
+"""Names of arrays that name channels, unless the user names another."""
+
+_DEFAULT = {3: "btn", 2: "tn"}
+_WORDS = {"b": "trials", "n": "channels"}
+
+
+def axes_told(
+    where: str, shape: tuple[int, ...], lengths: Mapping[str, Mapping[str, int]], last_start: float | None, bin_ms: float | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """How axes must be transposed, and notes on it: not at all, unless it is a long recording that trials only fit into the other way.
+
+    ``lengths`` are those of what comes along, by the axis that it is about.
+
+    Raises:
+        DataError: what comes along does not fit the usual order.
+    """
+    usual = _DEFAULT[len(shape)]
+    if len(shape) == 2:
+        return _of_a_long_recording(shape, lengths, last_start, bin_ms)
+    against = {key: (axis, size) for axis in ("n", "b") for key, size in lengths[axis].items() if axis in usual and size != shape[usual.index(axis)]}
+    if not against:
+        notes: tuple[str, ...] = ()
+        if shape[1] < 10 and shape[2] > 10 * shape[1]:
+            notes = (f"trials of {shape[1]} bins and {shape[2]} channels: if it is the other way round, say --axes bnt.",)
+        return [0, 1, 2], notes
+    fitting = [
+        "".join(order)
+        for order in itertools.permutations(usual)
+        if all(size == shape[order.index(axis)] for axis in ("n", "b") for size in lengths[axis].values())
+    ]
+    if not fitting:
+        return [0, 1, 2], ()  # what does not fit at all is told by name
+    shown = ", ".join(f"{size} in '{key}' ({_WORDS[axis]})" for key, (axis, size) in against.items())
+    says = f"--axes {fitting[0]}" if len(fitting) == 1 else " or ".join(f"--axes {order}" for order in fitting)
+    raise DataError(
+        f"{where}: data must be (trials, bins, channels), got shape {shape} beside {shown}. If its axes stand in another order, say {says}."
+    )
+
+
+def _of_a_long_recording(
+    shape: tuple[int, ...], lengths: Mapping[str, Mapping[str, int]], last_start: float | None, bin_ms: float | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """Bins first, unless the last trial begins after the end so and not otherwise, or only the rows have names."""
+    turned = shape[0] != shape[1] and (
+        (last_start is not None and bin_ms is not None and shape[0] * bin_ms <= last_start * 1000 < shape[1] * bin_ms)
+        or (bool(lengths["n"]) and all(size == shape[0] for size in lengths["n"].values()))
+    )
+    if not turned:
+        return [0, 1], ()
+    return [1, 0], (f"data of shape {shape} are taken as {shape[0]} channels in {shape[1]} bins: only so do they fit what comes along.",)
+
+
+def lengths_of(left: Mapping[str, Any], keys: Mapping[str, str], flat: Callable[[Any], Any]) -> tuple[dict[str, dict[str, int]], float | None]:
+    """Lengths of what comes along with data, by the axis that it is about; and when the last trial begins, in the file's unit, if it says."""
+    found: dict[str, dict[str, int]] = {"n": {}, "b": {}}
+    for key, values in left.items():
+        size = len(values) if isinstance(values, list) else np.size(values) if np.ndim(flat(values)) == 1 else None
+        if size is None or size < 2:
+            continue
+        if key == keys.get("names") or key.lower() in CHANNELS or key.startswith(("channel_", "unit_")):
+            found["n"][key] = size
+        elif key in CONDITION_KEYS or key.startswith("trial_") or key in ("inds", keys.get("start"), keys.get("stop"), *STARTS):
+            found["b"][key] = size
+    lower = {name.lower(): name for name in left}
+    name = keys.get("start") or next((lower[name] for name in STARTS if name in lower), None)
+    starts = None if name is None else left.get(name)
+    if starts is None or isinstance(starts, list) or np.asarray(starts).dtype.kind not in "iuf" or not np.isfinite(starts).any():
+        return found, None
+    return found, float(np.nanmax(starts))
