@@ -12,6 +12,7 @@ from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.grid import Cells
+from lfads_plugins_lab.recordings.matlab_elements import require_whole_elements
 
 _OWN = "#"  # Matlab's own groups begin with it
 
