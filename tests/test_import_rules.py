@@ -20,7 +20,7 @@ PACKAGES = {
 """Distribution -> distributions that its code may import."""
 
 LAYERS = (
-    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs", "origin", "output_file", "processes"),
+    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs", "origin", "output_file", "processes", "records"),
     ("components",),
     ("plugins",),
     ("config", "data"),

@@ -13,8 +13,12 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+_LIGHT = ("click.testing", "h5py", "scipy.io", "lfads_core.data.checks", "lfads_core.data.read", "lfads_plugins_lab.recordings", "rich.table")
+_WITH_RUNS = {"run", "search", "collection", "options", "nwb-odd", "nwb-damaged"}
 
 _LOADED = (
     "click.testing",
@@ -39,27 +43,30 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="Stop after so long.")
     parser.add_argument("--keep", type=Path, help="Folder for the inputs that found a fault.")
     parser.add_argument("--cheap", action="store_true", help="Only verbs that neither train nor draw.")
+    parser.add_argument("--light", action="store_true", help="Only files, and verbs that need neither a run nor torch: seconds.")
     parser.add_argument("--verbose", action="store_true", help="Show what each input came to.")
     options = parser.parse_args()
     os.environ.update({"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "NO_COLOR": "1"})
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * 10**9, 2 * 10**9))
-    _warm_up()
-    from fuzzing.inputs import KINDS, is_cheap
+    _warm_up(light=options.light)
+    from fuzzing.inputs import KINDS, is_cheap, is_light
 
-    kinds = options.kind or [kind for kind, of in KINDS.items() if not options.cheap or any(map(is_cheap, of.verbs))]
+    wanted = is_light if options.light else is_cheap if options.cheap else lambda _: True
+    there = [kind for kind, of in KINDS.items() if any(map(wanted, of.verbs)) and not (options.light and kind in _WITH_RUNS)]
+    kinds = options.kind or there
     first = int(time.time()) % 10**8 if options.seed is None else options.seed
     print(f"seeds from {first}; kinds: {', '.join(kinds)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        return _session(Path(folder), kinds, first, options)
+        return _session(Path(folder), kinds, first, options, wanted)
 
 
-def _session(folder: Path, kinds: list[str], first: int, options: argparse.Namespace) -> int:
+def _session(folder: Path, kinds: list[str], first: int, options: argparse.Namespace, wanted: Callable[[Sequence[str]], bool]) -> int:
     from fuzzing.harness import play
     from fuzzing.inputs import build
 
     material = folder / "material"
-    _in_a_child(material)
-    _rehearse(material, folder / "rehearsal")
+    _in_a_child(material, runs=not options.light)
+    _rehearse(material, folder / "rehearsal", kinds, wanted)
     end = time.monotonic() + 60 * options.minutes
     found: dict[str, list[str]] = collections.defaultdict(list)
     played, slowest = 0, (0.0, "")
@@ -72,7 +79,7 @@ def _session(folder: Path, kinds: list[str], first: int, options: argparse.Names
         place = folder / "here"
         place.mkdir()
         try:
-            words = build(kind, seed, material, place, cheap=options.cheap)
+            words = build(kind, seed, material, place, wanted=wanted)
             if options.verbose:
                 print(f"{kind} {seed}: lfads {shlex.join(words)}", flush=True)
             outcome = play(words, place)
@@ -99,8 +106,12 @@ def _tell(found: dict[str, list[str]], fault: str, seed: str, words: list[str], 
         print(f"\n== {fault}\n   {seed} --count 1: lfads {shlex.join(words)[:300]}\n{text.strip()[-1500:]}", flush=True)
 
 
-def _warm_up() -> None:
+def _warm_up(*, light: bool) -> None:
     """Load once what every input would load."""
+    if light:
+        for name in _LIGHT:
+            importlib.import_module(name)
+        return
     import torch
 
     torch.set_num_threads(1)
@@ -112,7 +123,7 @@ def _warm_up() -> None:
         importlib.import_module("pynwb")
 
 
-def _rehearse(material: Path, place: Path) -> None:
+def _rehearse(material: Path, place: Path, kinds: list[str], wanted: Callable[[Sequence[str]], bool]) -> None:
     """Read each kind once in this process, so that what is read once need not be read again after every fork."""
     import numpy as np
     from click.testing import CliRunner
@@ -122,11 +133,13 @@ def _rehearse(material: Path, place: Path) -> None:
 
     here = Path.cwd()
     rng = np.random.default_rng(0)
-    for kind, of in KINDS.items():
-        if kind.endswith("-odd") or kind in {"table", "yaml", "run", "options"}:
+    for kind in kinds:
+        of = KINDS[kind]
+        verbs = [verb for verb in of.verbs if is_cheap(verb) and wanted(verb)][:1]
+        if verbs and not kind.endswith("-damaged"):
             faultless = replace(of, change=lambda _path, _rng: None)
             place.mkdir()
-            words = lay_out(faultless, kind, material, place, rng, [verb for verb in of.verbs if is_cheap(verb)][:1])
+            words = lay_out(faultless, kind, material, place, rng, verbs)
             os.chdir(place)
             CliRunner().invoke(cli, words)
             os.chdir(here)
@@ -135,7 +148,7 @@ def _rehearse(material: Path, place: Path) -> None:
     gc.freeze()
 
 
-def _in_a_child(material: Path) -> None:
+def _in_a_child(material: Path, *, runs: bool) -> None:
     """Make the material in another process, so that this one has trained nothing when it forks."""
     if process := os.fork():
         if os.waitpid(process, 0)[1]:
@@ -146,7 +159,7 @@ def _in_a_child(material: Path) -> None:
         from fuzzing.material import make
 
         material.mkdir()
-        make(material)
+        make(material, runs=runs)
         status = 0
     except BaseException:  # noqa: BLE001 - the child ends here whatever it was
         import traceback

@@ -23,21 +23,47 @@ Generator = np.random.Generator
 SETTINGS = tuple(word for line in QUICK for word in ("--set", line))
 
 _RECORDING = (
-    ("data", "check", "F"), ("data", "check", "F", "--json"), ("run", "F", "--dry-run", *SETTINGS), ("run", "F", *SETTINGS),
-    ("run", "F", *SETTINGS, "--set", "data.memory_gb=1e-7"), ("run", "F", *SETTINGS, "--set", "data.hold_out={fraction: 0.4}"), ("run", "F", "other.h5", *SETTINGS),
-    ("infer", "runs/tiny", "F", "-o", "out.h5"), ("infer", "runs/tiny", "F", "-o", "out.h5"),
-    ("data", "rebin", "F", "--bin", "20", "-o", "out.h5"), ("data", "smooth", "F", "--width", "20", "-o", "out.h5"),
-    ("data", "split", "F", "-o", "out.h5"), ("data", "merge", "F", "-o", "out.h5"), ("data", "align", "F", "other.h5", "-o", "aligned"),
-    ("data", "make", "F", "-o", "out.h5"), ("data", "chop", "F", "--window", "40", "-o", "out.h5"),
-    ("bound", "runs/tiny", "F", "-o", "out.h5", "--samples", "2"), ("adapt", "runs/tiny", "F", "--set", "train.epochs=1"),
-    ("bundle", "F", *SETTINGS, "--search", "none"), ("collection", "new", "another", "--data", "F", *SETTINGS),
-)  # fmt: skip
+    ("data", "check", "F"),
+    ("data", "check", "F", "--json"),
+    ("run", "F", "--dry-run", *SETTINGS),
+    ("run", "F", *SETTINGS),
+    ("run", "F", *SETTINGS, "--set", "data.memory_gb=1e-7"),
+    ("run", "F", *SETTINGS, "--set", "data.hold_out={fraction: 0.4}"),
+    ("run", "F", "other.h5", *SETTINGS),
+    ("infer", "runs/tiny", "F", "-o", "out.h5"),
+    ("infer", "runs/tiny", "F", "-o", "out.h5"),
+    ("data", "rebin", "F", "--bin", "20", "-o", "out.h5"),
+    ("data", "smooth", "F", "--width", "20", "-o", "out.h5"),
+    ("data", "split", "F", "-o", "out.h5"),
+    ("data", "merge", "F", "-o", "out.h5"),
+    ("data", "align", "F", "other.h5", "-o", "aligned"),
+    ("data", "make", "F", "-o", "out.h5"),
+    ("data", "chop", "F", "--window", "40", "-o", "out.h5"),
+    ("bound", "runs/tiny", "F", "-o", "out.h5", "--samples", "2"),
+    ("adapt", "runs/tiny", "F", "--set", "train.epochs=1"),
+    ("bundle", "F", *SETTINGS, "--search", "none"),
+    ("collection", "new", "another", "--data", "F", *SETTINGS),
+)
 _RUN = (
-    ("infer", "R"), ("eval", "R"), ("report", "R"), ("export", "R", "--h5", "all.h5"), ("export", "R", "--mat", "all.mat"),
-    ("export", "R", "--parameters", "p.h5"), ("compare", "R", "runs/tiny"), ("compare", "runs"), ("run", "--resume", "R", "--set", "train.epochs=3"),
-    ("adapt", "R", "other.h5", "--set", "train.epochs=1"), ("generate", "R", "-n", "2"), ("bound", "R", "--samples", "2"), ("stream", "R"), ("cite", "R"),
-    ("data", "merge", "R/lfads_output_tiny.h5", "-o", "out.h5"), ("infer", "R", "other.h5", "-o", "out.h5"), ("eval", "R", "--few-shot", "3"), ("eval", "R", "--json"),
-)  # fmt: skip
+    ("infer", "R"),
+    ("eval", "R"),
+    ("report", "R"),
+    ("export", "R", "--h5", "all.h5"),
+    ("export", "R", "--mat", "all.mat"),
+    ("export", "R", "--parameters", "p.h5"),
+    ("compare", "R", "runs/tiny"),
+    ("compare", "runs"),
+    ("run", "--resume", "R", "--set", "train.epochs=3"),
+    ("adapt", "R", "other.h5", "--set", "train.epochs=1"),
+    ("generate", "R", "-n", "2"),
+    ("bound", "R", "--samples", "2"),
+    ("stream", "R"),
+    ("cite", "R"),
+    ("data", "merge", "R/lfads_output_tiny.h5", "-o", "out.h5"),
+    ("infer", "R", "other.h5", "-o", "out.h5"),
+    ("eval", "R", "--few-shot", "3"),
+    ("eval", "R", "--json"),
+)
 _SEARCH = (
     ("search", "status", "R"),
     ("search", "resume", "R"),
@@ -55,22 +81,52 @@ _COLLECTION = (
     ("collection", "info", "R"),
 )
 _YAML = (
-    ("run", "tiny.h5", "F", "--dry-run"), ("config", "check", "F"), ("config", "show", "F"), ("config", "import", "F"), ("run", "tiny.h5", "F"),
-    ("bundle", "tiny.h5", "F", "--search", "none"), ("search", "random", "tiny.h5", "F", "--members", "1", "--epochs", "1"),
-)  # fmt: skip
+    ("run", "tiny.h5", "F", "--dry-run"),
+    ("config", "check", "F"),
+    ("config", "show", "F"),
+    ("config", "import", "F"),
+    ("run", "tiny.h5", "F"),
+    ("bundle", "tiny.h5", "F", "--search", "none"),
+    ("search", "random", "tiny.h5", "F", "--members", "1", "--epochs", "1"),
+)
 _MAKE = (
     ("data", "make", "F", *AROUND, "-o", "out.h5"),
     ("data", "chop", "F", "--window", "500", "-o", "out.h5"),
     ("data", "make", "F", "-o", "out.h5", "--bin", "20"),
 )
 _OPTIONS = (
-    ("synth", "lorenz"), ("synth", "rate-network"), ("run", "tiny.h5", *SETTINGS), ("infer", "runs/tiny"), ("data", "rebin", "tiny.h5", "-o", "out.h5"),
-    ("data", "make", "csv/spikes.csv", "--trials", "csv/trials.csv", "-o", "out.h5"), ("generate", "runs/tiny"), ("config", "show"), ("data", "smooth", "tiny.h5", "-o", "out.h5"),
-    ("data", "chop", "csv/spikes.csv", "-o", "out.h5"), ("bound", "runs/tiny"), ("export", "runs/tiny"), ("eval", "runs/tiny"), ("cite",), ("plugins", "show"),
-)  # fmt: skip
+    ("synth", "lorenz"),
+    ("synth", "rate-network"),
+    ("run", "tiny.h5", *SETTINGS),
+    ("infer", "runs/tiny"),
+    ("data", "rebin", "tiny.h5", "-o", "out.h5"),
+    ("data", "make", "csv/spikes.csv", "--trials", "csv/trials.csv", "-o", "out.h5"),
+    ("generate", "runs/tiny"),
+    ("config", "show"),
+    ("data", "smooth", "tiny.h5", "-o", "out.h5"),
+    ("data", "chop", "csv/spikes.csv", "-o", "out.h5"),
+    ("bound", "runs/tiny"),
+    ("export", "runs/tiny"),
+    ("eval", "runs/tiny"),
+    ("cite",),
+    ("plugins", "show"),
+)
 _GENERATED = ("mean_rate", "trials_per_condition", "bins", "channels", "conditions", "bin_ms", "sessions", "x")
-_SET = ("data.batch_size", "optim.lr", "infer.samples", "model.generator.hidden", "train.epochs", "train.seed", "data.memory_gb", "x", "train.device",
-        "components.ic_prior", "model.encoder.read_bins", "data.hold_out", "regularisation.l2_ramp.increase_epochs")  # fmt: skip
+_SET = (
+    "data.batch_size",
+    "optim.lr",
+    "infer.samples",
+    "model.generator.hidden",
+    "train.epochs",
+    "train.seed",
+    "data.memory_gb",
+    "x",
+    "train.device",
+    "components.ic_prior",
+    "model.encoder.read_bins",
+    "data.hold_out",
+    "regularisation.l2_ramp.increase_epochs",
+)
 
 
 _TRAIN = {("search", "random"), ("search", "resume"), ("search", "best"), ("search", "retry")}
@@ -162,18 +218,25 @@ KINDS = {
 """Kinds by name."""
 
 
-def build(kind: str, seed: int, material: Path, folder: Path, *, cheap: bool = False) -> list[str]:
-    """Put the input into an empty folder; the words of the command that reads it, of ``cheap`` ones of none that trains or draws."""
+def build(kind: str, seed: int, material: Path, folder: Path, *, wanted: Callable[[Sequence[str]], bool] = lambda _: True) -> list[str]:
+    """Put the input into an empty folder; the words of the command that reads it, one of the ``wanted`` ones."""
     of = KINDS[kind]
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
-    verbs = [verb for verb in of.verbs if not cheap or is_cheap(verb)] or list(of.verbs)
+    verbs = [verb for verb in of.verbs if wanted(verb)]
     words = lay_out(of, kind, material, folder, rng, verbs)
     return words + _odd_options(words, rng) if kind == "options" else words
+
+
+def is_light(verb: Sequence[str]) -> bool:
+    """Whether a command needs neither a run nor torch."""
+    return verb[0] in {"data", "config"} and "other.h5" not in verb
 
 
 def lay_out(of: Input, kind: str, material: Path, folder: Path, rng: Generator, verbs: Sequence[tuple[str, ...]]) -> list[str]:
     """Copy what the input needs, change it, and choose a verb."""
     for name in of.beside:
+        if not (material / name).exists():
+            continue  # of material without runs
         _copy(material / name, folder / (name if name in {"runs", "csv"} else Path(name).name))
     source = material / of.copied
     name = source.name if kind != "run" else "victim"
@@ -183,9 +246,9 @@ def lay_out(of: Input, kind: str, material: Path, folder: Path, rng: Generator, 
     return [{"F": name, "R": name, "hand=F": f"hand={name}"}.get(word, word.replace("R/", f"{name}/")) for word in verb]
 
 
-def is_cheap(verb: tuple[str, ...]) -> bool:
+def is_cheap(verb: Sequence[str]) -> bool:
     """Whether a command takes a fraction of a second."""
-    return verb[0] not in {"bundle", "report", "adapt"} and (verb[0] != "run" or "--dry-run" in verb) and verb[:2] not in _TRAIN
+    return verb[0] not in {"bundle", "report", "adapt"} and (verb[0] != "run" or "--dry-run" in verb) and tuple(verb[:2]) not in _TRAIN
 
 
 def _odd_options(words: list[str], rng: Generator) -> list[str]:

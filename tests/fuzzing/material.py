@@ -19,11 +19,13 @@ from tiny_runs import TINY
 QUICK = (*TINY, "train.epochs=2")
 
 
-def make(folder: Path) -> None:
-    """Fill a folder with recordings, raw files, a run with everything made from it, a search and a zip."""
+def make(folder: Path, *, runs: bool = True) -> None:
+    """Fill a folder with recordings, raw files and a zip, and with a run and everything made from it, a search and a collection."""
     write_recording(folder / "tiny.h5")
     write_recording(folder / "other.h5", seed=1)
     for kind, write in WRITERS.items():
+        if kind == "nwb" and not runs:
+            continue  # pynwb takes seconds to load
         if kind == "nwb":
             with contextlib.suppress(ImportError):
                 _written(write, folder / kind)
@@ -33,6 +35,8 @@ def make(folder: Path) -> None:
     with zipfile.ZipFile(folder / "sessions.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("tiny.h5", "other.h5"):
             archive.write(folder / name, f"days/{name}")
+    if not runs:
+        return
     overrides = [word for line in QUICK for word in ("--set", line)]
     here = Path.cwd()
     os.chdir(folder)

@@ -44,8 +44,17 @@ def _replace(file: h5py.File, key: str, **how: Any) -> None:
 
 def _some_shape(shape: tuple[int, ...], rng: Generator) -> tuple[int, ...]:
     ways: list[tuple[int, ...]] = [
-        (), (0,), (0, *shape[1:]), (*shape[:-1], 0), shape[:-1], (*shape, 1), (shape[0] + 1 if shape else 1, *shape[1:]), (1,), (1, 1, 1), shape[::-1],
-    ]  # fmt: skip
+        (),
+        (0,),
+        (0, *shape[1:]),
+        (*shape[:-1], 0),
+        shape[:-1],
+        (*shape, 1),
+        (shape[0] + 1 if shape else 1, *shape[1:]),
+        (1,),
+        (1, 1, 1),
+        shape[::-1],
+    ]
     return ways[rng.integers(len(ways))]
 
 
@@ -81,10 +90,17 @@ def _special_type(file: h5py.File, rng: Generator) -> None:
     key = _some_key(file, rng)
     space = h5py.h5s.create_simple(file[key].shape or (1,))
     kinds = [
-        h5py.h5t.UNIX_D32LE, h5py.h5t.UNIX_D64BE, h5py.h5t.STD_B8LE, h5py.h5t.STD_REF_OBJ, h5py.h5t.STD_REF_DSETREG,
-        h5py.h5t.vlen_create(h5py.h5t.NATIVE_FLOAT), h5py.h5t.enum_create(h5py.h5t.STD_I8LE), h5py.h5t.array_create(h5py.h5t.IEEE_F32LE, (2,)),
-        h5py.h5t.create(h5py.h5t.OPAQUE, 5), h5py.h5t.py_create(h5py.string_dtype("ascii", 4)),
-    ]  # fmt: skip
+        h5py.h5t.UNIX_D32LE,
+        h5py.h5t.UNIX_D64BE,
+        h5py.h5t.STD_B8LE,
+        h5py.h5t.STD_REF_OBJ,
+        h5py.h5t.STD_REF_DSETREG,
+        h5py.h5t.vlen_create(h5py.h5t.NATIVE_FLOAT),
+        h5py.h5t.enum_create(h5py.h5t.STD_I8LE),
+        h5py.h5t.array_create(h5py.h5t.IEEE_F32LE, (2,)),
+        h5py.h5t.create(h5py.h5t.OPAQUE, 5),
+        h5py.h5t.py_create(h5py.string_dtype("ascii", 4)),
+    ]
     del file[key]
     h5py.h5d.create(file.id, key.encode(), kinds[rng.integers(len(kinds))], space)
 
@@ -172,9 +188,27 @@ def _gone(file: h5py.File, rng: Generator) -> None:
 
 
 def _copy(file: h5py.File, rng: Generator) -> None:
-    names = ["train_recon_data", "valid_recon_data", "train_ext_input", "valid_ext_input", "test_encod_data", "channel_order", "conversion_factor",
-             "time_ms", "readin_weight", "readout_bias", "train_inds", "valid_inds", "bin_ms", "train_factors", "lfads_session", "chop_start",
-             "train_condition_labels", "overlap", "behaviour_lag"]  # fmt: skip
+    names = [
+        "train_recon_data",
+        "valid_recon_data",
+        "train_ext_input",
+        "valid_ext_input",
+        "test_encod_data",
+        "channel_order",
+        "conversion_factor",
+        "time_ms",
+        "readin_weight",
+        "readout_bias",
+        "train_inds",
+        "valid_inds",
+        "bin_ms",
+        "train_factors",
+        "lfads_session",
+        "chop_start",
+        "train_condition_labels",
+        "overlap",
+        "behaviour_lag",
+    ]
     name = names[rng.integers(len(names))]
     values = _values(file, _some_key(file, rng))
     if rng.random() < 0.4 and values.dtype.kind in "biuf":
@@ -184,8 +218,23 @@ def _copy(file: h5py.File, rng: Generator) -> None:
 
 def _attribute(file: h5py.File, rng: Generator) -> None:
     where = file if rng.random() < 0.7 else file[_some_key(file, rng)]
-    names = ["bin_ms", "first_bin_ms", "align_event", "lfads_session", "lfads_checkpoint", "dt", "é", "MATLAB_class", "behaviour_lag_ms", "generator",
-             "lfads_posterior_samples", "window_ms", "\x1b[31m", "CLASS", "settings"]  # fmt: skip
+    names = [
+        "bin_ms",
+        "first_bin_ms",
+        "align_event",
+        "lfads_session",
+        "lfads_checkpoint",
+        "dt",
+        "é",
+        "MATLAB_class",
+        "behaviour_lag_ms",
+        "generator",
+        "lfads_posterior_samples",
+        "window_ms",
+        "\x1b[31m",
+        "CLASS",
+        "settings",
+    ]
     name = names[rng.integers(len(names))]
     choice = rng.random()
     if choice < 0.3:
@@ -203,5 +252,22 @@ def _attribute(file: h5py.File, rng: Generator) -> None:
 
 
 _WAYS = (
-    _shape, _shape, _type, _type, _special_type, _raw_name, _filters, _huge, _huge, _link, _virtual, _empty, _group, _gone, _copy, _copy, _attribute, _attribute,
-)  # fmt: skip
+    _shape,
+    _shape,
+    _type,
+    _type,
+    _special_type,
+    _raw_name,
+    _filters,
+    _huge,
+    _huge,
+    _link,
+    _virtual,
+    _empty,
+    _group,
+    _gone,
+    _copy,
+    _copy,
+    _attribute,
+    _attribute,
+)

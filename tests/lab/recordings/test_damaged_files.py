@@ -98,7 +98,9 @@ def test_an_array_under_the_name_of_an_archive_says_so(tmp_path):
         read_source(path)
 
 
-@pytest.mark.parametrize("change", [(6, 255), (8, 0xFFFF), (10, 77), (28, 0xFFFF), (42, 0xFFFF)], ids=["version", "flags", "method", "name", "offset"])
+@pytest.mark.parametrize(
+    "change", [(6, 255), (8, 0xFFFF), (10, 77), (28, 0xFFFF), (42, 0xFFFF)], ids=["version", "flags", "method", "name", "offset"]
+)
 def test_an_archive_whose_headers_are_odd_is_one_sentence(tmp_path, change):
     path = tmp_path / "a.npz"
     np.savez(path, data=np.zeros((2, 3, 4)), bin_ms=np.array(10.0))
