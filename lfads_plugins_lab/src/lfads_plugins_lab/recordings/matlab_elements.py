@@ -34,7 +34,7 @@ def require_whole_elements(path: Path) -> None:
         if order is None or len(head) < _HEADER or 0 in head[:4]:  # four letters begin a version 5, and no version 4
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _Walk(path, order).through(memoryview(content[_HEADER:]), 0)
+            _ElementWalk(path, order).through(memoryview(content[_HEADER:]), 0)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Element:
     following: int
 
 
-class _Walk:
+class _ElementWalk:
     """Elements one after the other, those within matrices and compressed ones too."""
 
     def __init__(self, path: Path, order: Literal["little", "big"]) -> None:
