@@ -125,9 +125,10 @@ def as_html(parts: Iterable[RenderableType], width: int = 160) -> str:
 
 
 def _recorded(parts: Iterable[RenderableType], width: int) -> Console:
+    """A console that has drawn these and shown them nowhere, which rich would do by itself in a notebook."""
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), record=True, width=width, force_terminal=False, highlight=False)
+    console = Console(file=io.StringIO(), record=True, width=width, force_terminal=False, force_jupyter=False, highlight=False)
     for part in parts:
         console.print(part, soft_wrap=True)
     return console
