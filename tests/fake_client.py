@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lfads_plugins_tune.mlflow.client import Client, Known, Point
+from lfads_plugins_tune.mlflow.client import Client, Point, StoredRun
 from lfads_plugins_tune.mlflow.follower import steady_clock
 from lfads_plugins_tune.mlflow.recorder import Recorder
 from lfads_plugins_tune.mlflow.records import key_of
@@ -17,7 +17,7 @@ PLACE = ExperimentAddress(uri="http://me:secret@host:5000", folder=None, experim
 
 
 @dataclass
-class StoredRun:
+class FakeRun:
     """One run as the store has it."""
 
     name: str
@@ -39,7 +39,7 @@ class FakeClient(Client):
     """Runs are named by our keys, and their ids are ``id-<key>``."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, StoredRun] = {}
+        self.runs: dict[str, FakeRun] = {}
         self.faults: list[Exception] = []  # raised by the next calls, one each
         self.broken: set[str] = set()  # ids of runs that take nothing
         self.calls = 0
@@ -52,7 +52,7 @@ class FakeClient(Client):
         if run_id in self.broken:
             raise ValueError(f"{run_id} is deleted")
 
-    def named(self, name: str) -> StoredRun:
+    def named(self, name: str) -> FakeRun:
         """The run of this name."""
         (run,) = [run for run in self.runs.values() if run.name == name]
         return run
@@ -61,26 +61,26 @@ class FakeClient(Client):
         self._call()
         return "1"
 
-    def find(self, experiment: str, key: str) -> Known | None:
+    def find(self, experiment: str, key: str) -> StoredRun | None:
         self._call()
         return self.known(f"id-{key}") if f"id-{key}" in self.runs else None
 
-    def known(self, run_id: str) -> Known:
+    def known(self, run_id: str) -> StoredRun:
         self._call(run_id)
         run = self.runs[run_id]
         last = {name: max((e, v) for n, v, e, _ in run.points if n == name) for name, *_ in run.points}
         steps, values = {name: step for name, (step, _) in last.items()}, {name: value for name, (_, value) in last.items()}
-        return Known(run_id=run_id, name=run.name, params=dict(run.params), tags=dict(run.tags), steps=steps, values=values, status=run.status)
+        return StoredRun(run_id=run_id, name=run.name, params=dict(run.params), tags=dict(run.tags), steps=steps, values=values, status=run.status)
 
     def has_run_called(self, experiment: str, name: str) -> bool:
         self._call()
         return any(run.name == name for run in self.runs.values())
 
-    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> Known:
+    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> StoredRun:
         self._call()
         key, name, started = what
-        self.runs[f"id-{key}"] = StoredRun(name, parent, started)
-        return Known(run_id=f"id-{key}", name=name)
+        self.runs[f"id-{key}"] = FakeRun(name, parent, started)
+        return StoredRun(run_id=f"id-{key}", name=name)
 
     def reopen(self, run_id: str) -> None:
         self._call(run_id)

@@ -162,7 +162,8 @@ def test_a_client_address_is_refused_and_a_cluster_that_is_not_there_is_told(mon
     def fail(**_):
         raise ConnectionError("Traceback\nNo cluster at 10.0.0.1:6379.")
 
-    monkeypatch.setattr(cluster, "_use_token", lambda: None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr(cluster, "_read_mode_anew", lambda: None)
     ray = types.SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: None)
     with pytest.raises(ConfigError) as caught:
         Cluster(ray, "ray://head:10001")
@@ -205,21 +206,32 @@ def test_an_address_where_nothing_answers_is_found_out_at_once_and_named(monkeyp
     )
 
 
-def test_a_token_that_is_there_is_used(monkeypatch, tmp_path):
+def test_a_cluster_is_tried_without_a_token_and_then_with_the_one_that_is_there(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.setenv(name, "")  # so that it is put back as it was, whatever is set in between
         monkeypatch.delenv(name)
     monkeypatch.setattr(cluster, "_read_mode_anew", lambda: None)
-    cluster._use_token()
-    assert "RAY_AUTH_MODE" not in os.environ
+    monkeypatch.setattr(cluster, "_must_answer", lambda *_: None)
+    modes = []
+
+    def init(**_):
+        modes.append(os.environ["RAY_AUTH_MODE"])
+        if modes[-1] != "token":
+            raise ConnectionError("no")
+
+    ray = types.SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    with pytest.raises(RunError):
+        Cluster(ray, "10.0.0.1:6379")
+    assert (modes, os.environ.get("RAY_AUTH_MODE")) == (["disabled"], None)
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("secret")
-    cluster._use_token()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    Cluster(ray, "10.0.0.1:6379")
+    assert modes == ["disabled", "disabled", "token"]
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster._use_token()
-    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    with pytest.raises(RunError):
+        Cluster(ray, "10.0.0.1:6379")
+    assert modes[3:] == ["disabled"]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc")

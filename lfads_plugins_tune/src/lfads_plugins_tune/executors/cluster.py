@@ -59,8 +59,7 @@ class Cluster:
                     self._start()
                 else:
                     _must_answer(address, where)
-                    _use_token()
-                    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+                    self._connect(address)
         except (ConnectionError, RuntimeError, ValueError, OSError) as err:
             self.leave()
             at = "--executor ray" if self.local else where
@@ -85,6 +84,24 @@ class Cluster:
             self._guard.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 self._guard.wait(20.0)
+
+    def _connect(self, address: str) -> None:
+        """Without a token, then with the one that is there, unless the user says which: a cluster without tokens lets nobody work who brings one."""
+        said = os.environ.get(_MODE)
+        modes = [said] if said is not None else ["disabled", *(["token"] if _has_token() else [])]
+        for mode in modes:
+            os.environ[_MODE] = mode
+            _read_mode_anew()
+            try:
+                self.ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+            except ConnectionError:
+                self.ray.shutdown()
+                if mode == modes[-1]:
+                    if said is None:
+                        del os.environ[_MODE]
+                    raise
+            else:
+                return
 
     def _start(self) -> None:
         folder, mark = tempfile.mkdtemp(prefix="lfads-ray-"), uuid.uuid4().hex
@@ -132,12 +149,8 @@ def _must_answer(address: str, where: str) -> None:
         ) from err
 
 
-def _use_token() -> None:
-    """A token that is there is used, as `ray start` does; clusters that ask for none do not mind."""
-    given = os.environ.get(_TOKEN) or os.environ.get("RAY_AUTH_TOKEN_PATH") or (Path.home() / ".ray" / "auth_token").is_file()
-    if _MODE not in os.environ and given:
-        os.environ[_MODE] = "token"
-        _read_mode_anew()
+def _has_token() -> bool:
+    return bool(os.environ.get(_TOKEN) or os.environ.get("RAY_AUTH_TOKEN_PATH")) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _read_mode_anew() -> None:

@@ -31,7 +31,7 @@ class Point:
 
 
 @dataclass(kw_only=True)
-class Known:
+class StoredRun:
     """What the store has of a run, by MLflow's names; whoever writes more adds it here."""
 
     run_id: str
@@ -61,12 +61,12 @@ class Client:
             self._mlflow.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def find(self, experiment: str, key: str) -> Known | None:
+    def find(self, experiment: str, key: str) -> StoredRun | None:
         """The run with this key of ours, if there is one."""
         found = self._mlflow.search_runs([experiment], filter_string=f"tags.`{_KEY_TAG}` = '{key}'", max_results=1)
         return _known(found[0]) if found else None
 
-    def known(self, run_id: str) -> Known:
+    def known(self, run_id: str) -> StoredRun:
         """What the store has of a run by now."""
         return _known(self._mlflow.get_run(run_id))
 
@@ -74,12 +74,12 @@ class Client:
         """Whether a run has this name; False for a name that MLflow cannot be asked for."""
         return '"' not in name and bool(self._mlflow.search_runs([experiment], filter_string=f'attributes.run_name = "{name}"', max_results=1))
 
-    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> Known:
+    def create(self, experiment: str, what: tuple[str, str, int], parent: str | None) -> StoredRun:
         """Begin a run, below the run with the id ``parent``; ``what`` is our key, its name, and when it started."""
         key, name, started = what
         tags = {_KEY_TAG: key, **({} if parent is None else {_PARENT_TAG: parent})}
         run = self._mlflow.create_run(experiment, start_time=started, run_name=name, tags=tags)
-        return Known(run_id=str(run.info.run_id), name=name)
+        return StoredRun(run_id=str(run.info.run_id), name=name)
 
     def reopen(self, run_id: str) -> None:
         """Have a run going again."""
@@ -135,10 +135,10 @@ def make_database(store: Store) -> None:
     fresh.replace(store.database)
 
 
-def _known(run: Any) -> Known:
+def _known(run: Any) -> StoredRun:
     ended = {theirs: ours for ours, theirs in STATUS.items()}
     metrics = list(run.data.to_proto().metrics)
-    return Known(
+    return StoredRun(
         run_id=str(run.info.run_id),
         name=str(run.info.run_name),
         params=dict(run.data.params),

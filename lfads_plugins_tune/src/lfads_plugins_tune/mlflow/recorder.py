@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lfads_plugins_tune.mlflow.client import Client, Known, Point, make_database
+from lfads_plugins_tune.mlflow.client import Client, Point, StoredRun, make_database
 from lfads_plugins_tune.mlflow.records import RunFiles, RunRecord, is_search
 from lfads_plugins_tune.mlflow.search_records import SearchFiles
 from lfads_plugins_tune.mlflow.store import ExperimentAddress, Store
@@ -45,7 +45,7 @@ class Recorder:
         self._experiment = ""
         self._source: RunFiles | SearchFiles | None = None
         self._records: Sequence[RunRecord] = ()
-        self._known: dict[str, Known] = {}  # by our keys
+        self._known: dict[str, StoredRun] = {}  # by our keys
         self._doubted: list[str] = []  # keys of runs that could not be written: the store has more of them than is known, and they come last
         self._complete: set[str] = set()
 
@@ -124,7 +124,7 @@ class Recorder:
         parent = self._known.get(record.parent or "")
         return record.name if record.parent is None else f"{record.name} · {self.folder.resolve().name if parent is None else parent.name}"
 
-    def _opened(self, client: Client, record: RunRecord) -> Known:
+    def _opened(self, client: Client, record: RunRecord) -> StoredRun:
         """Find a run again, or begin it, and describe it; a parameter that has changed since becomes a tag, for MLflow never changes one."""
         known = client.find(self._experiment, record.key)
         if known is None:
@@ -164,7 +164,7 @@ class Recorder:
         if record.status is not None:
             self._complete.add(record.key)
 
-    def _points(self, record: RunRecord, known: Known) -> Iterator[Point]:
+    def _points(self, record: RunRecord, known: StoredRun) -> Iterator[Point]:
         now, steps = self._clock(), dict(known.steps)
         for epoch, row in record.rows:
             for name, value in row.items():
@@ -178,7 +178,7 @@ class Recorder:
             if math.isfinite(value) and known.values.get(ours) != value:
                 yield Point(ours, value, now, epoch)
 
-    def _send_files(self, client: Client, record: RunRecord, known: Known) -> None:
+    def _send_files(self, client: Client, record: RunRecord, known: StoredRun) -> None:
         there = [path for path in record.files if path.exists()]
         if not there:
             return
