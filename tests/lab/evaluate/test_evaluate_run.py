@@ -164,7 +164,7 @@ def test_other_reconstructions_have_r2_instead_of_bits(train_tiny, write_tiny):
     data = write_tiny("real.h5", **{f"{s}_encod_data": rng.normal(size=(n, 8, 5)).astype("f4") for s, n in (("train", 12), ("valid", 6))})
     run = train_tiny("components.reconstruction=gaussian", data=data, name="real").run
     (session,) = evaluate_run(load(run.path), shots=2).sessions
-    assert set(session.scores["valid"]["LFADS"]) == {"r2"}
+    assert set(session.scores["valid"]["LFADS"]) == {"r2", "gain_over_constant"}
     assert set(session.scores["valid"]["Gaussian smoothing"]) == {"r2"}
     assert session.lacking["bps"] == "the data are no counts"
     assert session.lacking["condition average"] == "the file names no conditions"
