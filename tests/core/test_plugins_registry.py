@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import attrs
 import pytest
 
+import lfads_core.builtin
 import lfads_core.plugins
 import lfads_plugins_std.plugin
 from lfads_core.config.groups import run_config_class
@@ -219,7 +220,7 @@ def test_the_distribution_decides_in_settings_too():
         def lfads_priors(self):
             yield PriorSpec(name="normal", summary="Another", config=NoSettings, build=dict)
 
-    registry = Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab": Offering()})
+    registry = Registry.from_plugins({"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab": Offering()})
     with pytest.raises(LfadsError, match="2 plugins offer the prior 'normal'"):
         resolve([], [], ["components.ic_prior=normal"], registry)
     config = resolve([], [], ["components.ic_prior=lab:normal"], registry)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from attrs import frozen
 
+import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.components import AbstractPrior
 from lfads_core.config.fields import setting
@@ -43,10 +44,10 @@ def with_lab(*, changes_results=True):
         yield SettingsSpec(name="lab", summary="A lab's", config=Group, changes_results=changes_results)
 
     lab = SimpleNamespace(lfads_priors=lfads_priors, lfads_settings=lfads_settings)
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab-x": lab})
+    return Registry.from_plugins({"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-x": lab})
 
 
-WITHOUT = Registry.from_plugins({"std": lfads_plugins_std.plugin})
+WITHOUT = Registry.from_plugins({"core": lfads_core.builtin, "std": lfads_plugins_std.plugin})
 TINY_WITHOUT_TRACK = "track.mlflow=false"
 
 

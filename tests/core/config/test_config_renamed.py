@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from attrs import frozen
 
+import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.config import renamed
 from lfads_core.config.fields import above, setting
@@ -45,7 +46,13 @@ def registry():
     def lfads_settings():
         yield SettingsSpec(name="mine", summary="Mine", config=Group)
 
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab": SimpleNamespace(lfads_priors=lfads_priors, lfads_settings=lfads_settings)})
+    return Registry.from_plugins(
+        {
+            "core": lfads_core.builtin,
+            "std": lfads_plugins_std.plugin,
+            "lab": SimpleNamespace(lfads_priors=lfads_priors, lfads_settings=lfads_settings),
+        }
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.cli.main import cli
 from lfads_core.data.read import read_sessions
@@ -144,7 +145,7 @@ class Raising(torch.autograd.Function):
 
 
 def registry_with(**hooks):
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**hooks)})
+    return Registry.from_plugins({"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**hooks)})
 
 
 def test_a_failure_on_the_shared_way_back_costs_its_member_alone(make_trainer, monkeypatch):

@@ -13,10 +13,22 @@ import pytest
 import torch
 from torch import nn
 
+import lfads_core.builtin
 import lfads_plugins_std.plugin
-from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout
+from lfads_core.components import AbstractAugmentation, AbstractEncoder, AbstractGenerator, AbstractPrior, AbstractReadin, AbstractReadout
 from lfads_core.errors import LfadsError
-from lfads_core.plugins import AugmentationSpec, NoSettings, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec, Registry, hookimpl
+from lfads_core.plugins import (
+    AugmentationSpec,
+    EncoderSpec,
+    GeneratorSpec,
+    NoSettings,
+    PriorSpec,
+    ReadinSpec,
+    ReadoutSpec,
+    ReconstructionSpec,
+    Registry,
+    hookimpl,
+)
 from lfads_core.rng import stream
 from lfads_plugins_std.poisson import Poisson
 
@@ -99,7 +111,9 @@ def registry_of(kind, build):
     def hook():
         return [SPECS[kind](name="bad", summary="Misbehaves", config=NoSettings, build=build)]
 
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**{f"lfads_{kind}s": hook})})
+    return Registry.from_plugins(
+        {"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**{f"lfads_{kind}s": hook})}
+    )
 
 
 def spoilt(kind, **methods):
@@ -515,3 +529,65 @@ def test_what_raises_later_is_named_too(change, train_tiny):
             "components.reconstruction=bad",
             registry=registry_of("reconstruction", lambda *_: spoilt("reconstruction", **after(LATE, change))()),
         )
+
+
+# Encoders and generators, which a population shares
+
+
+def training_with(kind, cls, record, build, train_tiny):
+    @hookimpl
+    def hook():
+        return [record(name="bad", summary="Misbehaves", config=NoSettings, build=build)]
+
+    own = Registry.from_plugins({"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**{f"lfads_{kind}s": hook})})
+    return train_tiny("train.epochs=1", f"components.{kind}=bad", registry=own)
+
+
+class Dynamics(AbstractGenerator):
+    """A linear map."""
+
+    def __init__(self, info):
+        super().__init__()
+        self.own = nn.Parameter(torch.eye(info.size) * 0.9)
+        self.given = nn.Parameter(torch.zeros(info.inputs, info.size))
+
+    def step(self, state, inputs):
+        return state @ self.own + inputs @ self.given
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda new, _: new, None),
+        (lambda new, _: new[..., :3], r"step must give the shape \(\*B, G\) = \(4, 8\), got \(4, 3\)"),
+        (lambda new, _: new - new.mean(0), "step must give each trial what it gets alone"),
+        (lambda new, _: new.detach(), "step must pass gradients on to state"),
+        (lambda new, state: new + 0 * state.mul_(1.01), "step must leave 'state' as it was"),
+        (lambda new, _: new + 0 * torch.rand(()), "but used torch's global generator"),
+    ],
+)
+def test_dynamics_that_break_their_contract_are_named(change, text, train_tiny):
+    cls = type("Bad", (Dynamics,), {"step": lambda self, state, inputs: change(Dynamics.step(self, state, inputs), state)})
+    if text is None:
+        assert training_with("generator", cls, GeneratorSpec, lambda _, info: cls(info), train_tiny).outcome == "epochs"
+        return
+    with pytest.raises(LfadsError, match=text) as caught:
+        training_with("generator", cls, GeneratorSpec, lambda _, info: cls(info), train_tiny)
+    assert str(caught.value).startswith(WHO.format(kind="generator"))
+
+
+def test_an_encoder_of_another_shape_is_named(train_tiny):
+    class Bad(AbstractEncoder):
+        directions = 1
+
+        def __init__(self, info):
+            super().__init__()
+            self.size = info.hidden
+            self.weight = nn.Parameter(torch.zeros(info.width, info.hidden))
+
+        def forward(self, x):
+            return (x @ self.weight).cumsum(-2)
+
+    with pytest.raises(LfadsError, match="must give the shape") as caught:
+        training_with("encoder", Bad, EncoderSpec, lambda _, info: Bad(info), train_tiny)
+    assert str(caught.value).startswith(WHO.format(kind="encoder"))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.errors import NumericsError
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl
@@ -35,7 +36,9 @@ def faulty(monkeypatch):
         def lfads_reconstructions():
             return [ReconstructionSpec(name="faulty", summary="Fails", config=NoSettings, build=lambda *_: Faulty())]
 
-        return Registry.from_plugins({"std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)})
+        return Registry.from_plugins(
+            {"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)}
+        )
 
     return make
 

@@ -59,7 +59,8 @@ def settings_of_run(run: Run, overrides: Sequence[str], registry: Registry, *, g
 
 def _components(config: Any) -> Iterator[tuple[Any, Component]]:
     """Every chosen component with its record class, wherever it stands in the settings."""
-    for name, setting in settings_of(type(config), types_in(type(config))).items():
+    cls: type = type(config)
+    for name, setting in settings_of(cls, types_in(cls)).items():
         value = getattr(config, name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component):

@@ -9,7 +9,6 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -121,7 +120,8 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
             except PluginError as err:
                 faults.append(BrokenPlugin(provider, str(err), err))
             remarks += [(provider, text) for text in said]
-    asked = [*(_from_file(path) for path in wanted_files()), *more]
+    files = [(path.name, *load_file(path)) for path in wanted_files()]
+    asked = [*((Provider(name, digest[:8], ""), module) for name, digest, module in files), *more]
     made = inspect_plugins([*loaded, *asked])
     for fault in made.faults:
         if fault.provider in [provider for provider, _ in asked]:
@@ -129,11 +129,6 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
     return Installed(
         plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks, remarks=(*remarks, *made.remarks)
     )
-
-
-def _from_file(path: Path) -> tuple[Provider, object]:
-    digest, module = load_file(path)
-    return Provider(path.name, digest[:8], ""), module
 
 
 def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from itertools import zip_longest
 
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.loading import Provider
@@ -52,7 +51,8 @@ def try_import(provider: Provider) -> list[LawFinding]:
 
 
 def _findings(*faults: tuple[str, ...]) -> list[LawFinding]:
-    return [LawFinding(law=law, faults=found, tried=i < len(faults)) for i, (law, found) in enumerate(zip_longest(LAWS, faults, fillvalue=()))]
+    tried = dict(zip(LAWS, faults, strict=False))
+    return [LawFinding(law=law, faults=tried.get(law, ()), tried=law in tried) for law in LAWS]
 
 
 def _module(provider: Provider) -> str:

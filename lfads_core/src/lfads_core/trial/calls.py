@@ -128,7 +128,12 @@ class _Call:
         """Whether gradients reach what they should, and are finite. ``given`` begins gradients of its own."""
         if self.method.name in GIVES_NO_GRADIENT:
             return
-        leaves = {name: x for name, value in given.items() for x in tensors_in(value) if x.requires_grad}
+        leaves = {
+            name if isinstance(value, Tensor) else f"{name}[{i}]": x
+            for name, value in given.items()
+            for i, x in enumerate(tensors_in(value))
+            if x.requires_grad
+        }
         trained = [x for x in self.method.part.parameters() if x.requires_grad] if isinstance(self.method.part, nn.Module) else []
         ends = [x for x in tensors_in(result) if x.is_floating_point() and x.requires_grad]
         if not ends:

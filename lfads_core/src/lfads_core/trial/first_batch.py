@@ -22,7 +22,7 @@ from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
 from lfads_core.trial.loops import try_loops
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.trees import mapped, tensors_in
-from lfads_core.trial.watch import components_of, watched
+from lfads_core.trial.watch import components_of, is_foreign, watched
 
 TRIALS = 6
 """Trials of each session that are tried: enough to see them mixed up."""
@@ -61,7 +61,8 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
 
 def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise, output: ModelOutput) -> None:
     """Components that members of a population share a call of must give each what it gives alone."""
-    shared = [origin for name, part in model.named_modules() if name.startswith(SHARED) and (origin := origin_of(part)) is not None]
+    foreign = [part for name, part in model.named_modules() if name.startswith(SHARED) and is_foreign(part)]
+    shared = [origin for part in foreign if (origin := origin_of(part)) is not None]
     if not shared:
         return
     other = copy.deepcopy(model)
