@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import lfads_plugins_std.plugin
+from lfads_core import builtin
 from lfads_core.cli.main import cli
 from lfads_core.data.read import read_sessions
 from lfads_core.errors import DataError, LfadsError
@@ -144,7 +145,7 @@ class Raising(torch.autograd.Function):
 
 
 def registry_with(**hooks):
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**hooks)})
+    return Registry.from_plugins({"core": builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**hooks)})
 
 
 def test_a_failure_on_the_shared_way_back_costs_its_member_alone(make_trainer, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import lfads_plugins_std.plugin
+from lfads_core import builtin
 from lfads_core.components import AbstractAugmentation, AbstractPrior, AbstractReadin, AbstractReadout
 from lfads_core.errors import LfadsError
 from lfads_core.plugins import AugmentationSpec, NoSettings, PriorSpec, ReadinSpec, ReadoutSpec, ReconstructionSpec, Registry, hookimpl
@@ -99,7 +100,7 @@ def registry_of(kind, build):
     def hook():
         return [SPECS[kind](name="bad", summary="Misbehaves", config=NoSettings, build=build)]
 
-    return Registry.from_plugins({"std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**{f"lfads_{kind}s": hook})})
+    return Registry.from_plugins({"core": builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(**{f"lfads_{kind}s": hook})})
 
 
 def spoilt(kind, **methods):

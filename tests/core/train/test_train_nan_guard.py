@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lfads_plugins_std.plugin
+from lfads_core import builtin
 from lfads_core.errors import NumericsError
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl
 from lfads_core.track.fitlog import read_fitlog
@@ -35,7 +36,9 @@ def faulty(monkeypatch):
         def lfads_reconstructions():
             return [ReconstructionSpec(name="faulty", summary="Fails", config=NoSettings, build=lambda *_: Faulty())]
 
-        return Registry.from_plugins({"std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)})
+        return Registry.from_plugins(
+            {"core": builtin, "std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)}
+        )
 
     return make
 

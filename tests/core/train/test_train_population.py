@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lfads_plugins_std.plugin
+from lfads_core import builtin
 from lfads_core.plugins import NoSettings, ReconstructionSpec, Registry, hookimpl
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint
 from lfads_core.train.loop import fit, train_members
@@ -201,7 +202,9 @@ def faulty(monkeypatch):
         def lfads_reconstructions():
             return [ReconstructionSpec(name="faulty", summary="Fails", config=NoSettings, build=lambda *_: Faulty())]
 
-        return Registry.from_plugins({"std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)})
+        return Registry.from_plugins(
+            {"core": builtin, "std": lfads_plugins_std.plugin, "bad": SimpleNamespace(lfads_reconstructions=lfads_reconstructions)}
+        )
 
     return make
 
