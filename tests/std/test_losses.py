@@ -172,7 +172,7 @@ def test_a_loss_is_named_once():
 
 
 def test_a_record_whose_settings_have_no_scale_is_refused():
-    text = "'config' must have the settings increase_epochs, scale, start_epoch, as subclasses of lfads_core.config.losses.LossConfig have"
+    text = "'config' must have the settings scale, start_epoch, increase_epochs, as subclasses of lfads_core.config.losses.LossConfig have"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
         LossSpec(name="odd", summary="Odd", config=NoSettings, build=print)
 

@@ -47,9 +47,13 @@ CASES = {
     "mlp": {"settings": ["components.generator={name: mlp, hidden: 5}"]},
     "low rank": {"settings": ["components.generator={name: low-rank, rank: 2}"]},
     "linear dynamics": {"settings": ["components.generator=linear-dynamics", "model.controller=null"]},
-    "context": {"settings": ["components.latents=[context]"]},
-    "context beside the initial condition": {"settings": ["components.latents=[{name: context, enters: initial}]", "components.generator=mlp"]},
-    "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7}]"]},
+    "context": {"settings": ["components.latents=[{name: context, kl: 0.1}]"]},
+    "context beside the initial condition": {
+        "settings": ["components.latents=[{name: context, enters: initial, kl: 0.1}]", "components.generator=mlp"]
+    },
+        "settings": ["components.latents=[{name: context, enters: initial, kl: 0.1}]", "components.generator=mlp"]
+    },
+    "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7, increase_epochs: 3}]"]},
 }
 OWN = (
     "model.dropout=0.1",

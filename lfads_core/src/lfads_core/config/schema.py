@@ -307,11 +307,9 @@ class RunConfig:
                 "train.recurrence: must be auto or reference with model.controller.feedback: rates, which only the reference loops can do, "
                 f"got {self.train.recurrence!r}"
             )
-        for kind in ("loss", "latent"):
-            place = {"loss": "losses", "latent": "latents"}[kind]
-            chosen = [part.name for part in getattr(self.components, place)]
-            if len(set(chosen)) < len(chosen):
-                faults.append(f"components.{place}: must name each {kind} once, got {', '.join(chosen)}")
+        for kind, place, parts in (("loss", "losses", self.components.losses), ("latent", "latents", self.components.latents)):
+            if len({part.name for part in parts}) < len(parts):
+                faults.append(f"components.{place}: must name each {kind} once, got {', '.join(part.name for part in parts)}")
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}
         for name in self.components.loss_order or ():
             if name not in names:
