@@ -136,6 +136,10 @@ def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Num[np.ndarray,
 
 def trials_of(where: str, columns: Columns, keys: Mapping[str, str]) -> Trials:
     """A table of trials with their start and stop, NaN where no column says them; further columns stay as they are."""
+    if not columns:
+        raise DataError(
+            f"{where}: the start of each trial must be one flat array of times, got none. Mend it, or name another with --key start=NAME."
+        )
     by_lower = {name.lower(): name for name in columns}
 
     def moments(role: str, usual: tuple[str, ...]) -> tuple[str | None, Num[np.ndarray, " R"]]:
