@@ -51,8 +51,6 @@ CASES = {
     "context beside the initial condition": {
         "settings": ["components.latents=[{name: context, enters: initial, kl: 0.1}]", "components.generator=mlp"]
     },
-        "settings": ["components.latents=[{name: context, enters: initial, kl: 0.1}]", "components.generator=mlp"]
-    },
     "price on correlation in time": {"settings": ["components.losses=[{name: input-correlation, scale: 0.7, increase_epochs: 3}]"]},
 }
 OWN = (
