@@ -190,3 +190,25 @@ def test_names_and_types_that_nothing_can_be_made_of_are_left_out_with_a_word(tm
     same(read_hdf5(path))
     (said,) = caplog.messages
     assert said.startswith(f"{path}: left out: 'caf\\\\xe9' (its name is no UTF-8), 'train_when' (")
+
+
+@pytest.mark.parametrize("kind", ["scaleoffset", "virtual"])
+def test_outputs_hold_the_values_however_the_recording_stores_them(tmp_path, lfads, tiny_settings, kind):
+    """In a process of its own: HDF5 ends the one that copies an array with the scale-offset filter, and copies a mapping without its values."""
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "day.h5"
+    if kind == "virtual":
+        layout(tmp_path / "data" / "source.hdf5_")
+        virtual(path, "source.hdf5_")
+    else:
+        with h5py.File(path, "w") as file:
+            for split, values in DATA.items():
+                file.create_dataset(f"{split}_encod_data", data=values, chunks=(2, T, N), scaleoffset=2)
+    sets = [part for setting in (*tiny_settings, "train.epochs=1") for part in ("--set", setting)]
+    process = lfads("run", path, "--name", "run", *sets)
+    said, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, said
+    with h5py.File(tmp_path / "runs/run/lfads_output_day.h5") as file:
+        for split, values in DATA.items():
+            assert not file[f"{split}_encod_data"].is_virtual
+            np.testing.assert_allclose(file[f"{split}_encod_data"][()], values, atol=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 
 import h5py
 import numpy as np
@@ -189,5 +190,5 @@ def test_decay_of_weights_follows_its_ramp(train_tiny):
     by_epoch = [sorted({round(value, 9) for value in seen[3 * k : 3 * k + 3]}) for k in range(6)]
     logged = column(run, "l2_ramp")
     assert (logged[0], logged[-1]) == (0, 1)
-    assert all(low < high for low, high in zip(logged, logged[1:], strict=False))
+    assert all(low < high for low, high in itertools.pairwise(logged))
     assert by_epoch == [[pytest.approx(0.1 * ramp)] for ramp in logged]

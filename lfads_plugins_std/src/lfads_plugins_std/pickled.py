@@ -1,6 +1,6 @@
 """Objects in NumPy's files, of which only what is data is made: a pickle may name any code to run, and none of it is.
 
-What a pickle builds of anything but numbers, text, lists, dictionaries and arrays stands as an empty object (:class:`Unknown`).
+What a pickle builds of anything but numbers, text, lists, dictionaries and arrays stands as an empty object (:class:`Unmade`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lfads_core.errors import DataError
 from lfads_core.wording import one_line
 
 
-class Unknown:
+class Unmade:
     """Stands for an object that was not made."""
 
     def __new__(cls, *_: object, **__: object) -> Self:
@@ -62,7 +62,7 @@ class _Careful(pickle.Unpickler):
         """Arrays and their parts; nothing else is looked up."""
         if module in _ARRAYS and name in _MAKERS:
             return _MAKERS[name]
-        return _KNOWN.get((module, name), Unknown)
+        return _KNOWN.get((module, name), Unmade)
 
 
 def read_npy(path: Path) -> np.ndarray:

@@ -8,13 +8,13 @@ import numpy as np
 
 from lfads_core.data.hold_out import rearranged
 from lfads_core.data.known import differences, know
-from lfads_core.data.session import Known, Session
+from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError
 
 log = logging.getLogger(__name__)
 
 
-def as_trained(session: Session, trained: Known) -> Session:
+def as_trained(session: Session, trained: KnownData) -> Session:
     """The recording with its channels in the order of training; a warning says so, and in what else it differs.
 
     Raises:

@@ -11,14 +11,14 @@ import numpy as np
 
 from lfads_core.data.order import CHANNEL_NAMES
 from lfads_core.data.rows import AbstractRows, row_blocks
-from lfads_core.data.session import Known, Session
+from lfads_core.data.session import KnownData, Session
 from lfads_core.wording import first_few
 
 
-def know(session: Session) -> Known:
+def know(session: Session) -> KnownData:
     """What a recording says of itself; its contents are left out (:func:`fingerprint`)."""
     said = session.attributes.get("first_bin_ms")
-    return Known(
+    return KnownData(
         channels=channel_names(session),
         bin_ms=session.bin_ms,
         aligned_to=session.aligned_to,
@@ -55,7 +55,7 @@ def _digest(split: Any) -> str:
     return digest.hexdigest()
 
 
-def differences(trained: Known, given: Known) -> list[str]:
+def differences(trained: KnownData, given: KnownData) -> list[str]:
     """In what a recording differs from the one that a model was trained on, each in some words; what either does not say is passed over."""
     found = []
     if trained.channels is not None and given.channels is not None and trained.channels != given.channels:
@@ -76,7 +76,7 @@ def _other_channels(trained: tuple[str, ...], given: tuple[str, ...]) -> str:
     return f"other channels ({', '.join(parts) or 'names that stand twice'})"
 
 
-def other_alignment(trained: Known, given: Known) -> list[str]:
+def other_alignment(trained: KnownData, given: KnownData) -> list[str]:
     """In what trials are aligned otherwise than in training."""
     found = []
     if None not in (trained.aligned_to, given.aligned_to) and trained.aligned_to != given.aligned_to:
@@ -86,12 +86,12 @@ def other_alignment(trained: Known, given: Known) -> list[str]:
     return found
 
 
-def known_to_json(known: Known) -> dict[str, Any]:
+def known_to_json(known: KnownData) -> dict[str, Any]:
     """Plain data."""
     return asdict(known)
 
 
-def known_from_json(data: Mapping[str, Any]) -> Known:
+def known_from_json(data: Mapping[str, Any]) -> KnownData:
     """Read back what :func:`known_to_json` gave."""
     channels = data.get("channels")
-    return Known(**{**data, "channels": None if channels is None else tuple(channels)})
+    return KnownData(**{**data, "channels": None if channels is None else tuple(channels)})

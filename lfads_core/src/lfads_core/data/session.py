@@ -67,7 +67,7 @@ class StoredSplit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class KnownData:
     """What a recording says of itself; it goes with a model that is trained on it."""
 
     channels: tuple[str, ...] | None = None  # names, in the order of the file
@@ -87,7 +87,7 @@ class Session:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)  # arrays that belong to no split, such as readin_weight
     attributes: Mapping[str, Any] = field(default_factory=dict)  # file attributes, bin_ms and channel names among them
     stored: Mapping[str, StoredSplit] = field(default_factory=dict)  # all trials of each split, when they stay on disk
-    known: Known | None = None  # what the file said, before channels were rearranged; None: not looked at
+    known: KnownData | None = None  # what the file said, before channels were rearranged; None: not looked at
 
     def trials(self, split: str) -> int:
         """Number of trials of a split, in memory or on disk."""

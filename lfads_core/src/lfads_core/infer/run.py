@@ -13,7 +13,7 @@ import numpy as np
 from lfads_core.data.checks import check_sessions, require
 from lfads_core.data.known import differences
 from lfads_core.data.read import find_files
-from lfads_core.data.session import Known, Session
+from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure
 from lfads_core.infer.findings import findings
@@ -198,7 +198,7 @@ def require_readable(loaded: LoadedRun, sessions: Sequence[Session]) -> None:
     require(check_sessions(sessions, support=support, observes_missing=observing, external=loaded.description.external))
 
 
-def say_other_contents(path: Path, trained: Known, given: Known) -> None:
+def say_other_contents(path: Path, trained: KnownData, given: KnownData) -> None:
     """Warn that a recording of a run's own is no longer what the model was trained on."""
     contents = [text for text in differences(trained, given) if text.startswith("other contents")]
     if contents:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lfads_core.components import SessionInfo
 from lfads_core.data.known import known_from_json, known_to_json
-from lfads_core.data.session import Known, Session
+from lfads_core.data.session import KnownData, Session
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +22,7 @@ class ModelDescription:
     bins: int  # T
     external: int  # E
     bin_ms: float | None = None
-    known: Mapping[str, Known] = field(default_factory=dict)  # what was known of each session's recording; older models do not say
+    known: Mapping[str, KnownData] = field(default_factory=dict)  # what was known of each session's recording; older models do not say
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the arrays."""

@@ -19,7 +19,7 @@ from lfads_core.data.known import fingerprint, know
 from lfads_core.data.loader import HostTrials, SplitTensors, StoredTrials, TrialSource
 from lfads_core.data.memory import room_for_data
 from lfads_core.data.read import read_sessions
-from lfads_core.data.session import Known, Session, Split
+from lfads_core.data.session import KnownData, Session, Split
 from lfads_core.errors import DataError
 from lfads_core.model.build import build_component, build_stacks
 from lfads_core.plugins.registry import Registry
@@ -45,7 +45,7 @@ def read_for(
     registry: Registry,
     *,
     required: Collection[str] = ("train", "valid"),
-    trained: Mapping[str, Known] | None = None,
+    trained: Mapping[str, KnownData] | None = None,
     contents: bool = True,
 ) -> list[Session]:
     """Read sessions, which must have the ``required`` splits, and hold channels out as the settings say.

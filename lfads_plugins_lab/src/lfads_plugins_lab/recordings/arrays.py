@@ -12,7 +12,7 @@ import numpy as np
 
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.wording import first_few
-from lfads_plugins_lab.recordings.axes import CHANNELS, axes_told, lengths_of
+from lfads_plugins_lab.recordings.axes import CHANNELS, axes_told, in_order, lengths_of, like
 from lfads_plugins_lab.recordings.grid import as_grid, by_channel, laid_out, on_one_clock, trials_first
 from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Signal, Trials, Uneven
 from lfads_plugins_lab.recordings.tables import STARTS, TIMES, UNITS, numbers, pick, trials_of, units_of
@@ -72,13 +72,13 @@ def source_of(
         return _raw_of_events(where, left.pop(times), left, keys, own_axes.get(times, axes), times_from)
     name = _find(left, where, "data", keys, DATA) or _only_cube(where, left)
     said = own_axes.get(name, axes)
-    data = _in_order(where, name, left.pop(name), said or "btn")
+    data = in_order(where, name, left.pop(name), said or "btn")
     notes: tuple[str, ...] = ()
     bin_ms = _bin_width(where, left, keys)
     if said is None and not isinstance(data, list) and data.ndim in (2, 3):
         order, notes = axes_told(where, data.shape, *lengths_of(left, keys, flat), bin_ms)
         data = np.transpose(data, order)
-    left = {key: _like(where, (key, values), (len(data), own_axes.get(key), axes or "btn")) for key, values in left.items()}
+    left = {key: like(where, (key, values), (len(data), own_axes.get(key), axes or "btn")) for key, values in left.items()}
     if isinstance(data, list):
         return _uneven(where, data, bin_ms, left, keys)
     taken = _of_bins(where, data, bin_ms, left, keys)
@@ -168,44 +168,6 @@ def _raw_of_cells(where: str, grid: list[list[Any]], left: dict[str, Any], keys:
     units, observed = by_channel(moved, names, table)
     said = f"{len(cells)} trials of {len(names)} channels, a cell each: {note}"
     return Raw(where=where, units=units, trials=table, observed=observed, series=_series(where, left), notes=(said, *_unused(left, set())))
-
-
-def _in_order(where: str, name: str, values: Any, axes: str) -> Any:
-    """Data as (trials, bins, channels) or (bins, channels); a list of (bins, channels) where trials differ in length.
-
-    Raises:
-        DataError: trials differ in their channels, or the array has not the axes that were said.
-    """
-    if isinstance(values, list):  # a trial each, such as a structure of Matlab for each
-        within = [axis for axis in axes if axis != "b"]
-        trials = [np.asarray(item).transpose([within.index(axis) for axis in "tn"]) if np.ndim(item) == 2 else np.asarray(item) for item in values]
-        if len({trial.shape for trial in trials}) == 1:
-            return np.stack(trials)
-        widths = sorted({trial.shape[1:] for trial in trials})
-        if len(widths) != 1 or trials[0].ndim != 2:
-            shapes = sorted({trial.shape for trial in trials})
-            raise DataError(
-                f"{where}: trials must have the same channels, got {shapes[0]} and {shapes[-1]} (bins, channels). Say the order of axes, such as "
-                "--axes bnt, cut them alike, or give times of events."
-            )
-        return trials
-    values = np.asarray(values)
-    wanted = {3: "btn", 2: "tn"}.get(values.ndim, "")
-    order = [axis for axis in axes if axis in wanted]
-    if wanted and len(order) != len(wanted):
-        raise DataError(f"{where}: '{name}' must have the axes {axes!r}, got shape {values.shape}. Say its order with --axes {name}=ORDER.")
-    return np.transpose(values, [order.index(axis) for axis in wanted]) if wanted else values
-
-
-def _like(where: str, named: tuple[str, Any], said: tuple[int, str | None, str]) -> Any:
-    """Another array of the file, with its trials first where it has three axes: in its own order if that was said, else in that of all if it fits."""
-    (name, values), (trials, own, axes) = named, said
-    if own is not None:
-        return _in_order(where, name, values, own)
-    if isinstance(values, list) or np.ndim(values) != 3 or len(axes) != 3:
-        return values
-    turned = _in_order(where, name, values, axes)
-    return turned if turned.shape[0] == trials else values
 
 
 def _uneven(where: str, data: list[np.ndarray], bin_ms: float | None, left: dict[str, Any], keys: Mapping[str, str]) -> Uneven:

@@ -82,3 +82,41 @@ def lengths_of(left: Mapping[str, Any], keys: Mapping[str, str], flat: Callable[
     if starts is None or isinstance(starts, list) or np.asarray(starts).dtype.kind not in "iuf" or not np.isfinite(starts).any():
         return found, None
     return found, float(np.nanmax(starts))
+
+
+def in_order(where: str, name: str, values: Any, axes: str) -> Any:
+    """Data as (trials, bins, channels) or (bins, channels); a list of (bins, channels) where trials differ in length.
+
+    Raises:
+        DataError: trials differ in their channels, or the array has not the axes that were said.
+    """
+    if isinstance(values, list):  # a trial each, such as a structure of Matlab for each
+        within = [axis for axis in axes if axis != "b"]
+        trials = [np.asarray(item).transpose([within.index(axis) for axis in "tn"]) if np.ndim(item) == 2 else np.asarray(item) for item in values]
+        if len({trial.shape for trial in trials}) == 1:
+            return np.stack(trials)
+        widths = sorted({trial.shape[1:] for trial in trials})
+        if len(widths) != 1 or trials[0].ndim != 2:
+            shapes = sorted({trial.shape for trial in trials})
+            raise DataError(
+                f"{where}: trials must have the same channels, got {shapes[0]} and {shapes[-1]} (bins, channels). Say the order of axes, such as "
+                "--axes bnt, cut them alike, or give times of events."
+            )
+        return trials
+    values = np.asarray(values)
+    wanted = {3: "btn", 2: "tn"}.get(values.ndim, "")
+    order = [axis for axis in axes if axis in wanted]
+    if wanted and len(order) != len(wanted):
+        raise DataError(f"{where}: '{name}' must have the axes {axes!r}, got shape {values.shape}. Say its order with --axes {name}=ORDER.")
+    return np.transpose(values, [order.index(axis) for axis in wanted]) if wanted else values
+
+
+def like(where: str, named: tuple[str, Any], said: tuple[int, str | None, str]) -> Any:
+    """Another array of the file, with its trials first where it has three axes: in its own order if that was said, else in that of all if it fits."""
+    (name, values), (trials, own, axes) = named, said
+    if own is not None:
+        return in_order(where, name, values, own)
+    if isinstance(values, list) or np.ndim(values) != 3 or len(axes) != 3:
+        return values
+    turned = in_order(where, name, values, axes)
+    return turned if turned.shape[0] == trials else values
