@@ -159,7 +159,5 @@ def test_names_with_an_underscore_are_no_numbers(tmp_path):
 def test_starts_of_trials_that_are_no_flat_array_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, spike_times=np.arange(1.0, 9.0), spike_units=np.arange(8) % 2, trial_start=np.zeros((3, 2, 2)))
-    with pytest.raises(
-        DataError, match=r"a\.npz: the start of each trial must be one flat array of times, got none\."
-    ):
+    with pytest.raises(DataError, match=r"a\.npz: the start of each trial must be one flat array of times, got none\."):
         read_source(path)
