@@ -31,14 +31,14 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "recording format": ("caiman", "suite2p"),
     },
     "lfads-plugins-tune": {
-        "tracker": ("mlflow",),
+        "tracker": ("mlflow", "tensorboard"),
         "settings": ("search", "track"),
         "command": ("bundle", "collection", "search", "ui"),
         "function": ("search", "search-figure", "search-headline", "search-resume", "search-table"),
         "doctor check": ("mlflow-store", "searches"),
         "executor": ("batched", "ray", "serial"),
         "report section": ("search",),
-        "search": ("grid", "pbt", "random"),
+        "search": ("grid", "pbt", "random", "sha", "tpe"),
     },
     "lfads-plugins-lab": {
         "exporter": ("h5", "mat", "page", "parameters"),
