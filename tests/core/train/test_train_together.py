@@ -44,7 +44,7 @@ CASES = {
     "default": {"shared": ()},
     "no controller, no dropout": {"shared": ("model.controller=null", "model.dropout=0"), "own": ((), ("optim.lr=0.01",))},
     "read-ins": {"shared": ("components.readin=linear",)},
-    "L2, correlation, student-t": {
+    "L2, student-t": {
         "shared": (
             "regularisation.l2_generator=3",
             "regularisation.l2_controller=1",
@@ -94,7 +94,7 @@ def test_a_step_together_is_the_steps_of_each(case, make_trainer):
         ((), ("components.train_augmentations=[{name: coordinated-dropout, rate: 0.6}]",)),
         ((), ("components.input_prior={name: autoregressive, over_time: mean}",)),
         ((), ("regularisation.l2_generator=3",)),
-        ((), ("train.freeze=[decoder.factors.*]",)),
+        ((), ("train.frozen=[decoder.factors.*]",)),
     ],
     ids=["augmentation", "prior", "L2", "frozen"],
 )

@@ -65,7 +65,7 @@ def step_check(model: LFADS, losses: Losses, epoch: int) -> StepCheck:
     """Gather a step's numbers after the backward pass."""
     terms, norms = _terms(losses), gradient_norms(model)
     each = torch.stack(list(norms.values())) if norms else losses.total.detach().new_zeros(1)
-    sessions = [value.unsqueeze(0) for name, value in terms.items() if "/" in name]
+    sessions = [value.unsqueeze(0) for name, value in terms.items() if name.startswith("recon/")]
     priced = [*sessions, losses.vector, losses.total.unsqueeze(0)]
     values = torch.cat([*(value.detach().to(each.dtype) for value in priced), torch.linalg.vector_norm(each).unsqueeze(0), each])
     return StepCheck(epoch=epoch, terms=tuple(terms), parameters=tuple(norms), values=values)

@@ -111,7 +111,7 @@ def _updated(
         for member, one, of, total in zip(members, ready, parted(terms, count), totals.unbind(), strict=True)
     ]
     names = term_names(own[0])
-    sessions = [terms.per_session[name.removeprefix("recon/")] for name in names if "/" in name]
+    sessions = [terms.per_session[name.removeprefix("recon/")] for name in names if name.startswith("recon/")]
     values = torch.cat([*(of.unsqueeze(1) for of in sessions), terms.vector, totals.unsqueeze(1), norm.unsqueeze(1), norms], dim=1)
     bad = (values - values).sum(dim=1) != 0
     if at_once and bool(bad.any()):
