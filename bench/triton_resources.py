@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,10 +27,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfads_core.recurrence import triton_controlled, triton_controlled_kernels, triton_gru, triton_gru_kernels
-from lfads_core.recurrence.triton_tiles import H100, Card, Products, choose_tiles
+from lfads_core.recurrence.triton_tiles import H100, PACKER, SMALLEST, Card, Products, choose_tiles
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16"}
+CARDS = {80: Card(processors=108, shared=163 * 1024), 86: SMALLEST, 89: SMALLEST, 90: H100}
+"""What a program may take on cards of each compute capability; registers are 255 a thread at most on all, and what is beyond is spilt."""
+MOST_STACK = 512
+"""Bytes of spills a thread that are let pass: a few loads from the first-level cache a bin."""
 WATCHED = ("FFMA", "DFMA", "HMMA", "HGMMA", "LDG", "LDGSTS", "LDS", "LDSM", "STS", "STG", "BAR", "MUFU", "SHFL", "LDL", "STL")
 
 
@@ -126,9 +132,10 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
         call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=tiles, learn=True)
         modules = triton_gru_kernels
         with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
-            recurrent = new(axes[0], 3 * hidden, hidden).normal_(generator=rng)
-            states, gates, n, _ = triton_gru.run_forward(call, new(shape.bins, *axes, 3 * hidden), new(*axes, hidden), recurrent)
-            triton_gru.run_backward(call, n, recurrent, states, gates, n)
+            packed = PACKER([new(axes[0], 3 * hidden, hidden).normal_(generator=rng)], triton_gru.layout, products)
+            drive = new(axes[0], shape.bins, axes[1], 3 * hidden)
+            states, gates, n, _ = triton_gru.run_forward(call, drive, new(*axes, hidden), packed)
+            triton_gru.run_backward(call, n, packed, states, gates, n)
         yield f"gru {hidden}", forward
         yield f"gru {hidden}", backward
     if shape.con:
@@ -139,11 +146,11 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
             con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True
         )
         given = triton_controlled.LoopTensors(
-            new(T, M, B, F),
-            new(T, M, B, G),
-            new(T, M, B, U),
-            new(T, M, B, 3 * C),
-            new(T, M, B, 3 * G),
+            new(M, T, B, F),
+            new(M, T, B, G),
+            new(M, T, B, U),
+            new(M, T, B, 3 * C),
+            new(M, T, B, 3 * G),
             new(M, B, C),
             new(M, B, G),
             new(M, B, F),
@@ -159,9 +166,10 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
             replaced(triton_controlled_kernels, "controlled_forward") as forward,
             replaced(triton_controlled_kernels, "controlled_backward") as backward,
         ):
-            kept = triton_controlled.run_forward(call, given)
+            packed = PACKER(given.weights(), triton_controlled.layout, products)
+            kept = triton_controlled.run_forward(call, given, packed)
             paths = kept.paths(call)
-            triton_controlled.run_backward(call, given, kept, (None, paths[1], None, paths[3], paths[4], None), learn_noise=False)
+            triton_controlled.run_backward(call, given, kept, packed, (None, paths[1], None, paths[3], paths[4], None), learn_noise=False)
         yield "closed loop", forward
         yield "closed loop", backward
 
@@ -186,17 +194,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="+", default=list(SHAPES))
     parser.add_argument("--products", nargs="+", default=["ieee", "tf32", "bf16"])
-    parser.add_argument("--arch", type=int, default=90)
+    parser.add_argument("--arch", type=int, nargs="+", default=[90], choices=sorted(CARDS))
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--sass", type=Path)
     args = parser.parse_args()
-    for name in args.config:
-        for products in args.products:
-            for what, recorder in recorded(SHAPES[name], products, torch.float32, args.members):
-                result = compiled(recorder.kernel, *recorder.calls[0], args.arch)
-                print(name, products, what, result, flush=True)
-                if args.sass:
-                    (args.sass / f"{name}_{products}_{result.name}_{what.replace(' ', '')}.sass").write_text(result.sass)
+    beyond = []
+    for name, products, arch in itertools.product(args.config, args.products, args.arch):
+        for what, recorder in recorded(SHAPES[name], products, torch.float32, args.members, CARDS[arch]):
+            result = compiled(recorder.kernel, *recorder.calls[0], arch)
+            print(name, products, arch, what, result, flush=True)
+            if result.shared > CARDS[arch].shared or result.stack > MOST_STACK:
+                beyond.append(f"{name} {products} {arch} {what} {result.name}")
+            if args.sass:
+                (args.sass / f"{name}_{products}_{arch}_{result.name}_{what.replace(' ', '')}.sass").write_text(result.sass)
+    if beyond:
+        sys.exit(f"more shared memory than there is, or more than {MOST_STACK} bytes of spills a thread: {'; '.join(beyond)}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from dataclasses import dataclass, fields
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -16,18 +18,13 @@ from lfads_core.recurrence import reference, selfcheck, triton_controlled, trito
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
 from lfads_core.recurrence.selfcheck import relative
 from lfads_core.recurrence.triton_launch import LAUNCHES, Launches, available, obstacle
-from lfads_core.recurrence.triton_tiles import H100, SMALLEST, Tiles, choose_tiles
-from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
+from lfads_core.recurrence.triton_tiles import H100, SMALLEST, choose_tiles
+from loop_problems import SMALL, Driven, gru_weights, loop_arguments, moved, normal, outcome
 
 pytest.importorskip("triton")
 from lfads_core.recurrence import triton_controlled_kernels, triton_gru_kernels
 
 NO_GPU = not torch.cuda.is_available()
-SMALL = {
-    "ieee": Tiles(rows=2, widest=16, depth=2, warps=1, stages=1),  # several tiles and programs even for odd little sizes
-    "tf32": Tiles(rows=16, widest=16, depth=32, warps=4, stages=2),
-    "bf16": Tiles(rows=16, widest=16, depth=32, warps=4, stages=2),
-}
 
 
 @pytest.fixture(params=["cpu" if NO_GPU else pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -44,74 +41,10 @@ def device(request, monkeypatch):
     return request.param
 
 
-@dataclass
-class Driven:
-    """What a GRU reads."""
-
-    x: torch.Tensor
-    h0: torch.Tensor
-
-
-def normal(rng, *shape, scale=1.0):
-    return (scale * torch.randn(*shape, generator=rng, dtype=torch.float64)).requires_grad_()
-
-
-def gru_weights(rng, inputs, hidden, members=()):
-    scale = (inputs + hidden) ** -0.5
-    sizes = (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,)
-    one, two, three = (normal(rng, *members, *size, scale=scale) for size in sizes)
-    return GRUWeights(input=one, recurrent=two, bias=three)
-
-
-def moved(record, change):
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return type(record)(**{
-        name: moved(value, change) if isinstance(value, GRUWeights) else value if value is None else change(value) for name, value in values.items()
-    })  # fmt: skip
-
-
-def leaves(*records):
-    for record in records:
-        for field in fields(record):
-            value = getattr(record, field.name)
-            if isinstance(value, GRUWeights):
-                yield from leaves(value)
-            elif value is not None and value.requires_grad:
-                yield value
-
-
-def outcome(run, *records):
-    """Outputs, then the gradients of a number that every entry of them moves differently."""
-    out = run(*records)
-    out = [out] if isinstance(out, torch.Tensor) else [getattr(out, field.name) for field in fields(out)]
-    total = sum((value * torch.linspace(-1, 1, value.numel(), dtype=value.dtype, device=value.device).view(value.shape)).sum() for value in out)
-    inputs = list(leaves(*records))
-    grads = torch.autograd.grad(total, inputs, allow_unused=True)
-    return [*out, *(torch.zeros_like(value) if grad is None else grad for value, grad in zip(inputs, grads, strict=True))]
-
-
 def furthest(run, wanted, records, device, dtype):
     ours = [moved(record, lambda v: v.detach().to(device, dtype).requires_grad_(v.requires_grad)) for record in records]
     pairs = zip(outcome(run, *ours), outcome(wanted, *records), strict=True)
     return max(relative([a], [b.detach()]) for a, b in pairs if b.numel())
-
-
-def loop_arguments(rng, members=(), *, external=0, noise=True, masks=True):
-    B, T, C, U, H, G, F = 3, 2, 2, 2, 5, 19, 3
-
-    def mask(width):
-        return (torch.rand(*members, B, T, width, generator=rng, dtype=torch.float64) > 0.3) / 0.7 if masks else None
-
-    start = DecoderStart(generator=normal(rng, *members, B, G), factors=normal(rng, *members, B, F), controller=normal(rng, *members, B, H))
-    drive = DecoderDrive(
-        ci=normal(rng, *members, B, T, 2 * C), external=normal(rng, *members, B, T, external), noise=normal(rng, *members, B, T, U) if noise else None,
-        con_mask=mask(2 * C + F), state_mask=mask(G),
-    )  # fmt: skip
-    weights = DecoderWeights(
-        controller=gru_weights(rng, 2 * C + F, H, members), posterior=normal(rng, *members, 2 * U, H, scale=0.4),
-        posterior_bias=normal(rng, *members, 2 * U, scale=0.4), generator=gru_weights(rng, U + external, G, members), factors=normal(rng, *members, F, G, scale=0.3),
-    )  # fmt: skip
-    return start, drive, weights
 
 
 OUT_OF_REACH = 1e3
@@ -359,3 +292,12 @@ def test_a_device_may_be_a_second_gpu(monkeypatch):
     assert choose_device("cuda:1") == "cuda:1"
     with pytest.raises(ConfigError, match=re.escape("train.device: must be a device of this machine (cpu, cuda, cuda:0, cuda:1), got 'cuda:2'.")):
         choose_device("cuda:2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("config", "products"), [("S2", "bf16"), ("S2", "tf32"), ("S2", "ieee"), ("S1", "bf16")])
+def test_kernels_fit_cards_of_every_capability_by_the_compilers_word(config, products, root):
+    """Shared memory of a program within what a card has, spills within 512 bytes a thread; compiled without a device."""
+    given = [sys.executable, "bench/triton_resources.py", "--config", config, "--products", products, "--arch", "80", "86", "89", "90"]
+    done = subprocess.run(given, cwd=root, env=os.environ | {"TRITON_INTERPRET": "0"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -39,12 +39,19 @@ def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: 
 class LearnOnly(torch.autograd.Function):
     """The loss itself, whose gradient is multiplied by a block of zeros and ones on the bins and channels it was laid on."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, loss: Tensor, block: Tensor, first_bin: int) -> Tensor:
+    def forward(loss: Tensor, block: Tensor, first_bin: int) -> Tensor:  # noqa: ARG004 - for the way back
         """Nothing is computed or copied."""
-        ctx.save_for_backward(block)
-        ctx.first_bin = first_bin
         return loss.view_as(loss)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        """Keep the block."""
+        del output
+        ctx.save_for_backward(inputs[1])
+        ctx.first_bin = inputs[2]
 
     @staticmethod
     @once_differentiable
@@ -66,6 +73,7 @@ class CoordinatedDropout(AbstractAugmentation):
     """
 
     name = "coordinated-dropout"
+    by_trial = True
 
     def __init__(self, config: CoordinatedDropoutConfig) -> None:
         self.config = config
@@ -105,6 +113,7 @@ class SampleValidation(AbstractAugmentation):
     """Hide random input values and report the loss on them: a validation that needs no held-out trials."""
 
     name = "sample-validation"
+    by_trial = True
 
     def __init__(self, config: SampleValidationConfig) -> None:
         self.config = config

@@ -68,5 +68,6 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, int], None]:
             return ready
 
         monkeypatch.setattr(trainer, "prepare", prepared)
+        monkeypatch.setattr("lfads_core.train.loop.prepare_together", lambda *_: None)  # each prepares its own
 
     return spoil

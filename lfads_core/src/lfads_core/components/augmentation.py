@@ -26,6 +26,9 @@ class AbstractAugmentation(abc.ABC):
     """The registered name; masks are stored under ``"<name>/<what>"``."""
     observes_missing: ClassVar[bool] = False
     """Whether missing values (NaN) are taken care of, so that data may hold them."""
+    by_trial: ClassVar[bool] = False
+    """Whether ``augment`` changes each trial by itself and ``draw`` draws with :func:`lfads_core.rng.bernoulli` alone, trial after trial:
+    trials of all members of a population may then come as one batch, with their :class:`~lfads_core.rng.Streams`."""
 
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
         """Draw whatever ``augment`` needs; nothing for a fixed change."""

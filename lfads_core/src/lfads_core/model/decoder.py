@@ -93,23 +93,22 @@ class Decoder(nn.Module):
             return self.unroll(ic, external, loops, masks)
         if self.hears == "none":
             return self._deaf(self.controller, ic, ci, external, noise, loops, masks)
-        external, gen_init, first_factors, state_mask = self._start(ic, external, masks)
-        con = self.controller
+        external, gen_init, state_mask = self._start(ic, external, masks)
+        con, rows = self.controller, self.factors.rows()
+        first_factors = affine(drop(gen_init, None if masks is None else masks.gen_init), rows)
         start = DecoderStart(generator=gen_init, factors=first_factors, controller=con.h0.unsqueeze(-2).expand(*ic.shape[:-1], -1))
         con_mask = None if masks is None else masks.con_input
         drive = DecoderDrive(ci=ci, external=external, noise=noise, con_mask=con_mask, state_mask=state_mask)
-        path = self._controlled(con, start, drive, loops, rates)
-        gen_inputs = torch.cat([path.inputs, external], dim=-1)
+        weights = ControlWeights(controller=con.gru.weights(), posterior=con.posterior.weight, posterior_bias=con.posterior.bias, factors=rows)
+        path = self._controlled(weights, start, drive, loops, rates)
+        gen_inputs = torch.cat([path.inputs, external], dim=-1) if external.shape[-1] else path.inputs
         return Unrolled(gen_init=gen_init, gen_states=path.states, gen_inputs=gen_inputs, factors=path.factors, path=path)
 
     def _controlled(
-        self, con: Controller, start: DecoderStart, drive: DecoderDrive, loops: Recurrence, rates: Callable[[Tensor], Tensor] | None
+        self, weights: ControlWeights, start: DecoderStart, drive: DecoderDrive, loops: Recurrence, rates: Callable[[Tensor], Tensor] | None
     ) -> DecoderPath:
         """The closed loop: the device's, if it knows the generator and factors are what is fed back, else bin by bin."""
         gru = self.generator.gru()
-        weights = ControlWeights(
-            controller=con.gru.weights(), posterior=con.posterior.weight, posterior_bias=con.posterior.bias, factors=self.factors.rows()
-        )
         if gru is None or rates is not None:
             return control_stepwise(self.generator, start, drive, weights, clip=self.clip, rates=rates)
         return loops.controlled(start, drive, DecoderWeights(**vars(weights), generator=gru), clip=self.clip)
@@ -130,7 +129,7 @@ class Decoder(nn.Module):
         mean, log_var = con.posterior(states).chunk(2, dim=-1)
         std = torch.exp(log_var / 2)
         inputs = mean if noise is None else mean + std * noise
-        external, gen_init, _, state_mask = self._start(ic, external, masks)
+        external, gen_init, state_mask = self._start(ic, external, masks)
         gen_inputs = torch.cat([inputs, external], dim=-1)
         gen_states, factors = self._run(gen_inputs, gen_init, loops, state_mask)
         path = DecoderPath(states=gen_states, factors=factors, con_states=states, input_mean=mean, input_std=std, inputs=inputs)
@@ -138,7 +137,7 @@ class Decoder(nn.Module):
 
     def unroll(self, ic: Float[Tensor, "*B I"], inputs: Float[Tensor, "*B T UE"], loops: Recurrence, masks: DropoutMasks | None = None) -> Unrolled:
         """Unroll with all generator inputs given: autonomous dynamics, or inputs drawn from their prior."""
-        inputs, gen_init, _, state_mask = self._start(ic, inputs, masks)
+        inputs, gen_init, state_mask = self._start(ic, inputs, masks)
         states, factors = self._run(inputs, gen_init, loops, state_mask)
         return Unrolled(gen_init=gen_init, gen_states=states, gen_inputs=inputs, factors=factors, path=None)
 
@@ -150,10 +149,7 @@ class Decoder(nn.Module):
         states = run_given(self.generator, inputs, gen_init, clip=self.clip)
         return states, affine(drop(states, state_mask), rows)
 
-    def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """External input after dropout, the first generator state, the factors before the first bin, the state mask."""
+    def _start(self, ic: Tensor, external: Tensor, masks: DropoutMasks | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """External input after dropout, the first generator state, the state mask."""
         gen_init = first_state(self.generator, self.to_generator(ic))
-        if masks is None:
-            return external, gen_init, affine(gen_init, self.factors.rows()), None
-        first_factors = affine(drop(gen_init, masks.gen_init), self.factors.rows())
-        return drop(external, masks.external), gen_init, first_factors, masks.gen_state
+        return drop(external, None if masks is None else masks.external), gen_init, None if masks is None else masks.gen_state

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractEncoder, AbstractGenerator, EncoderInfo, GeneratorInfo, GRUWeights
 from lfads_core.model.layers import GRUParameters
@@ -54,13 +55,10 @@ class BidirectionalGRU(AbstractEncoder):
     def _both(self, x: Float[Tensor, "*B T D"]) -> tuple[Tensor, Tensor, GRUWeights]:
         """Input, first states and weights of both GRUs as members of a population."""
         one, other = self.forward_gru.weights(), self.backward_gru.weights()
-        weights = GRUWeights(
-            input=_as_members(one.input, other.input, axes=2),
-            recurrent=_as_members(one.recurrent, other.recurrent, axes=2),
-            bias=_as_members(one.bias, other.bias, axes=1),
-        )
+        pairs = Pairs.apply(one.input, other.input, one.recurrent, other.recurrent, one.bias, other.bias)  # type: ignore[no-untyped-call]
+        weights = GRUWeights(input=pairs[0].flatten(0, -3), recurrent=pairs[1].flatten(0, -3), bias=pairs[2].flatten(0, -2))
         h0 = self.h0.movedim(-2, 0).unsqueeze(-2).expand(2, *x.shape[:-2], -1).flatten(0, -3)
-        return _as_members(x, x.flip(-2), axes=3), h0, weights
+        return torch.stack([x, x.flip(-2)]).flatten(0, -4), h0, weights
 
     def kernels(self) -> list[Tensor]:
         """Both recurrent matrices."""
@@ -132,6 +130,19 @@ def _parameters(info: EncoderInfo) -> GRUParameters:
     return GRUParameters(info.width, info.hidden, info.rng, joint_scale=True, scales=(info.scale, info.scale))
 
 
-def _as_members(one: Tensor, other: Tensor, *, axes: int) -> Tensor:
-    """Both as members of a population: its axis stands before the last ``axes``, and takes in one that is there already."""
-    return torch.stack([one, other]).flatten(0, -1 - axes)
+class Pairs(torch.autograd.Function):
+    """Each two tensors of one shape along a first axis, of all pairs by one copy."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Lay all side by side; pairs are parts of that."""
+        del ctx
+        flat = torch.cat([tensor.flatten() for tensor in tensors]).split([2 * tensor.numel() for tensor in tensors[::2]])
+        return tuple(part.view(2, *tensor.shape) for part, tensor in zip(flat, tensors[::2], strict=True))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        """Each takes its own."""
+        del ctx
+        return tuple(part for grad in grads for part in grad.unbind(0))

@@ -31,12 +31,10 @@ class Lagged(torch.autograd.Function):
         seen, width = states.shape[-2:]
         told = max(seen - lag, 0)
         windows = slice(before + seen - told, before + seen), slice(before, before + told)
-        laid = states.new_empty(*states.shape[1:-2], bins, states.shape[0] * width)
+        laid = states.new_zeros(*states.shape[1:-2], bins, states.shape[0] * width)
         for state, part, window, turned in zip(states, laid.split(width, dim=-1), windows, TURNED, strict=False):
             known = state[..., :told, :]
-            part[..., : window.start, :] = 0
             part[..., window, :] = known.flip(-2) if turned else known
-            part[..., window.stop :, :] = 0
         ctx.shape, ctx.told, ctx.windows = states.shape, told, windows
         return laid
 
@@ -45,8 +43,9 @@ class Lagged(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         """Take them apart again; what nobody was told has no gradient."""
         given = grad.new_empty(ctx.shape)
+        if ctx.told < ctx.shape[-2]:
+            given[..., ctx.told :, :] = 0
         for state, part, window, turned in zip(given, grad.split(ctx.shape[-1], dim=-1), ctx.windows, TURNED, strict=False):
             known = part[..., window, :]
             state[..., : ctx.told, :] = known.flip(-2) if turned else known
-            state[..., ctx.told :, :] = 0
         return given, None, None, None

@@ -18,6 +18,7 @@ from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Latents, ModelOutput, Posterior
+from lfads_core.model.rows import joined
 
 SHARED = ("encoder.", "input_encoder.", "decoder.", "latents.")
 """Beginnings of the names of the weights that are stacked."""
@@ -34,9 +35,16 @@ def forward_population(models: Sequence[LFADS], batches: Sequence[Mapping[str, B
     read = [model.gather(given) for model, given in zip(models, batches, strict=True)]
     trials = [x.shape[0] for x, _ in read]
     x, external = _stacked([x for x, _ in read]), _stacked([external for _, external in read])
-    noise = _stacked_noise([model.standardise(one) for model, one in zip(models, noises, strict=True)])
-    latents = functional_call(_Pass(models[0]), _weights(models), (x, external, noise), tie_weights=False)
+    latents = latents_of_all(models, _weights(models), x, external, noises)
     return [model.read_out_all(given, own) for model, given, own in zip(models, batches, _unstacked(latents, trials), strict=True)]
+
+
+def latents_of_all(models: Sequence[LFADS], weights: Mapping[str, Tensor], x: Tensor, external: Tensor, noises: Sequence[Noise]) -> Latents:
+    """Latents (M, B, ...) of trials as they were read in (M, B, Te, D), with weights (M, ...) by name."""
+    noise = _stacked_noise([model.standardise(one) for model, one in zip(models, noises, strict=True)])
+    own = {f"model.{name}": value for name, value in weights.items() if name.startswith(SHARED)}
+    found: Latents = functional_call(_Pass(models[0]), own, (x, external, noise), tie_weights=False)
+    return found
 
 
 class _Pass(nn.Module):
@@ -57,7 +65,7 @@ def _weights(models: Sequence[LFADS]) -> dict[str, Tensor]:
         {name: value for name, value in (*model.named_parameters(remove_duplicate=False), *model.named_buffers()) if name.startswith(SHARED)}
         for model in models
     ]
-    return {f"model.{name}": torch.stack([own[name] for own in by_name]) for name in by_name[0]}
+    return {name: torch.stack([own[name] for own in by_name]) for name in by_name[0]}
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
@@ -68,7 +76,7 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
         missing = most - part.shape[0]
         return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
 
-    return torch.stack([filled(part) for part in parts])
+    return joined([filled(part) for part in parts])
 
 
 def _stacked_noise(noises: Sequence[StandardNoise]) -> StandardNoise:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -40,10 +40,22 @@ class Losses:
     per_value: Mapping[str, Float[Tensor, "B T N"]]  # reconstruction, after the augmentations weighed it
     measures: Mapping[str, Tensor]  # what augmentations and losses want logged; unweighted mean over sessions
     further: Mapping[str, Float[Tensor, ""]]  # of plugins, before their scale: "loss/<loss>/<term>", "latent/<latent>/kl" in nats
+    vector: Float[Tensor, " K"]  # what ``terms`` names but for the total, as it was added up
 
     def terms(self) -> dict[str, Tensor]:
         """The parts that can go wrong one by one, for logs and for the NaN guard."""
         return {"recon": self.recon, "ic_kl": self.ic_kl, "input_kl": self.input_kl, **self.further, "l2": self.l2, "total": self.total}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Terms:
+    """What :meth:`Objective.terms` finds; see :class:`Losses`."""
+
+    vector: Float[Tensor, " K"]
+    further: tuple[str, ...]  # names of terms of plugins
+    per_session: Mapping[str, Float[Tensor, ""]]
+    per_value: Mapping[str, Float[Tensor, "B T N"]]
+    measures: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,9 +85,41 @@ class Objective:
         ramps = self.ramps(epoch)
         return Weights(kl=ramps.kl, l2=ramps.l2, losses=ramps.losses)
 
+    def beside(self, epoch: int, further: Sequence[str], like: Float[Tensor, " K"]) -> Float[Tensor, " K"]:
+        """What the terms are multiplied with, in the order of :meth:`Losses.terms`: on the host, but for a captured step."""
+        of, weights = self.config, self.weights(epoch)
+
+        def scale(name: str) -> float | Tensor:
+            kind, which, *_ = name.split("/")
+            if kind == "loss":
+                return weights.losses[which] * self.losses[which].scale
+            return weights.kl * known(self.latents[which].kl, f"components.latents: {which}: kl") if which in self.latents else 0.0
+
+        kls = weights.kl * known(of.kl_ic, "regularisation.kl_ic"), weights.kl * known(of.kl_inputs, "regularisation.kl_inputs")
+        numbers = [of.loss_scale * one for one in (1.0, *kls, *map(scale, further), weights.l2)]
+        if not any(isinstance(one, Tensor) for one in numbers):
+            return torch.tensor(numbers, dtype=like.dtype)
+        return torch.stack([one if isinstance(one, Tensor) else like.new_full((), one) for one in numbers])
+
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
-        scales = self.config
+        terms = self.terms(model, batches, output, noise, stack)
+        weights = self.beside(epoch, terms.further, terms.vector).to(terms.vector.device, non_blocking=True)
+        return self.priced(terms, torch.dot(terms.vector, weights), epoch)
+
+    def terms(
+        self,
+        model: LFADS,
+        batches: Mapping[str, Batch],
+        output: ModelOutput,
+        noise: Noise,
+        stack: AugmentationStack,
+        kernel_scales: Sequence[float] | None = None,
+    ) -> Terms:
+        """All that costs something, before scales and ramps. Nothing here depends on either, so that members of a population may share it.
+
+        ``kernel_scales`` are those of the recurrent kernels where they cannot be asked whether they are trained: under ``torch.vmap``.
+        """
         per_value, per_session = {}, {}
         measured: dict[str, list[Tensor]] = {}
         for name, batch in batches.items():
@@ -83,36 +127,46 @@ class Objective:
             for what, number in stack.measure(loss, batch).items():
                 measured.setdefault(what, []).append(number)
             per_value[name] = stack.weigh(loss, batch)
-            per_session[name] = reduce_reconstruction(per_value[name], scales.reduce)
-        recon = torch.stack(list(per_session.values())).mean()
-        ic_kl, input_kl = kl_terms(model, output, noise)
-        l2 = l2_of_kernels(recurrent_kernels(model, scales)) + sum(penalties(model))
-        weights = self.weights(epoch)
-        kl = known(scales.kl_ic, "regularisation.kl_ic") * ic_kl + known(scales.kl_inputs, "regularisation.kl_inputs") * input_kl
-        divergences = latent_divergences(model, output, noise)
-        for name, latent in self.latents.items():
-            kl = kl + known(latent.kl, f"components.latents: {name}: kl") * divergences[f"latent/{name}/kl"]
-        cost = recon + weights.l2 * l2 + weights.kl * kl
-        further, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})
-        for name, value in further.items():
-            which = name.split("/")[1]
-            cost = cost + weights.losses[which] * (self.losses[which].scale * value)
+            per_session[name] = reduce_reconstruction(per_value[name], self.config.reduce)
+        kernels = recurrent_kernels(model, self.config)
+        l2 = l2_of_kernels(kernels if kernel_scales is None else [(scale, of) for scale, (_, of) in zip(kernel_scales, kernels, strict=True)])
+        for penalty in penalties(model):
+            l2 = l2 + penalty
+        losses, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})
+        further = {**latent_divergences(model, output, noise), **losses}
+        return Terms(
+            vector=torch.stack([mean_of(list(per_session.values())), *kl_terms(model, output, noise), *further.values(), l2]),
+            further=tuple(further),
+            per_session=per_session,
+            per_value=per_value,
+            measures={**{what: mean_of(numbers) for what, numbers in measured.items()}, **more},
+        )
+
+    def priced(self, terms: Terms, total: Float[Tensor, ""], epoch: int) -> Losses:
+        """The terms by name."""
+        recon, ic_kl, input_kl, *further, l2 = terms.vector.unbind()
         return Losses(
-            total=scales.loss_scale * cost,
+            total=total,
             recon=recon,
             ic_kl=ic_kl,
             input_kl=input_kl,
             l2=l2,
             ramps=self.ramps(epoch),
-            per_session=per_session,
-            per_value=per_value,
-            measures={**{what: torch.stack(numbers).mean() for what, numbers in measured.items()}, **more},
-            further={**divergences, **further},
+            vector=terms.vector,
+            further=dict(zip(terms.further, further, strict=True)),
+            per_session=terms.per_session,
+            per_value=terms.per_value,
+            measures=terms.measures,
         )
 
 
 def _at(config: RampConfig, epoch: int) -> float:
     return ramp(epoch, config.start_epoch, known(config.increase_epochs, "increase_epochs"))
+
+
+def mean_of(values: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Of one value itself."""
+    return torch.stack(list(values)).mean() if len(values) > 1 else values[0]
 
 
 def penalties(model: LFADS) -> list[Float[Tensor, ""]]:

@@ -26,27 +26,38 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 
 
+def parts_of_inputs(drive: DecoderDrive, weights: DecoderWeights) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Input weights of the controller for what comes from outside and for factors; of the generator for inferred inputs and from outside."""
+    width, inputs, con, gen = drive.ci.shape[-1], weights.posterior.shape[-2] // 2, weights.controller.input, weights.generator.input
+    given = drive.external.shape[-1]
+    return *con.split([width, con.shape[-1] - width], dim=-1), *(gen.split([inputs, given], dim=-1) if given else (gen, gen))
+
+
 def hoisted(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> tuple[Tensor | None, ...]:
-    """The tensors of :meth:`ClosedLoop.forward`: time first, and products with what comes from outside done for all bins."""
+    """The tensors of :meth:`ClosedLoop.forward`: time first, and products with what comes from outside done for all bins.
+
+    The log-variance is halved in the weights, so that a standard deviation is one exp.
+    """
     width, inputs = drive.ci.shape[-1], weights.posterior.shape[-2] // 2
     con, gen = weights.controller, weights.generator
     ci = drive.ci if drive.con_mask is None else drive.ci * drive.con_mask[..., :width]
     halves = torch.ones_like(weights.posterior_bias)
-    halves[..., inputs:] = 0.5  # the log-variance is halved in the weights, so that std is one exp
+    halves[..., inputs:] = 0.5
+    con_outside, con_feed, gen_feed, gen_outside = parts_of_inputs(drive, weights)
     return (
         None if drive.con_mask is None else drive.con_mask[..., width:].movedim(-2, 0).contiguous(),
         None if drive.state_mask is None else drive.state_mask.movedim(-2, 0).contiguous(),
         None if drive.noise is None else drive.noise.movedim(-2, 0),
-        time_first_affine(ci, con.input[..., :width], con.bias),
-        time_first_affine(drive.external, gen.input[..., inputs:], gen.bias),
+        time_first_affine(ci, con_outside, con.bias),
+        time_first_affine(drive.external, gen_outside, gen.bias),
         start.controller,
         start.generator,
         start.factors,
-        con.input[..., width:],
+        con_feed,
         con.recurrent,
         weights.posterior * halves.unsqueeze(-1),
         weights.posterior_bias * halves,
-        gen.input[..., :inputs],
+        gen_feed,
         gen.recurrent,
         weights.factors,
     )

@@ -88,3 +88,13 @@ def zero_phase(to_gates, carry, ok, H: constexpr, UNITS: constexpr):
         tl.store(to_gates + c, zero, mask=here)
         tl.store(to_gates + H + c, zero, mask=here)
         tl.store(carry + c, zero, mask=here)
+
+
+@jit
+@no_type_check
+def copy_phase(given, into, ok, H: constexpr, UNITS: constexpr):
+    """``into = given``: what a way forward starts from."""
+    for j in range(0, H, UNITS):
+        c = (j + tl.arange(0, UNITS))[None, :]
+        here = ok & (c < H)
+        tl.store(into + c, tl.load(given + c, mask=here, other=0.0), mask=here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,9 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lfads_core.recurrence import fused_controlled
-from lfads_core.recurrence.fused_controlled import hoisted
-from lfads_core.recurrence.fused_gru import weight_gradient
+from lfads_core.recurrence.fused_controlled import parts_of_inputs
 from lfads_core.recurrence.precision import in_full
+from lfads_core.recurrence.triton_gru import affine, after, before, strides, weight_gradient
 from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
 from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
@@ -42,7 +43,7 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     given = hoisted(start, drive, weights)
     with in_full(start.generator):
         out = LoopSequence.apply(call, *given)  # type: ignore[no-untyped-call]
-    states, factors, con_states, means, stds, drawn = (value.movedim(0, -2) for value in out)
+    states, factors, con_states, means, stds, drawn = (value.transpose(-2, -3) for value in out)
     return DecoderPath(states=states, factors=factors, con_states=con_states, input_mean=means, input_std=stds, inputs=drawn)
 
 
@@ -83,7 +84,7 @@ class LoopCall:
         """Compile and launch on one trial of no bins."""
         with torch.no_grad():
             values = hoisted(start, drive, weights)
-            bins = (None if value is None else value[:0, ..., :1, :] for value in values[:5])
+            bins = (None if value is None else value[..., :0, :1, :] for value in values[:5])
             first = (None if value is None else value[..., :1, :] for value in values[5:8])
             given = LoopTensors(*bins, *first, *values[8:])  # type: ignore[arg-type]
             packed = PACKER(given.weights(), layout, self.products)
@@ -94,7 +95,7 @@ class LoopCall:
 
 @dataclass(frozen=True)
 class LoopTensors:
-    """What :func:`lfads_core.recurrence.fused_controlled.hoisted` gives, by name."""
+    """What :func:`hoisted` gives, by name."""
 
     feedback_mask: Tensor | None
     state_mask: Tensor | None
@@ -151,8 +152,23 @@ class LoopKept:
     def paths(self, call: LoopCall) -> tuple[Tensor, ...]:
         """States, factors, controller states, means, standard deviations and inferred inputs of all bins."""
         means, stds = self.moments.split(call.inputs, dim=-1)
-        inputs = self.gen_rows[:-1, ..., call.gen : call.gen + call.inputs]
-        return self.gen_rows[1:, ..., : call.gen], self.path, self.con_rows[1:, ..., : call.con], means, stds, inputs
+        inputs = before(self.gen_rows)[..., call.gen : call.gen + call.inputs]
+        return after(self.gen_rows)[..., : call.gen], self.path, after(self.con_rows)[..., : call.con], means, stds, inputs
+
+
+def hoisted(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> tuple[Tensor | None, ...]:
+    """All that autograd sees: time before trials, and products with what comes from outside done for all bins."""
+    width, con, gen = drive.ci.shape[-1], weights.controller, weights.generator
+    ci = drive.ci if drive.con_mask is None else drive.ci * drive.con_mask[..., :width]
+    con_outside, con_feed, gen_feed, gen_outside = parts_of_inputs(drive, weights)
+    return (
+        None if drive.con_mask is None else drive.con_mask[..., width:].transpose(-2, -3).contiguous(),
+        None if drive.state_mask is None else drive.state_mask.transpose(-2, -3).contiguous(),
+        None if drive.noise is None else drive.noise.transpose(-2, -3).contiguous(),
+        affine(ci.transpose(-2, -3), con_outside, con.bias), affine(drive.external.transpose(-2, -3), gen_outside, gen.bias),
+        start.controller, start.generator, start.factors,
+        con_feed, con.recurrent, weights.posterior, weights.posterior_bias, gen_feed, gen.recurrent, weights.factors,
+    )  # fmt: skip
 
 
 def all_of(record: LoopKept | LoopTensors) -> tuple[Tensor | None, ...]:
@@ -165,28 +181,26 @@ def run_forward(call: LoopCall, given: LoopTensors, packed: tuple[Tensor, ...]) 
     from lfads_core.recurrence.triton_controlled_kernels import controlled_forward
 
     drive, con, gen = given.con_drive, call.con, call.gen
-    bins, batch = drive.shape[0], drive.shape[1:-1]
-    members, trials = (1, *batch)[-2:]
+    *first, bins, trials, _ = drive.shape
+    each, ends = functools.partial(drive.new_empty, *first, bins, trials), functools.partial(drive.new_empty, *first, bins + 1, trials)
     kept = LoopKept(
-        con_rows=drive.new_empty(bins + 1, *batch, call.rows[0]),
-        con_gates=drive.new_empty(bins, *batch, 2 * con),
-        con_n=drive.new_empty(bins, *batch, con),
-        moments=drive.new_empty(bins, *batch, 2 * call.inputs),
-        gen_rows=drive.new_empty(bins + 1, *batch, call.rows[1]),
-        gen_gates=drive.new_empty(bins, *batch, 2 * gen),
-        gen_n=drive.new_empty(bins, *batch, gen),
-        masked=None if given.state_mask is None else drive.new_empty(bins, *batch, gen),
-        path=drive.new_empty(bins, *batch, call.factors),
+        con_rows=ends(call.rows[0]),
+        con_gates=each(2 * con),
+        con_n=each(con),
+        moments=each(2 * call.inputs),
+        gen_rows=ends(call.rows[1]),
+        gen_gates=each(2 * gen),
+        gen_n=each(gen),
+        masked=None if given.state_mask is None else each(gen),
+        path=each(call.factors),
     )
-    kept.con_rows[0, ..., :con] = given.c0
-    kept.con_rows[0, ..., con : con + call.factors] = given.f0 if given.feedback_mask is None or not bins else given.f0 * given.feedback_mask[0]
-    kept.gen_rows[0, ..., :gen] = given.g0
-
+    c0 = given.c0 if given.c0.stride(-1) == 1 else given.c0.contiguous()
     with on_device_of(drive):
-        controlled_forward[call.tiles.grid(members, trials)](
-            drive.contiguous(), given.gen_drive.contiguous(), given.feedback_mask, given.state_mask,
+        controlled_forward[call.tiles.grid(math.prod(first), trials)](
+            drive.contiguous(), given.gen_drive.contiguous(), c0, given.g0.contiguous(), given.f0.contiguous(), given.feedback_mask, given.state_mask,
             None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept), *packed[:6],
-            bins, members, trials, *call.constants(packed[0].stride(0), call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
+            bins, trials, *strides(c0),
+            *call.constants(packed[0].stride(0), call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
         )  # fmt: skip
     return kept
 
@@ -211,39 +225,39 @@ def run_backward(
     from lfads_core.recurrence.triton_controlled_kernels import controlled_backward
 
     con, gen = call.con, call.gen
-    bins, batch, new = kept.path.shape[0], kept.path.shape[1:-1], kept.path.new_empty
-    members, trials = (1, *batch)[-2:]
+    new, (*first, bins, trials, _) = kept.path.new_empty, kept.path.shape
+    ends = functools.partial(new, *first, bins + 1, trials)
     out = LoopGradients(
-        con=new(bins + 1, *batch, 3 * con),
-        gen=new(bins + 1, *batch, 3 * gen),
+        con=ends(3 * con),
+        gen=ends(3 * gen),
         moments=torch.empty_like(kept.moments),
-        noise=new(bins, *batch, call.inputs) if learn_noise else None,
-        path=new(bins + 1, *batch, call.factors),
-        c0=new(*batch, con),
-        g0=new(*batch, gen),
+        noise=new(*first, bins, trials, call.inputs) if learn_noise else None,
+        path=ends(call.factors),
+        c0=new(*first, trials, con),
+        g0=new(*first, trials, gen),
     )
     d_states, d_factors, *others = (None if grad is None else grad.contiguous() for grad in grads)
     with on_device_of(kept.path):
-        controlled_backward[call.tiles.grid(members, trials)](
+        controlled_backward[call.tiles.grid(math.prod(first), trials)](
             d_states, d_factors, *others, given.feedback_mask, given.state_mask, None if given.noise is None else given.noise.contiguous(),
             kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
             out.con, out.gen, out.moments, out.noise, out.path,
             *(new(like.shape) for like in (out.c0, out.c0, out.g0, out.g0)), out.c0, out.g0, *packed[6:],
-            bins, members, trials, *call.constants(packed[0].stride(0)), **call.tiles.options(),
+            bins, trials, *call.constants(packed[0].stride(0)), **call.tiles.options(),
         )  # fmt: skip
     return out
 
 
 def cell_gradients(to_gates: Tensor, rows: Tensor, hidden: int, inputs: int) -> tuple[Tensor, Tensor]:
     """Gradients of a cell's feed and recurrent weights, each gate's product over all bins at once."""
-    of_gates = weight_gradient(to_gates[..., : 2 * hidden], rows[:-1, ..., : hidden + inputs])
-    of_n = weight_gradient(to_gates[..., 2 * hidden :], rows[:-1, ..., hidden : 2 * hidden + inputs])
+    of_gates = weight_gradient(to_gates[..., : 2 * hidden], before(rows)[..., : hidden + inputs])
+    of_n = weight_gradient(to_gates[..., 2 * hidden :], before(rows)[..., hidden : 2 * hidden + inputs])
     feed = torch.cat([of_gates[..., hidden:], of_n[..., :inputs]], dim=-2)
     return feed, torch.cat([of_gates[..., :hidden], of_n[..., inputs:]], dim=-2)
 
 
 class LoopSequence(torch.autograd.Function):
-    """Plain tensors in, six paths (T first) out; every tensor but the masks can be differentiated."""
+    """Plain tensors in, six paths (*M, T, B, ·) out; every tensor but the masks can be differentiated."""
 
     @staticmethod
     def forward(ctx: Any, call: LoopCall, *tensors: Tensor | None) -> tuple[Tensor, ...]:
@@ -264,12 +278,12 @@ class LoopSequence(torch.autograd.Function):
         count = len(fields(LoopTensors))
         given, kept = LoopTensors(*saved[:count]), LoopKept(**dict(zip((f.name for f in fields(LoopKept)), saved[count:], strict=True)))
         out = run_backward(call, given, kept, packed, grads, learn_noise=given.noise is not None and ctx.needs_input_grad[3])
-        con_feed, con_recurrent = cell_gradients(out.con[:-1], kept.con_rows, call.con, call.factors)
-        gen_feed, gen_recurrent = cell_gradients(out.gen[:-1], kept.gen_rows, call.gen, call.inputs)
-        read = kept.gen_rows[1:, ..., : call.gen] if kept.masked is None else kept.masked
-        over = (0, out.moments.dim() - 2)
+        to_con, to_gen = before(out.con), before(out.gen)
+        con_feed, con_recurrent = cell_gradients(to_con, kept.con_rows, call.con, call.factors)
+        gen_feed, gen_recurrent = cell_gradients(to_gen, kept.gen_rows, call.gen, call.inputs)
+        read = after(kept.gen_rows)[..., : call.gen] if kept.masked is None else kept.masked
         return (
-            None, None, None, out.noise, out.con[:-1], out.gen[:-1], out.c0, out.g0, out.path[0], con_feed, con_recurrent,
-            weight_gradient(out.moments, kept.con_rows[1:, ..., : call.con]), out.moments.sum(dim=over), gen_feed, gen_recurrent,
-            weight_gradient(out.path[1:], read),
+            None, None, None, out.noise, to_con, to_gen, out.c0, out.g0, out.path.select(-3, 0), con_feed, con_recurrent,
+            weight_gradient(out.moments, after(kept.con_rows)[..., : call.con]), out.moments.sum(dim=(-3, -2)), gen_feed, gen_recurrent,
+            weight_gradient(after(out.path), read),
         )  # fmt: skip

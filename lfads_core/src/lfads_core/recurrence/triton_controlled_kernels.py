@@ -1,6 +1,6 @@
 """Kernels of controller and generator in closed loop: one program per member and block of trials, all bins inside.
 
-Time is the first axis of every buffer, (T, M, B, ·). What a cell's products read stands side by side in ``rows``, one bin more
+Members are the first axis of every buffer and time the second, (M, T, B, ·). What a cell's products read stands in ``rows``, one bin more
 than there are, as in the hand-written backend: [state | input | reset state]. Gates read [state | input], the candidate [input |
 reset state]. Going back, ``path`` has the gradient of the factors that bin t reads in row t, so row 0 is that of the first factors.
 """
@@ -9,16 +9,16 @@ reset state]. Going back, ``path`` has the gradient of the factors that bin t re
 
 from typing import no_type_check
 
-from lfads_core.recurrence.triton_cells import candidate_phase, gates_phase, open_tile, reset_phase, zero_phase
+from lfads_core.recurrence.triton_cells import candidate_phase, copy_phase, gates_phase, open_tile, reset_phase, zero_phase
 from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl, weights_of
 
 
 @kernel
 @no_type_check
 def controlled_forward(
-    con_drive, gen_drive, feedback_mask, state_mask, noise, posterior_bias,
+    con_drive, gen_drive, c0, g0, f0, feedback_mask, state_mask, noise, posterior_bias,
     con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n, masked, path,
-    w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, M, B,
+    w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, B, start_member, start_trial,
     STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
@@ -27,7 +27,8 @@ def controlled_forward(
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
-    rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
+    one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
+    rows, ends, once = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B, one + member.to(tl.int64) * B
     w_con_gates = weights_of(member, w_con_gates, STRIDE)
     w_con_n = weights_of(member, w_con_n, STRIDE)
     w_posterior = weights_of(member, w_posterior, STRIDE)
@@ -38,19 +39,29 @@ def controlled_forward(
     an_input = ok & (few < U)[None, :]
     mean_bias = tl.load(posterior_bias + member * (2 * U) + few, mask=few < U, other=0.0)[None, :]
     std_bias = tl.load(posterior_bias + member * (2 * U) + U + few, mask=few < U, other=0.0)[None, :]
+    copy_phase(c0 + member * start_member + one * start_trial, con_rows + ends * CON_ROW, ok, C, CON)
+    copy_phase(g0 + once * G, gen_rows + ends * GEN_ROW, ok, G, GEN)
+    for j in range(0, F, FACTORS):
+        at = (j + tl.arange(0, FACTORS))[None, :]
+        there = ok & (at < F)
+        f = tl.load(f0 + once * F + at, mask=there, other=0.0)
+        if feedback_mask is not None:
+            f *= tl.load(feedback_mask + rows * F + at, mask=there & (T > 0), other=0.0)
+        tl.store(con_rows + ends * CON_ROW + C + at, f, mask=there)
+    tl.debug_barrier()
     for t in range(T):
-        here, after = rows + t * M * B, rows + (t + 1) * M * B
-        x, row, gates = con_drive + here * (3 * C), con_rows + here * CON_ROW, con_gates + here * (2 * C)
+        here, before, after = rows + t * B, ends + t * B, ends + (t + 1) * B
+        x, row, gates = con_drive + here * (3 * C), con_rows + before * CON_ROW, con_gates + here * (2 * C)
         c = con_rows + after * CON_ROW
         gates_phase(x, row, row, gates, row + C + F, ok, w_con_gates, C, C + F, CON_GATES, WARPS, DEPTH, PRODUCTS)
         tl.debug_barrier()
         candidate_phase(x, row, row + C, gates, con_n + here * C, c, ok, w_con_n, clip, C, C + F, CON, WARPS, DEPTH, PRODUCTS)
         tl.debug_barrier()
 
-        x, row, gates = gen_drive + here * (3 * G), gen_rows + here * GEN_ROW, gen_gates + here * (2 * G)
+        x, row, gates = gen_drive + here * (3 * G), gen_rows + before * GEN_ROW, gen_gates + here * (2 * G)
         g = gen_rows + after * GEN_ROW
         mean = product(c, w_posterior, few, C, 2 * U, WARPS, DEPTH, PRODUCTS) + mean_bias
-        std = tl.exp(product(c, w_posterior, U + few, C, 2 * U, WARPS, DEPTH, PRODUCTS) + std_bias)
+        std = tl.exp((product(c, w_posterior, U + few, C, 2 * U, WARPS, DEPTH, PRODUCTS) + std_bias) * 0.5)
         tl.store(moments + here * (2 * U) + few[None, :], mean, mask=an_input)
         tl.store(moments + here * (2 * U) + U + few[None, :], std, mask=an_input)
         if noise is not None:
@@ -77,7 +88,7 @@ def controlled_forward(
             f = product(g, w_factors, columns, G, F, WARPS, DEPTH, PRODUCTS)
             tl.store(path + here * F + at, f, mask=there)
             if feedback_mask is not None:  # what the next bin reads; after the last there is none
-                f *= tl.load(feedback_mask + after * F + at, mask=there & (t + 1 < T), other=0.0)
+                f *= tl.load(feedback_mask + (here + B) * F + at, mask=there & (t + 1 < T), other=0.0)
             tl.store(con_rows + after * CON_ROW + C + at, f, mask=there & (t + 1 < T))
         tl.debug_barrier()
 
@@ -88,7 +99,7 @@ def controlled_backward(
     d_states, d_factors, d_con, d_mean, d_std, d_inputs,
     feedback_mask, state_mask, noise, con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n,
     con_to_gates, gen_to_gates, d_moments, d_noise, path, con_kept, con_carry, gen_kept, gen_carry, grad_c0, grad_g0,
-    w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, M, B,
+    w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, B,
     STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
@@ -100,7 +111,8 @@ def controlled_backward(
     member = tl.program_id(1)
     trials = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = (trials < B)[:, None]
-    rows = (member * B + tl.minimum(trials, B - 1)).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
+    one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
+    rows, ends, once = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B, one + member.to(tl.int64) * B
     w_con_gates = weights_of(member, w_con_gates, STRIDE)
     w_con_n = weights_of(member, w_con_n, STRIDE)
     w_con_feed = weights_of(member, w_con_feed, STRIDE)
@@ -111,11 +123,11 @@ def controlled_backward(
     w_factors = weights_of(member, w_factors, STRIDE)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
-    con_kept += rows * C
-    con_carry += rows * C
-    gen_kept += rows * G
-    gen_carry += rows * G
-    end = rows + T * M * B
+    con_kept += once * C
+    con_carry += once * C
+    gen_kept += once * G
+    gen_carry += once * G
+    end = ends + T * B
     zero_phase(con_to_gates + end * (3 * C), con_carry, ok, C, CON)
     zero_phase(gen_to_gates + end * (3 * G), gen_carry, ok, G, GEN)
     for j in range(0, F, FACTORS):
@@ -123,14 +135,14 @@ def controlled_backward(
         there = ok & (at < F)
         f = tl.full((ROWS, FACTORS), 0.0, path.dtype.element_ty)
         if d_factors is not None:
-            f = tl.load(d_factors + (end - M * B) * F + at, mask=there & (T > 0), other=0.0)
+            f = tl.load(d_factors + (rows + (T - 1) * B) * F + at, mask=there & (T > 0), other=0.0)
         tl.store(path + end * F + at, f, mask=there)
     tl.debug_barrier()
     for s in range(T):
         t = T - 1 - s
-        here, after = rows + t * M * B, rows + (t + 1) * M * B
-        row, gates = gen_rows + here * GEN_ROW, gen_gates + here * (2 * G)
-        now, later = gen_to_gates + here * (3 * G), gen_to_gates + after * (3 * G)
+        here, before, after = rows + t * B, ends + t * B, ends + (t + 1) * B
+        row, gates = gen_rows + before * GEN_ROW, gen_gates + here * (2 * G)
+        now, later = gen_to_gates + before * (3 * G), gen_to_gates + after * (3 * G)
         for j in range(0, G, GEN):
             columns = j + tl.arange(0, GEN)
             there, at = ok & (columns < G)[None, :], columns[None, :]
@@ -160,11 +172,11 @@ def controlled_backward(
         if d_std is not None:
             log_std += std * tl.load(d_std + here * U + few[None, :], mask=an_input, other=0.0)
         tl.store(d_moments + here * (2 * U) + few[None, :], u, mask=an_input)
-        tl.store(d_moments + here * (2 * U) + U + few[None, :], log_std, mask=an_input)
+        tl.store(d_moments + here * (2 * U) + U + few[None, :], log_std * 0.5, mask=an_input)  # of the log-variance
         tl.debug_barrier()
 
-        row, gates = con_rows + here * CON_ROW, con_gates + here * (2 * C)
-        now, later = con_to_gates + here * (3 * C), con_to_gates + after * (3 * C)
+        row, gates = con_rows + before * CON_ROW, con_gates + here * (2 * C)
+        now, later = con_to_gates + before * (3 * C), con_to_gates + after * (3 * C)
         for j in range(0, C, CON):
             columns = j + tl.arange(0, CON)
             there, at = ok & (columns < C)[None, :], columns[None, :]
@@ -185,17 +197,17 @@ def controlled_backward(
             if feedback_mask is not None:
                 f *= tl.load(feedback_mask + here * F + at, mask=there, other=0.0)
             if d_factors is not None:
-                f += tl.load(d_factors + (here - M * B) * F + at, mask=there & (t > 0), other=0.0)
-            tl.store(path + here * F + at, f, mask=there)
+                f += tl.load(d_factors + (here - B) * F + at, mask=there & (t > 0), other=0.0)
+            tl.store(path + before * F + at, f, mask=there)
         tl.debug_barrier()
 
     for j in range(0, G, GEN):
         columns = j + tl.arange(0, GEN)
         there, at = ok & (columns < G)[None, :], columns[None, :]
-        total = product(gen_to_gates + rows * (3 * G), w_gen_gates, columns, 2 * G, G, WARPS, DEPTH, PRODUCTS)
-        tl.store(grad_g0 + rows * G + at, total + tl.load(gen_carry + at, mask=there, other=0.0), mask=there)
+        total = product(gen_to_gates + ends * (3 * G), w_gen_gates, columns, 2 * G, G, WARPS, DEPTH, PRODUCTS)
+        tl.store(grad_g0 + once * G + at, total + tl.load(gen_carry + at, mask=there, other=0.0), mask=there)
     for j in range(0, C, CON):
         columns = j + tl.arange(0, CON)
         there, at = ok & (columns < C)[None, :], columns[None, :]
-        total = product(con_to_gates + rows * (3 * C), w_con_gates, columns, 2 * C, C, WARPS, DEPTH, PRODUCTS)
-        tl.store(grad_c0 + rows * C + at, total + tl.load(con_carry + at, mask=there, other=0.0), mask=there)
+        total = product(con_to_gates + ends * (3 * C), w_con_gates, columns, 2 * C, C, WARPS, DEPTH, PRODUCTS)
+        tl.store(grad_c0 + once * C + at, total + tl.load(con_carry + at, mask=there, other=0.0), mask=there)

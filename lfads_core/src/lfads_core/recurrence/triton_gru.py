@@ -6,6 +6,7 @@ The input's product is one large product before the loop, the gradients of the w
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lfads_core.recurrence import fused_gru
-from lfads_core.recurrence.fused_gru import time_first_affine, weight_gradient
+from lfads_core.recurrence import fused_gru, reference
 from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
 from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles
@@ -38,10 +38,19 @@ def gru(
     call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
     if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
-    drive = time_first_affine(x, weights.input, weights.bias)
+    drive = affine(x.transpose(-2, -3), weights.input, weights.bias)
     with in_full(h0):
         states: Tensor = GRUSequence.apply(drive, h0, weights.recurrent, call)  # type: ignore[no-untyped-call]
-    return states.movedim(0, -2)
+    return states.transpose(-2, -3)
+
+
+def affine(x: Float[Tensor, "*M T B I"], weight: Float[Tensor, "*M O I"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "*M T B O"]:
+    """``x W' + b`` in the type of ``x``, contiguous."""
+    if not x.shape[-1]:
+        return bias.unsqueeze(-2).unsqueeze(-2).expand(*x.shape[:-1], -1).contiguous()
+    if weight.dim() == 2:
+        return reference.affine(x, weight, bias)
+    return torch.baddbmm(bias.unsqueeze(-2), x.flatten(1, 2), weight.mT).to(x.dtype).unflatten(1, x.shape[1:3])
 
 
 gru_tf32 = functools.partial(gru, products="tf32")
@@ -67,7 +76,7 @@ class GRUCall:
     def attempt(self, recurrent: Float[Tensor, "*M H3 H"]) -> None:
         """Compile and launch on one trial of no bins."""
         members, hidden = recurrent.shape[:-2], self.hidden
-        drive, h0 = recurrent.new_empty(0, *members, 1, 3 * hidden), recurrent.new_zeros(*members, 1, hidden)
+        drive, h0 = recurrent.new_empty(*members, 0, 1, 3 * hidden), recurrent.new_zeros(*members, 1, hidden)
         packed = PACKER([recurrent], layout, self.products)
         states, gates, n, _ = run_forward(self, drive, h0, packed)
         if self.learn:
@@ -84,15 +93,14 @@ def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, packed: tuple[Tensor, 
     """States of all bins and the one before them, gates, candidates, and reset states."""
     from lfads_core.recurrence.triton_gru_kernels import gru_forward
 
-    bins, hidden, tiles = drive.shape[0], call.hidden, call.tiles
-    members, trials = (1, *h0.shape[:-1])[-2:]
-    states = drive.new_empty(bins + 1, *h0.shape)
-    states[bins if call.reverse else 0] = h0
-    gates = drive.new_empty(bins, *h0.shape[:-1], 2 * hidden)
-    n, reset = drive.new_empty(bins, *h0.shape), drive.new_empty(bins, *h0.shape)
+    hidden, tiles, (*first, bins, trials, _) = call.hidden, call.tiles, drive.shape
+    states = drive.new_empty(*first, bins + 1, trials, hidden)
+    gates = drive.new_empty(*first, bins, trials, 2 * hidden)
+    n, reset = (drive.new_empty(*first, bins, trials, hidden) for _ in range(2))
+    h0 = h0 if h0.stride(-1) == 1 else h0.contiguous()
     with on_device_of(drive):
-        gru_forward[tiles.grid(members, trials)](
-            drive.contiguous(), states, gates, n, reset, *packed[:2], bins, members, trials,
+        gru_forward[tiles.grid(math.prod(first), trials)](
+            drive.contiguous(), h0, states, gates, n, reset, *packed[:2], bins, trials, *strides(h0),
             *call.constants(packed[0].stride(0), tiles.units(2 * hidden)), **tiles.options(),
         )  # fmt: skip
     return states, gates, n, reset
@@ -102,20 +110,39 @@ def run_backward(call: GRUCall, grad: Tensor, packed: tuple[Tensor, ...], states
     """Gradients of the drive and of the first state."""
     from lfads_core.recurrence.triton_gru_kernels import gru_backward
 
-    bins, hidden, tiles = n.shape[0], call.hidden, call.tiles
-    members, trials = (1, *n.shape[1:-1])[-2:]
-    to_gates = n.new_empty(bins + 1, *n.shape[1:-1], 3 * hidden)
-    kept, carry, grad_h0 = (n.new_empty(n.shape[1:]) for _ in range(3))
+    hidden, tiles, (*first, bins, trials, _) = call.hidden, call.tiles, n.shape
+    to_gates = n.new_empty(*first, bins + 1, trials, 3 * hidden)
+    kept, carry, grad_h0 = (n.new_empty(*first, trials, hidden) for _ in range(3))
     with on_device_of(n):
-        gru_backward[tiles.grid(members, trials)](
-            grad.contiguous(), states, gates, n, to_gates, kept, carry, grad_h0, *packed[2:], bins, members, trials,
+        gru_backward[tiles.grid(math.prod(first), trials)](
+            grad.contiguous(), states, gates, n, to_gates, kept, carry, grad_h0, *packed[2:], bins, trials,
             *call.constants(packed[0].stride(0)), **tiles.options(),
         )  # fmt: skip
-    return to_gates[1:] if call.reverse else to_gates[:-1], grad_h0
+    return after(to_gates) if call.reverse else before(to_gates), grad_h0
+
+
+def strides(start: Float[Tensor, "*M B H"]) -> tuple[int, int]:
+    """How far apart members and trials are: a start that is the same for all trials need not be written out for each."""
+    return start.stride(0) if start.dim() == 3 else 0, start.stride(-2)
+
+
+def before(rows: Float[Tensor, "*M T1 B K"]) -> Float[Tensor, "*M T B K"]:
+    """All bins but the last."""
+    return rows[..., :-1, :, :]
+
+
+def after(rows: Float[Tensor, "*M T1 B K"]) -> Float[Tensor, "*M T B K"]:
+    """All bins but the first."""
+    return rows[..., 1:, :, :]
+
+
+def weight_gradient(grad: Float[Tensor, "*M T B O"], seen: Float[Tensor, "*M T B I"]) -> Float[Tensor, "*M O I"]:
+    """``Σ_t grad_t' seen_t`` as one product over all bins and trials."""
+    return grad.flatten(-3, -2).mT @ seen.flatten(-3, -2)
 
 
 class GRUSequence(torch.autograd.Function):
-    """drive (T, *B, 3H), h0 (*B, H), recurrent (*M, 3H, H) -> states (T, *B, H)."""
+    """drive (*M, T, B, 3H), h0 (*M, B, H), recurrent (*M, 3H, H) -> states (*M, T, B, H)."""
 
     @staticmethod
     def forward(ctx: Any, drive: Tensor, h0: Tensor, recurrent: Tensor, call: GRUCall) -> Tensor:
@@ -124,7 +151,7 @@ class GRUSequence(torch.autograd.Function):
         states, gates, n, reset = run_forward(call, drive, h0, packed)
         ctx.save_for_backward(states, gates, n, reset, *packed)
         ctx.call = call
-        return states[:-1] if call.reverse else states[1:]
+        return before(states) if call.reverse else after(states)
 
     @staticmethod
     @once_differentiable
@@ -134,7 +161,7 @@ class GRUSequence(torch.autograd.Function):
         to_gates, grad_h0 = run_backward(ctx.call, grads[0], tuple(packed), states, gates, n)
         grad_recurrent = None
         if ctx.needs_input_grad[2]:
-            before, hidden = states[1:] if ctx.call.reverse else states[:-1], ctx.call.hidden
-            of_gates = weight_gradient(to_gates[..., : 2 * hidden], before)
+            earlier, hidden = after(states) if ctx.call.reverse else before(states), ctx.call.hidden
+            of_gates = weight_gradient(to_gates[..., : 2 * hidden], earlier)
             grad_recurrent = torch.cat([of_gates, weight_gradient(to_gates[..., 2 * hidden :], reset)], dim=-2)
         return to_gates, grad_h0, grad_recurrent, None

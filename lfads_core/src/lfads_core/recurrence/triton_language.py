@@ -15,7 +15,7 @@ import triton.language as tl
 from triton import knobs
 
 jit = triton.jit
-kernel = triton.jit(do_not_specialize=["T", "M", "B"])  # compiled once whatever these are
+kernel = triton.jit(do_not_specialize=["T", "M", "B", "start_member", "start_trial"])  # compiled once whatever these are
 constexpr = tl.constexpr
 INTERPRETED = tl.constexpr(bool(knobs.runtime.interpret))  # kernels run in NumPy, on tensors of the CPU
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lfads_core.model.lfads import LFADS
 
@@ -32,13 +33,9 @@ class AveragedModel:
         self.taken = 0
         self.model.load_state_dict(self.source.state_dict())
 
-    @torch.no_grad()
     def follow(self) -> None:
         """Take the weights after another step."""
-        self.taken += 1
-        keep = min(self.keep, self.taken / (self.taken + 9))
-        pairs = [(mine, w) for mine, w in zip(self.model.parameters(), self.source.parameters(), strict=True) if w.requires_grad]
-        torch._foreach_lerp_([mine for mine, _ in pairs], [w for _, w in pairs], 1 - keep)
+        follow_all([self])
 
     def tensors(self) -> dict[str, Any]:
         """What a checkpoint keeps: the averaged weights, and the steps behind them."""
@@ -50,3 +47,16 @@ class AveragedModel:
         if tensors is not None:
             self.model.load_state_dict(tensors["weights"])
             self.taken = int(tensors["steps"])
+
+
+@torch.no_grad()
+def follow_all(averages: Sequence[AveragedModel]) -> None:
+    """:meth:`AveragedModel.follow` of several, of those that keep as much in one operation."""
+    pairs: dict[float, list[tuple[Tensor, Tensor]]] = {}
+    for one in averages:
+        one.taken += 1
+        keep = min(one.keep, one.taken / (one.taken + 9))
+        both = zip(one.model.parameters(), one.source.parameters(), strict=True)
+        pairs.setdefault(keep, []).extend((mine, w) for mine, w in both if w.requires_grad)
+    for keep, found in pairs.items():
+        torch._foreach_lerp_([mine for mine, _ in found], [w for _, w in found], 1 - keep)

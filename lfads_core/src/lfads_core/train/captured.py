@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
+from lfads_core.model.rows import mapped, tensors_of
 from lfads_core.objective.terms import Weights
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
@@ -96,16 +97,16 @@ class CapturedStep:
     """One form of a step: its buffers, and the graph that works on them."""
 
     def __init__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs], graph: Graph) -> None:
-        if any(value.requires_grad for one in ready for value in _tensors((one.batches, one.noise))):
+        if any(value.requires_grad for one in ready for value in tensors_of((one.batches, one.noise))):
             raise ValueError("augmentations and draws of noise must not carry gradients, which would be lost")
-        self._buffers = [_mapped(one, torch.empty_like) for one in ready]
+        self._buffers = [mapped(one, torch.empty_like) for one in ready]
         self._live = [Live(member) for member in members]
         self._graph, self._rehearsed, self._captured = graph, 0, False
         self._results: list[StepResult] = []
 
     def __call__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:
         """Put this step's trials, noise and numbers in place and take it. Losses hold until the next step of this form."""
-        _copy(_tensors(ready), _tensors(self._buffers))
+        _copy(tensors_of(ready), tensors_of(self._buffers))
         for live, member, one in zip(self._live, members, ready, strict=True):
             live.set(member, one.epoch)
         step = partial(self._step, members)
@@ -121,7 +122,7 @@ class CapturedStep:
 
     def _step(self, members: Sequence[StepOwner]) -> None:
         with _numbers_on_device(members, self._live):
-            self._results = [_mapped(result, Tensor.detach) for result in take_step(members, self._buffers)]
+            self._results = [mapped(result, Tensor.detach) for result in take_step(members, self._buffers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,31 +207,6 @@ def _form(value: Any) -> Hashable:
     if isinstance(value, Mapping):
         return tuple((key, _form(part)) for key, part in value.items())
     return tuple(map(_form, value)) if isinstance(value, (tuple, list)) else value
-
-
-def _mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    """The same with all tensors changed."""
-    found: Any = value
-    if isinstance(value, Tensor):
-        found = change(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        found = replace(value, **{field.name: _mapped(getattr(value, field.name), change) for field in fields(value)})
-    elif isinstance(value, Mapping):
-        found = {key: _mapped(part, change) for key, part in value.items()}
-    return found  # type: ignore[no-any-return]
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors of something, in order."""
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    for part in value if isinstance(value, (tuple, list)) else [value]:
-        _mapped(part, keep)
-    return found
 
 
 def _copy(given: Sequence[Tensor], into: Sequence[Tensor]) -> None:

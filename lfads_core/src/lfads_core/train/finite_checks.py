@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lfads_core.errors import NumericsError
 from lfads_core.model.lfads import LFADS
+from lfads_core.model.rows import joined
 from lfads_core.objective.total import Losses
 from lfads_core.train.optim import gradient_norms
 
@@ -28,6 +30,11 @@ class StepCheck:
     parameters: tuple[str, ...]
     values: Float[Tensor, " K"]  # terms, then the whole gradient, then the parameters
 
+    @cached_property
+    def bad(self) -> Bool[Tensor, ""]:
+        """Whether anything is not finite; known to the device alone. A number less itself is 0 if it is finite, else NaN."""
+        return (self.values - self.values).sum() != 0
+
     @property
     def grad_norm(self) -> Float[Tensor, ""]:
         """Euclidean norm of all gradients together."""
@@ -35,7 +42,7 @@ class StepCheck:
 
     def skip(self) -> Float[Tensor, ""]:
         """1 if anything is not finite, else 0; known to the device alone."""
-        return (~torch.isfinite(self.values).all()).to(torch.float32)
+        return self.bad.to(torch.float32)
 
     def require(self) -> None:
         """Wait for the device and look.
@@ -58,8 +65,9 @@ def step_check(model: LFADS, losses: Losses, epoch: int) -> StepCheck:
     """Gather a step's numbers after the backward pass."""
     terms, norms = _terms(losses), gradient_norms(model)
     each = torch.stack(list(norms.values())) if norms else losses.total.detach().new_zeros(1)
-    priced = torch.stack([value.detach().to(each.dtype) for value in terms.values()])
-    values = torch.cat([priced, torch.linalg.vector_norm(each).unsqueeze(0), each])
+    sessions = [value.unsqueeze(0) for name, value in terms.items() if name.startswith("recon/")]
+    priced = [*sessions, losses.vector, losses.total.unsqueeze(0)]
+    values = torch.cat([*(value.detach().to(each.dtype) for value in priced), torch.linalg.vector_norm(each).unsqueeze(0), each])
     return StepCheck(epoch=epoch, terms=tuple(terms), parameters=tuple(norms), values=values)
 
 
@@ -96,11 +104,7 @@ class EpochCheck:
 
     def add(self, check: StepCheck) -> None:
         """Take one step's numbers, unless worse ones are kept already."""
-        known = self.kept.get(check.terms)
-        if known is not None:
-            values = torch.where(torch.isfinite(known.values).all(), check.values, known.values)
-            check = StepCheck(epoch=check.epoch, terms=check.terms, parameters=check.parameters, values=values)
-        self.kept[check.terms] = check
+        add_checks([self], [check])
 
     def require(self) -> None:
         """Look at what is kept and forget it.
@@ -111,6 +115,34 @@ class EpochCheck:
         kept, self.kept = self.kept, {}
         for check in kept.values():
             check.require()
+
+
+def add_checks(kept: Sequence[EpochCheck], checks: Sequence[StepCheck]) -> None:
+    """:meth:`EpochCheck.add` of several members at once."""
+    known = [of.kept.get(check.terms) for of, check in zip(kept, checks, strict=True)]
+    before = [of for of in known if of is not None]
+    if len(before) == len(checks):
+        was, now = joined([of.bad for of in before]), joined([of.bad for of in checks])
+        values = torch.where(was.unsqueeze(1), joined([of.values for of in before]), joined([of.values for of in checks]))
+        rows = zip(checks, values.unbind(), (was | now).unbind(), strict=True)
+        checks = [with_bad(replace(check, values=row), bad) for check, row, bad in rows]
+    elif before:
+        for of, check in zip(kept, checks, strict=True):
+            add_checks([of], [check])
+        return
+    for of, check in zip(kept, checks, strict=True):
+        of.kept[check.terms] = check
+
+
+def with_bad(check: StepCheck, bad: Bool[Tensor, ""]) -> StepCheck:
+    """A check of which it is known whether anything is not finite."""
+    vars(check)["bad"] = bad
+    return check
+
+
+def term_names(losses: Losses) -> tuple[str, ...]:
+    """Names of what is looked at, in order."""
+    return tuple(_terms(losses))
 
 
 def _terms(losses: Losses) -> dict[str, Tensor]:

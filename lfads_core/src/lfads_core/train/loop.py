@@ -14,9 +14,15 @@ from typing import Literal
 
 from lfads_core.components.batch import Batch
 from lfads_core.errors import LfadsError, NumericsError
+from lfads_core.model.rows import joined
+from lfads_core.train.average import follow_all
 from lfads_core.train.captured import StepGraphs
 from lfads_core.train.evaluate import EpochResult, validate_each
+from lfads_core.train.finite_checks import add_checks
+from lfads_core.train.means import add_losses_together
+from lfads_core.train.records import StepInputs, StepResult
 from lfads_core.train.step import Failures, each, take_step_or_fail
+from lfads_core.train.together import prepare_together
 from lfads_core.train.trainer import Outcome, Trainer
 
 MOST_ROLLBACKS = 5
@@ -170,13 +176,49 @@ def step_together(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Ma
     """One step of each member that has one left: who could not do it."""
     failed: Failures = {}
     each({i: partial(going[i].try_components, raw) for i, (_, raw) in raws.items()}, failed)
-    ready = each({i: partial(going[i].prepare, *raw) for i, raw in raws.items() if i not in failed}, failed)
+    ready = _prepared({i: going[i] for i in raws if i not in failed}, raws, failed)
     members = {i: going[i] for i in ready}
     captured = None if graphs is None or not members else graphs.step(list(members.values()), list(ready.values()))
     results = take_step_or_fail(members, ready, failed) if captured is None else dict(zip(ready, captured, strict=True))
-    for i, result in results.items():
-        going[i].absorb(ready[i], result)
+    _absorb([going[i] for i in results], [ready[i] for i in results], list(results.values()))
     return failed
+
+
+def _prepared(going: Mapping[int, Trainer], raws: Mapping[int, tuple[int, Mapping[str, Batch]]], failed: Failures) -> dict[int, StepInputs]:
+    """Everybody's trials and noise, made at once if members are alike."""
+    rngs = [trainer.chance(raws[i][0]) for i, trainer in going.items()]
+    found = prepare_together(list(going.values()), [raws[i][1] for i in going], rngs) if len(going) > 1 else None
+    if found is None:
+        return each({i: partial(trainer.prepare, *raws[i]) for i, trainer in going.items()}, failed)
+    return {
+        i: StepInputs(epoch=trainer.progress.epoch, step=raws[i][0], batches=batches, noise=noise)
+        for (i, trainer), (batches, noise) in zip(going.items(), found, strict=True)
+    }
+
+
+def _absorb(trainers: Sequence[Trainer], ready: Sequence[StepInputs], results: Sequence[StepResult]) -> None:
+    """Take everybody's numbers into the epoch's averages."""
+    if not results:
+        return
+    batches = [{name: batch.trials.shape[0] for name, batch in one.batches.items()} for one in ready]
+    names = [tuple(result.losses.terms()) + tuple(result.losses.measures) for result in results]
+    if (
+        len(set(names)) > 1
+        or any(of != batches[0] for of in batches)
+        or any((result.check is None) != (results[0].check is None) for result in results)
+    ):
+        for trainer, one, result in zip(trainers, ready, results, strict=True):
+            trainer.absorb(one, result)
+        return
+    add_losses_together(
+        [trainer.sums for trainer in trainers], [result.losses for result in results], batches[0], joined([r.grad_norm for r in results])
+    )
+    checks = [result.check for result in results if result.check is not None]
+    if checks:
+        add_checks([trainer.check for trainer in trainers], checks)
+    follow_all([trainer.average for trainer in trainers if trainer.average is not None])
+    for trainer, one in zip(trainers, ready, strict=True):
+        trainer.stepped(one)
 
 
 def end_epoch(going: Mapping[int, Trainer], failed: Failures) -> dict[int, EpochResult]:

@@ -68,31 +68,41 @@ class AdamW:
             rows = [(i, p, p.grad) for i, p in enumerate(self.params) if p.grad is not None and p.device == device]
             if not rows:
                 continue
-            for i, p, _ in rows:
-                if i not in self.moments:
-                    self.moments[i] = Moments.zeros(p)
-            moments = [self.moments[i] for i, *_ in rows]
+            moments = self._moments(rows)
             steps = [of.step for of in moments]
             torch._foreach_add_(steps, 1)
-            lr, decay = self._rate_and_decay([p for _, p, _ in rows], skip)
-            torch._fused_adamw_(
-                [p for _, p, _ in rows],
-                [grad for *_, grad in rows],
-                [of.exp_avg for of in moments],
-                [of.exp_avg_sq for of in moments],
-                [],
-                steps,
-                lr=lr,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=decay,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-                found_inf=skip,
-            )
+            self._change(rows, moments, skip)
             if skip is not None:
                 torch._foreach_sub_(steps, [skip] * len(steps))
+        self._keep_pruned()
+
+    def _moments(self, rows: Sequence[tuple[int, Tensor, Tensor]]) -> list[Moments]:
+        for i, p, _ in rows:
+            if i not in self.moments:
+                self.moments[i] = Moments.zeros(p)
+        return [self.moments[i] for i, *_ in rows]
+
+    def _change(self, rows: Sequence[tuple[int, Tensor, Tensor]], moments: Sequence[Moments], skip: Float[Tensor, ""] | None) -> None:
+        """One call of torch's kernel; counts of steps are those after it."""
+        lr, decay = self._rate_and_decay([p for _, p, _ in rows], skip)
+        torch._fused_adamw_(
+            [p for _, p, _ in rows],
+            [grad for *_, grad in rows],
+            [of.exp_avg for of in moments],
+            [of.exp_avg_sq for of in moments],
+            [],
+            [of.step for of in moments],
+            lr=lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+            found_inf=skip,
+        )
+
+    def _keep_pruned(self) -> None:
         for i, mask in self.pruned.items():
             self.params[i].masked_fill_(mask, 0.0)
 
@@ -127,6 +137,20 @@ class AdamW:
                     raise ValueError(f"'{name}' of parameter {i} must have shape {tuple(mine.shape)}, got {tuple(kept.shape)}")
                 mine.copy_(kept)
         self.moments = found
+
+
+@torch.no_grad()
+def step_all(optimizers: Sequence[AdamW], skips: Sequence[Float[Tensor, ""]] | None) -> None:
+    """:meth:`AdamW.step` of several on one device, whose steps are counted in one operation."""
+    rows = [[(i, p, p.grad) for i, p in enumerate(one.params) if p.grad is not None] for one in optimizers]
+    moments = [one._moments(of) for one, of in zip(optimizers, rows, strict=True)]  # noqa: SLF001
+    steps = [of.step for each in moments for of in each]
+    torch._foreach_add_(steps, 1)
+    for number, (one, of, known) in enumerate(zip(optimizers, rows, moments, strict=True)):
+        one._change(of, known, None if skips is None else skips[number])  # noqa: SLF001
+        one._keep_pruned()  # noqa: SLF001
+    if skips is not None:
+        torch._foreach_sub_(steps, [skip for skip, known in zip(skips, moments, strict=True) for _ in known])
 
 
 def trainable(model: LFADS) -> list[torch.nn.Parameter]:

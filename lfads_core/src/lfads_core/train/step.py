@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.profiler import record_function
 
@@ -23,8 +22,10 @@ from lfads_core.model.population import forward_population
 from lfads_core.objective.total import Losses, Objective
 from lfads_core.origin import blamed
 from lfads_core.recurrence.precision import mixed
-from lfads_core.train.finite_checks import ASKED_AT_ONCE, StepCheck, require_finite, step_check
+from lfads_core.train.finite_checks import ASKED_AT_ONCE, require_finite, step_check
 from lfads_core.train.optim import AdamW, clip_gradients
+from lfads_core.train.records import StepInputs, StepOwner, StepResult
+from lfads_core.train.together import take_together
 from lfads_core.trial.culprit import who_fails, who_spoilt
 
 log = logging.getLogger(__name__)
@@ -32,45 +33,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Failures = dict[int, Exception]
 """What members raised, by their number."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StepInputs:
-    """One step before its pass: augmented batches, and all noise."""
-
-    epoch: int
-    step: int
-    batches: Mapping[str, Batch]
-    noise: Noise
-
-    @property
-    def trials(self) -> int:
-        """Trials of all sessions together."""
-        return sum(batch.trials.shape[0] for batch in self.batches.values())
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StepResult:
-    """What one step came to."""
-
-    losses: Losses
-    grad_norm: Float[Tensor, ""]  # before the clip
-    check: StepCheck | None = None  # what the host has not looked at yet; None if it has
-
-
-@runtime_checkable
-class StepOwner(Protocol):
-    """Whose step it is: what it changes, and by which settings. A trainer, mostly."""
-
-    model: LFADS
-    objective: Objective
-    optimizer: AdamW
-    train_stack: AugmentationStack
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest norm of the gradient."""
-        ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -105,6 +67,8 @@ def take_step_or_fail(members: Mapping[int, StepOwner], ready: Mapping[int, Step
         return {}
     for member in members.values():
         member.optimizer.zero_grad()
+    if (taken := take_together(list(members.values()), [ready[i] for i in members])) is not None:
+        return dict(zip(members, taken, strict=True))
     like = next(iter(members.values())).model  # members of one shape agree in precision and device
     with record_function("lfads: forward"), mixed(like.precision, like.device):
         outputs = forward_each({i: (member.model, ready[i].batches, ready[i].noise) for i, member in members.items()}, failed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import attrs
+import torch
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components.batch import Batch
@@ -134,20 +135,27 @@ class Trainer:
 
     def prepare(self, step: int, raw: Mapping[str, Batch]) -> StepInputs:
         """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""
-        config, progress = self.config, self.progress
-        rng = stream(config.train.seed, "step", progress.epoch, step, progress.rollbacks, device=self.model.device)
+        config, progress, rng = self.config, self.progress, self.chance(step)
         batches = augmented(raw, self.train_stack, config.model.encoder.ic_bins, rng)
         noise = self.model.draw_pass(batches, rng, sample=config.model.variational, dropout=True)
         return StepInputs(epoch=progress.epoch, step=step, batches=batches, noise=noise)
 
+    def chance(self, step: int) -> torch.Generator:
+        """A step's own stream of random numbers."""
+        progress = self.progress
+        return stream(self.config.train.seed, "step", progress.epoch, step, progress.rollbacks, device=self.model.device)
+
     def absorb(self, ready: StepInputs, result: StepResult) -> None:
         """Take a step's numbers into the epoch's averages."""
-        self.sums.add_losses(result.losses, ready.batches)
-        self.sums.add("grad_norm", result.grad_norm, ready.trials)
+        self.sums.add_losses(result.losses, ready.batches, grad_norm=result.grad_norm)
         if result.check is not None:
             self.check.add(result.check)
         if self.average is not None:
             self.average.follow()
+        self.stepped(ready)
+
+    def stepped(self, ready: StepInputs) -> None:
+        """Count a step whose numbers were taken."""
         self.progress.step = ready.step + 1
         if self.trace is not None:
             self.trace.step()

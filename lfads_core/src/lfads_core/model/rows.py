@@ -1,0 +1,66 @@
+"""Members' tensors as rows of one, and the tensors within records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def joined(rows: Sequence[Tensor]) -> Tensor:
+    """The rows along a first axis: where they are evenly spaced parts of one tensor that knows no gradient, that is a view of it."""
+    first = rows[0]
+    if len(rows) == 1 or not any(row.numel() for row in rows):
+        return first.unsqueeze(0).expand(len(rows), *first.shape)
+    base = first._base  # noqa: SLF001 - what a view is a view of
+    if base is None or first.requires_grad or any(row._base is not base or row.stride() != first.stride() for row in rows):  # noqa: SLF001
+        return torch.stack(list(rows))
+    places = [row.storage_offset() for row in rows]
+    step = places[1] - places[0]
+    if step < 0 or any(row.shape != first.shape for row in rows) or places != [places[0] + i * step for i in range(len(rows))]:
+        return torch.stack(list(rows))
+    return torch.as_strided(base, (len(rows), *first.shape), (step, *first.stride()), places[0])
+
+
+def joined_records(records: Sequence[T]) -> T:
+    """Records of one form as one, every tensor joined; what is no tensor is the first's."""
+    columns = iter([joined(column) for column in zip(*map(tensors_of, records), strict=True)])
+    return mapped(records[0], lambda _: next(columns))
+
+
+def parted(record: T, members: int) -> list[T]:
+    """The opposite: a record of joined tensors as one for each member."""
+    columns = [tensor.unbind(0) for tensor in tensors_of(record)]
+    rows = [iter([column[i] for column in columns]) for i in range(members)]
+    return [mapped(record, lambda _, row=row: next(row)) for row in rows]  # type: ignore[misc]
+
+
+def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
+    """The same with all tensors changed."""
+    found: Any = value
+    if isinstance(value, Tensor):
+        found = change(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = replace(value, **{field.name: mapped(getattr(value, field.name), change) for field in fields(value)})
+    elif isinstance(value, Mapping):
+        found = {key: mapped(part, change) for key, part in value.items()}
+    elif isinstance(value, (tuple, list)):
+        found = type(value)(mapped(part, change) for part in value)
+    return found  # type: ignore[no-any-return]
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """All tensors of something, in order."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    mapped(value, keep)
+    return found

@@ -1,0 +1,104 @@
+"""Which members of a population are alike, so that one pass can price them all, and their weights as one."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+import torch
+from torch import Tensor
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.model.lfads import LFADS
+from lfads_core.objective.total import Objective
+
+log = logging.getLogger(__name__)
+
+
+class Member(Protocol):
+    """What is compared: a :class:`~lfads_core.train.step.StepOwner`."""
+
+    model: LFADS
+    objective: Objective
+    train_stack: AugmentationStack
+
+
+class Stack:
+    """All parameters and buffers of several models along a first axis. Parameters' gradients go there, and each model has its share of them."""
+
+    def __init__(self, models: Sequence[LFADS]) -> None:
+        named = [_state(model) for model in models]
+        self.kept = {name: torch.stack([of[name].detach() for of in named]) for name in named[0]}
+        self.trained = [name for name, value in model_parameters(models[0]).items() if value.requires_grad]
+        self.own = [[of[name] for name in self.trained] for of in named]
+        rows = [(row, of[name].detach()) for name, value in self.kept.items() for row, of in zip(value.unbind(0), named, strict=True)]
+        self._pairs = [[pair for pair in rows if pair[0].dtype == dtype] for dtype in {row.dtype for row, _ in rows}]
+
+    def leaves(self) -> dict[str, Tensor]:
+        """Everybody's weights as they are now."""
+        for pairs in self._pairs:
+            torch._foreach_copy_([row for row, _ in pairs], [source for _, source in pairs])
+        trained = set(self.trained)
+        return {name: value.detach().requires_grad_(name in trained) for name, value in self.kept.items()}
+
+
+_KNOWN: weakref.WeakKeyDictionary[LFADS, tuple[tuple[Any, ...], Stack | None]] = weakref.WeakKeyDictionary()
+"""By the first model, with all it was found for: module trees are walked when members change, not in every step."""
+
+
+def stack_of(members: Sequence[Member]) -> Stack | None:
+    """Their weights as one; None if they differ in what components compute, or cannot be told apart."""
+    first = members[0].model
+    who = tuple((id(member.model), id(member.train_stack), id(member.objective.config), _places(member.model)) for member in members)
+    known = _KNOWN.get(first)
+    if known is None or known[0] != who:
+        try:
+            described = [_described(member) for member in members]
+            alike = first.decoder.hears != "rates" and all(one == described[0] for one in described)
+        except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
+            alike = False
+        known = _KNOWN[first] = who, Stack([member.model for member in members]) if alike else None
+    return known[1]
+
+
+def give_up(members: Sequence[Member], why: Exception) -> None:
+    """Price these one by one from now on: a component does not work under ``torch.vmap``, say."""
+    log.debug("members are priced one by one", exc_info=why)
+    first = members[0].model
+    if first in _KNOWN:
+        _KNOWN[first] = _KNOWN[first][0], None
+
+
+def model_parameters(model: LFADS) -> Mapping[str, Tensor]:
+    """Parameters by name."""
+    return dict(model.named_parameters())
+
+
+def _places(model: LFADS) -> tuple[int, int]:
+    """Where its first and last weights lie, which tells a model that was moved, or thawed, from what it was."""
+    weights = [model.decoder.to_generator.weight, model.decoder.factors.weight]
+    return weights[0].data_ptr(), weights[1].data_ptr()
+
+
+def _state(model: LFADS) -> dict[str, Tensor]:
+    return {**model_parameters(model), **dict(model.named_buffers())}
+
+
+def _described(member: Member) -> Any:
+    """All that decides what a member's pass and price compute, but for weights, scales of terms, ramps and rates of dropout."""
+    model, scales, stack = member.model, member.objective.config, member.train_stack
+    if len(list(model.parameters())) != len(list(model.named_parameters(remove_duplicate=False))):
+        raise ValueError("a weight that stands in two places has one gradient, but two places among those of all members")
+    passes = attrs.evolve(model.config, dropout=0.0, variational=True), model.sizes, model.precision
+    weights = [(name, value.shape, value.dtype, value.device, value.requires_grad) for name, value in _state(model).items()]
+    parts = [(name, _settings(part)) for name, part in model.named_modules() if part is not model]
+    of_kernels = (scales.l2_encoder, scales.l2_input_encoder, scales.l2_generator, scales.l2_controller)
+    of_loss = (dict(member.objective.losses), tuple(member.objective.latents), scales.reduce, of_kernels)
+    return passes, weights, parts, model.loops.name, [_settings(part) for part in (*stack.batch_order, *stack.loss_order)], of_loss
+
+
+def _settings(part: object) -> tuple[type, dict[str, Any]]:
+    return type(part), {name: value for name, value in vars(part).items() if not name.startswith("_")}

@@ -1,0 +1,153 @@
+"""Members that are alike take a step as one: the same chance to the bit, the same numbers to rounding, and hardly more operations than for one."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lfads_core.model.rows import joined, tensors_of
+from lfads_core.train import loop, together
+from lfads_core.train.alike import stack_of
+from lfads_core.train.step import take_step
+from lfads_plugins_std.poisson import Poisson
+
+
+@pytest.fixture
+def double():
+    """Models and optimisers in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def doubled(trainer):
+    for split in trainer.data.splits.values():
+        for name, source in split.items():
+            split[name] = replace(source, encod=source.encod.double(), recon=source.recon.double(), external=source.external.double())
+    return trainer
+
+
+def pairs_of(make_trainer, *shared, own=((), ("optim.lr=0.01", "optim.clip_norm=1", "model.dropout=0.1", "regularisation.kl_ic=0.1")), **more):
+    """Twice the same members, to be trained together and one by one."""
+    made = [[doubled(make_trainer(f"{how} {i}", f"train.seed={i}", *shared, *of, **more)) for i, of in enumerate(own)] for how in ("one", "other")]
+    for trainers in made:
+        for trainer in trainers:
+            trainer.begin()
+            trainer.untried = False
+    return made
+
+
+CASES = {
+    "default": {"shared": ()},
+    "no controller, no dropout": {"shared": ("model.controller=null", "model.dropout=0"), "own": ((), ("optim.lr=0.01",))},
+    "read-ins": {"shared": ("components.readin=linear",)},
+    "L2, student-t": {
+        "shared": (
+            "regularisation.l2_generator=3",
+            "regularisation.l2_controller=1",
+            "regularisation.input_correlation=0.1",
+            "components.ic_prior=student-t",
+        ),
+        "own": ((), ("regularisation.kl_ic=0.1",)),
+    },
+    "zig": {"shared": (), "plugins": ("zig",)},
+}
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_together_is_the_steps_of_each(case, make_trainer):
+    """Scales of terms, learning rates, clips and rates of dropout are each member's own."""
+    given = dict(CASES[case])
+    ours, theirs = pairs_of(make_trainer, *given.pop("shared"), **given)
+    left, others = [of.remaining() for of in ours], [of.remaining() for of in theirs]
+    for _ in range(3):
+        raws, same = {i: next(of) for i, of in enumerate(left)}, [next(of) for of in others]
+        ready = loop._prepared(dict(enumerate(ours)), raws, {})
+        alone = [trainer.prepare(*raw) for trainer, raw in zip(theirs, same, strict=True)]
+        for one, other in zip(ready.values(), alone, strict=True):
+            pairs = list(zip(tensors_of((one.batches, one.noise)), tensors_of((other.batches, other.noise)), strict=True))
+            assert all(torch.equal(a, b) for a, b in pairs)
+        results = together.take_together(ours, list(ready.values()))
+        assert results is not None
+        for i, (trainer, one) in enumerate(zip(theirs, alone, strict=True)):
+            (wanted,) = take_step([trainer], [one])
+            for name, value in wanted.losses.terms().items():
+                torch.testing.assert_close(results[i].losses.terms()[name].detach(), value.detach(), rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(results[i].grad_norm, wanted.grad_norm, rtol=1e-9, atol=1e-12)
+            trainer.absorb(one, wanted)
+        loop._absorb(ours, list(ready.values()), results)
+        for one, other in zip(ours, theirs, strict=True):
+            for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.sums.averages() == pytest.approx(other.sums.averages(), rel=1e-10)
+        assert one.progress.step == 3
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        ((), ("components.train_augmentations=[{name: coordinated-dropout, rate: 0.6}]",)),
+        ((), ("components.input_prior={name: autoregressive, over_time: mean}",)),
+        ((), ("regularisation.l2_generator=3",)),
+        ((), ("train.frozen=[decoder.factors.*]",)),
+    ],
+    ids=["augmentation", "prior", "L2", "frozen"],
+)
+def test_members_that_differ_in_what_components_compute_take_steps_of_their_own(own, make_trainer):
+    try:
+        members = [make_trainer(str(i), *of) for i, of in enumerate(own)]
+    except Exception as err:  # noqa: BLE001 - a setting that this version has not
+        pytest.skip(str(err))
+    assert stack_of(members) is None
+    assert stack_of([make_trainer(f"again {i}", f"train.seed={i}") for i in range(2)]) is not None
+
+
+def test_a_component_that_does_not_work_for_all_members_at_once_is_asked_for_each(make_trainer, monkeypatch):
+    def choosy(self, params, data):
+        if float(params.detach().sum()) == 0:  # a question that torch.vmap refuses
+            raise AssertionError
+        return real(self, params, data)
+
+    real = Poisson.nll
+    monkeypatch.setattr(Poisson, "nll", choosy)
+    members = [make_trainer(str(i), f"train.seed={i}") for i in range(2)]
+    for trainer in members:
+        trainer.begin()
+        trainer.untried = False
+    going, left = dict(enumerate(members)), [of.remaining() for of in members]
+    for _ in range(2):
+        assert loop.step_together(going, {i: next(of) for i, of in enumerate(left)}) == {}
+    assert [of.progress.step for of in members] == [2, 2]
+    assert stack_of(members) is None
+
+
+def test_rows_of_one_tensor_are_joined_without_a_copy_and_others_are_stacked():
+    whole = torch.arange(24.0).view(4, 2, 3)
+    rows = whole.unbind()
+    assert joined(rows).data_ptr() == whole.data_ptr()
+    assert torch.equal(joined(rows), whole)
+    assert torch.equal(joined(rows[1:3]), whole[1:3])
+    assert torch.equal(joined(rows[::-1]), whole.flip(0))
+    assert torch.equal(joined([rows[0], rows[2], rows[1]]), whole[[0, 2, 1]])
+    assert torch.equal(joined([rows[0], torch.zeros(2, 3)]), torch.stack([rows[0], torch.zeros(2, 3)]))
+    assert torch.equal(joined([of[:, :2] for of in rows]), whole[:, :, :2])
+    learnt = whole.clone().requires_grad_()
+    assert joined((learnt * 2).unbind()).requires_grad
+
+
+MOST = {("S1", 1): 250, ("S4", 1): 160, ("S1", 32): 400, ("S4", 32): 300}
+"""Operations that a step may launch. They were 520, 274, 9636 and 6300."""
+
+
+@pytest.mark.parametrize(("config", "members"), [("S1", 1), ("S4", 1), ("S1", 32), pytest.param("S4", 32, marks=pytest.mark.slow)])
+def test_a_step_launches_little(config, members, root):
+    pytest.importorskip("triton")
+    spec = importlib.util.spec_from_file_location("step_operations", root / "bench" / "step_operations.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.counted(config, members).total() <= MOST[config, members]
