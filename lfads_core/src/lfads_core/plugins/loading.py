@@ -30,9 +30,6 @@ from lfads_core.wording import one_line
 VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
 
-BUILT_IN = "lfads_core.builtin"
-"""Core's own plugin: always there, whatever is installed or left out."""
-
 
 @frozen
 class EntryPoint:
@@ -99,6 +96,11 @@ class Installed:
     remarks: tuple[tuple[Provider, str], ...] = ()  # of plugins that work, but print or are slow
 
 
+def core_plugin() -> tuple[Provider, object]:
+    """Core's own: always there, whatever is installed or left out."""
+    return Provider("lfads-core", __version__, "core"), importlib.import_module("lfads_core.builtin")
+
+
 def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
     """Load core's own plugin, every installed one that ``LFADS_PLUGINS`` allows, files that are asked for, and ``more``.
 
@@ -109,7 +111,7 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
     found, faults = _entry_points()
     allowed = _allowed([provider.entry_point for provider, _ in found])
     left_out = [provider for provider, _ in found if allowed is not None and provider.entry_point not in allowed]
-    loaded: list[tuple[Provider, object]] = [(Provider("lfads-core", __version__, "core"), importlib.import_module(BUILT_IN))]
+    loaded = [core_plugin()]
     remarks: list[tuple[Provider, str]] = []
     for provider, entry_point in found:
         if provider not in left_out:

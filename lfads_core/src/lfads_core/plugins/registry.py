@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -11,9 +12,9 @@ from attrs import frozen
 from lfads_core.errors import LfadsError, PluginError
 from lfads_core.plugins.citations import bibliography
 from lfads_core.plugins.hooks import Hook
-from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, inspect_plugins, load_installed
+from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, core_plugin, inspect_plugins, load_installed
 from lfads_core.plugins.missing import explain_missing, who_offers
-from lfads_core.plugins.specs import RecipeSpec, Spec
+from lfads_core.plugins.specs import ComponentSpec, RecipeSpec, Spec
 from lfads_core.wording import one_line
 
 TRACEBACKS = "lfads.tracebacks"
@@ -249,6 +250,8 @@ class Registry:
         """Entries by this name, or by ``distribution:name``."""
         whose, colon, own = name.rpartition(":")
         of = [entry for entry in self._of(record) if entry.spec.name == own]
+        if not of and issubclass(record, ComponentSpec):  # the parts that are LFADS are there even in a registry that a test made without them
+            of = [entry for entry in _parts_of_core() if type(entry.spec) is record and entry.spec.name == own]
         return [entry for entry in of if _plain(entry.provider.distribution) == _plain(whose)] if colon else of
 
     def _miss(self, noun: str, records: Sequence[type[Spec]], name: str, *, any_kind: bool = False) -> PluginError:
@@ -257,6 +260,12 @@ class Registry:
         error = PluginError(explain_missing(noun, kinds, name, names=names, installed=self._installed))
         error.__cause__ = next((fault.cause for fault in self.faults if fault.cause is not None), None)  # it may be why nothing is found
         return error
+
+
+@functools.cache
+def _parts_of_core() -> tuple[Registered, ...]:
+    (core,) = inspect_plugins([core_plugin()]).plugins
+    return tuple(Registered(spec, core.provider) for specs in core.specs.values() for spec in specs if isinstance(spec, ComponentSpec))
 
 
 def _plain(distribution: str) -> str:
