@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 
@@ -37,9 +38,18 @@ def cli(*, debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that a terminal or locale lacks stand as escapes
             stream.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:  # what says warnings where no display does
+        logging.lastResort.setFormatter(_Printable())
     require_folder()
     # torch's threads, once it is loaded, shall sleep between operations: while they spin, they hold the cores that the loops need
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+class _Printable(logging.Formatter):
+    """Names in a file may hold what moves a terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> None:
