@@ -13,6 +13,7 @@ from lfads_core import __version__
 from lfads_core.cli.errors import require_folder, spoken_errors
 from lfads_core.cli.lazy import LazyGroup, load_plugin_files
 from lfads_core.cli.options import PATH
+from lfads_core.wording import printable
 
 
 @click.group(
