@@ -57,7 +57,7 @@ FAULTS = {
     "import os; os.abort()": "crash: signal 6 at ",
     "while True: pass": "hang: ",
     "x = bytearray(300_000_000); x[::1000] = b'1' * len(x[::1000])": "memory: 0.",
-    "import click; click.echo('\\x1b[2J')": "control character '\\x1b' in the output of ",
+    "print('\\x1b[2J')": "control character '\\x1b' in the output of ",
     "print('Traceback (most recent call last)')": "traceback in the output",
     "raise SystemExit(3)": "exit code 3 of ",
     "raise SystemExit(2)": "exit code 2 without a word of ",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 
@@ -12,6 +13,7 @@ from lfads_core import __version__
 from lfads_core.cli.errors import require_folder, spoken_errors
 from lfads_core.cli.lazy import LazyGroup, load_plugin_files
 from lfads_core.cli.options import PATH
+from lfads_core.wording import printable
 
 
 @click.group(
@@ -37,9 +39,18 @@ def cli(*, debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that a terminal or locale lacks stand as escapes
             stream.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:  # what says warnings where no display does
+        logging.lastResort.setFormatter(_Printable())
     require_folder()
     # torch's threads, once it is loaded, shall sleep between operations: while they spin, they hold the cores that the loops need
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+class _Printable(logging.Formatter):
+    """Names in a file may hold what moves a terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> None:
