@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -88,6 +89,9 @@ class Objective:
     def beside(self, epoch: int, further: Sequence[str], like: Float[Tensor, " K"]) -> Float[Tensor, " K"]:
         """What the terms are multiplied with, in the order of :meth:`Losses.terms`: on the host, but for a captured step."""
         of, weights = self.config, self.weights(epoch)
+        if like.dtype == torch.float32 and not isinstance(weights.kl, Tensor):  # rounded where a captured step rounds
+            losses = {name: np.float32(weight) for name, weight in weights.losses.items()}
+            weights = Weights(kl=np.float32(weights.kl), l2=np.float32(weights.l2), losses=losses)
 
         def scale(name: str) -> float | Tensor:
             kind, which, *_ = name.split("/")
@@ -98,7 +102,7 @@ class Objective:
         kls = weights.kl * known(of.kl_ic, "regularisation.kl_ic"), weights.kl * known(of.kl_inputs, "regularisation.kl_inputs")
         numbers = [of.loss_scale * one for one in (1.0, *kls, *map(scale, further), weights.l2)]
         if not any(isinstance(one, Tensor) for one in numbers):
-            return torch.tensor(numbers, dtype=like.dtype)
+            return torch.tensor([float(one) for one in numbers], dtype=like.dtype)
         return torch.stack([one if isinstance(one, Tensor) else like.new_full((), one) for one in numbers])
 
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
