@@ -91,7 +91,9 @@ class UnitLength(torch.autograd.Function):
         if grad is None:
             return None
         rows, length = ctx.saved_tensors
-        return (grad - rows * (grad * rows).sum(dim=-1, keepdim=True)) / length
+        along: Tensor = (grad * rows).sum(dim=-1, keepdim=True)
+        found: Tensor = (grad - rows * along) / length
+        return found
 
 
 def drop(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -90,8 +90,9 @@ class Objective:
         """What the terms are multiplied with, in the order of :meth:`Losses.terms`: on the host, but for a captured step."""
         of, weights = self.config, self.weights(epoch)
         if like.dtype == torch.float32 and not isinstance(weights.kl, Tensor):  # rounded where a captured step rounds
-            losses = {name: np.float32(weight) for name, weight in weights.losses.items()}
-            weights = Weights(kl=np.float32(weights.kl), l2=np.float32(weights.l2), losses=losses)
+            losses: dict[str, Any] = {name: np.float32(weight) for name, weight in weights.losses.items()}
+            exact: Any = np.float32(weights.kl), np.float32(weights.l2)
+            weights = Weights(kl=exact[0], l2=exact[1], losses=losses)
 
         def scale(name: str) -> float | Tensor:
             kind, which, *_ = name.split("/")

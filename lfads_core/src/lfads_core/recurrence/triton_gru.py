@@ -49,7 +49,8 @@ def affine(x: Float[Tensor, "*M T B I"], weight: Float[Tensor, "*M O I"], bias: 
     if not x.shape[-1]:
         return bias.unsqueeze(-2).unsqueeze(-2).expand(*x.shape[:-1], -1).contiguous()
     if weight.dim() == 2:
-        return reference.affine(x, weight, bias)
+        found: Tensor = reference.affine(x, weight, bias)
+        return found
     return torch.baddbmm(bias.unsqueeze(-2), x.flatten(1, 2), weight.mT).to(x.dtype).unflatten(1, x.shape[1:3])
 
 

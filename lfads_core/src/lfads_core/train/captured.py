@@ -25,7 +25,8 @@ from lfads_core.objective.terms import Weights
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.optim import DeviceRates
-from lfads_core.train.step import StepInputs, StepOwner, StepResult, take_step
+from lfads_core.train.records import StepInputs, StepOwner, StepResult
+from lfads_core.train.step import take_step
 
 log = logging.getLogger(__name__)
 

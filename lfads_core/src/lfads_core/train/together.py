@@ -79,8 +79,8 @@ def _taken(members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: Sta
     leaves = stack.leaves()
     with record_function("lfads: forward"), mixed(model.precision, model.device):
         batches, noise = joined_records([one.batches for one in ready]), joined_records([one.noise for one in ready])
-        gathered: Any = _each(_Gathered(model), leaves, batches)
-        latents = latents_of_all([member.model for member in members], leaves, *gathered, [one.noise for one in ready])
+        x, external = _each(_Gathered(model), leaves, batches)
+        latents = latents_of_all([member.model for member in members], leaves, x, external, [one.noise for one in ready])
     with record_function("lfads: loss"):
         priced = _Priced(members[0])
         found = iter(_each(priced, leaves, (latents, batches, noise)))

@@ -34,10 +34,11 @@ from lfads_core.train.finite_checks import EpochCheck, require_finite_costs
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.prune import first_judged, prune
+from lfads_core.train.records import StepInputs, StepResult
 from lfads_core.train.schedule import Plateau, has_fallen, learning_rate
 from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
-from lfads_core.train.step import StepInputs, StepResult, augmented
+from lfads_core.train.step import augmented
 from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
 from lfads_core.trial.first_batch import try_components
 
