@@ -51,7 +51,8 @@ def affine(x: Float[Tensor, "*M T B I"], weight: Float[Tensor, "*M O I"], bias: 
     if weight.dim() == 2:
         found: Tensor = reference.affine(x, weight, bias)
         return found
-    return torch.baddbmm(bias.unsqueeze(-2), x.flatten(1, 2), weight.mT).to(x.dtype).unflatten(1, x.shape[1:3])
+    members: Tensor = torch.baddbmm(bias.unsqueeze(-2), x.flatten(1, 2), weight.mT).to(x.dtype).unflatten(1, x.shape[1:3])
+    return members
 
 
 gru_tf32 = functools.partial(gru, products="tf32")
