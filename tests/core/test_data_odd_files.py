@@ -195,3 +195,9 @@ def test_weights_that_are_nan_are_told_by_infer(train_tiny):
         rf"checkpoint '\w+' are not: {re.escape(name)}\. Take another checkpoint \(--checkpoint\), or train again\.",
         str(caught.value),
     )
+
+
+def test_a_single_number_under_the_name_of_trials_rides_with_none(write_recording, counts):
+    turned = {key: values.transpose(2, 1, 0) for key, values in counts.items()}
+    assert read_hdf5(write_recording("a.h5", {**counts, "train_cond": np.float32(3)})).arrays["train_cond"] == 3
+    read_hdf5(write_recording("b.h5", {**turned, "train_cond": np.float32(3)}))

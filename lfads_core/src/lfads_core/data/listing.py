@@ -214,7 +214,7 @@ def _fits(shapes: Mapping[str, tuple[int, ...]]) -> bool:
         encod, recon = (shapes.get(f"{split}_{what}_data") for what in ("encod", "recon"))
         if encod and recon and encod[1] > recon[1]:
             return False
-        rows = {shape[0] if len(shape) != 2 or 1 not in shape else max(shape) for key, shape in shapes.items() if _rides(key, split, data)}
+        rows = {shape[0] if len(shape) != 2 or 1 not in shape else max(shape) for key, shape in shapes.items() if shape and _rides(key, split, data)}
         if of and rows and not rows & {of[0][0]}:
             return False
     return all(len({shapes[key][1:] for key in data if key.endswith(what)}) == 1 for what in ("_encod_data", "_recon_data") if _any(data, what))
