@@ -27,8 +27,9 @@ from lfads_core.train.captured import REHEARSALS, graphs_for
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.optim import build_optimizer
+from lfads_core.train.records import StepInputs
 from lfads_core.train.settle import settle
-from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
+from lfads_core.train.step import LoneMember, augmented, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
 from lfads_plugins_lab.bench.shapes import LORENZ, SHAPES, StepShape, lorenz_session
