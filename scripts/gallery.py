@@ -57,7 +57,7 @@ def search() -> Drawn:
     """A population and its lineage."""
     recording = lf.synthetic("lorenz", conditions=16, trials_per_condition=8, channels=24)
     small = {"model.encoder.hidden": 32, "model.generator": {"hidden": 48, "ic_size": 24, "factors": 6}, "model.controller": None}
-    settings = {**QUIET, **SHORT, **small, "search.interval": 15, "search.min_improvement": None}
+    settings = {**QUIET, **SHORT, **small, "optim.lr": 0.004, "search.interval": 15, "search.min_improvement": None}
     found = lf.search(recording, "pbt", members=6, epochs=110, settings=settings)
     yield "search_curves", found.plot.curves()
     yield "search_lineage", found.plot.lineage()
