@@ -20,7 +20,7 @@ from lfads_core.data.session import Session
 def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
     """Copy every array with a row per trial: data as the model takes them, the rest as the session has it.
 
-    Unchanged arrays are copied as they are stored; those whose channels were put in another order, and true rates that are
+    Unchanged arrays are copied as they are stored; those whose channels were put in another order or left out, and true rates that are
     stored in units of their own, are written anew.
     """
     path = Path(source.filename)
@@ -32,7 +32,7 @@ def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
             name = f"{split}_{key}"
             if rows is None:
                 continue
-            if order is None and name in names and not turned:
+            if order is None and name in names and not turned and source[names[name]].shape == rows.shape:
                 write_as_stored(file, name, source[names[name]], path)
             else:
                 _write(file, name, rows, lambda block: block)

@@ -11,7 +11,6 @@ from lfads_core.components.batch import Batch
 from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
-from lfads_core.model.population import SHARED
 from lfads_core.recurrence.choose import REFERENCE, foreign_origin
 from lfads_core.trial.trees import tensors_in
 
@@ -46,9 +45,11 @@ def try_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> None:
 
 
 def _numbers(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> dict[str, Tensor]:
-    """Latents and gradients by name."""
+    """Latents, and gradients of what is trained, by name: of the network itself, and of what lies before its loops if the network stays."""
     latents = model(batches, noise).latents
-    weights = {name: value for name, value in model.named_parameters() if name.startswith(SHARED) and value.requires_grad}
-    slopes = torch.autograd.grad(latents.factors.square().sum(), list(weights.values()), allow_unused=True)
     found = {f"latents (number {i})": value.detach() for i, value in enumerate(tensors_in(latents))}
-    return {**found, **{f"gradients of {name}": slope for name, slope in zip(weights, slopes, strict=True) if slope is not None}}
+    if not latents.factors.requires_grad:  # only what comes after the factors is trained
+        return found
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    slopes = torch.autograd.grad(latents.factors.square().sum(), list(trained.values()), materialize_grads=True)
+    return {**found, **{f"gradients of {name}": slope for name, slope in zip(trained, slopes, strict=True)}}
