@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 import lfads_core as lf
 
@@ -73,6 +74,9 @@ def main(names: list[str]) -> None:
             for what, figure in ALL[name]():
                 path = IMAGES / f"gallery_{what}.png"
                 figure.savefig(path, dpi=110)
+                with Image.open(path) as image:
+                    few = image.convert("RGB").quantize(64)  # a quarter of the size, and nothing to be seen of it
+                few.save(path, optimize=True)
                 sys.stdout.write(f"{path}\n")
 
 
