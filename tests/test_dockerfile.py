@@ -144,4 +144,4 @@ def test_a_step_that_fails_ends_the_build_with_a_sentence(check, tmp_path, monke
 def test_the_image_has_a_c_compiler_which_tritons_kernels_need_to_start():
     """Slim images have none."""
     last = [line for line in TEXT.splitlines() if line.startswith("FROM")][-1]
-    assert last == "FROM python:${PYTHON}-bookworm"
+    assert last == "FROM python:${PYTHON}-bookworm${DIGEST}"

@@ -90,7 +90,7 @@ def raw():
         start=np.arange(10) * 2.0, stop=np.arange(10) * 2.0 + 1, columns={"success": np.arange(10) % 3 != 0, "go": np.arange(10) * 2.0 + 0.3}
     )
     units = {name: np.sort(rng.uniform(0, 20, 200)) for name in "abc"}
-    return Raw(where="a.nwb", units=units, trials=trials, about={"quality": np.array(["good", "mua", "good"], dtype=object)}, clock="s")
+    return Raw(where="a.nwb", units=units, trials=trials, about={"quality": np.array(["good", "mua", "good"], dtype=object)})
 
 
 def whole(made, key):
@@ -132,7 +132,7 @@ def test_nothing_left_and_nothing_to_choose_from_are_refused():
         DataError, match=re.escape("a.nwb: --units \"quality == 'best'\" must hold for at least one of 3 channels, got none. Loosen it.")
     ):
         make(raw(), MakeOptions(keep_units="quality == 'best'"))
-    alone = Raw(where="a.nwb", units={"a": np.arange(0, 20, 0.1)}, clock="s")
+    alone = Raw(where="a.nwb", units={"a": np.arange(0, 20, 0.1)})
     with pytest.raises(DataError, match=re.escape("a.nwb: --trials must choose among trials, got a recording without any.")):
         make(alone, MakeOptions(keep_trials="success", window=WindowOptions(chop_ms=500)))
 

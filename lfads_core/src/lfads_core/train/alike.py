@@ -18,7 +18,7 @@ from lfads_core.objective.total import Objective
 log = logging.getLogger(__name__)
 
 
-class Member(Protocol):
+class Compared(Protocol):
     """What is compared: a :class:`~lfads_core.train.step.StepOwner`."""
 
     model: LFADS
@@ -26,7 +26,7 @@ class Member(Protocol):
     train_stack: AugmentationStack
 
 
-class Stack:
+class StackedWeights:
     """All parameters and buffers of several models along a first axis. Parameters' gradients go there, and each model has its share of them."""
 
     def __init__(self, models: Sequence[LFADS]) -> None:
@@ -45,11 +45,11 @@ class Stack:
         return {name: value.detach().requires_grad_(name in trained) for name, value in self.kept.items()}
 
 
-_KNOWN: weakref.WeakKeyDictionary[LFADS, tuple[tuple[Any, ...], Stack | None]] = weakref.WeakKeyDictionary()
+_KNOWN: weakref.WeakKeyDictionary[LFADS, tuple[tuple[Any, ...], StackedWeights | None]] = weakref.WeakKeyDictionary()
 """By the first model, with all it was found for: module trees are walked when members change, not in every step."""
 
 
-def stack_of(members: Sequence[Member]) -> Stack | None:
+def stack_of(members: Sequence[Compared]) -> StackedWeights | None:
     """Their weights as one; None if they differ in what components compute, or cannot be told apart."""
     first = members[0].model
     who = tuple((id(member.model), id(member.train_stack), id(member.objective.config), _places(member.model)) for member in members)
@@ -60,11 +60,11 @@ def stack_of(members: Sequence[Member]) -> Stack | None:
             alike = first.decoder.hears != "rates" and all(one == described[0] for one in described)
         except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
             alike = False
-        known = _KNOWN[first] = who, Stack([member.model for member in members]) if alike else None
+        known = _KNOWN[first] = who, StackedWeights([member.model for member in members]) if alike else None
     return known[1]
 
 
-def give_up(members: Sequence[Member], why: Exception) -> None:
+def give_up(members: Sequence[Compared], why: Exception) -> None:
     """Price these one by one from now on: a component does not work under ``torch.vmap``, say."""
     log.debug("members are priced one by one", exc_info=why)
     first = members[0].model
@@ -87,7 +87,7 @@ def _state(model: LFADS) -> dict[str, Tensor]:
     return {**model_parameters(model), **dict(model.named_buffers())}
 
 
-def _described(member: Member) -> Any:
+def _described(member: Compared) -> Any:
     """All that decides what a member's pass and price compute, but for weights, scales of terms, ramps and rates of dropout."""
     model, scales, stack = member.model, member.objective.config, member.train_stack
     if len(list(model.parameters())) != len(list(model.named_parameters(remove_duplicate=False))):

@@ -28,7 +28,7 @@ from lfads_core.objective.total import Terms
 from lfads_core.recurrence.precision import mixed
 from lfads_core.rng import Streams
 from lfads_core.train import finite_checks
-from lfads_core.train.alike import Stack, give_up, stack_of
+from lfads_core.train.alike import StackedWeights, give_up, stack_of
 from lfads_core.train.finite_checks import StepCheck, term_names, with_bad
 from lfads_core.train.optim import step_all
 from lfads_core.train.records import StepInputs, StepOwner, StepResult
@@ -73,7 +73,7 @@ def take_together(members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> 
         return None
 
 
-def _taken(members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: Stack) -> list[StepResult] | None:
+def _taken(members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: StackedWeights) -> list[StepResult] | None:
     model = members[0].model
     at_once = model.device.type in finite_checks.ASKED_AT_ONCE
     leaves = stack.leaves()
@@ -96,7 +96,7 @@ def _taken(members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: Sta
 
 
 def _updated(
-    members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: Stack, leaves: Mapping[str, Tensor], terms: Terms, totals: Tensor
+    members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: StackedWeights, leaves: Mapping[str, Tensor], terms: Terms, totals: Tensor
 ) -> list[StepResult] | None:
     """Clip everybody's gradients and change the weights; None if a number is not finite and somebody can be told at once."""
     at_once, count = totals.device.type in finite_checks.ASKED_AT_ONCE, len(members)
