@@ -28,6 +28,8 @@ nb_merge_streams = True
 
 myst_heading_anchors = 4  # links to headings as they are on the pages of a repository
 suppress_warnings = [
+    "myst-nb.lexer",  # of notebooks that were not run, whose language nobody says
+    "mystnb.lexer",
     "myst.xref_missing",  # CONTRIBUTING.md and the like stand outside this folder; a test follows every link
 ]
 

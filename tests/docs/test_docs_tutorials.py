@@ -46,7 +46,7 @@ def test_every_tutorial_is_in_the_list():
 @EACH
 def test_a_tutorial_shows_a_figure_and_asserts_numbers_out_of_sight(page):
     text, parts = page.read_text(encoding="utf-8"), cells(page)
-    assert text.startswith("---\nkernelspec:\n")
+    assert text.startswith("---\nfile_format: mystnb\nkernelspec:\n")
     assert any(re.search(r"\.plot\.\w+\(", cell.splitlines()[-1]) for cell in parts)
     hidden = re.findall(r":tags: \[remove-cell\]\n(.*?)```", text, flags=re.DOTALL)
     assert sum(cell.count("assert ") for cell in parts) == sum(cell.count("assert ") for cell in hidden) > 0
