@@ -10,7 +10,7 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -22,7 +22,7 @@ from lfads_core.wording import one_line
 class Unmade:
     """Stands for an object that was not made."""
 
-    def __new__(cls, *_: object, **__: object) -> Self:
+    def __new__(cls, *_: object, **__: object) -> Unmade:  # noqa: PYI034 - checked at run time, which Self cannot be
         """Take whatever the pickle gives."""
         return super().__new__(cls)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -92,6 +93,39 @@ def test_trials_of_unequal_length_are_cut_around_an_event(axes, tmp_path):
         np.testing.assert_allclose(moved[i], hand[i][first : first + 20], rtol=1e-6)
     assert not {"train_start_s", "train_trial_start_s"} & set(made.arrays)  # there is no common clock
     np.testing.assert_allclose(made.arrays["train_R_go_ms"], 50.0, atol=1e-6)
+
+
+def test_signals_of_uneven_trials_keep_their_bins(tmp_path):
+    """Twice as wide: the mean of two. A window begins with the data's; holes are bridged, what lies beyond a trial is unknown."""
+    data, hand, _ = uneven(tmp_path, np.random.default_rng(2))
+    of = scipy.io.loadmat(tmp_path / "a.mat")
+    for i, trial in enumerate(of["R"][0]):
+        trial["go"], trial["hand"][15, 0] = np.array([[0.105 + 0.01 * (i % 2)]]), np.nan
+    scipy.io.savemat(tmp_path / "a.mat", {"R": of["R"], "bin_ms": 10.0})
+    source = read_source(tmp_path / "a.mat", SourceOptions(keys={"data": "R_spikes"}))
+    window = WindowOptions(event="R_go", before_ms=0, after_ms=100)
+    found = {}
+    for bin_ms, after in ((10, 100), (20, 100), (10, 600)):
+        options = MakeOptions(
+            window=replace(window, after_ms=after),
+            bin_ms=bin_ms,
+            behaviour=("R_hand",),
+            unobserved="nan",
+            max_gap_ms=2000,
+            split=SplitOptions(by="last"),
+        )
+        made = make_file(source, options)
+        found[bin_ms, after] = [np.concatenate([made.arrays[f"{split}_{key}"] for split in ("train", "valid")]) for key in ("encod_data", "behavior")]
+    values, moved = found[10, 100]
+    for i, (counts, way) in enumerate(zip(data, hand, strict=True)):
+        (first,) = [k for k in (10, 11, 12) if np.array_equal(values[i], counts[k : k + 10])]
+        way[15, 0] = (way[14, 0] + way[16, 0]) / 2
+        np.testing.assert_allclose(moved[i], way[first : first + 10], rtol=1e-6)
+        pairs = way[first : first + 10].copy()
+        hole = 15 - first
+        pairs[hole, 0] = pairs[hole - 1 if hole % 2 else hole + 1, 0]  # the other of the two stands alone
+        np.testing.assert_allclose(found[20, 100][1][i], pairs.reshape(5, 2, 2).mean(axis=1), rtol=1e-6)
+        np.testing.assert_array_equal(np.isnan(found[10, 600][1][i]), np.isnan(found[10, 600][0][i][:, :2]))
 
 
 def test_windows_that_leave_a_trial_see_nothing_of_its_neighbours(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, islice
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Inferred:
     further: Mapping[str, Float[np.ndarray, "B ..."]] = field(default_factory=dict)  # "latent_<name>_mean" and "_std" of latents of plugins
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Inferred:
         """From arrays by the names of fields, and of what is further."""
         own = {f.name for f in fields(cls)}
         known: dict[str, Any] = {key: value for key, value in arrays.items() if key in own}

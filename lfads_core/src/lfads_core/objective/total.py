@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ class Objective:
     latents: Mapping[str, LatentConfig] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: RunConfig) -> Self:
+    def of(cls, config: RunConfig) -> Objective:
         """That of a run."""
         losses, latents = ({part.name: part.settings for part in parts} for parts in (config.components.losses, config.components.latents))
         return cls(config.regularisation, losses, latents)

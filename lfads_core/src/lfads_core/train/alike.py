@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import torch
@@ -18,6 +18,7 @@ from lfads_core.objective.total import Objective
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Compared(Protocol):
     """What is compared: a :class:`~lfads_core.train.step.StepOwner`."""
 

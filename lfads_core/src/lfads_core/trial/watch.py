@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 from torch import nn
@@ -31,6 +31,7 @@ class Method:
         return f"{self.origin}: {'the call' if self.name == 'forward' else self.name}"
 
 
+@runtime_checkable
 class CallWatcher(Protocol):
     """Calls a method in the place of whoever does, and returns what it gave."""
 

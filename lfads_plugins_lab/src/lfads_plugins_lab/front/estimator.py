@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -76,7 +76,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.seed = seed
         self.plugins = plugins
 
-    def fit(self, X: Num[np.ndarray, "B T N"], y: object = None) -> Self:
+    def fit(self, X: Num[np.ndarray, "B T N"], y: object = None) -> LFADSEstimator:
         """Train a model on these trials.
 
         Raises:

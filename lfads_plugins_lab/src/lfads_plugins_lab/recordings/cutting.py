@@ -67,8 +67,7 @@ def _nothing(raw: Raw, windows: Windows, scale: float, total: int) -> str:
 
 def _samples(where: str, signal: Signal, windows: Windows, factor: int, reduce: Reduce) -> Float[np.ndarray, "B T N"]:
     """Windows begin at the sample nearest to where they should."""
-    first = np.rint((windows.starts - signal.start) / (signal.bin_ms / 1000)).astype(np.int64)
-    at = first[:, None] + np.arange(windows.bins * factor)
+    at = signal.first(windows.starts)[:, None] + np.arange(windows.bins * factor)
     there = (at >= 0) & (at < len(signal.values))
     if not there.any():
         end = signal.start + len(signal.values) * signal.bin_ms / 1000

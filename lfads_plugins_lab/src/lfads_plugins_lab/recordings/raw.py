@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from lfads_core.errors import DataError
 
@@ -19,6 +19,7 @@ class Series:
     values: Float[np.ndarray, "S K"]  # NaN: not known
     unit: str = ""  # such as m/s, where the source says
     names: tuple[str, ...] = ()  # of the dimensions, where the source says
+    binned: bool = False  # each sample stands for one of the signal's bins, at its middle
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,11 @@ class Signal:
     values: Float[np.ndarray, "S N"]
     bin_ms: float  # NaN: the source does not say
     start: float = 0.0  # s
+
+    def first(self, starts: Float[np.ndarray, " B"]) -> Int[np.ndarray, " B"]:
+        """The sample that begins nearest to each of ``starts`` (s)."""
+        nearest: np.ndarray = np.rint((starts - self.start) / (self.bin_ms / 1000)).astype(np.int64)
+        return nearest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

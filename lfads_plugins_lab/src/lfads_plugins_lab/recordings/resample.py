@@ -18,6 +18,8 @@ def resample(
     that reach into one, or beyond the ends, have the mean of the samples they hold, and NaN where they hold none; a bin that the first or
     last sample before a gap stands in is filled to its edge by at most one sample's step.
 
+    Samples that stand for a bin each have been averaged already: only their mean is taken, and what runs straight are gaps between them.
+
     With a ``period`` (of angles, 360 or 2 pi) the signal goes round: what is averaged is its way, and values come back into the range of
     the samples, from 0 or from minus half a period.
     """
@@ -26,7 +28,7 @@ def resample(
     for values in series.values.T:
         known = np.isfinite(values)
         way = np.unwrap(values[known], period=period) if period is not None and known.any() else values[known]
-        mean = _means(series.times[known], way, edges, width, max_gap)
+        mean = _means(series.times[known], way, edges, width, max_gap, series.binned)
         if period is not None:
             low = 0.0 if (values[known] >= 0).all() else -period / 2
             mean = (mean - low) % period + low
@@ -35,7 +37,7 @@ def resample(
 
 
 def _means(
-    times: Float[np.ndarray, " s"], seen: Float[np.ndarray, " s"], edges: Float[np.ndarray, "B T1"], width: float, max_gap: float
+    times: Float[np.ndarray, " s"], seen: Float[np.ndarray, " s"], edges: Float[np.ndarray, "B T1"], width: float, max_gap: float, binned: bool
 ) -> Float[np.ndarray, " n"]:
     low, high = edges[:, :-1].ravel(), edges[:, 1:].ravel()
     if not seen.size:
@@ -58,6 +60,8 @@ def _means(
     a, b = first[nearest], last[nearest]
     reach = np.where(count > 0, min(float(np.median(steps)), max_gap), 0.0) + slack  # beyond the run's own samples
     straight = (b > a) & (low >= times[a] - reach) & (high <= times[b] + reach)
+    if binned:
+        straight &= count == 0
     area = np.concatenate([[0.0], np.cumsum(steps * (values[1:] + values[:-1]) / 2)])
     slope = np.diff(values) / steps
 

@@ -57,7 +57,10 @@ def _in_bins(
             f"'{name}' goes round every {round_by:g}: where it jumps back, bins get values in between. If it is an angle, say --circular {name}.",
         )
     in_seconds = replace(series, times=series.times * scale)
-    values = resample(in_seconds, windows.starts, windows.bins, width, options.max_gap_ms / 1000, period=period)
+    starts = windows.starts
+    if series.binned and raw.signal is not None:  # windows of the data begin on its bins
+        starts = raw.signal.start + raw.signal.first(starts) * (raw.signal.bin_ms / 1000)
+    values = resample(in_seconds, starts, windows.bins, width, options.max_gap_ms / 1000, period=period)
     missing, every = int(np.isnan(values).any(axis=-1).sum()), values[..., 0].size
     zero = raw.origin * scale
     spans = (

@@ -22,6 +22,7 @@ def in_a_row(uneven: Uneven, options: MakeOptions) -> Raw:
         raise DataError(f"{uneven.where}: the width of a bin must be known, got no 'bin_ms'. Give it with --bin.")
     width, window = bin_ms / 1000, options.window
     reach = abs(window.before_ms) + abs(window.after_ms or 0.0) + window.jitter_ms + (window.chop_ms or 0.0) + (options.bin_ms or bin_ms)
+    reach = max(reach, options.max_gap_ms)  # no signal runs from one trial into the next
     lengths = np.array([len(trial) for trial in uneven.values])
     events = [values[np.isfinite(values)] for values in uneven.columns.values() if values.dtype.kind in "iuf"] if window.event is not None else []
     farthest = max((float(np.abs(values).max()) for values in events if values.size), default=0.0) * CLOCKS[options.clock or "s"] / width
@@ -36,7 +37,7 @@ def in_a_row(uneven: Uneven, options: MakeOptions) -> Raw:
         signal=Signal(values=values, bin_ms=bin_ms),
         names=uneven.names,
         trials=Trials(start=starts * width / unit, stop=(starts + lengths) * width / unit, columns=uneven.columns),
-        series={name: Series(times=middles / unit, values=np.concatenate(trials)) for name, trials in uneven.series.items()},
+        series={name: Series(times=middles / unit, values=np.concatenate(trials), binned=True) for name, trials in uneven.series.items()},
         about=uneven.about,
         one_clock=False,
         notes=uneven.notes,
