@@ -335,7 +335,7 @@ def test_what_is_no_plugin_is_refused(recording, here):
     with pytest.raises(lf.PluginError, match=f"^{re.escape(text)}$"):
         lf.run(recording, plugins=[int])
     taken = PriorSpec(name="normal", summary="x", config=NoSettings, build=lambda _, dims: HalfNormal(dims))
-    with pytest.raises(lf.PluginError, match=r"^2 plugins offer the prior 'normal': "):
+    with pytest.raises(lf.ConfigError, match=r"^components\.ic_prior: 2 plugins offer the prior 'normal': .* Say which, 'lfads-plugins-std:normal'"):
         lf.run(recording, plugins=[taken])
 
 

@@ -104,6 +104,7 @@ def test_a_step_of_one_makes_the_host_wait_for_nothing(recipe, make_trainer, sho
     assert taken == ["meta"] * 2
 
 
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # where weights lie tells whether they were moved; here nowhere
 @pytest.mark.usefixtures("host_draws")
 @pytest.mark.parametrize("recipe", FEW)
 def test_a_step_of_a_population_makes_the_host_wait_for_nothing(recipe, make_trainer, short):

@@ -216,7 +216,8 @@ def test_what_cannot_be_captured_is_said_once_and_taken_as_it_is(make_trainer, c
             same(one, two)
     (record,) = caplog.records
     assert record.getMessage().startswith(
-        "train.cuda_graph: a step could not be captured (RefusedError: _local_scalar_dense makes the host wait, asked"
+        "train.cuda_graph: a step could not be captured (PluginError: lfads-plugins-std 0.1.0 (entry point 'std'): the reconstruction 'poisson' "
+        "failed in <lambda> (RefusedError: _local_scalar_dense makes the host wait, asked"
     )
     assert record.getMessage().endswith("). Steps are taken as without it.")
 

@@ -16,7 +16,7 @@ from torch import nn
 import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.components import AbstractAugmentation, AbstractEncoder, AbstractGenerator, AbstractPrior, AbstractReadin, AbstractReadout
-from lfads_core.errors import LfadsError
+from lfads_core.errors import LfadsError, NumericsError, PluginError
 from lfads_core.plugins import (
     AugmentationSpec,
     EncoderSpec,
@@ -30,6 +30,7 @@ from lfads_core.plugins import (
     hookimpl,
 )
 from lfads_core.rng import stream
+from lfads_core.train.loop import step_together
 from lfads_plugins_std.poisson import Poisson
 
 WHO = "lab-bad 0 (entry point 'lab-bad'): the {kind} 'bad'"
@@ -518,6 +519,24 @@ def test_a_loss_that_is_not_finite_names_the_component(train_tiny):
         )
     assert "It comes from lab-bad 0 (entry point 'lab-bad'): the reconstruction 'bad': nll, which gives numbers that are not finite." in str(
         caught.value
+    )
+
+
+def test_weights_that_a_training_has_driven_away_are_divergence_and_no_fault_of_a_component(make_trainer):
+    def ends(epoch):
+        trainer = make_trainer(f"from-{epoch}")
+        trainer.progress.epoch = epoch
+        with torch.no_grad():
+            for part in trainer.model.readouts.values():
+                for value in part.parameters():
+                    value.fill_(3e38)
+        return step_together({0: trainer}, {0: next(trainer.remaining())})[0]
+
+    first, later = ends(0), ends(1)
+    assert isinstance(first, PluginError)
+    assert isinstance(later, NumericsError)
+    assert re.match(
+        r"epoch 1: with the weights as they are trained so far, .*: the call must give finite numbers, got inf in \d+ of 160\. ", str(later)
     )
 
 

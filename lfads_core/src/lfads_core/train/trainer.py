@@ -40,6 +40,7 @@ from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
 from lfads_core.train.step import augmented
 from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
+from lfads_core.trial.calls import SpoiltError
 from lfads_core.trial.first_batch import try_components
 
 if TYPE_CHECKING:
@@ -129,9 +130,15 @@ class Trainer:
 
         Raises:
             PluginError: one does not keep its contract.
+            NumericsError: one gives no numbers with weights that were trained before, which may be why.
         """
         if self.untried:
-            try_components(self.model, self.objective, (self.train_stack, self.validator.stack), raw, self.config.train.seed)
+            try:
+                try_components(self.model, self.objective, (self.train_stack, self.validator.stack), raw, self.config.train.seed)
+            except SpoiltError as err:
+                if not (self.progress.epoch or self.progress.step):
+                    raise
+                raise NumericsError(f"epoch {self.progress.epoch}: with the weights as they are trained so far, {err}") from err
             self.untried = False
 
     def prepare(self, step: int, raw: Mapping[str, Batch]) -> StepInputs:

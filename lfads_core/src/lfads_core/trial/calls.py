@@ -33,13 +33,17 @@ _ROUNDING = 1e-3
 """Relative difference that products of other sizes may have, in float32 and with a large sum behind it."""
 
 
+class SpoiltError(PluginError):
+    """A component gives no numbers, or none to learn from. Weights that a training has driven far away are another reason than its code."""
+
+
 class Trial:
     """Tries each method of each component once with every shape of arguments.
 
     ``known`` has lengths of axes by component that calls do not show, ``trained`` the ids of all parameters of the model (None: not looked at).
 
     Raises, from within the call:
-        PluginError: something does not hold.
+        PluginError: something does not hold; of numbers that are not finite, and gradients that are nothing, it is a :class:`SpoiltError`.
     """
 
     def __init__(self, known: Mapping[int, Sizes], trained: Collection[int] | None = None) -> None:
@@ -58,13 +62,15 @@ class Trial:
         after = _Call(method, given, result, sizes)
         _refuse(method, self._touched(kept, given, weights, method.part))
         _refuse(method, after.given_rightly())
+        _refuse(method, after.in_numbers(), SpoiltError)
         _refuse(method, faults_of_kind(method, given, result, sizes))
         first = held(method.part)
         again = _called_by_name(method, fresh)
         _refuse(method, after.the_same_again(again))
         if not same(first, held(method.part)):
             _refuse(method, ["must keep nothing between calls, but the component holds something else after a second call"])
-        _refuse(method, after.the_way_back(fresh, again))
+        for fault, error in after.the_way_back(fresh, again):
+            _refuse(method, [fault], error)
         _refuse(method, self._strays(fresh, again))
         _refuse(method, after.trials_alone())
         return result
@@ -94,7 +100,7 @@ class _Call:
         self.like = next((x for x in tensors_in(given) if x.is_floating_point()), None)
 
     def given_rightly(self) -> Iterator[str]:
-        """Whether it is a tensor where it must be, of the contract's shape, of the arguments' type and device, and finite."""
+        """Whether it is a tensor where it must be, of the contract's shape, of the arguments' type and device."""
         text = letters(self.method.declared).get("return")
         if self.result is None and may_be_none(self.method.declared):
             return
@@ -114,7 +120,11 @@ class _Call:
                 yield f"must give numbers of the type {_type(like.dtype)}, as its arguments are, got {_type(value.dtype)}"
             elif of_one_type and not value.is_floating_point():
                 yield f"must give numbers of the type {_type(torch.get_default_dtype())}, got {_type(value.dtype)}"
-            elif not bool(torch.isfinite(value.detach()).all()) and _finite(self.given):
+
+    def in_numbers(self) -> Iterator[str]:
+        """Whether it is finite where the arguments are."""
+        for value in tensors_in(self.result):
+            if not bool(torch.isfinite(value.detach()).all()) and _finite(self.given):
                 bad = value.detach()[~torch.isfinite(value.detach())]
                 yield f"must give finite numbers, got {bad.reshape(-1)[0].item()} in {bad.numel()} of {value.numel()}"
 
@@ -124,7 +134,7 @@ class _Call:
         if len(one) != len(other) or not all(_close(a, b) for a, b in zip(one, other, strict=True)):
             yield "must give the same when it is called twice with the same, got something else. Keep nothing, and draw from the given generator"
 
-    def the_way_back(self, given: Mapping[str, Any], result: Any) -> Iterator[str]:
+    def the_way_back(self, given: Mapping[str, Any], result: Any) -> Iterator[tuple[str, type[PluginError]]]:
         """Whether gradients reach what they should, and are finite. ``given`` begins gradients of its own."""
         if self.method.name in GIVES_NO_GRADIENT:
             return
@@ -139,7 +149,7 @@ class _Call:
         if not ends:
             if (leaves or trained) and any(bool(x.detach().any()) for x in tensors_in(result)):
                 to = ", ".join(leaves) or "its parameters"
-                yield f"must pass gradients on to {to}, but what it gives carries none: it is detached, or made anew"
+                yield f"must pass gradients on to {to}, but what it gives carries none: it is detached, or made anew", PluginError
             return
         chance = stream(0, "trial", device=ends[0].device)
         weights = [torch.empty_like(x).normal_(generator=chance) for x in ends]
@@ -152,11 +162,11 @@ class _Call:
         for slope in slopes:
             if slope is not None and not bool(torch.isfinite(slope).all()):
                 bad = slope[~torch.isfinite(slope)]
-                yield f"must have finite gradients, got {bad[0].item()} in {bad.numel()} of {slope.numel()}"
+                yield f"must have finite gradients, got {bad[0].item()} in {bad.numel()} of {slope.numel()}", SpoiltError
         if (self.method.contract, self.method.name) == ("AbstractReconstruction", "nll"):
             reached = dict(zip(leaves, slopes, strict=False)).get("params")
             if reached is None or not bool(reached.any()):
-                yield "must pass a gradient on to params, or nothing is learnt, got none"
+                yield "must pass a gradient on to params, or nothing is learnt, got none", PluginError if reached is None else SpoiltError
 
     def trials_alone(self) -> Iterator[str]:
         """Whether every trial gets what it would get without the others, and in another order."""
@@ -215,9 +225,9 @@ def _called_by_name(method: Method, given: Mapping[str, Any]) -> Any:
     return _called(method, tuple(given[name] for name in names) if len(names) == len(given) else tuple(given.values()), {})
 
 
-def _refuse(method: Method, faults: Any) -> None:
+def _refuse(method: Method, faults: Any, error: type[PluginError] = PluginError) -> None:
     for fault in faults:
-        raise PluginError(f"{method} {fault}. `lfads plugins check {method.origin.name}` tries all that must hold.")
+        raise error(f"{method} {fault}. `lfads plugins check {method.origin.name}` tries all that must hold.")
 
 
 def _weights(part: Any) -> dict[str, Tensor]:

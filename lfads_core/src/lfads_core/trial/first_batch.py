@@ -77,7 +77,7 @@ def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise,
             raise (named or err) from err
     for one, alone in zip(together, apart, strict=True):
         for got, wanted in zip(tensors_in(one.latents), tensors_in(alone.latents), strict=True):
-            if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-3, atol=1e-4):
+            if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise PluginError(
                     f"{shared[0]} must give the members of a population, along a first axis, what each gets alone, but gives something else. "
                     f"`lfads plugins check {shared[0].name}` tries all that must hold."
