@@ -49,6 +49,8 @@ def _numbers(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> dict[s
     """Latents and gradients by name."""
     latents = model(batches, noise).latents
     weights = {name: value for name, value in model.named_parameters() if name.startswith(SHARED) and value.requires_grad}
-    slopes = torch.autograd.grad(latents.factors.square().sum(), list(weights.values()), allow_unused=True)
+    slopes = (
+        torch.autograd.grad(latents.factors.square().sum(), list(weights.values()), allow_unused=True) if weights else ()
+    )  # none where all are frozen
     found = {f"latents (number {i})": value.detach() for i, value in enumerate(tensors_in(latents))}
     return {**found, **{f"gradients of {name}": slope for name, slope in zip(weights, slopes, strict=True) if slope is not None}}
