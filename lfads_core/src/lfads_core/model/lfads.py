@@ -144,7 +144,7 @@ class LFADS(nn.Module):
     def unroll(self, encoded: Encoded, external: Tensor, noise: StandardNoise) -> Latents:
         """Decode with standard noise. This and :meth:`encode` are what a population does together, along a first axis M of everything."""
         ic = encoded.ic
-        drawn = ic.mean if noise.ic is None else torch.addcmul(ic.mean, ic.std, noise.ic)
+        drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
         values = {name: q.mean if noise.latents is None else q.mean + q.std * noise.latents[name] for name, q in encoded.further.items()}
         drawn, external = entered(dict(self.latents.items()), values, drawn, external)
         rates = self.rates_of if self.decoder.hears == "rates" else None
