@@ -40,6 +40,12 @@ def tolerance(old):
     return 0.0 if all(made_on[key] == value for key, value in here.items()) else 1e-5
 
 
+@pytest.fixture
+def rounding(tolerance):
+    """Of trainings that go on: KL terms, L2 and their gradients are the same numbers found by fewer operations, rounded in another order."""
+    return max(tolerance, 1e-5)
+
+
 def lfads(*arguments, code=0):
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="lfads")
     assert result.exit_code == code, (result.output, result.exception)
@@ -74,6 +80,11 @@ def scores_of(path):
     return json.loads((path / "run.json").read_text())["scores"]
 
 
+def of_today(scores):
+    """Scores under today's names: the trials that an average is made of are scored against it as ``psth_own_r2``."""
+    return {"train/psth_own_r2" if name == "train/psth_r2" else name: value for name, value in scores.items()}
+
+
 def test_an_old_run_loads_with_its_settings_its_log_and_its_outputs(old):
     loaded = lfads_core.load(old / "runs/finished")
     assert loaded.checkpoint == "best"
@@ -94,12 +105,12 @@ def test_an_old_run_infers_the_outputs_it_had(old, run, tolerance):
     assert_same_arrays(arrays(output), before, tolerance)
 
 
-def test_an_old_run_that_was_interrupted_goes_on_as_the_old_version_would_have(old, tolerance):
+def test_an_old_run_that_was_interrupted_goes_on_as_the_old_version_would_have(old, rounding):
     lfads("run", "--resume", old / "runs/stopped")
     log = rows(old / "runs/stopped/fitlog.csv")
     assert [row["epoch"] for row in log] == [0, 1, 2, 3, 4, 5]
-    assert_same_rows(log, rows(old / "gone-on/stopped/fitlog.csv"), tolerance)
-    assert scores_of(old / "runs/stopped") == pytest.approx(scores_of(old / "gone-on/stopped"), rel=tolerance)
+    assert_same_rows(log, rows(old / "gone-on/stopped/fitlog.csv"), rounding)
+    assert scores_of(old / "runs/stopped") == pytest.approx(of_today(scores_of(old / "gone-on/stopped")), rel=rounding)
 
 
 def test_an_old_run_that_had_finished_trains_for_more_epochs(old):
@@ -149,15 +160,15 @@ def test_the_best_of_an_old_search_that_had_finished_is_inferred_again(old, comm
     again = json.loads((search / "search.json").read_text())
     assert again["history"] == state["history"]
     assert again["status"] == "finished"
-    assert again["best"]["scores"] == pytest.approx(state["best"]["scores"], rel=tolerance)
+    assert again["best"]["scores"] == pytest.approx(of_today(state["best"]["scores"]), rel=tolerance)
 
 
-def test_an_old_search_that_was_interrupted_goes_on_as_the_old_version_would_have(old, tolerance):
+def test_an_old_search_that_was_interrupted_goes_on_as_the_old_version_would_have(old, rounding):
     search, theirs = old / "runs/stopped-search", old / "gone-on/stopped-search"
     lfads("search", "resume", search, *ONE_BATCH)
-    assert_same_rows(rows(search / "fitlog.csv"), rows(theirs / "fitlog.csv"), tolerance)
+    assert_same_rows(rows(search / "fitlog.csv"), rows(theirs / "fitlog.csv"), rounding)
     for member in ("000", "001", "002"):
-        assert_same_rows(rows(search / f"members/{member}/fitlog.csv"), rows(theirs / f"members/{member}/fitlog.csv"), tolerance)
+        assert_same_rows(rows(search / f"members/{member}/fitlog.csv"), rows(theirs / f"members/{member}/fitlog.csv"), rounding)
     mine, other = (json.loads((folder / "search.json").read_text()) for folder in (search, theirs))
     assert [[(m["member"], m["parent"], m["status"], m["hyperparameters"]) for m in generation["members"]] for generation in mine["history"]] == [
         [(m["member"], m["parent"], m["status"], m["hyperparameters"]) for m in generation["members"]] for generation in other["history"]
@@ -165,4 +176,4 @@ def test_an_old_search_that_was_interrupted_goes_on_as_the_old_version_would_hav
     assert len(mine["history"]) == 3
     assert mine["stopped"] == other["stopped"] == "epochs"
     assert mine["best"]["member"] == other["best"]["member"]
-    assert mine["best"]["scores"] == pytest.approx(other["best"]["scores"], rel=tolerance)
+    assert mine["best"]["scores"] == pytest.approx(of_today(other["best"]["scores"]), rel=rounding)
