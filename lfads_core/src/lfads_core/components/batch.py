@@ -13,10 +13,10 @@ from torch import Tensor
 class Batch:
     """Trials of one session on their way through augmentations, model and loss. Never changed in place."""
 
-    encod: Float[Tensor, "B Te Ne"]  # what the encoders read
-    recon: Float[Tensor, "B T N"]  # what is reconstructed; NaN means not observed
-    external: Float[Tensor, "B Tx E"]  # inputs that are given, Tx bins of them; E may be 0
-    trials: Int[Tensor, " B"]  # row of each trial in its split
+    encod: Float[Tensor, "*M B Te Ne"]  # what the encoders read
+    recon: Float[Tensor, "*M B T N"]  # what is reconstructed; NaN means not observed
+    external: Float[Tensor, "*M B Tx E"]  # inputs that are given, Tx bins of them; E may be 0
+    trials: Int[Tensor, "*M B"]  # row of each trial in its split
     nested: bool = True  # encod is recon[:, :Te, :Ne]; False: another modality is reconstructed, and input masks do not concern the loss
     ic_bins: int = 0  # first bins that only the initial condition is inferred from; augmentations leave them alone
     masks: Mapping[str, Tensor] = field(default_factory=dict)  # what augmentations leave for the loss

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -33,9 +34,9 @@ class Ramps:
 class Weights:
     """The same as terms are multiplied with them: in a step that is captured once and replayed they are numbers on the device."""
 
-    kl: float | Float[Tensor, ""]
-    l2: float | Float[Tensor, ""]
-    losses: Mapping[str, float | Float[Tensor, ""]] = field(default_factory=dict)
+    kl: float | np.float32 | Float[Tensor, ""]
+    l2: float | np.float32 | Float[Tensor, ""]
+    losses: Mapping[str, float | np.float32 | Float[Tensor, ""]] = field(default_factory=dict)
 
 
 def ramp(epoch: int, start_epoch: int, increase_epochs: int) -> float:

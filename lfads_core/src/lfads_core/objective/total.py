@@ -94,7 +94,7 @@ class Objective:
             exact: Any = np.float32(weights.kl), np.float32(weights.l2)
             weights = Weights(kl=exact[0], l2=exact[1], losses=losses)
 
-        def scale(name: str) -> float | Tensor:
+        def scale(name: str) -> float | np.float32 | Tensor:
             kind, which, *_ = name.split("/")
             if kind == "loss":
                 return weights.losses[which] * self.losses[which].scale
@@ -104,7 +104,7 @@ class Objective:
         numbers = [of.loss_scale * one for one in (1.0, *kls, *map(scale, further), weights.l2)]
         if not any(isinstance(one, Tensor) for one in numbers):
             return torch.tensor([float(one) for one in numbers], dtype=like.dtype)
-        return torch.stack([one if isinstance(one, Tensor) else like.new_full((), one) for one in numbers])
+        return torch.stack([one if isinstance(one, Tensor) else like.new_full((), float(one)) for one in numbers])
 
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""

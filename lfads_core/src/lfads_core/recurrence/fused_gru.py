@@ -28,8 +28,8 @@ def gru(x: Float[Tensor, "*B T I"], h0: Float[Tensor, "*B H"], weights: GRUWeigh
     return states.flip(-2) if reverse else states
 
 
-def time_first_affine(x: Float[Tensor, "*B T I"], weight: Float[Tensor, "*M O I"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "T *B O"]:
-    """``x W' + b`` with time moved to the front, contiguous, in the type of ``x``."""
+def time_first_affine(x: Float[Tensor, "*B T I"], weight: Float[Tensor, "*M O _"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "T *B O"]:
+    """``x W' + b`` with time moved to the front, contiguous, in the type of ``x``; without inputs the weight is not asked."""
     moved = x.movedim(-2, 0)
     if not x.shape[-1]:
         return bias.unsqueeze(-2).expand(*moved.shape[:-1], -1).contiguous()

@@ -44,8 +44,8 @@ def gru(
     return states.transpose(-2, -3)
 
 
-def affine(x: Float[Tensor, "*M T B I"], weight: Float[Tensor, "*M O I"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "*M T B O"]:
-    """``x W' + b`` in the type of ``x``, contiguous."""
+def affine(x: Float[Tensor, "*M T B I"], weight: Float[Tensor, "*M O _"], bias: Float[Tensor, "*M O"]) -> Float[Tensor, "*M T B O"]:
+    """``x W' + b`` in the type of ``x``, contiguous; without inputs the weight is not asked."""
     if not x.shape[-1]:
         return bias.unsqueeze(-2).unsqueeze(-2).expand(*x.shape[:-1], -1).contiguous()
     if weight.dim() == 2:

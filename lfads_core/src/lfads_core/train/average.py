@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lfads_core.model.lfads import LFADS
-
 
 class AveragedModel:
     """A copy of a model whose trained weights follow it.
@@ -22,9 +20,9 @@ class AveragedModel:
     What training does not change is that of the model, to the bit.
     """
 
-    def __init__(self, model: LFADS, steps: int) -> None:
+    def __init__(self, model: torch.nn.Module, steps: int) -> None:
         self.source, self.keep = model, 1 - 1 / steps
-        self.model = copy.deepcopy(model)
+        self.model: Any = copy.deepcopy(model)
         self.taken = 0
         self.start()
 
