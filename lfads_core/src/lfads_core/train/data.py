@@ -92,9 +92,6 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     if (note := batch_note(trials, len(sessions), known(config.data.batch_size, "data.batch_size"))) is not None:
         log.info("%s", note)
     try_metrics(sessions[0], reconstruction, registry)
-    trials = sum(session.trials("train") for session in sessions)
-    if (note := batch_note(trials, len(sessions), known(config.data.batch_size, "data.batch_size"))) is not None:
-        log.info("%s", note)
 
 
 def put_on(device: str, sessions: Sequence[Session], arrays: Collection[str] = ()) -> TrainingData:
