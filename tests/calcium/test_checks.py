@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from lfads_core.data.inspect import inspect_session
-from lfads_core.data.layout import session_from_arrays
 from lfads_core.data.session import Session, Split
 from lfads_core.plugins import load_registry
 from lfads_plugins_calcium.checks import inspect_events
@@ -112,8 +111,8 @@ def test_fluorescence_clipped_at_zero_is_recognised_by_how_long_it_lasts():
     for t in range(1, 60):
         trace[:, t] = 0.9 * trace[:, t - 1] + 0.45 * trace[:, t]
     clipped = np.maximum(trace, 0.0)
-    (problem,) = [p for p in inspect_events(session_from_arrays("s", {"train_encod_data": clipped})) if "last" in p.text]
+    (problem,) = [p for p in inspect_events(session(clipped)) if "last" in p.text]
     assert problem.severity == "warning"
     assert "fluorescence (dF/F) clipped at 0" in problem.text
     events = rng.gamma(2.0, 0.5, trace.shape) * (rng.random(trace.shape) < 0.1)
-    assert not [p for p in inspect_events(session_from_arrays("s", {"train_encod_data": events})) if "last" in p.text]
+    assert not [p for p in inspect_events(session(events)) if "last" in p.text]

@@ -44,7 +44,7 @@ def test_every_entry_has_what_a_reference_needs():
 
 def test_by_default_it_is_lfads_and_the_default_components():
     assert keys(cite()) == ["sussillo2016", "pandarinath2018", "keshtkaran2019"]
-    assert "% LFADS, reconstruction poisson, prior normal, prior autoregressive\n@article{pandarinath2018," in cite()
+    assert "% LFADS, reconstruction poisson, prior normal, prior autoregressive, encoder gru, generator gru\n@article{pandarinath2018," in cite()
 
 
 def test_a_recipe_brings_its_components_along():

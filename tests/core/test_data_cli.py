@@ -165,4 +165,6 @@ def test_a_plugin_decides_what_the_data_must_be(plugin, write_recording, counts)
 def test_a_plugin_that_is_not_there_is_one_line(plugin, write_recording, counts):
     result = check(write_recording("a.h5", counts), "--plugin", "gap")
     assert result.exit_code == 2
-    assert re.fullmatch(r"error: --plugin: no plugin named 'gap'\. Did you mean 'gaps'\? Installed: .*, strict, student-t\.\n", result.stderr)
+    assert re.fullmatch(
+        r"error: --plugin: no plugin named 'gap'\. Did you mean 'gaps'\? Installed: .*, strict, student-t, transformer\.\n", result.stderr
+    )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from types import SimpleNamespace
 
 import attrs
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
+from lfads_core.components import AbstractReconstruction
 from lfads_core.config.schema import Component, ComponentsConfig, DataConfig, RunConfig
 from lfads_core.data.checks import Problem
 from lfads_core.data.inspect import inspect_session
@@ -23,8 +24,24 @@ from lfads_core.plugins.specs import NoSettings, ReconstructionSpec
 from lfads_core.train.data import check_for
 
 
+class Odd(AbstractReconstruction):
+    """Values about their parameter, of any sign."""
+
+    n_params = 1
+    support = "real"
+
+    def nll(self, params, data):
+        return (data - params[..., 0]) ** 2 / 2
+
+    def mean(self, params):
+        return params[..., 0]
+
+    def sample(self, params, rng):
+        return params[..., 0] + torch.randn(params.shape[:-1], generator=rng)
+
+
 def spec(inspect=None, **changes):
-    plain = {"name": "odd", "summary": "x", "config": NoSettings, "build": lambda *_: SimpleNamespace(support="real"), "inspect": inspect}
+    plain = {"name": "odd", "summary": "x", "config": NoSettings, "build": lambda *_: Odd(), "inspect": inspect}
     return ReconstructionSpec(**{**plain, **changes})
 
 

@@ -52,7 +52,7 @@ def test_no_component_at_all_keeps_lfads_from_working(monkeypatch, tmp_path):
     monkeypatch.setattr("lfads_core.plugins.load_registry", lambda: Registry.from_plugins({}))
     done = CliRunner().invoke(cli, ["doctor", "--runs", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 1
-    assert "no component is installed, so nothing can be trained  -> pip install lfads-plugins-std" in done.output
+    assert "no component is installed beside core's own, so nothing can be trained  -> pip install lfads-plugins-std" in done.output
 
 
 def test_a_check_that_fails_is_a_line_of_its_own(monkeypatch, tmp_path):

@@ -139,3 +139,16 @@ def test_members_of_a_search_have_trackers_but_those_that_hear_of_it_otherwise_a
 
 def test_all_trackers_together_are_a_tracker(run):
     assert isinstance(Trackers(FitLog(run.fitlog), {}), Tracker)
+
+
+def test_scores_of_final_outputs_reach_trackers_that_have_a_word_for_them_and_are_no_epoch_to_the_others(run):
+    class Ender(Recorder):
+        def final(self, epoch: int, scores: Mapping[str, float]) -> None:
+            self._take(("final", epoch, dict(scores)))
+
+    plain, ender = Recorder(), Ender()
+    trackers = Trackers(FitLog(run.fitlog), {"plain": plain, "ender": ender})
+    trackers.log(2, {"a": 1.0})
+    trackers.final(2, {"valid/bps": 0.5})
+    assert plain.got == [(2, {"a": 1.0})]
+    assert ender.got == [(2, {"a": 1.0}), ("final", 2, {"valid/bps": 0.5})]

@@ -185,7 +185,7 @@ def test_a_tracker_that_raises_costs_a_search_one_warning_a_member(broken, tiny,
 
 
 @pytest.mark.parametrize("what", ["__init__", "generation"])
-def test_an_executor_that_raises_is_one_line_and_another_one_goes_on(broken, tiny, tmp_path, monkeypatch, what):
+def test_an_executor_that_raises_before_anything_is_trained_is_one_line_and_leaves_no_folder(broken, tiny, tmp_path, monkeypatch, what):
     with monkeypatch.context() as patched:
         from lab_jpca.executor import Backwards
 
@@ -195,6 +195,22 @@ def test_an_executor_that_raises_is_one_line_and_another_one_goes_on(broken, tin
     assert result.stderr.splitlines()[-1] == (
         f"error: {where}{DISTRIBUTION}: the executor 'mine' failed {NEWS}. --debug shows where; tell its authors."
     )
+    assert not (tmp_path / "runs/s").exists()
+    lfads("search", "random", tiny.data, tiny.yaml, "--name", "s", "--members", 2, "--executor", "serial")
+    assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
+
+
+def test_an_executor_that_raises_later_is_one_line_and_another_one_goes_on(broken, tiny, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        from lab_jpca.executor import Backwards
+
+        def fail_after_one(executor, tasks, report, should_stop):
+            yield next(executor.inner.generation(tasks, report, should_stop))
+            fail()
+
+        patched.setattr(Backwards, "generation", fail_after_one)
+        result = lfads("search", "random", tiny.data, tiny.yaml, "--name", "s", "--members", 2, "--executor", "mine", code=2)
+    assert result.stderr.splitlines()[-1] == f"error: {DISTRIBUTION}: the executor 'mine' failed {NEWS}. --debug shows where; tell its authors."
     lfads("search", "resume", tmp_path / "runs/s", "--executor", "serial")
     assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
 

@@ -191,7 +191,7 @@ def test_rules_are_told_with_their_path_and_attrs_own_wording_is_kept(registry):
         "model.controller.hidden: must be >= 1, got -3",
         "components.reconstruction.count: 'count' must be > 0: 0",
         "components.reconstruction.both: 'both' must be < 1: 2.0",
-        "train.device: must be one of auto, cpu, cuda, mps, got 'gpu'",
+        "train.device: must be one of auto, cpu, cuda, mps, or cuda:N for GPU number N, got 'gpu'",
     ]
 
 
@@ -257,7 +257,9 @@ def test_a_key_that_lives_in_several_groups_is_offered_with_all_of_them(registry
     ]
     assert faults({"optim": {"smothing": 1}}, registry) == ["optim.smothing: no such setting. Did you mean train.smoothing?"]
     cls = run_config_class(load_registry())
-    assert faults({"track": {"qq": 1}}, load_registry(), cls) == ["track.qq: no such setting. Known here: mlflow, experiment"]
+    assert faults({"track": {"qq": 1}}, load_registry(), cls) == [
+        "track.qq: no such setting. Known here: mlflow, experiment, artifacts, tensorboard, tune, tune_callbacks"
+    ]
     assert faults({"track": {3: 1}}, load_registry(), cls) == ["track.3: a setting's name must be a word, got 3"]
 
 

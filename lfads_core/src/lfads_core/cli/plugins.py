@@ -46,8 +46,8 @@ def list_plugins(*, as_json: bool) -> None:
         return
     console = _console()
     console.print(_components(registry))
-    if not any(entry.spec.pickable for entry in registry.entries):
-        console.print("No component is installed. The standard ones: pip install lfads-plugins-std", highlight=False)
+    if registry.bare:
+        console.print("No component is installed beside core's own. The standard ones: pip install lfads-plugins-std", highlight=False)
     for line in _remarks(registry):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

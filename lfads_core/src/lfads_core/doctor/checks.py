@@ -41,10 +41,9 @@ def plugins(_runs: Path) -> Iterator[Finding]:
         yield Finding(what="plugins", status="ok", text=f"{provider.distribution} {provider.version}")
     for fault in registry.faults:
         yield Finding(what="plugins", status="warn", text=str(fault), remedy="lfads plugins list")
-    if not any(entry.spec.pickable for entry in registry.entries):
-        yield Finding(
-            what="plugins", status="fail", text="no component is installed, so nothing can be trained", remedy="pip install lfads-plugins-std"
-        )
+    if registry.bare:
+        text = "no component is installed beside core's own, so nothing can be trained"
+        yield Finding(what="plugins", status="fail", text=text, remedy="pip install lfads-plugins-std")
 
 
 def devices(_runs: Path) -> Iterator[Finding]:

@@ -94,6 +94,11 @@ class Registry:
         return self._entries
 
     @property
+    def bare(self) -> bool:
+        """Whether no component is installed beside core's own, so that nothing can be trained."""
+        return all(entry.provider.distribution == "lfads-core" for entry in self.entries if entry.spec.pickable)
+
+    @property
     def bibliography(self) -> Mapping[str, str]:
         """BibTeX entries by key, of core and of every plugin's package that has a ``citations.bib``."""
         return bibliography(tuple(dict.fromkeys(["lfads_core", *(plugin.package for plugin in self.plugins if plugin.package)])))

@@ -11,7 +11,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import TrackerSpec
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import FitLog
-from lfads_core.track.tracker import Tracker
+from lfads_core.track.tracker import FinalTracker, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ class Trackers:
         self._each(lambda tracker: tracker.log(epoch, dict(row)))  # a copy for each: what one changes reaches nobody else
 
     def final(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """Take the scores of the final outputs, which are made otherwise than those of epochs, as ``final/<split>/<metric>``."""
-        row = {f"final/{name}": value for name, value in scores.items()}
-        self._each(lambda tracker: tracker.log(epoch, row))
+        """Take the scores of the final outputs, which are made otherwise than those of epochs; trackers that have no word for them hear nothing."""
+        self._each(lambda tracker: tracker.final(epoch, dict(scores)) if isinstance(tracker, FinalTracker) else None)
 
     def artifacts(self, paths: Iterable[Path]) -> None:
         """Take files and folders; those that are not there are passed over."""

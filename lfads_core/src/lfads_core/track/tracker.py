@@ -12,7 +12,7 @@ class Tracker(Protocol):
     """Gets the numbers of each epoch and, at the end, the files."""
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Take one epoch's numbers; they may be buffered. Scores of the final outputs come once more, with the last epoch, as ``final/...``."""
+        """Take one epoch's numbers; they may be buffered."""
         ...
 
     def artifacts(self, paths: Iterable[Path]) -> None:
@@ -21,4 +21,13 @@ class Tracker(Protocol):
 
     def close(self, status: str) -> None:
         """Write what is buffered; ``status`` is ``finished``, ``interrupted`` or ``failed``."""
+        ...
+
+
+@runtime_checkable
+class FinalTracker(Tracker, Protocol):
+    """One that takes, besides, what is known once the training has ended."""
+
+    def final(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """Take the scores of the final outputs by ``<split>/<metric>``, made otherwise than those of epochs; ``epoch`` is the last one."""
         ...

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.config.faults import refuse
-from lfads_core.config.load import BEFORE, resolve
+from lfads_core.config.load import resolve
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
 from lfads_core.errors import ConfigError
@@ -49,8 +49,6 @@ def import_settings(path: Path, registry: Registry) -> Translated:
     chosen = formats[counts.index(max(counts))]
     reading = Reading(origins=layer.origins)
     registry.blame(ForeignSettingsSpec, chosen.name, lambda: chosen.translate(layer.data, reading))
-    for group, settings in BEFORE.items():  # there an epoch is one pass, and weights are not averaged
-        reading.settings[group] = {**settings, **(reading.settings.get(group) or {})}
     refuse([fault if fault.origin else fault.__class__(fault.path, fault.text, layer.origins.get(())) for fault in reading.faults])
     try:
         config = resolve([Layer(reading.settings, {})], [], [], registry)

@@ -232,6 +232,7 @@ def translate(data: Mapping[str, Any], reading: Reading) -> None:
             table = next((table for table in SECTIONS.values() if key in table), MODEL)
             _one(reading, table, key, (key,), value, key)
     _together(reading)
+    reading.as_before()
 
 
 def _one(reading: Reading, table: Mapping[str, Translation], key: str, where: Path, value: Any, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from lfads_core.config.faults import Origin, Path, SettingsFault
+from lfads_core.config.load import BEFORE
 from lfads_core.config.merge import PlaceShape, put
 from lfads_core.config.schema import RunConfig
 from lfads_core.wording import near, shown
@@ -46,6 +47,11 @@ class Reading:
     def leave(self, key: str, why: str) -> None:
         """Say why a key is not taken over."""
         self.left.append(Leftover(key, why))
+
+    def as_before(self) -> None:
+        """Say that an epoch is one pass and weights are not averaged, as with all who have no word for either."""
+        for group, settings in BEFORE.items():
+            self.settings[group] = {**settings, **(self.settings.get(group) or {})}
 
     def fault(self, key: str, where: Path, text: str) -> None:
         """Note a value that cannot be meant."""

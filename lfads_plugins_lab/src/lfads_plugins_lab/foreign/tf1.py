@@ -113,6 +113,7 @@ def translate(data: Mapping[str, Any], reading: Reading) -> None:
     _variance(reading)
     _others(reading)
     _augmentations(reading)
+    reading.as_before()
 
 
 def _feedback(reading: Reading) -> None:

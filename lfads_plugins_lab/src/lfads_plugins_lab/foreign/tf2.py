@@ -110,6 +110,7 @@ def translate(data: Mapping[str, Any], reading: Reading) -> None:
     if "MODEL.IC_ENC_SEQ_LEN" in given:
         segment(reading, *given["MODEL.IC_ENC_SEQ_LEN"])
     masks(reading, given.get("MODEL.CD_RATE"), given.get("MODEL.CD_PASS_RATE"), given.get("MODEL.SV_RATE"))
+    reading.as_before()
 
 
 def leaves(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -33,6 +33,10 @@ class TensorBoardTracker:
             if math.isfinite(value):
                 self._writer.add_scalar(name, value, epoch)
 
+    def final(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """Show the scores of the final outputs beside those of the last epoch, as ``final/<split>/<metric>``."""
+        self.log(epoch, {f"final/{name}": value for name, value in scores.items()})
+
     def artifacts(self, paths: Iterable[Path]) -> None:
         """Nothing: it shows curves."""
 
