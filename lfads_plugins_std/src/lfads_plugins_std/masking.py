@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
 from lfads_core.components.batch import Batch
-from lfads_core.rng import bernoulli
+from lfads_core.rng import Streams, bernoulli
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
 
 
@@ -78,7 +78,7 @@ class CoordinatedDropout(AbstractAugmentation):
     def __init__(self, config: CoordinatedDropoutConfig) -> None:
         self.config = config
 
-    def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
+    def draw(self, batch: Batch, rng: torch.Generator | Streams) -> Noise:
         """Masks of what is kept and, unless there is none of it, of what is passed."""
         config = self.config
         if config.rate == 0:
@@ -118,7 +118,7 @@ class SampleValidation(AbstractAugmentation):
     def __init__(self, config: SampleValidationConfig) -> None:
         self.config = config
 
-    def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
+    def draw(self, batch: Batch, rng: torch.Generator | Streams) -> Noise:
         """Mask of what is kept."""
         return {"keep": bernoulli(1 - self.config.rate, encoded_block(batch), rng)}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lfads_core.components.augmentation import AbstractAugmentation, Noise
 from lfads_core.components.batch import Batch
+from lfads_core.rng import Streams
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class AugmentationStack:
         by_name = {part.name: part for part in augmentations}
         return cls(augmentations, [by_name[name] for name in loss_names if name in by_name])
 
-    def draw_and_augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """Change the batch with fresh noise."""
+    def draw_and_augment(self, batch: Batch, rng: torch.Generator | Streams) -> Batch:
+        """Change the batch with fresh noise; a population's streams are for parts that are ``by_trial``."""
         for part in self.batch_order:
-            batch = part.augment(batch, part.draw(batch, rng))
+            batch = part.augment(batch, part.draw(batch, rng))  # type: ignore[arg-type]
         return batch
 
     def augment(self, batch: Batch, noise: Mapping[str, Noise]) -> Batch:

@@ -79,7 +79,7 @@ class Recording:
         behaviour: np.ndarray | None = None,
         channel_names: Sequence[str] | None = None,
         split: Sequence[str] | np.ndarray | None = None,
-        trials: Mapping[str, Any] | None = None,
+        trials: Any = None,
         **options: Unpack[ArrayOptions],
     ) -> Recording:
         """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.

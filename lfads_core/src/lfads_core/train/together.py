@@ -50,7 +50,7 @@ def prepare_together(members: Sequence[StepOwner], raws: Sequence[Mapping[str, B
     for name in raws[0]:
         raw = joined_records([replace(one[name], ic_bins=first.config.encoder.ic_bins or 0) for one in raws])
         trials = raw.trials.shape[1]
-        whole = stack.draw_and_augment(mapped(raw, lambda value: value.flatten(0, 1)), Streams(tuple(rngs)))  # type: ignore[arg-type]
+        whole = stack.draw_and_augment(mapped(raw, lambda value: value.flatten(0, 1)), Streams(tuple(rngs)))
         for mine, batch in zip(batches, parted(mapped(whole, lambda value, of=trials: value.unflatten(0, (-1, of))), len(members)), strict=True):  # type: ignore[misc]
             mine[name] = batch
     count = sum(batch.trials.shape[0] for batch in batches[0].values())
