@@ -126,7 +126,7 @@ def search(
     check_options(options, SearchOptions, "lf.search")
     registry = load_registry().with_plugins(plugins)
     start = brought("search", registry)
-    short = {path: options.get(name) for name, path in _SETTINGS.items()}
+    short = {path: options.get(name) for name, path in SETTINGS.items()}
     files, names, overrides = as_files(options.get("config", ())), as_names(plugin), as_overrides(settings, **short)
     placing = {name: options.get(name) for name in ("executor", "workers")}
     with with_folder(*place_of(options, f"{name_of(recording)}-{kind}"), recording) as (folder, data):
@@ -135,7 +135,7 @@ def search(
     return SearchResult(path=folder, registry=registry)
 
 
-_SETTINGS = {
+SETTINGS = {
     "members": "search.members",
     "epochs": "train.epochs",
     "minutes": "search.minutes",

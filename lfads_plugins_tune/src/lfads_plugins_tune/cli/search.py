@@ -180,14 +180,6 @@ def _search(kind: str, given: dict[str, Any]) -> None:
 
 def _shortcuts(given: dict[str, Any]) -> list[str]:
     """Options that are short for settings."""
-    names = {
-        "members": "search.members",
-        "epochs": "train.epochs",
-        "minutes": "search.minutes",
-        "hold_out": "data.hold_out.fraction",
-        "score": "search.score",
-        "seed": "search.seed",
-        "generations": "search.generations",
-        "burn_in": "search.burn_in",
-    }
-    return [f"{path}={given[name]}" for name, path in names.items() if given.get(name) is not None]
+    from lfads_core.front.search import SETTINGS
+
+    return [f"{path}={given[name]}" for name, path in SETTINGS.items() if given.get(name) is not None]
