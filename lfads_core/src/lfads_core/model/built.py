@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
@@ -13,6 +12,7 @@ from lfads_core.components import AbstractAugmentation, AbstractReadin, Abstract
 from lfads_core.errors import PluginError
 from lfads_core.model.world import put_back, world
 from lfads_core.origin import Provenance, failure, is_fault, mark, origin_of
+from lfads_core.plugins.record import Imported
 
 
 def built(origin: Provenance, build: Callable[[], Any]) -> Any:
@@ -73,7 +73,7 @@ def _faults(part: Any, origin: Provenance) -> Iterator[str]:
     contract = origin.contract.rpartition(":")[2] or "component"
     if part is None or isinstance(part, type):
         yield f"give an instance of {contract}, got {'None' if part is None else f'the class {part.__qualname__} itself'}"
-    elif origin.contract and not isinstance(part, _class(origin.contract)):
+    elif origin.contract and not isinstance(part, Imported(origin.contract).load()):
         yield f"give an instance of {contract} (lfads_core.components), got a {type(part).__module__}.{type(part).__qualname__}"
     elif isinstance(part, AbstractReconstruction):
         yield from _whole_number(part, "n_params")
@@ -89,9 +89,3 @@ def _whole_number(part: object, name: str) -> Iterator[str]:
     value = getattr(part, name, None)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         yield f"give it a {name!r}, a whole number above 0, got {value!r}"
-
-
-def _class(path: str) -> type:
-    module, _, name = path.partition(":")
-    found: type = getattr(importlib.import_module(module), name)
-    return found

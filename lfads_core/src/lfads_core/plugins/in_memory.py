@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from lfads_core.errors import PluginError
 from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.hookspecs import PROJECT, hookimpl
 from lfads_core.plugins.loading import Installed, Plugin, Provider, inspect_plugin
-from lfads_core.plugins.record import ComponentSpec, NoSettings, Spec
+from lfads_core.plugins.record import ComponentSpec, Imported, NoSettings, Spec
 from lfads_core.plugins.specs import AugmentationSpec
 
 
@@ -53,7 +52,7 @@ def _with_hooks(given: object, hooks: Sequence[Hook]) -> object:
 def _spec_of(cls: type, hooks: Sequence[Hook]) -> ComponentSpec | None:
     """The record of a component's class: named after it, its settings those of its class ``Settings`` if it has one."""
     kinds = [hook.record for hook in hooks if hook.record is not None and issubclass(hook.record, ComponentSpec) and hook.record.contract]
-    record: Any = next((kind for kind in kinds if issubclass(cls, _class(kind.contract))), None)
+    record: Any = next((kind for kind in kinds if issubclass(cls, Imported(kind.contract).load())), None)
     if record is None:
         return None
     sizes = 0 if record is AugmentationSpec else 1
@@ -79,9 +78,3 @@ def _builder(cls: type, sizes: int) -> Callable[..., Any]:
         return cls
     what = "its settings and one size" if sizes else "its settings"
     raise PluginError(f"{cls.__name__}: must be made of {what} at most, got a class that takes {needs} values. Give a record with a 'build' instead.")
-
-
-def _class(path: str) -> type:
-    module, _, name = path.partition(":")
-    found: type = getattr(importlib.import_module(module), name)
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from torch import nn
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.origin import Provenance, origin_of
+from lfads_core.plugins.record import Imported
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -57,7 +57,7 @@ def methods_of(part: Any) -> Iterator[Method]:
     origin = origin_of(part)
     if origin is None:
         return
-    contract = _class(origin.contract) or type(part)
+    contract = Imported(origin.contract).load() if origin.contract else type(part)
     for name in dict.fromkeys(name for cls in contract.__mro__ if cls not in nn.Module.__mro__ for name in vars(cls)):
         declared, call = inspect.getattr_static(contract, name), getattr(part, name, None)
         if not name.startswith("_") and inspect.isfunction(declared) and callable(call):
@@ -92,9 +92,3 @@ def _stand_in(method: Method, watcher: CallWatcher, inside: list[Any]) -> Callab
             inside.pop()
 
     return call
-
-
-def _class(path: str) -> type | None:
-    module, _, name = path.partition(":")
-    found = getattr(importlib.import_module(module), name) if path else None
-    return found if isinstance(found, type) else None
