@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lfads_core.model.rows import joined, tensors_of
+from lfads_core.model.rows import joined, tensors_in
 from lfads_core.train import loop, together
 from lfads_core.train.alike import stack_of
 from lfads_core.train.step import take_step
@@ -69,7 +69,7 @@ def test_a_step_together_is_the_steps_of_each(case, make_trainer):
         ready = loop._prepared(dict(enumerate(ours)), raws, {})
         alone = [trainer.prepare(*raw) for trainer, raw in zip(theirs, same, strict=True)]
         for one, other in zip(ready.values(), alone, strict=True):
-            pairs = list(zip(tensors_of((one.batches, one.noise)), tensors_of((other.batches, other.noise)), strict=True))
+            pairs = list(zip(tensors_in((one.batches, one.noise)), tensors_in((other.batches, other.noise)), strict=True))
             assert all(torch.equal(a, b) for a, b in pairs)
         results = together.take_together(ours, list(ready.values()))
         assert results is not None

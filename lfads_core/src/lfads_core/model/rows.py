@@ -1,8 +1,8 @@
-"""Members' tensors as rows of one, and the tensors within records."""
+"""Members' tensors as rows of one, and the tensors in mappings, sequences and dataclasses such as a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -29,38 +29,43 @@ def joined(rows: Sequence[Tensor]) -> Tensor:
 
 def joined_records(records: Sequence[T]) -> T:
     """Records of one form as one, every tensor joined; what is no tensor is the first's."""
-    columns = iter([joined(column) for column in zip(*map(tensors_of, records), strict=True)])
-    return mapped(records[0], lambda _: next(columns))
+    columns = iter([joined(column) for column in zip(*map(tensors_in, records), strict=True)])
+    whole: T = mapped(records[0], lambda _: next(columns))
+    return whole
 
 
 def parted(record: T, members: int) -> list[T]:
     """The opposite: a record of joined tensors as one for each member."""
-    columns = [tensor.unbind(0) for tensor in tensors_of(record)]
+    columns = [tensor.unbind(0) for tensor in tensors_in(record)]
     rows = [iter([column[i] for column in columns]) for i in range(members)]
     return [mapped(record, lambda _, row=row: next(row)) for row in rows]  # type: ignore[misc]
 
 
-def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    """The same with all tensors changed."""
-    found: Any = value
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor, in order."""
     if isinstance(value, Tensor):
-        found = change(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        found = replace(value, **{field.name: mapped(getattr(value, field.name), change) for field in fields(value)})
+        yield value
     elif isinstance(value, Mapping):
-        found = {key: mapped(part, change) for key, part in value.items()}
-    elif isinstance(value, (tuple, list)):
-        found = type(value)(mapped(part, change) for part in value)
-    return found  # type: ignore[no-any-return]
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
 
 
-def tensors_of(value: Any) -> list[Tensor]:
-    """All tensors of something, in order."""
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    mapped(value, keep)
-    return found
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor changed; what is of no kind known here is left as it is."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(part, change) for key, part in value.items()}
+    if type(value) in {list, tuple}:
+        return type(value)(mapped(part, change) for part in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(mapped(part, change) for part in value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: mapped(getattr(value, field.name), change) for field in fields(value) if field.init})
+    return value

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.model.rows import mapped, tensors_of
+from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.objective.terms import Weights
 from lfads_core.objective.total import Objective
 from lfads_core.train.cuda_graph import CUDAGraphs
@@ -98,7 +98,7 @@ class CapturedStep:
     """One form of a step: its buffers, and the graph that works on them."""
 
     def __init__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs], graph: Graph) -> None:
-        if any(value.requires_grad for one in ready for value in tensors_of((one.batches, one.noise))):
+        if any(value.requires_grad for one in ready for value in tensors_in((one.batches, one.noise))):
             raise ValueError("augmentations and draws of noise must not carry gradients, which would be lost")
         self._buffers = [mapped(one, torch.empty_like) for one in ready]
         self._live = [Live(member) for member in members]
@@ -107,7 +107,7 @@ class CapturedStep:
 
     def __call__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:
         """Put this step's trials, noise and numbers in place and take it. Losses hold until the next step of this form."""
-        _copy(tensors_of(ready), tensors_of(self._buffers))
+        _copy(list(tensors_in(ready)), list(tensors_in(self._buffers)))
         for live, member, one in zip(self._live, members, ready, strict=True):
             live.set(member, one.epoch)
         step = partial(self._step, members)

@@ -22,7 +22,7 @@ from lfads_core.model.lfads import LFADS, draw_noises
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Latents
 from lfads_core.model.population import latents_of_all
-from lfads_core.model.rows import joined_records, mapped, parted, tensors_of
+from lfads_core.model.rows import joined_records, mapped, parted, tensors_in
 from lfads_core.objective.terms import recurrent_kernels
 from lfads_core.objective.total import Terms
 from lfads_core.recurrence.precision import mixed
@@ -142,11 +142,11 @@ def _each(part: nn.Module, leaves: Mapping[str, Tensor], given: Any) -> Any:
         rest = iter(tensors)
         return functional_call(part, own, (mapped(given, lambda _: next(rest)),), tie_weights=False)
 
-    return vmap(of_one)({f"model.{name}": value for name, value in leaves.items()}, tensors_of(given))
+    return vmap(of_one)({f"model.{name}": value for name, value in leaves.items()}, list(tensors_in(given)))
 
 
 def _shapes(value: Any) -> tuple[Any, ...]:
-    return tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(value))
+    return tuple((tensor.shape, tensor.dtype) for tensor in tensors_in(value))
 
 
 class _Gathered(nn.Module):
@@ -176,4 +176,4 @@ class _Priced(nn.Module):
         with mixed(self.model.precision, self.model.device):
             output = self.model.read_out_all(batches, latents)
         self.terms = self._member.objective.terms(self.model, batches, output, noise, self._member.train_stack, self._scales)
-        return tensors_of(self.terms)
+        return list(tensors_in(self.terms))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.errors import LfadsError
+from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
-from lfads_core.trial.trees import mapped, tensors_in
 from lfads_core.trial.watch import Method, components_of, watched
 
 

@@ -15,13 +15,13 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import SHARED, forward_population
+from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.objective.total import Objective
 from lfads_core.origin import blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
 from lfads_core.trial.loops import try_loops
 from lfads_core.trial.shapes import Sizes
-from lfads_core.trial.trees import mapped, tensors_in
 from lfads_core.trial.watch import components_of, is_foreign, watched
 
 TRIALS = 6

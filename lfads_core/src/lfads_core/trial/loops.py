@@ -11,8 +11,8 @@ from lfads_core.components.batch import Batch
 from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
+from lfads_core.model.rows import tensors_in
 from lfads_core.recurrence.choose import REFERENCE, foreign_origin
-from lfads_core.trial.trees import tensors_in
 
 _ROUNDING = 1e-2
 """Relative to the largest value: products in half precision pass, another equation does not."""
