@@ -156,8 +156,12 @@ def test_series_move_with_the_clock_and_events_with_their_trials():
     times = [np.sort(np.random.default_rng(n).uniform(0, 21, 300)) + origin for n in range(3)]
     at = np.arange(0, 22, 0.01)
     trials = Trials(start=start, stop=start + 0.9, columns={"go": start + 0.2, "after": np.full(20, 0.2)})
-    recorded = Raw(where="here", units=dict(enumerate(times)), trials=trials, series={"hand": Series(times=at + origin, values=at[:, None])})
-    recorded = Raw(**{**vars(recorded), "units": {str(k): v for k, v in recorded.units.items()}})
+    recorded = Raw(
+        where="here",
+        units={str(k): unit for k, unit in enumerate(times)},
+        trials=trials,
+        series={"hand": Series(times=at + origin, values=at[:, None])},
+    )
     for window in (WindowOptions(event="go", after_ms=500), WindowOptions(event="after", from_start=True, after_ms=500)):
         found = make(recorded, MakeOptions(window=window, behaviour=("hand",), split=LAST))
         got = found.arrays["train_behavior"][..., 0]

@@ -227,6 +227,7 @@ def test_an_old_triton_and_a_missing_compiler_are_said(monkeypatch):
     assert uncached("cuda") == "Triton needs a C compiler to start kernels, and there is none (CC, gcc, clang): install gcc"
 
 
+@pytest.mark.wrong_types
 def test_a_launch_is_on_the_device_of_its_tensors(monkeypatch):
     here = []
 

@@ -94,7 +94,7 @@ class StudentTPrior(AbstractPrior):
 
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:
         """Independent draws."""
-        return self.sample(self.location, torch.exp(self.log_scale), self.draw(like, rng))
+        return self.sample(self.location.expand_as(like), torch.exp(self.log_scale).expand_as(like), self.draw(like, rng))
 
     def scalars(self) -> dict[str, float]:
         """Mean scale, and mean degrees of freedom when they are learned."""

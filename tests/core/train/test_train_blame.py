@@ -257,6 +257,7 @@ def session(change=lambda split: split, **more):
     return read
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("read", "text"),
     [

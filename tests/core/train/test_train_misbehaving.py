@@ -595,6 +595,7 @@ def test_dynamics_that_break_their_contract_are_named(change, text, train_tiny):
     assert str(caught.value).startswith(WHO.format(kind="generator"))
 
 
+@pytest.mark.wrong_types
 def test_an_encoder_of_another_shape_is_named(train_tiny):
     class Bad(AbstractEncoder):
         directions = 1

@@ -39,7 +39,7 @@ def test_a_constant_zig_has_the_share_and_the_sizes_of_the_events():
     zig.start_from(torch.as_tensor(data, dtype=torch.float32))
     before = zig.scale.detach().clone()
     params = constant_parameters(zig, data)
-    shape, rate = (part.detach().numpy() for part in zig.shape_and_rate(params))
+    shape, rate = (part.squeeze(0).detach().numpy() for part in zig.shape_and_rate(params[None]))
     assert torch.equal(zig.scale, before)
     for n in range(2):
         events = data[..., n][data[..., n] > 0]

@@ -82,6 +82,7 @@ def test_the_score_is_the_mean_log_likelihood_of_held_out_channels(fitted):
     assert fitted.score(X) == pytest.approx((k * np.log(rate) - rate - factorial).mean(), rel=1e-4)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "text"),
     [

@@ -19,7 +19,7 @@ def old_names(cls: type, own: Types) -> Mapping[str, str]:
     return {str(was): name for name, setting in fields.items() if (was := setting.attribute.metadata.get("was"))}
 
 
-def renamed(data: Mapping[str, Any], cls: type, own: Types) -> Mapping[str, Any]:
+def renamed(data: Mapping[Any, Any], cls: type, own: Types) -> Mapping[Any, Any]:
     """Plain data of one settings class with new names in place of old ones; where both are given, both stay, to be refused."""
     names = old_names(cls, own)
     moved = {key: names[key] for key in data if key in names and names[key] not in data}

@@ -173,7 +173,7 @@ def _table(trials: Any) -> Mapping[str, Any]:
     return {name: trials[name] for name in trials.keys()}  # noqa: SIM118 - a DataFrame too
 
 
-def _column(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+def _column(values: Any) -> np.ndarray:
     """Numbers and truth values as they are, anything else as text."""
     array = np.asarray(values)
     return array if array.dtype.kind in "biuf" else array.astype(object)
