@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -14,6 +15,7 @@ from lfads_core.config.spaces import LIVE, uniform
 class NormalConfig:
     """Independent normal, the same in every bin."""
 
+    over_time: ClassVar[str] = "mean"  # KL over bins, which is nothing to set here
     mean: float = setting(0.0, "initial mean")
     variance: float = setting(0.1, "variance; fixed, unless train_variance", rule=above(0), tune="sometimes")
     train_mean: bool = setting(True, "whether the mean is trained")
@@ -49,6 +51,7 @@ class AutoregressiveConfig:
 class StudentTConfig:
     """Heavy-tailed Student-t; posterior samples have the same degrees of freedom."""
 
+    over_time: ClassVar[str] = "mean"  # KL over bins, which is nothing to set here
     location: float = setting(0.0, "initial location; trainable")
     scale: float = setting(0.3, "initial scale; trainable", rule=above(0), tune="sometimes")
     degrees: float = setting(5.0, "degrees of freedom; fewer make heavier tails", rule=above(0), tune="sometimes")

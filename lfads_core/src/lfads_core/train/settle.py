@@ -37,9 +37,6 @@ LENGTHS = {
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
 
-MEAN_OVER_BINS = ("normal", "student-t")
-"""Priors of inputs that average their divergence over bins; the contract's sum it."""
-
 SHARES_OF_ELBO = {"regularisation.kl_ic": 0.03, "regularisation.kl_inputs": 0.01}
 """What a nat of divergence costs, in nats of reconstruction."""
 
@@ -98,8 +95,8 @@ def _settled(config: RunConfig, place: str, key: str, number: float, found: dict
 
 
 def _averages(prior: Component | None) -> bool:
-    """Whether a prior's divergence is a mean over bins, as those are that come with this project but for the autoregressive one."""
-    return prior is not None and getattr(prior.settings, "over_time", "mean" if prior.name in MEAN_OVER_BINS else "sum") == "mean"
+    """Whether a prior's settings say that its divergence is a mean over bins; the contract's is a sum."""
+    return prior is not None and getattr(prior.settings, "over_time", "sum") == "mean"
 
 
 def _with(group: Any, way: Sequence[str], value: float) -> Any:
