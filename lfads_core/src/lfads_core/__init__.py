@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lfads_core.front.run import load, run
     from lfads_core.front.search import SearchResult, search
     from lfads_core.front.trained import TrainedRun
-    from lfads_plugins_lab.front.estimator import LFADSEstimator as LFADS  # noqa: N814 - for type checkers alone: it comes through a hook
+
+    LFADS: type[Any]  # scikit-learn's estimator, which a package brings through lfads_functions
 
 __all__ = [
     "LFADS",
