@@ -79,13 +79,6 @@ def _walk(group: Any, prefix: str, path: Path, above: tuple[Any, ...], left_out:
             yield key, item
 
 
-def _is_text(name: str) -> bool:
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
-
-
 def _identity(group: Any) -> tuple[int, int]:
     info = h5py.h5o.get_info(group.id)
     return info.fileno, info.addr
