@@ -111,7 +111,7 @@ def _start(
         from lfads_core.train.settle import settle
 
         config = resolve(files, *chosen, registry)
-        sessions = read_for(config, data, registry)
+        sessions = read_for(config, data, registry, contents=False)
         config = settle(config, sessions)
         check_for(config, sessions, registry)
         click.echo(dump(config), nl=False)

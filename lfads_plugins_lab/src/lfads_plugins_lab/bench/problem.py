@@ -102,7 +102,7 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
     if not data:
         raise ConfigError(f"--data: settings from a file need recordings to be measured on, got none. Give --data FILE.h5 with --config {config}.")
     settings = resolve([path], (), overrides, registry)
-    sessions = read_for(settings, data, registry)
+    sessions = read_for(settings, data, registry, contents=False)
     settings = settle(settings, sessions)
     return BenchProblem(name=path.stem, config=settings, sessions=sessions, registry=registry, device=choose_device(settings.train.device))
 

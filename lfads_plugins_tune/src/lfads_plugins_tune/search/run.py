@@ -67,7 +67,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
     Raises:
         ConfigError, DataError: settings, spaces or data that do not do.
     """
-    sessions = read_for(base, patterns, registry)
+    sessions = read_for(base, patterns, registry, contents=False)
     base = settle_by_data(base, sessions)
     score, judge = choose_score(base, sessions, registry)
     ready = settled(kind, base, score, judge, registry)
