@@ -196,7 +196,7 @@ def test_a_raw_recording_given_to_run_or_check_is_told_the_command_that_makes_it
     assert 0 < before <= min(200, 1000 * (of.go - of.start).min() + 10)
     assert 700 < after <= 800
     assert command_for(path) == (
-        f"lfads data make '{path}' --units 'quality == '\"'\"'good'\"'\"'' --trials success --event go_cue --before {before:g} --after {after:g} "
+        f"lfads data make '{path}' --units \"quality == 'good'\" --trials success --event go_cue --before {before:g} --after {after:g} "
         "--behaviour hand_vel -o 'raw one.h5'"
     )
     for verb in (["run"], ["data", "check"]):
@@ -218,7 +218,33 @@ def test_a_recording_without_trials_is_told_to_be_chopped(tmp_path):
     assert command_for(tmp_path / "a.npz") == f"lfads data chop {tmp_path}/a.npz --window 1000 --overlap 200 --last -o a.h5"
 
 
-def test_what_cannot_be_read_is_told_the_bare_command(tmp_path):
+def test_events_in_a_table_are_told_the_table_of_trials_beside_them(tmp_path):
+    path, _ = write_tables(reaches(20, 4), tmp_path)
+    words = shlex.split(command_for(path))
+    assert words[:6] == ["lfads", "data", "make", str(path), "--trials", str(tmp_path / "trials.csv")]
+    assert words[6] == "--event"
+    assert lfads(*words[1:-1], tmp_path / "made.h5").exit_code == 0
+    (tmp_path / "other_trials.csv").write_text("start,stop\n1,2\n")
+    assert "--trials" not in command_for(path)  # which of the two is meant is not to be guessed
+
+
+@pytest.mark.parametrize("bin_ms", [None, 10.0])
+def test_the_one_structure_of_a_file_is_known_by_its_fields_and_the_suggestion_for_it_works(bin_ms, tmp_path):
+    data, _, go = uneven(tmp_path, np.random.default_rng(0))
+    content = {"R": scipy.io.loadmat(tmp_path / "a.mat")["R"]} | ({} if bin_ms is None else {"bin_ms": bin_ms})
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    said = command_for(tmp_path / "a.mat")
+    spare = [10 * int(ms / 10 + 1e-6) for ms in (np.percentile(1000 * go, 5), np.percentile([10 * len(d) for d in data] - 1000 * go, 5))]
+    wanted = "--bin WIDTH_IN_MS" if bin_ms is None else f"--event go --before {spare[0]} --after {spare[1]}"
+    assert said == f"lfads data make {tmp_path}/a.mat {wanted} -o a.h5"
+    done = lfads(*shlex.split(said.replace("WIDTH_IN_MS", "10"))[1:-1], tmp_path / "made.h5")
+    assert done.exit_code == 0, done.output
+    with h5py.File(tmp_path / "made.h5") as file:
+        assert {"train_side", "train_hand"} <= set(file)
+        assert file["train_encod_data"].shape[2] == data[0].shape[1]
+
+
+def test_what_cannot_be_read_is_told_the_bare_command_and_nothing_else(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"no archive")
     text = f"{tmp_path}/a.npz: must be a file for training, got a raw recording (NumPy archives, pynapple's too). "
     with pytest.raises(DataError, match=f"^{re.escape(text)}.*lfads data make {re.escape(str(tmp_path))}/a.npz -o a.h5$"):

@@ -71,6 +71,7 @@ class _Stack:
 
     def __init__(self, cls: type[RunConfig], said: str) -> None:
         self.shape, self.said, self.cls = PlaceShape(cls), said, cls
+        self.as_plugin = "--plugin" if said.startswith("--") else "plugin"  # as the command line or Python calls it
         self.data: dict[str, Any] = unstructure(cls())
         self.origins: dict[Path, Origin] = {}
         self.faults: list[SettingsFault] = []
@@ -95,7 +96,7 @@ class _Stack:
         try:
             found = {type(spec): spec for spec in registry.find(name)}
         except PluginError as err:
-            self.faults.append(SettingsFault((), str(err), Origin("--plugin")))
+            self.faults.append(SettingsFault((), str(err), Origin(self.as_plugin)))
             return
         recipe = found.get(RecipeSpec)
         if isinstance(recipe, RecipeSpec):  # a recipe is what its name means first; it names components of the same name itself
@@ -121,12 +122,12 @@ class _Stack:
                 return
             value, path = [*before, value], (*path, len(before))
         self.data = put(self.data, way, value, self.shape)
-        self.note({path: Origin(f"--plugin {name}")}, [path])
+        self.note({path: Origin(f"{self.as_plugin} {name}")}, [path])
 
     def ask(self, records: Sequence[type[Spec]], name: str) -> None:
         options = [f"--set {dotted(place.path)}={name if not is_list(place) else f'[{name}]'}" for record in records for place in slots(record)]
         text = f"must have one place, got {' and '.join(a(record.kind) for record in records)}. Say which: {listed(options)}"
-        self.faults.append(SettingsFault((), text, Origin(f"--plugin {name}")))
+        self.faults.append(SettingsFault((), text, Origin(f"{self.as_plugin} {name}")))
 
     def add_override(self, text: str) -> None:
         key, equals, written = (part.strip() for part in text.partition("="))

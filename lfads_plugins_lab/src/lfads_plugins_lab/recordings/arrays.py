@@ -33,6 +33,7 @@ ROLES = {
 
 DATA = ("data", "counts", "spike_counts", "binned_spikes", "spikes", "events")
 RATES = ("fs", "fs_hz", "rate", "frame_rate", "framerate", "sampling_rate", "fr")
+_BESIDE = frozenset({"bin_ms", *RATES, *CHANNELS})
 _LAYOUT = ("train_encod_data", "train_data", "train/encod_data")
 
 Arrays = Mapping[str, Any]
@@ -95,13 +96,18 @@ def _check_orders(axes: str | None, own_axes: Mapping[str, str]) -> None:
 
 
 def _without_prefix(arrays: dict[str, Any], named: set[str]) -> dict[str, Any]:
-    """Fields of the one structure that a file holds, without its name; not where somebody calls them by it."""
-    one = next(iter(arrays), "")
-    shared = [one[: i + 1] for i, letter in enumerate(one) if letter == "_" and all(name.startswith(one[: i + 1]) for name in arrays)]
+    """Fields of the one structure that a file holds, without its name; not where somebody calls them by it.
+
+    Beside the structure there may be what is known of all trials: the width of a bin, names of channels.
+    """
+    fields = [name for name in arrays if name.lower() not in _BESIDE]
+    one = next(iter(fields), "")
+    shared = [one[: i + 1] for i, letter in enumerate(one) if letter == "_" and all(name.startswith(one[: i + 1]) for name in fields)]
     prefix = shared[-1] if shared else ""
-    if len(arrays) < 2 or not prefix or any(name.startswith(prefix) for name in named) or any(name in arrays for name in (*TIMES, *DATA)):
+    if len(fields) < 2 or not prefix or any(name.startswith(prefix) for name in named) or any(name in arrays for name in (*TIMES, *DATA)):
         return arrays
-    return {name.removeprefix(prefix): values for name, values in arrays.items()}
+    short = {name: name.removeprefix(prefix) if name in fields else name for name in arrays}
+    return {short[name]: values for name, values in arrays.items()} if len({*short.values()}) == len(arrays) else arrays
 
 
 def _find(left: Mapping[str, Any], where: str, role: str, keys: Mapping[str, str], usual: tuple[str, ...]) -> str | None:
