@@ -90,10 +90,10 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Do the pages become a site without a warning, tutorials run? It lies in ``docs/_build``; start at ``index.html``."""
+    """Do the pages become a site without a warning, tutorials run? It lies in ``docs/_build/html``; start at ``index.html``."""
     session.env["LFADS_DOCS_EXECUTE"] = "cache"
-    in_shared(session, "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", "docs/_build", *session.posargs)
-    session.run(".venv/bin/python", "scripts/check_site.py", "docs", "docs/_build", external=True)
+    in_shared(session, "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", "docs/_build/html", *session.posargs)
+    session.run(".venv/bin/python", "scripts/check_site.py", "docs", "docs/_build/html", external=True)
 
 
 @nox.session(venv_backend="none")

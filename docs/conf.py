@@ -1,8 +1,10 @@
 """Settings of Sphinx for the pages of this folder; ``nox -s docs`` builds them."""
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name / "src") for name in ("lfads_core", *(f"lfads_plugins_{end}" for end in ("std", "calcium", "emg", "tune", "lab")))]
@@ -33,7 +35,24 @@ suppress_warnings = [
     "myst.xref_missing",  # CONTRIBUTING.md and the like stand outside this folder; a test follows every link
 ]
 
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 80  # longer ones have a line for each argument
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+
+def let_names_break(_app: object, _page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
+    """Long names in code may break behind a dot, a slash or the like, very long ones behind an underscore; what is copied stays as it is."""
+
+    def broken(found: re.Match[str]) -> str:
+        name = found.group()
+        return re.sub(r"([._/=:]+)(?=\w)" if len(name) > 28 else r"([./=:]+)(?=\w)", r"\1<wbr>", name)
+
+    if "body" in context:
+        context["body"] = re.sub(r'(?<=<span class="pre">)[^<]{13,}(?=</span>)', broken, context["body"])
+
+
+def setup(app: Any) -> None:
+    """Sphinx asks for this."""
+    app.connect("html-page-context", let_names_break)

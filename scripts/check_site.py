@@ -1,4 +1,4 @@
-"""``python scripts/check_site.py docs docs/_build``: does every page of the sources show its own first heading in the site?
+"""``python scripts/check_site.py docs docs/_build/html``: does every page of the sources show its own first heading in the site?
 
 A page whose HTML another one overwrites is lost without a warning: ``search.md`` is, by the site's own search. Exits with a sentence and
 status 1.

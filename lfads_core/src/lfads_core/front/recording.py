@@ -30,36 +30,36 @@ if TYPE_CHECKING:
 class ArrayOptions(TypedDict, total=False):
     """What is said of trials that are cut already; times in ms."""
 
-    name: str  # of the session  [default: the file's name, or "recording"]
-    event: str  # what trials are aligned to: a column of theirs where they are still to be cut  [default: their start]
-    before: float  # so many ms before it they begin
-    min_rate: float  # leave out channels with fewer events per second
-    keep_trials: str  # only trials for which this holds, such as "success and reaction_time < 0.5"
-    valid: float  # share of trials for validation  [default: 0.2]
-    test: float  # share of trials for testing  [default: 0]
-    last: bool  # the last trials are for validation, then testing
-    seed: int  # of the random split
+    name: str  #: of the session; the file's name, or "recording", by default
+    event: str  #: what trials are aligned to, a column of theirs where they are still to be cut; their start by default
+    before: float  #: so many ms before it they begin
+    min_rate: float  #: leave out channels with fewer events per second
+    keep_trials: str  #: only trials for which this holds, such as "success and reaction_time < 0.5"
+    valid: float  #: share of trials for validation, 0.2 by default
+    test: float  #: share of trials for testing, 0 by default
+    last: bool  #: the last trials are for validation, then testing
+    seed: int  #: of the random split
 
 
 class CutOptions(ArrayOptions, total=False):
     """How raw recordings are cut and binned too: options of ``lfads data make`` under the same names; times in ms."""
 
-    event_from_start: bool  # the event's times count from the start of each trial
-    after: float  # end so many ms after the event  [default: as the shortest trial]
-    bin_ms: float  # width of a bin  [default: 10 for times of events, else the source's]
-    keep_units: str  # only units for which this holds, such as "quality == 'good'"
-    condition: str | Sequence[str]  # column that is the condition; several: their combinations
-    behaviour: str | Sequence[str]  # signals to decode as a score
-    external: str | Sequence[str]  # signals that are external inputs
-    beyond: str  # bins of a window beyond its trial: keep, drop or nan
-    overlaps: str  # windows that share time: refuse or keep
-    unobserved: str  # trials in which a channel was off: drop or nan
-    time_unit: str  # of all times: s, ms or us
-    axes: str | Sequence[str]  # order of the axes, such as nbt; of one array by its name, such as hand=nbt
-    key: str | Sequence[str]  # arrays by what they are, such as data=R_y
-    window: float  # chop into windows of this length, whatever the trials are
-    overlap: float  # that neighbouring windows share
-    split_column: str  # column of the trials that says train, valid or test
+    event_from_start: bool  #: the event's times count from the start of each trial
+    after: float  #: end so many ms after the event; by default as the shortest trial does
+    bin_ms: float  #: width of a bin; by default 10 for times of events, else the source's
+    keep_units: str  #: only units for which this holds, such as "quality == 'good'"
+    condition: str | Sequence[str]  #: column that is the condition, or several for their combinations
+    behaviour: str | Sequence[str]  #: signals to decode as a score
+    external: str | Sequence[str]  #: signals that are external inputs
+    beyond: str  #: keep, drop or nan, for bins of a window beyond its trial
+    overlaps: str  #: refuse or keep, for windows that share time
+    unobserved: str  #: drop or nan, for trials in which a channel was off
+    time_unit: str  #: s, ms or us, of all times
+    axes: str | Sequence[str]  #: order of the axes, such as nbt; of one array by its name, such as hand=nbt
+    key: str | Sequence[str]  #: arrays by what they are, such as data=R_y
+    window: float  #: chop into windows of this length, whatever the trials are
+    overlap: float  #: that neighbouring windows share
+    split_column: str  #: column of the trials that says train, valid or test
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

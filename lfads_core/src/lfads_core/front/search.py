@@ -93,16 +93,16 @@ class SearchPlots:
 class SearchOptions(RunOptions, total=False):
     """How far a search goes and what it compares by; options of ``lfads search`` under the same names."""
 
-    members: int  # how many models
-    epochs: int  # of each model
-    minutes: float  # most minutes of the search, asked after each generation
-    hold_out: float  # share of channels to predict unseen, and to compare by
-    score: str  # what to compare by
-    seed: int  # of every decision
-    generations: int  # most generations after the burn-in
-    burn_in: int  # epochs before the first comparison
-    executor: str  # how models are trained: serial, batched, ray or one of a plugin
-    workers: int  # that train side by side
+    members: int  #: how many models
+    epochs: int  #: of each model
+    minutes: float  #: most minutes of the search, asked after each generation
+    hold_out: float  #: share of channels to predict unseen, and to compare by
+    score: str  #: what to compare by
+    seed: int  #: of every decision
+    generations: int  #: most generations after the burn-in
+    burn_in: int  #: epochs before the first comparison
+    executor: str  #: how models are trained, serial, batched, ray or one of a plugin
+    workers: int  #: that train side by side
 
 
 def search(

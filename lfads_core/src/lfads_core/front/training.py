@@ -26,10 +26,10 @@ Settings = Mapping[str, Any]
 class RunOptions(TypedDict, total=False):
     """Where a run goes, and what is seen of it."""
 
-    config: str | Path | Sequence[str | Path]  # settings files, over which settings win
-    name: str  # of its folder  [default: from the data; a number follows where that is taken]
-    runs: str | Path  # folder of all runs  [default: runs]
-    progress: bool  # whether anything is shown  [default: True]
+    config: str | Path | Sequence[str | Path]  #: settings files, over which settings win
+    name: str  #: of its folder; by default the data's, with a number where that is taken
+    runs: str | Path  #: folder of all runs, ``runs`` by default
+    progress: bool  #: whether anything is shown, as by default
 
 
 def place_of(options: Mapping[str, Any], usual: str) -> tuple[Path, bool]:
