@@ -163,6 +163,17 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def notebook(session: nox.Session) -> None:
+    """Do notebooks do on wheels alone what is promised: ten lines from pynapple's objects to rates, an interrupt, scikit-learn?"""
+    built = [str(wheel) for wheel in build_wheels(session)]
+    session.install("-c", "constraints.txt", "torch", "ipykernel", "pynapple", *built)
+    session.install("--force-reinstall", "--no-deps", *built)
+    check = ROOT / "scripts" / "check_notebook.py"
+    session.chdir(session.create_tmp())
+    session.run("python", "-I", str(check), env=ONE_THREAD | {"PYTHONPATH": ""})
+
+
+@nox.session
 def isolation(session: nox.Session) -> None:
     """Does each package of plugins work with core and without the others, and is what is absent told in a sentence?"""
     built = build_wheels(session)

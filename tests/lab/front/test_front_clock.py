@@ -1,9 +1,8 @@
-"""On the session's own clock: NWB in and out, pynapple in and out, and a notebook of ten lines."""
+"""On the session's own clock: NWB in and out, pynapple in and out."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 
 import numpy as np
 import pytest
@@ -166,39 +165,6 @@ def test_moments_alone_are_trials_with_a_window_around_each(objects, here):
     whole = lf.Recording.from_pynapple(units, trials, event="go", before=200, after=600, bin_ms=20)
     alone = lf.Recording.from_pynapple(units, nap.Ts(of.go), before=200, after=600, bin_ms=20)
     np.testing.assert_array_equal(alone.data.values, whole.data.values)
-
-
-NOTEBOOK = """
-    import lfads_core as lf
-
-    window = {"event": "go", "before": 200, "after": 600, "bin_ms": 20}
-    recording = lf.Recording.from_pynapple(units, trials, series={"hand": hand}, behaviour="hand", condition="target", **window)
-    run = lf.run(recording, hold_out=0.25, minutes=3, settings=settings)
-    rates = run.rates.sel(time=slice(0, 600))
-    by_target = rates.groupby("condition").mean("trial")
-    scores = run.evaluate()
-    first = run.plot.psth()
-    second = run.plot.factors()
-    path = run.report()
-"""
-
-
-@pytest.mark.filterwarnings("ignore")  # pynapple's own
-def test_a_notebook_of_ten_lines_goes_from_pynapples_objects_to_rates_a_table_and_two_figures(objects, here):
-    of, units, trials, hand = objects
-    code = textwrap.dedent(NOTEBOOK)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    names = {"units": units, "trials": trials, "hand": hand, "settings": SETTINGS}
-    exec(compile(code, "notebook", "exec"), names)
-    assert names["rates"].dims == ("trial", "time", "unit")
-    assert names["rates"].sizes == {"trial": 30, "time": 30, "unit": 6}
-    wanted = np.stack([names["rates"].values[of.target == target].mean(axis=0) for target in sorted(set(of.target.tolist()))])
-    np.testing.assert_allclose(names["by_target"].transpose("condition", "time", "unit").values, wanted, rtol=1e-5)
-    assert {"bps", "co_bps"} <= set(names["scores"].columns)
-    assert all(names[figure]._repr_png_()[:4] == b"\x89PNG" for figure in ("first", "second"))
-    assert names["path"].stat().st_size > 10000
-    units_named = np.array(names["rates"]["unit"].values)
-    assert units_named.tolist() == list(of.units)
 
 
 # spike times
