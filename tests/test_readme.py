@@ -82,3 +82,13 @@ def test_every_file_the_readme_links_to_exists():
     root = Path(__file__).resolve().parents[1]
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert [link for link in links if not (root / link).exists()] == []
+
+
+def test_lines_of_pip_for_packages_of_ours_say_that_they_hold_from_the_first_release_on():
+    root = Path(__file__).resolve().parents[1]
+    allowed = {root / "README.md", root / "docs" / "start.md", *root.glob("lfads_*/README.md")}  # other pages lead to the second
+    for page in {*root.glob("*.md"), *root.glob("docs/**/*.md"), *allowed} - {root / "CHANGELOG.md"}:
+        text = page.read_text(encoding="utf-8")
+        if found := re.search(r'pip install "?lfads-(core|plugins-\w+)', text):
+            assert page in allowed, page
+            assert "from the first release on" in text[: found.start()].lower(), page
