@@ -6,12 +6,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lfads_core
 from lfads_core.data.loader import SplitTensors
 from lfads_core.errors import DataError, RunError
 from lfads_core.infer.posterior import average, draw_samples, infer_split
 from lfads_core.infer.run import infer_files
+from lfads_core.rng import stream
 from lfads_core.train.data import read_for
 from lfads_plugins_lab.export.generate import generate_trials
 
@@ -102,6 +104,56 @@ def test_samples_do_not_depend_on_the_batch_and_fewer_are_the_first_of_many(load
         assert torch.equal(noise.inputs["normal"][2], alone.inputs["normal"][0])
     drawn = torch.stack([noise.ic["normal"] for noise in many]).flatten()
     assert len(drawn.unique()) == len(drawn)
+
+
+class Drawn(TorchDispatchMode):
+    """Counts operations, and the random numbers that they make."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers, self.others = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in function.tags:
+            self.numbers += out.numel()
+        elif not function.is_view:
+            self.others += 1
+        return out
+
+
+OTHER_DRAWS = ("components.ic_prior=student-t", "components.latents=[{name: context, size: 2}]")
+
+
+@pytest.mark.parametrize("settings", [(), OTHER_DRAWS], ids=["normal draws", "draws of priors and latents of plugins"])
+def test_samples_are_to_the_bit_those_that_each_trial_draws_alone_block_by_block(settings, train_tiny):
+    loaded = lfads_core.load(train_tiny("train.epochs=1", *settings).run.path)
+    batches = {"tiny": source_of(loaded)["tiny"].take(torch.tensor([3, 1]))}
+    found = list(draw_samples(loaded.model, batches, 24, seed=1))
+    for trial, row in enumerate((3, 1)):
+        rng = stream(1, "infer", "tiny", row)
+        blocks = [loaded.model.draw_noise(10, rng, sample=True, dropout=False) for _ in range(3)]
+        for number, noise in enumerate(found):
+            theirs = blocks[number // 10]
+            for mine, own in ((noise.ic, theirs.ic), (noise.inputs, theirs.inputs), *zip_of(noise.latents, theirs.latents)):
+                assert mine.keys() == own.keys()
+                assert all(torch.equal(mine[key][trial], own[key][number % 10]) for key in own)
+
+
+def zip_of(one, other):
+    return [(one[name], other[name]) for name in other or ()]
+
+
+def test_noise_is_drawn_for_a_batch_at_once_and_no_more_of_it_than_is_used(loaded):
+    """A stream's last draws would be behind divergences, which inference does not compute."""
+    counted = []
+    for rows in ([0, 1], [0, 1, 2, 3, 4, 5]):
+        batches = {"tiny": source_of(loaded)["tiny"].take(torch.tensor(rows))}
+        with Drawn() as drawn:
+            list(draw_samples(loaded.model, batches, 10, seed=0))
+        assert drawn.numbers == len(rows) * 10 * (4 + 8 * 2)
+        counted.append(drawn.others)
+    assert counted[0] == counted[1] < 10
 
 
 def test_results_are_reproducible_and_the_batch_size_changes_only_rounding(loaded):

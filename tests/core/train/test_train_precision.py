@@ -234,7 +234,7 @@ def test_a_killed_training_ends_as_an_unbroken_one(train_tiny, resume, end_state
     from lfads_core.train.trainer import Trainer
 
     whole, float32 = train_tiny(BF16, name="whole").run.path, train_tiny(name="float32").run.path
-    save = Trainer.save_best
+    save = Trainer.save
 
     def dying(self):
         if self.progress.epoch == 3:
@@ -242,7 +242,7 @@ def test_a_killed_training_ends_as_an_unbroken_one(train_tiny, resume, end_state
         save(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "save_best", dying)
+        patch.setattr(Trainer, "save", dying)
         with pytest.raises(Died):
             train_tiny(BF16)
     resume()

@@ -135,7 +135,7 @@ def test_a_checkpoint_that_cannot_be_written_is_raised_once_the_others_have_save
     def full():
         raise RunError("no space")
 
-    monkeypatch.setattr(trainers[1], "save_last", full)
+    monkeypatch.setattr(trainers[1], "save", full)
     with pytest.raises(RunError, match=r"^no space$"):
         list(train_in_shards(trainers, lambda *_: None, never, threads=2))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("members")]

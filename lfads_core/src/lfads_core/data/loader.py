@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from lfads_core.components.batch import Batch
 from lfads_core.data.session import Split, StoredSplit
 from lfads_core.errors import ConfigError, DataError
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -172,7 +174,7 @@ def epoch_batches(sessions: Mapping[str, TrialSource], batch_size: int, rng: tor
         yield from map(take, range(steps))
 
 
-def ahead(take: Callable[[int], dict[str, Batch]], steps: int) -> Iterator[dict[str, Batch]]:
+def ahead(take: Callable[[int], T], steps: int) -> Iterator[T]:
     """``take(0)``, ``take(1)``, ... with the next always being read in a thread while the last is used."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lfads-read") as reader:
         following = reader.submit(take, 0)

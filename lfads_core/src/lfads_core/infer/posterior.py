@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from torch import Tensor
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components.batch import Batch
 from lfads_core.components.prior import Draw
-from lfads_core.data.loader import TrialSource, epoch_batches
-from lfads_core.model.lfads import LFADS
+from lfads_core.data.loader import TrialSource, ahead, epoch_batches
+from lfads_core.model.lfads import LFADS, draw_noises
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Encoded, Latents, Posterior
+from lfads_core.model.rows import joined_records, mapped
 from lfads_core.rng import stream
 from lfads_core.train.step import augmented
 
@@ -96,20 +98,23 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
     """The noise behind each posterior sample of all trials.
 
     Every trial has a random stream of its own, found from the seed, its session and its row in the split: its samples do not
-    depend on which trials share its batch, and the first of many samples are those that fewer would have been.
+    depend on which trials share its batch, nor on the device, for streams are the CPU's. The first of many samples are those that fewer would
+    have been. Draws behind divergences are made only where a stream has more samples after them.
     """
-    rngs = [stream(seed, "infer", name, row, device=model.device) for name, batch in batches.items() for row in batch.trials.tolist()]
-    for first in range(0, samples, BLOCK):
-        block = [model.draw_noise(BLOCK, rng, sample=True, dropout=False) for rng in rngs]
-        ic = _by_sample([noise.ic for noise in block])
-        inputs = _by_sample([noise.inputs for noise in block])
-        latents = {name: _by_sample([(noise.latents or {})[name] for noise in block]) for name in model.latents}
-        for i in range(min(BLOCK, samples - first)):
-            yield Noise(
-                ic=None if ic is None else {key: value[i] for key, value in ic.items()},
-                inputs=None if inputs is None else {key: value[i] for key, value in inputs.items()},
-                latents={name: {key: value[i] for key, value in of.items()} for name, of in latents.items() if of is not None} or None,
-            )
+    rngs = [stream(seed, "infer", name, row) for name, batch in batches.items() for row in batch.trials.tolist()]
+    blocks = -(-samples // BLOCK)
+
+    def block(number: int) -> Noise:
+        """Some samples of all trials (samples, trials, ...) on the device."""
+        each = draw_noises([model] * len(rngs), BLOCK, rngs, sample=True, dropout=False, divergences=number + 1 < blocks)
+        used = joined_records([Noise(ic=one.ic, inputs=one.inputs, latents=one.latents) for one in each])
+        moved: Noise = mapped(used, lambda value: value.transpose(0, 1).contiguous().to(model.device, non_blocking=True))
+        return moved
+
+    found = map(block, range(blocks)) if model.device.type == "cpu" else ahead(block, blocks)
+    for number, drawn in enumerate(found):
+        for i in range(min(BLOCK, samples - number * BLOCK)):
+            yield mapped(drawn, itemgetter(i))
 
 
 def infer_batches(
@@ -209,12 +214,6 @@ def _repeated(encoded: Encoded, count: int) -> Encoded:
         ci=None if ci is None else times(ci),
         further={name: Posterior(mean=times(q.mean), std=times(q.std)) for name, q in encoded.further.items()},
     )
-
-
-def _by_sample(draws: Sequence[Draw | None]) -> Draw | None:
-    """Trials' blocks of samples (samples, ...) as (samples, trials, ...)."""
-    there = [draw for draw in draws if draw is not None]
-    return {key: torch.stack([draw[key] for draw in there], dim=1) for key in there[0]} if there else None
 
 
 def _add(sums: dict[str, Tensor], key: str, value: Tensor) -> None:

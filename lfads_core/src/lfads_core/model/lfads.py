@@ -216,15 +216,22 @@ class LFADS(nn.Module):
         return frozenset(key for of in self.losses.values() for part in of.values() for key in part.arrays)
 
 
-def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool) -> list[Noise]:
-    """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors."""
-    like, config, sizes = models[0].decoder.to_generator.weight, models[0].config, models[0].sizes
+def draw_noises(
+    models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool, divergences: bool = True
+) -> list[Noise]:
+    """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors.
+
+    They are drawn where the generators are. Draws for divergences come last but for those of further latents; without them, others are the same.
+    """
+    weight, config, sizes = models[0].decoder.to_generator.weight, models[0].config, models[0].sizes
+    like = weight if weight.device == rngs[0].device else torch.empty(0, dtype=weight.dtype, device=rngs[0].device)
     control = config.controller
     ic: dict[str, tuple[int, ...]] = {"ic": (trials, config.generator.ic_size)}
     inputs: dict[str, tuple[int, ...]] = {}
     if control is not None:
         inputs = {"inputs": (trials, sizes.bins, control.inputs)}
-    wanted = {**(ic | inputs if sample else {}), **{f"{name}_kl": shape for name, shape in (ic | inputs).items()}}
+    of_kl = {f"{name}_kl": shape for name, shape in (ic | inputs).items()}
+    wanted = {**(ic | inputs if sample else {}), **(of_kl if divergences or models[0].latents else {})}
     if all(type(prior).draw is AbstractPrior.draw for model in models for prior in model.priors.values()):
         drawn = normals(list(wanted.values()), like, rngs)
         found: list[dict[str, Any]] = [{name: {"normal": of[i]} for name, of in zip(wanted, drawn, strict=True)} for i in range(len(models))]
@@ -233,7 +240,7 @@ def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Gener
             {name: model.priors[name.removesuffix("_kl")].draw(like.new_empty(shape), rng) for name, shape in wanted.items()}
             for model, rng in zip(models, rngs, strict=True)
         ]
-    latents = [_latent_draws(model, trials, rng, sample=sample) for model, rng in zip(models, rngs, strict=True)]
+    latents = [_latent_draws(model, trials, rng, like, sample=sample) for model, rng in zip(models, rngs, strict=True)]
     rates = [model.config.dropout if dropout else 0.0 for model in models]
     drops = _draw_masks(models[0], trials, rngs, rates) if all(rates) else [
         _draw_masks(model, trials, [rng], [rate])[0] if rate else None for model, rng, rate in zip(models, rngs, rates, strict=True)
@@ -241,12 +248,12 @@ def draw_noises(models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Gener
     return [Noise(dropout=masks, **of, **further) for of, masks, further in zip(found, drops, latents, strict=True)]
 
 
-def _latent_draws(model: LFADS, trials: int, rng: torch.Generator, *, sample: bool) -> dict[str, Any]:
+def _latent_draws(model: LFADS, trials: int, rng: torch.Generator, like: Tensor, *, sample: bool) -> dict[str, Any]:
     """Random numbers behind the latents of plugins; nothing without any."""
     latents = dict(model.latents.items())
     if not latents:
         return {}
-    like, bins = model.decoder.to_generator.weight, model.sizes.bins
+    bins = model.sizes.bins
     own = draws_of(latents, trials, bins, like, rng) if sample else None
     return {"latents": own, "latents_kl": draws_of(latents, trials, bins, like, rng)}
 

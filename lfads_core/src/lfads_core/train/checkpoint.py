@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -32,12 +32,22 @@ Which = str
 """Name of a checkpoint: ``best``, ``last``, or what :func:`epoch_name` gives."""
 
 
+@runtime_checkable
+class Awaited(Protocol):
+    """Something of a device that the host can wait for, such as ``torch.cuda.Event``."""
+
+    def synchronize(self) -> None:
+        """Return once it has come about."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
     """What a checkpoint holds."""
 
     tensors: Mapping[str, Any]  # nested dicts of tensors: "model", "arrays", and for ``last`` "optimizer"
     state: Mapping[str, Any]  # plain data: epoch, step, learning rate, smoothed metric, sizes
+    copied: Awaited | None = None  # when a GPU has copied the tensors; None: they are there
 
 
 def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
@@ -46,6 +56,8 @@ def save_checkpoint(folder: Path, which: Which, checkpoint: Checkpoint) -> None:
     Raises:
         RunError: it cannot be written, say because the disk is full; the one before still stands.
     """
+    if checkpoint.copied is not None:
+        checkpoint.copied.synchronize()
     content = io.BytesIO()  # torch.save into a file turns a full disk into noise of its own
     torch.save(checkpoint.tensors, content)
     digest = hashlib.sha256(content.getbuffer()).hexdigest()
@@ -154,9 +166,12 @@ def has_checkpoint(folder: Path, which: Which) -> bool:
 
 
 def to_cpu(tree: Any) -> Any:
-    """Copy of nested containers with every tensor on the CPU, detached: a snapshot that later steps cannot change."""
+    """Copy of nested containers with every tensor on the CPU, detached: a snapshot that later steps cannot change.
+
+    A GPU copies when its turn comes, before whatever it is asked next; nobody waits for it here (:attr:`Checkpoint.copied`).
+    """
     if isinstance(tree, Tensor):
-        return tree.detach().to("cpu", copy=True)
+        return tree.detach().to("cpu", copy=True, non_blocking=tree.is_cuda)
     if isinstance(tree, Mapping):
         return {key: to_cpu(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):

@@ -87,41 +87,45 @@ def train_members(
     """
     going = dict(enumerate(trainers))
     clock, graphs = _Clock(going, beside), graphs_of(trainers)
-    for trainer in trainers:
-        trainer.begin()
-    while going:
-        clock.lap()
-        yield from _leave(going, Trainer.why_stop, save=not rollbacks)
-        failed: Failures = {}
-        interrupted = train_epoch(going, should_stop, graphs, failed)
-        clock.lap()
-        if not interrupted:
-            for i, ended in end_epoch(going, failed).items():
-                _report(going[i], partial(on_epoch, i, ended), save=rollbacks > 0)
-        for i, error in failed.items():
-            if (final := _final(going[i], error, rollbacks)) is not None:
-                del going[i]
-                yield MemberEnd(member=i, why=final)
-        if interrupted:
-            yield from _leave(going, lambda _: "interrupted", save=True)
+    try:
+        for trainer in trainers:
+            trainer.begin()
+        while going:
+            clock.lap()
+            yield from _leave(going, Trainer.why_stop, save=not rollbacks)
+            failed: Failures = {}
+            interrupted = train_epoch(going, should_stop, graphs, failed)
+            clock.lap()
+            if not interrupted:
+                for i, ended in end_epoch(going, failed).items():
+                    _report(going[i], partial(on_epoch, i, ended), save=rollbacks > 0)
+            for i, error in failed.items():
+                if (final := _final(going[i], error, rollbacks)) is not None:
+                    del going[i]
+                    yield MemberEnd(member=i, why=final)
+            if interrupted:
+                yield from _leave(going, lambda _: "interrupted", save=True)
+    finally:
+        for trainer in trainers:
+            trainer.keeper.end()
 
 
 def _leave(going: dict[int, Trainer], why: Callable[[Trainer], Outcome | None], *, save: bool) -> Iterator[MemberEnd]:
-    """Those who have a reason to stop."""
-    for i, reason in [(i, reason) for i, trainer in going.items() if (reason := why(trainer)) is not None]:
-        trainer = going.pop(i)
-        if save:
-            trainer.save()
+    """Those who have a reason to stop, with all that is theirs on disk; they are written side by side."""
+    leaving = {i: reason for i, trainer in going.items() if (reason := why(trainer)) is not None}
+    for i in leaving if save else ():
+        going[i].save()
+    for i, reason in leaving.items():
+        going.pop(i).keeper.wait()
         yield MemberEnd(member=i, why=reason)
 
 
 def _report(trainer: Trainer, report: Callable[[], None], *, save: bool) -> None:
-    """Say what an epoch came to. What is best by it is on disk before, and that it has been said after."""
-    if save:
-        trainer.save_best()
+    """Say what an epoch came to, once the one before is on disk; ``last`` knows of it only after it was said."""
+    trainer.keeper.wait()
     report()
     if save:
-        trainer.save_last()
+        trainer.save()
 
 
 def _final(trainer: Trainer, error: Exception, rollbacks: int) -> Exception | None:

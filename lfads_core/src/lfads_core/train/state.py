@@ -68,17 +68,25 @@ def snapshot(
     progress: TrainingState,
     sums: WeightedMeans,
     average: AveragedModel | None = None,
+    *,
+    copied: Checkpoint | None = None,
 ) -> Checkpoint:
-    """Everything a training needs to go on, copied; without the optimiser's state or an average when that is None."""
-    arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
-    tensors: dict[str, Any] = {"model": to_cpu(model.state_dict()), "arrays": arrays}
+    """Everything a training needs to go on, copied; without the optimiser's state or an average when that is None.
+
+    ``copied`` is one of the same moment, of the average if there is one: what it holds is not copied again.
+    """
+    known, arrays = (None, None) if copied is None else (copied.tensors["model"], copied.tensors["arrays"])
+    if arrays is None:
+        arrays = {s.name: {key: _as_tensor(value) for key, value in s.arrays.items()} for s in description.sessions}
+    tensors: dict[str, Any] = {"model": known if average is None and known is not None else to_cpu(model.state_dict()), "arrays": arrays}
     if optimizer is not None:
         tensors["optimizer"] = to_cpu(optimizer.state_dict())
         if optimizer.pruned:
             names = trained_names(model)
             tensors["pruned"] = {names[i]: to_cpu(mask) for i, mask in optimizer.pruned.items()}
     if average is not None:
-        tensors["average"] = to_cpu(average.tensors())
+        own = average.tensors()
+        tensors["average"] = to_cpu(own) if known is None else {**to_cpu({**own, "weights": {}}), "weights": known}
     state = {
         "epoch": progress.epoch,
         "step": progress.step,
@@ -87,7 +95,16 @@ def snapshot(
         "description": description.to_json(),
         "trained": trained_names(model),
     }
-    return Checkpoint(tensors=tensors, state=state)
+    return Checkpoint(tensors=tensors, state=state, copied=_when_copied(model.device))
+
+
+def _when_copied(device: torch.device) -> torch.cuda.Event | None:
+    """What comes about once a GPU has made all copies it was asked for so far."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def take_over(checkpoint: Checkpoint, model: LFADS, optimizer: AdamW, progress: TrainingState, sums: WeightedMeans) -> None:

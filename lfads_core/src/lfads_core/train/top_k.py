@@ -21,7 +21,6 @@ from lfads_core.train.checkpoint import (
     kept_checkpoints,
     load_checkpoint,
     remove_checkpoint,
-    save_checkpoint,
 )
 from lfads_core.train.schedule import infinite_if_none, none_if_infinite
 
@@ -85,7 +84,7 @@ class TopK:
 
 
 class TopKCheckpoints:
-    """Puts the best epochs of one training on disk, and takes those away that are so no longer."""
+    """Holds the best epochs of one training until they are on disk, and takes those away that are so no longer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,30 +92,24 @@ class TopKCheckpoints:
         self._listed: list[list[float]] | None = None  # what the index says, once this process has written it
 
     def add(self, epoch: int, checkpoint: Checkpoint, best: TopK) -> None:
-        """Hold an epoch in memory until :meth:`save`, and no longer those that it has displaced."""
+        """Hold an epoch in memory until :meth:`take`, and no longer those that it has displaced."""
         self.unsaved = {number: held for number, held in {**self.unsaved, epoch: checkpoint}.items() if number in best.costs}
 
-    def save(self) -> None:
-        """Put what is not on disk yet there.
-
-        Raises:
-            RunError: it cannot be written.
-        """
-        for epoch, checkpoint in self.unsaved.items():
-            save_checkpoint(self.folder, epoch_name(epoch), checkpoint)
-        self.unsaved = {}
+    def take(self) -> dict[int, Checkpoint]:
+        """What is not on disk yet, for somebody who puts it there."""
+        taken, self.unsaved = self.unsaved, {}
+        return taken
 
     def forget(self, best: TopK) -> None:
         """None of the epochs so far is good any longer; their files go once ``last`` knows."""
         self.unsaved, best.costs = {}, {}
 
     def settle(self, best: TopK, judge: str) -> None:
-        """Save what is not yet, write the index, remove checkpoints of epochs that are not among the best; ``last`` must know of these already.
+        """Write the index, remove checkpoints of epochs that are not among the best; these are on disk already, and ``last`` knows of them.
 
         Raises:
             RunError: something cannot be written.
         """
-        self.save()
         names = {epoch_name(epoch): (epoch, cost) for epoch, cost in best.costs.items()}
         if names and self._listed != best.state():
             rows: list[dict[str, Any]] = [{"checkpoint": name, "epoch": epoch, "cost": cost} for name, (epoch, cost) in names.items()]

@@ -27,10 +27,11 @@ from lfads_core.rng import stream
 from lfads_core.runs import Run
 from lfads_core.train.average import AveragedModel
 from lfads_core.train.captured import graphs_for
-from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
+from lfads_core.train.checkpoint import Checkpoint, fitting, has_checkpoint, load_checkpoint
 from lfads_core.train.data import TrainingData
 from lfads_core.train.evaluate import EpochResult, Tally, Validation, Validator
 from lfads_core.train.finite_checks import EpochCheck, require_finite_costs
+from lfads_core.train.keeping import Keeper
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.prune import first_judged, prune
@@ -39,7 +40,7 @@ from lfads_core.train.schedule import Plateau, has_fallen, learning_rate
 from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
 from lfads_core.train.step import augmented
-from lfads_core.train.top_k import BestSoFar, TopK, TopKCheckpoints
+from lfads_core.train.top_k import BestSoFar, TopK
 from lfads_core.trial.calls import SpoiltError
 from lfads_core.trial.first_batch import try_components
 
@@ -81,8 +82,8 @@ class Trainer:
         self.optimizer = build_optimizer(model, config.optim)
         self.graphs = graphs_for(config, model.device)
         self.sums, self.check = WeightedMeans(), EpochCheck()
-        self.unsaved_best: Checkpoint | None = None
-        self.top_k = TopKCheckpoints(run.checkpoints)
+        self.keeper = Keeper(run.checkpoints, config.validation.judge)
+        self.judged_copy: Checkpoint | None = None  # of the weights as they are, if there is one already
         self.trace: StepTrace | None = None
         self.untried = True  # whether no batch has been a trial of the components yet
         self.progress = TrainingState(
@@ -99,12 +100,13 @@ class Trainer:
     def begin(self) -> None:
         """See to it that there is a checkpoint to come back to, and that a trained model is pruned if that is asked for."""
         if self._prune() or not has_checkpoint(self.run.checkpoints, "last"):
-            self.save_last()
-        self.top_k.settle(self.progress.top_k, self.config.validation.judge)
+            self.save()
+        else:
+            self.keeper.save(None, self.progress.top_k)
 
     def remaining(self) -> Iterator[tuple[int, dict[str, Batch]]]:
         """Number and trials of each step that is left of the current epoch, whose rate and decay are set first."""
-        config, progress = self.config, self.progress
+        config, progress, self.judged_copy = self.config, self.progress, None
         self.optimizer.lr = self.learning_rate
         self.optimizer.weight_decay = config.optim.weight_decay * self.objective.ramps(progress.epoch).l2
         self._prune()
@@ -118,11 +120,10 @@ class Trainer:
         """Set weights to 0 if it is time to; what was best before is so no longer."""
         if not prune(self.model, self.optimizer, self.progress, self.config):
             return False
-        self.progress.best, self.unsaved_best = BestSoFar(first_judged(self.config, self.progress.pruned)), None
+        self.progress.best, self.judged_copy = BestSoFar(first_judged(self.config, self.progress.pruned)), None
         if self.average is not None:
             self.average.start()
-        self.top_k.forget(self.progress.top_k)
-        remove_checkpoint(self.run.checkpoints, "best")
+        self.keeper.forget(self.progress.top_k)
         return True
 
     def try_components(self, raw: Mapping[str, Batch]) -> None:
@@ -189,7 +190,7 @@ class Trainer:
         return Tally(self.validator, self.judged, self.data.splits["valid"], epoch, predict=epoch % every == every - 1)
 
     def end_epoch(self, validation: Validation) -> EpochResult:
-        """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save_best`.
+        """Judge the epoch and move on to the next; a best model is kept in memory until :meth:`save`.
 
         Raises:
             NumericsError: a term of the validation is not finite; nothing has moved.
@@ -205,9 +206,8 @@ class Trainer:
         is_top = epoch >= progress.best.first_epoch and progress.top_k.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
         if is_best or is_top:
-            good = snapshot(self.judged, None, self.description, progress, self.sums)
-            self.unsaved_best = good if is_best else self.unsaved_best
-            self.top_k.add(epoch, good, progress.top_k)
+            self.judged_copy = snapshot(self.judged, None, self.description, progress, self.sums)
+            self.keeper.hold(epoch, self.judged_copy, progress.top_k, is_best=is_best)
         return EpochResult(epoch=epoch, row=row, validation=validation)
 
     def _row(self, validation: Validation, smooth: float) -> dict[str, float]:
@@ -251,24 +251,17 @@ class Trainer:
     def set_learning_rate(self, lr: float) -> None:
         """Go on from here at this rate, with all returns to the last checkpoint allowed again; on disk at once."""
         self.progress.plateau.lr, self.progress.plateau.bad_epochs, self.progress.rollbacks = lr, 0, 0
-        self.save_last()
-
-    def save_best(self) -> None:
-        """Put a best model that is not on disk yet there, and others that are kept."""
-        self.top_k.save()
-        if self.unsaved_best is not None:
-            save_checkpoint(self.run.checkpoints, "best", self.unsaved_best)
-            self.unsaved_best = None
-
-    def save_last(self) -> None:
-        """Put the whole state on disk."""
-        save_checkpoint(self.run.checkpoints, "last", snapshot(self.model, self.optimizer, self.description, self.progress, self.sums, self.average))
-        self.top_k.settle(self.progress.top_k, self.config.validation.judge)
+        self.save()
+        self.keeper.wait()
 
     def save(self) -> None:
-        """Put everything on disk."""
-        self.save_best()
-        self.save_last()
+        """Have the whole state put on disk, and good epochs that are not there yet, while training goes on.
+
+        Raises:
+            RunError: what was to be put there before could not be.
+        """
+        last = snapshot(self.model, self.optimizer, self.description, self.progress, self.sums, self.average, copied=self.judged_copy)
+        self.keeper.save(last, self.progress.top_k)
 
     def restore(self) -> None:
         """Go on exactly where the last checkpoint stands.
@@ -293,21 +286,22 @@ class Trainer:
             plateau.lr, plateau.bad_epochs = lr, 0
         self.progress.rollbacks = 0
         if has_checkpoint(folder, "best"):
-            self.unsaved_best = load_checkpoint(folder, "best")
+            self.keeper.adopt_best(folder)
         else:
             self.progress.best = BestSoFar(first_judged(self.config, self.progress.pruned))
-            self.top_k.forget(self.progress.top_k)
-            remove_checkpoint(self.run.checkpoints, "best")
+            self.keeper.forget(self.progress.top_k)
         self.save()
+        self.keeper.wait()
 
     def _load(self, folder: Path) -> Checkpoint:
+        self.keeper.wait()
         checkpoint = load_checkpoint(folder, "last", str(self.model.device))
-        self.sums, self.check, self.unsaved_best = WeightedMeans(), EpochCheck(), None
+        self.sums, self.check, self.judged_copy = WeightedMeans(), EpochCheck(), None
         with fitting(folder, "last"):
             take_over(checkpoint, self.model, self.optimizer, self.progress, self.sums)
             if self.average is not None:
                 self.average.restore(checkpoint.tensors.get("average"))
             self.progress.best.first_epoch = first_judged(self.config, self.progress.pruned)
-            self.top_k.take_up(folder, self.progress.top_k, self.progress.best)
+            self.keeper.take_up(folder, self.progress.top_k, self.progress.best)
         self.optimizer.betas, self.optimizer.eps = self.config.optim.betas, self.config.optim.eps
         return checkpoint
