@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -25,6 +27,16 @@ class LinearReadin(AbstractReadin):
     def forward(self, encod: Float[Tensor, "*B Te Ne"]) -> Float[Tensor, "*B Te D"]:
         """Read in."""
         return nn.functional.linear(encod, self.weight, self.bias)
+
+    @torch.no_grad()
+    def follow(self, old: AbstractReadin | None, channels: Sequence[int | None]) -> None:
+        """Read each channel as it was read before; those that are new count for nothing at first."""
+        before, offset = (torch.eye(self.size), None) if old is None else (old.get_parameter("weight"), old.get_parameter("bias"))
+        known = [(here, there) for here, there in enumerate(channels) if there is not None]
+        here, there = ([pair[i] for pair in known] for i in (0, 1))
+        self.weight.zero_()
+        self.weight[:, here] = before[:, there].to(self.weight)
+        self.bias.zero_() if offset is None else self.bias.copy_(offset)
 
 
 class LinearReadout(AbstractReadout):

@@ -30,13 +30,12 @@ def generate_lorenz(settings: LorenzConfig, rng: np.random.Generator) -> dict[st
     """
     latents = trajectories(settings, rng)
     if settings.sessions == 1:
-        return record(latents, settings, rng)
-    return {f"session{number}": record(latents, settings, rng) for number in range(1, settings.sessions + 1)}
+        return record(latents, expected_counts(latents, settings, rng), settings, rng)
+    return {f"session{number}": record(latents, expected_counts(latents, settings, rng), settings, rng) for number in range(1, settings.sessions + 1)}
 
 
-def record(latents: Float[np.ndarray, "K T 3"], settings: LorenzConfig, rng: np.random.Generator) -> Arrays:
-    """Record one session: fresh neurons, and trials of every condition in random order."""
-    truth = expected_counts(latents, settings, rng)
+def record(latents: Float[np.ndarray, "K T 3"], truth: Float[np.ndarray, "K T N"], settings: LorenzConfig, rng: np.random.Generator) -> Arrays:
+    """Record one session of neurons with these expected counts: trials of every condition in random order."""
     condition = rng.permutation(np.repeat(np.arange(settings.conditions), settings.trials_per_condition))
     counts = rng.poisson(truth[condition])
     arrays: Arrays = {"bin_ms": float(settings.bin_ms), "truth_units": "expected counts per bin"}

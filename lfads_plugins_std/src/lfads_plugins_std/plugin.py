@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lfads_core.config.losses import LossConfig
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     CommandSpec,
     DoctorCheckSpec,
@@ -28,9 +29,10 @@ from lfads_core.plugins.specs import (
 from lfads_plugins_std import model_settings as m
 from lfads_plugins_std import settings as s
 from lfads_plugins_std.bound_settings import BoundConfig
+from lfads_plugins_std.drifting_settings import DriftingConfig
 from lfads_plugins_std.latent_settings import ContextConfig
 from lfads_plugins_std.lorenz_settings import LorenzConfig
-from lfads_plugins_std.loss_settings import BehaviourConfig
+from lfads_plugins_std.loss_settings import BehaviourConfig, NomadConfig
 from lfads_plugins_std.network_settings import ChaoticConfig, LabelledConfig
 
 _STD = "lfads_plugins_std"
@@ -177,6 +179,18 @@ def lfads_losses() -> Iterator[LossSpec]:
 
 
 @hookimpl
+def lfads_alignments() -> Iterator[AlignmentSpec]:
+    """Generator states that are distributed as before."""
+    yield AlignmentSpec(
+        name="nomad",
+        summary="Generator states keep their mean and covariance",
+        config=NomadConfig,
+        build=f"{_STD}.alignment.nomad:Nomad",
+        cites=("karpowicz2025",),
+    )
+
+
+@hookimpl
 def lfads_recipes() -> Iterator[RecipeSpec]:
     """The published settings for spikes."""
     yield RecipeSpec(
@@ -203,6 +217,13 @@ def lfads_synthetics() -> Iterator[SyntheticSpec]:
         config=LorenzConfig,
         generate=f"{_STD}.lorenz:generate_lorenz",
         cites=("sussillo2016", "lorenz1963"),
+    )
+    yield SyntheticSpec(
+        name="drifting-days",
+        summary="Days of a recording of the Lorenz system whose channels drift, with behaviour",
+        config=DriftingConfig,
+        generate=f"{_STD}.drifting:generate_drifting",
+        cites=("lorenz1963",),
     )
     yield SyntheticSpec(
         name="chaotic-rnn",

@@ -15,6 +15,7 @@ from lfads_core.runs import checked_name, default_name
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of RUN's settings; may be repeated.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
+@click.option("--align", metavar="NAME", help="Follow a recording that drifts, without labels: keep its latents where they were, as nomad does.")
 @checkpoint_option
 @click.option("--name", help="Name of the new run's folder  [default: from RUN and the data]")
 @click.option("--runs", "folder", type=PATH, help="Folder of all runs  [default: the one RUN is in]")
@@ -23,6 +24,7 @@ def command(
     data: tuple[str, ...],
     overrides: tuple[str, ...],
     minutes: float | None,
+    align: str | None,
     checkpoint: str | None,
     name: str | None,
     folder: Path | None,
@@ -36,6 +38,7 @@ def command(
     \b
       lfads adapt runs/days tomorrow.h5
       lfads adapt runs/days tomorrow.h5 --minutes 2 --set optim.lr=0.01
+      lfads adapt runs/monday tuesday.h5 --align nomad
     """
     from lfads_core.cli.display import make_display, show_finished
     from lfads_core.infer.loading import load
@@ -50,6 +53,7 @@ def command(
         overrides,
         display,
         (folder or _beside(parent)) / (f"{parent.resolve().name}-{default_name(list(data))}" if name is None else checked_name(name)),
+        align=align,
         numbered=name is None,
     )
     show_finished(finished, display)

@@ -3,6 +3,7 @@
 Developer notes per contract stand in the docs; the framework sizes read-outs, loops over sessions and runs populations.
 """
 
+from lfads_core.components.alignment import AbstractAlignment
 from lfads_core.components.augmentation import AbstractAugmentation
 from lfads_core.components.encoder import AbstractEncoder, EncoderInfo
 from lfads_core.components.generator import AbstractGenerator, GeneratorInfo, GRUWeights
@@ -14,6 +15,7 @@ from lfads_core.components.readin import AbstractReadin, AbstractReadout, Sessio
 from lfads_core.components.reconstruction import AbstractReconstruction, Support
 
 __all__ = [
+    "AbstractAlignment",
     "AbstractAugmentation",
     "AbstractEncoder",
     "AbstractGenerator",

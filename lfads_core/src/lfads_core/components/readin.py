@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +36,13 @@ class AbstractReadin(nn.Module, abc.ABC):
     @abc.abstractmethod
     def forward(self, encod: Float[Tensor, "*B Te Ne"]) -> Float[Tensor, "*B Te D"]:
         """Read in."""
+
+    def follow(self, old: AbstractReadin | None, channels: Sequence[int | None]) -> None:
+        """Start as another session's read-in, which an alignment then moves; ``channels`` says for each channel which one it was there.
+
+        None stands for a channel that is new, and as ``old`` for a session whose channels are handed on as they are. Read-ins that start
+        as they please ignore it.
+        """
 
 
 class AbstractReadout(nn.Module, abc.ABC):

@@ -19,6 +19,20 @@ class LossConfig(RampConfig):
 
 
 @frozen(kw_only=True)
+class AlignmentConfig(RampConfig):
+    """A distance of latents from those of sessions before."""
+
+    increase_epochs: int = setting(0, "epochs it takes to grow", rule=at_least(0), unit="epochs")
+    scale: float | Auto = setting(
+        AUTO,
+        "factor on the distance (auto: 0.1, times the values of a trial if reconstruction is summed)",
+        rule=at_least(0),
+        tune="often",
+        search=log(1e-3, 10.0, explore=0.8),
+    )
+
+
+@frozen(kw_only=True)
 class LatentConfig:
     """A further latent."""
 

@@ -12,6 +12,7 @@ from lfads_core.config.fields import AUTO, Auto, Rule, above, at_least, between,
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
@@ -136,7 +137,16 @@ class ComponentsConfig:
     infer_augmentations: tuple[Component, ...] = setting((), "changes to batches in validation and inference, in order", component=AugmentationSpec)
     latents: tuple[Component, ...] = setting((), "further latents of trials or bins", component=LatentSpec)
     losses: tuple[Component, ...] = setting((), "further terms of the loss", component=LossSpec, tune="sometimes")
+    alignment: Component | None = setting(
+        None,
+        "how an adaptation follows a recording that drifts (null, as in every other training: it does not); said by lfads adapt --align",
+        component=AlignmentSpec,
+    )
     loss_order: tuple[str, ...] | None = setting(None, "names of augmentations in the order they act on the loss (null: as listed)")
+
+    def losses_of_all_kinds(self) -> tuple[Component, ...]:
+        """The further losses, and the alignment, which is one."""
+        return self.losses if self.alignment is None else (*self.losses, self.alignment)
 
 
 @frozen(kw_only=True)
@@ -307,7 +317,7 @@ class RunConfig:
                 "train.recurrence: must be auto or reference with model.controller.feedback: rates, which only the reference loops can do, "
                 f"got {self.train.recurrence!r}"
             )
-        for kind, place, parts in (("loss", "losses", self.components.losses), ("latent", "latents", self.components.latents)):
+        for kind, place, parts in (("loss", "losses", self.components.losses_of_all_kinds()), ("latent", "latents", self.components.latents)):
             if len({part.name for part in parts}) < len(parts):
                 faults.append(f"components.{place}: must name each {kind} once, got {', '.join(part.name for part in parts)}")
         names = {c.name for c in (*self.components.train_augmentations, *self.components.infer_augmentations)}

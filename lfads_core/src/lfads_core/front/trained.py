@@ -136,12 +136,15 @@ class TrainedRun(LoadedRun):
         self,
         recording: Recordings,
         *,
+        align: str | None = None,
         settings: Settings | None = None,
         minutes: float | None = None,
         name: str | None = None,
         progress: bool = True,
     ) -> TrainedRun:
         """Add sessions to the model, everything it has learnt left as it is; a run of its own beside this one. See ``lfads adapt``.
+
+        ``align="nomad"`` follows a recording that drifts: its latents are kept where those of the old sessions are, without labels.
 
         Raises:
             ConfigError, DataError: the model takes no further sessions, or these do not fit it.
@@ -151,7 +154,7 @@ class TrainedRun(LoadedRun):
 
         with with_folder(self.path.parent / called, name is None, recording) as (folder, data):
             return as_trained(
-                watched(Run(folder), lambda display: adapt_run(self, data, overrides, display, folder), self.registry, progress=progress)
+                watched(Run(folder), lambda display: adapt_run(self, data, overrides, display, folder, align=align), self.registry, progress=progress)
             )
 
     def resume(self, *, settings: Settings | None = None, minutes: float | None = None, progress: bool = True) -> TrainedRun:

@@ -40,6 +40,19 @@ def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[s
     return found
 
 
+def of_alignment(followed: str, within: Mapping[str, float], left: Mapping[str, float]) -> dict[str, str]:
+    """From the distance that is left between an aligned session and those it follows, which is far if these differ less among themselves."""
+    far = {name: distance for name, distance in left.items() if distance > within[name]}
+    if not far:
+        return {}
+    told = " and ".join(f"{distance:.3g} for {name}, where {within[name]:.3g} is that of as many of its own trials" for name, distance in far.items())
+    text = (
+        f"the latents are not where those of {followed} are: a distance of {told}. Do not trust a decoder of old days with them. Try more trials or "
+        "--set train.epochs=..., and look whether the task was the same; if it helps nothing, train a new model."
+    )
+    return {"not_aligned": text}
+
+
 def _of_course(config: RunConfig, costs: Float[np.ndarray, " epochs"]) -> dict[str, str]:
     """From the smoothed validation cost of each epoch."""
     epochs, judged_from = len(costs), first_judged(config, None)

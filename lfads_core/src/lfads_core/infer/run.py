@@ -16,7 +16,8 @@ from lfads_core.data.read import find_files
 from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure
-from lfads_core.infer.findings import findings
+from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
+from lfads_core.infer.findings import findings, of_alignment
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -98,13 +99,27 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
-    found = findings(run, loaded.config, scores)
+    found = {**findings(run, loaded.config, scores), **say_alignment(run, loaded, sessions, say)}
     run.update_state(findings=found)
     for text in found.values():
         say(f"look: {text}")
     if loaded.config.infer.figures:
         draw_reports(run, registry, say)
     return scores
+
+
+def say_alignment(run: Run, loaded: LoadedRun, sessions: Sequence[Session], say: Callable[[str], None]) -> dict[str, str]:
+    """Measure how far aligned sessions are from those they follow, keep it in ``run.json`` and say it; returns sentences on those that are far."""
+    parts = {name: part for name, part in alignments_of(loaded.model).items() if name in {session.name for session in sessions}}
+    if not parts:
+        return {}
+    known = run.read_state()["alignment"]
+    left = {s.name: distance(parts[s.name], sampled_latents(loaded.model, loaded.config, loaded.infer_stack, [s])) for s in sessions}
+    run.update_state(alignment={**known, "left": left})
+    followed = first_few(known["to"], 3)
+    for name, after in left.items():
+        say(f"{name}: {known['name']} distance from {followed} {after:.3g}, before {known['before'][name]:.3g}, within {known['within'][name]:.3g}")
+    return of_alignment(followed, known["within"], left)
 
 
 def score_all(loaded: LoadedRun, sessions: Sequence[Session], inferred: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from lfads_core.model.sizes import ModelSizes
 from lfads_core.origin import Provenance, blaming
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     ComponentSpec,
     EncoderSpec,
@@ -60,7 +61,7 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
     sessions = description.sessions
     reconstructions = {s.name: build_component(registry, ReconstructionSpec, chosen.reconstruction, s.recon_channels) for s in sessions}
     infos = [replace(s, factors=model.generator.factors, n_params=reconstructions[s.name].n_params, seed=seed) for s in sessions]
-    readins = {} if readin is None else {i.name: build_component(registry, ReadinSpec, readin, i) for i in infos}
+    readins = {} if readin is None else {i.name: build_component(registry, ReadinSpec, readin, i) for i in infos if i.name not in description.bare}
     readouts = {i.name: build_component(registry, ReadoutSpec, chosen.readout, i) for i in infos}
     through = model.external_inputs == "encoders"
     sizes = ModelSizes(
@@ -83,7 +84,7 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         readins=readins,
         readouts=readouts,
         reconstructions=reconstructions,
-        losses={i.name: _losses(config, i, description.bins, registry) for i in infos} if chosen.losses else {},
+        losses={i.name: found for i in infos if (found := _losses(config, i, description, registry))},
     )
     network = LFADS(model, sizes, parts, stream(seed, "weights"))
     return network.to(torch.get_default_dtype())
@@ -106,22 +107,23 @@ def _latents(config: RunConfig, sizes: ModelSizes, registry: Registry) -> dict[s
     return found
 
 
-def _losses(config: RunConfig, session: SessionInfo, bins: int, registry: Registry) -> dict[str, AbstractLoss]:
-    """A session's losses by name.
+def _losses(config: RunConfig, session: SessionInfo, description: ModelDescription, registry: Registry) -> dict[str, AbstractLoss]:
+    """A session's losses by name, with its alignment if it has one.
 
     Raises:
         ConfigError: a loss is about inferred inputs, and there are none.
     """
     control, found = config.model.controller, {}
-    for component in config.components.losses:
+    alignment = config.components.alignment if session.name in description.aligned else None
+    for record, component in [(LossSpec, part) for part in config.components.losses] + ([] if alignment is None else [(AlignmentSpec, alignment)]):
         info = LossInfo(
             session=session,
-            bins=bins,
+            bins=description.bins,
             states=config.model.generator.hidden,
             inputs=0 if control is None else control.inputs,
             rng=stream(config.train.seed, "loss", component.name, session.name),
         )
-        part: AbstractLoss = build_component(registry, LossSpec, component, info)
+        part: AbstractLoss = build_component(registry, record, component, info)
         if part.needs_inputs and control is None:
             raise ConfigError(
                 f"components.losses: {component.name} is about inferred inputs, which model.controller: null does not have. Leave one of the two out."
@@ -131,7 +133,16 @@ def _losses(config: RunConfig, session: SessionInfo, bins: int, registry: Regist
 
 
 def prepare_model(config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> LFADS:
-    """Make the model for a training: reconstructions and read-outs start near the training data where they can."""
+    """Make the model for a training: reconstructions and read-outs start near the training data where they can.
+
+    Raises:
+        ConfigError: the settings are those of an adaptation, or name parameters that there are none of.
+    """
+    if (alignment := config.components.alignment) is not None:
+        raise ConfigError(
+            f"components.alignment: must be null in a training that does not follow another, got {alignment.name}. "
+            f"Use `lfads adapt RUN DATA --align {alignment.name}`."
+        )
     network = build_model(config, describe(sessions), registry)
     start_near_data(network, sessions)
     freeze(network, config.train)
@@ -163,7 +174,7 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
         if start is not None and slopes is not None:
             with blaming(network.readouts[session.name], " in start_near"):
                 network.readouts[session.name].start_near(start, slopes)
-        if network.losses:
+        if session.name in network.losses:
             arrays = SplitTensors.from_split(session.splits["train"], dtype=torch.get_default_dtype(), extras=network.arrays_wanted).extras
             for loss in network.losses[session.name].values():
                 with blaming(loss, " in start_from"):
@@ -205,7 +216,7 @@ def build_component(registry: Registry, record: type[ComponentSpec], component: 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:
     """D: what the read-ins give, or the channels themselves."""
-    widths = {i.name: readins[i.name].size if readins else i.encod_channels for i in infos}
+    widths = {i.name: readins[i.name].size if i.name in readins else i.encod_channels for i in infos}
     if len(set(widths.values())) > 1:
         raise ConfigError(f"components.readin: every session must be read in at the same width, got {widths}. Set the read-in's size.")
     return next(iter(widths.values()))

@@ -23,11 +23,14 @@ class ModelDescription:
     external: int  # E
     bin_ms: float | None = None
     known: Mapping[str, KnownData] = field(default_factory=dict)  # what was known of each session's recording; older models do not say
+    bare: tuple[str, ...] = ()  # sessions without a read-in, in a model that has read-ins for others
+    aligned: tuple[str, ...] = ()  # sessions that an alignment follows
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the arrays."""
         riding = {s.name: {key: list(shape) for key, shape in s.extras.items()} for s in self.sessions if s.extras}
-        return {**self.sizes(), "riding": riding, "known": {name: known_to_json(known) for name, known in self.known.items()}}
+        beside = {key: list(names) for key in ("bare", "aligned") if (names := getattr(self, key))}
+        return {**self.sizes(), **beside, "riding": riding, "known": {name: known_to_json(known) for name, known in self.known.items()}}
 
     def sizes(self) -> dict[str, Any]:
         """What must be equal for weights to fit, as plain data."""
@@ -46,7 +49,7 @@ class ModelDescription:
         sessions = [SessionInfo(**s, factors=0, extras=riding.get(s["name"], {}), arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
         known = {name: known_from_json(of) for name, of in data.get("known", {}).items()}
         sizes = {key: data[key] for key in ("encoded_bins", "bins", "external", "bin_ms")}
-        return cls(sessions=sessions, known=known, **sizes)
+        return cls(sessions=sessions, known=known, bare=tuple(data.get("bare", ())), aligned=tuple(data.get("aligned", ())), **sizes)
 
 
 def describe(sessions: Sequence[Session]) -> ModelDescription:

@@ -206,8 +206,9 @@ class LFADS(nn.Module):
         noise = self.draw_noise(sum(batch.trials.shape[0] for batch in batches.values()), rng, sample=sample, dropout=dropout)
         if not self.losses:
             return noise
+        priced = {name: batch for name, batch in batches.items() if name in self.losses}
         return replace(
-            noise, losses={name: {loss: part.draw(batch, rng) for loss, part in self.losses[name].items()} for name, batch in batches.items()}
+            noise, losses={name: {loss: part.draw(batch, rng) for loss, part in self.losses[name].items()} for name, batch in priced.items()}
         )
 
     @property

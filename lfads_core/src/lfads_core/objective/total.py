@@ -15,7 +15,7 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
 from lfads_core.components.batch import Batch
 from lfads_core.config.fields import known
-from lfads_core.config.losses import LatentConfig, LossConfig
+from lfads_core.config.losses import AlignmentConfig, LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig, RunConfig
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
@@ -64,13 +64,14 @@ class Objective:
     """Scales and ramps applied to a model's output; ``losses`` and ``latents`` are the settings of those of plugins that count."""
 
     config: RegularisationConfig
-    losses: Mapping[str, LossConfig] = field(default_factory=dict)
+    losses: Mapping[str, LossConfig | AlignmentConfig] = field(default_factory=dict)
     latents: Mapping[str, LatentConfig] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: RunConfig) -> Objective:
         """That of a run."""
-        losses, latents = ({part.name: part.settings for part in parts} for parts in (config.components.losses, config.components.latents))
+        chosen = config.components
+        losses, latents = ({part.name: part.settings for part in parts} for parts in (chosen.losses_of_all_kinds(), chosen.latents))
         return cls(config.regularisation, losses, latents)
 
     def ramps(self, epoch: int) -> Ramps:
@@ -97,7 +98,7 @@ class Objective:
         def scale(name: str) -> float | np.float32 | Tensor:
             kind, which, *_ = name.split("/")
             if kind == "loss":
-                return weights.losses[which] * self.losses[which].scale
+                return weights.losses[which] * known(self.losses[which].scale, f"components.alignment: {which}: scale")
             return weights.kl * known(self.latents[which].kl, f"components.latents: {which}: kl") if which in self.latents else 0.0
 
         kls = weights.kl * known(of.kl_ic, "regularisation.kl_ic"), weights.kl * known(of.kl_inputs, "regularisation.kl_inputs")

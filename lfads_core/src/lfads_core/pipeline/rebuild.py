@@ -14,6 +14,7 @@ from lfads_core.model.build import prepare_model
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.extend import extend_model
 from lfads_core.model.lfads import LFADS
+from lfads_core.pipeline.follow import follow
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
 from lfads_core.train.checkpoint import Which, checkpoint_named, fitting, has_checkpoint, load_checkpoint
@@ -28,15 +29,20 @@ def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], regi
     state = run.read_state()
     if "adapted_from" not in state:
         return prepare_model(config, sessions, registry, device), describe(sessions)
-    folder, which = _parent(run, state["adapted_from"])
-    if has_checkpoint(run.checkpoints, "last"):
+    parent, which = _parent(run, state["adapted_from"])
+    folder = parent.checkpoints
+    begun = has_checkpoint(run.checkpoints, "last")
+    if begun:
         folder, which = run.checkpoints, "last"
     checkpoint = load_checkpoint(folder, which)
     with fitting(folder, which):
-        return extend_model(config, description_of(checkpoint), checkpoint.tensors["model"], sessions, registry, device)
+        model, description = extend_model(config, description_of(checkpoint), checkpoint.tensors["model"], sessions, registry, device)
+    if config.components.alignment is not None and not begun:
+        follow(model, description, config, sessions, parent, registry)
+    return model, description
 
 
-def _parent(run: Run, named: Any) -> tuple[Path, Which]:
+def _parent(run: Run, named: Any) -> tuple[Run, Which]:
     if not isinstance(named, Mapping) or not isinstance(named.get("run"), str) or not isinstance(named.get("checkpoint"), str):
         raise RunError(f"{run.state_path}: 'adapted_from' must name the parent's run and checkpoint, got {named!r}. Restore it, or adapt again.")
-    return Run(Path(named["run"])).checkpoints, checkpoint_named(named["checkpoint"])
+    return Run(Path(named["run"])), checkpoint_named(named["checkpoint"])

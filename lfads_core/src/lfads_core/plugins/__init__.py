@@ -15,6 +15,7 @@ from lfads_core.plugins.loading import BrokenPlugin, Plugin, Provider
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import want_files_of, wanted_files
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     CommandSpec,
     ComponentSpec,
@@ -46,6 +47,7 @@ from lfads_core.plugins.specs import (
 
 __all__ = [
     "PROJECT",
+    "AlignmentSpec",
     "AugmentationSpec",
     "BrokenPlugin",
     "CommandSpec",

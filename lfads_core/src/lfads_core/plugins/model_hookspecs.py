@@ -8,6 +8,7 @@ import pluggy
 
 from lfads_core.plugins.hookspecs import PROJECT
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
@@ -139,5 +140,20 @@ def lfads_latents() -> Iterable[LatentSpec]:
         @hookimpl
         def lfads_latents():
             yield LatentSpec(name="gain", summary="A gain of each trial", config=LatentConfig, build=build_gain)
+    """
+    yield from ()
+
+
+@_hookspec
+def lfads_alignments() -> Iterable[AlignmentSpec]:
+    """Offer ways to follow a recording that drifts, for ``lfads adapt --align NAME``: what keeps latents where they were.
+
+    Example::
+
+        from lfads_core.config.losses import AlignmentConfig
+
+        @hookimpl
+        def lfads_alignments():
+            yield AlignmentSpec(name="coral", summary="Equal covariances", config=AlignmentConfig, build=build_coral)
     """
     yield from ()

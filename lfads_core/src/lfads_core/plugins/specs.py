@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
     import numpy as np
 
     from lfads_core.components import (
+        AbstractAlignment,
         AbstractAugmentation,
         AbstractEncoder,
         AbstractGenerator,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothin
     from lfads_core.runs import Run
 
 __all__ = [
+    "AlignmentSpec",
     "AugmentationSpec",
     "CommandSpec",
     "ComponentSpec",
@@ -195,6 +197,26 @@ class LossSpec(ComponentSpec):
     contract: ClassVar[str] = "lfads_core.components:AbstractLoss"
     config: type = field(validator=v.and_(is_settings_class, _with_settings_of("LossConfig", "scale", "start_epoch", "increase_epochs")))
     build: Callable[[Any, LossInfo], AbstractLoss] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+
+
+@frozen(kw_only=True)
+class AlignmentSpec(ComponentSpec):
+    """One entry of ``lfads_alignments``: how an adaptation follows a recording that drifts, without labels.
+
+    Its settings are a subclass of :class:`lfads_core.config.losses.AlignmentConfig`. ``steps`` are the optimiser steps it takes where the
+    settings say nothing of the length of a training.
+    """
+
+    kind: ClassVar[str] = "alignment"
+    pickable: ClassVar[bool] = False
+    contract: ClassVar[str] = "lfads_core.components:AbstractAlignment"
+    config: type = field(validator=v.and_(is_settings_class, _with_settings_of("AlignmentConfig", "scale", "start_epoch", "increase_epochs")))
+    build: Callable[[Any, LossInfo], AbstractAlignment] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
+    steps: int = field(default=240, validator=v.and_(v.instance_of(int), v.ge(1)))
+
+    def usage(self) -> str:
+        """The command that uses it."""
+        return f"lfads adapt RUN NEW_DAY --align {self.name}"
 
 
 @frozen(kw_only=True)

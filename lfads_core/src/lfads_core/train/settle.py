@@ -37,6 +37,9 @@ LENGTHS = {
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
 
+AS_A_DISTANCE = 0.1
+"""What a unit of an alignment's distance costs, in nats of reconstruction of one value."""
+
 SHARES_OF_ELBO = {"regularisation.kl_ic": 0.03, "regularisation.kl_inputs": 0.01}
 """What a nat of divergence costs, in nats of reconstruction."""
 
@@ -75,6 +78,10 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
         "losses": _settled(config, "losses", "increase_epochs", ramp, found),
         "latents": _settled(config, "latents", "kl", float(f"{SHARES_OF_ELBO['regularisation.kl_ic'] * weight:.2e}"), found),
     }
+    alignment = config.components.alignment
+    if alignment is not None:
+        scale = AS_A_DISTANCE * (_mean([math.prod(size) for size in sizes]) if config.regularisation.reduce == "sum" else 1.0)
+        parts["alignment"] = _settled_part(alignment, "components.alignment", "scale", float(f"{scale:.2e}"), found)
     if found:
         log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
     own = {path: number for path, number in found.items() if not path.startswith("components.")}
@@ -84,14 +91,15 @@ def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
 
 def _settled(config: RunConfig, place: str, key: str, number: float, found: dict[str, int | float]) -> tuple[Component, ...]:
     """Components of a list with a setting that all of them have; what is found for it is noted."""
+    parts = enumerate(getattr(config.components, place))
+    return tuple(_settled_part(part, f"components.{place}.{i}", key, number, found) for i, part in parts)
 
-    def settled(i: int, component: Component) -> Component:
-        if getattr(component.settings, key) != AUTO:
-            return component
-        found[f"components.{place}.{i}.{key}"] = number
-        return attrs.evolve(component, settings=attrs.evolve(component.settings, **{key: number}))
 
-    return tuple(settled(i, component) for i, component in enumerate(getattr(config.components, place)))
+def _settled_part(component: Component, path: str, key: str, number: float, found: dict[str, int | float]) -> Component:
+    if getattr(component.settings, key) != AUTO:
+        return component
+    found[f"{path}.{key}"] = number
+    return attrs.evolve(component, settings=attrs.evolve(component.settings, **{key: number}))
 
 
 def _averages(prior: Component | None) -> bool:

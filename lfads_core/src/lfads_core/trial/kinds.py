@@ -17,7 +17,21 @@ from lfads_core.trial.trees import a_value
 from lfads_core.trial.watch import Method
 
 GIVES_NO_GRADIENT = frozenset(
-    {"draw", "standardise", "sample", "generate", "moments", "scalars", "log_ratio", "augment", "measure", "params_from_mean", "start_from"}
+    {
+        "draw",
+        "standardise",
+        "sample",
+        "generate",
+        "moments",
+        "scalars",
+        "log_ratio",
+        "augment",
+        "measure",
+        "params_from_mean",
+        "start_from",
+        "meet",
+        "follow",
+    }
 )
 """Methods of contracts through which no loss is learnt."""
 
@@ -137,6 +151,9 @@ _KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes
     ("AbstractLoss", "draw"): _noise,
     ("AbstractLoss", "forward"): _measure,
     ("AbstractLoss", "measure"): _measure,
+    ("AbstractAlignment", "draw"): _noise,
+    ("AbstractAlignment", "forward"): _measure,
+    ("AbstractAlignment", "measure"): _measure,
     ("AbstractReadin", "forward"): _one_bin_at_a_time,
     ("AbstractReadout", "forward"): _one_bin_at_a_time,
 }

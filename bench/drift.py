@@ -1,0 +1,143 @@
+"""Does a model follow a recording that drifts, without labels, as well as one that is trained anew with them?
+
+    OMP_NUM_THREADS=1 python bench/drift.py [--folder FOLDER] [--seeds 0 1] [--kinds lost permuted ...]
+
+Two days of the Lorenz system (`lfads synth drifting-days`) for each kind of drift. A model and a ridge decoder of behaviour from its factors
+are trained on day 1. On day 2 behaviour of held-out trials is decoded: by that decoder, from what the model makes of the new day as it is
+("before") and after `lfads adapt --align nomad` ("aligned"); and by a decoder and a model trained anew on day 2 ("retrained"). The last two
+kinds are no drift: another task, and channels that know nothing. Seconds are of one CPU, from reading to inference. What is there already
+is not made again. The table is in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lfads_core.config.load import resolve
+from lfads_core.infer.loading import load
+from lfads_core.infer.run import infer_files
+from lfads_core.pipeline.adapt import adapt_run
+from lfads_core.pipeline.run import Finished, start_run
+from lfads_core.plugins import Registry, SyntheticSpec, load_registry
+from lfads_core.synth.settings import synthetic_settings
+from lfads_core.synth.write import write_synthetic
+from lfads_core.train.progress import Display
+from lfads_plugins_std.metrics.r2 import r2_per_channel
+from lfads_plugins_std.metrics.ridge import Ridge, fit_ridge_cv
+
+NONE = {"lost": 0.0, "gained": 0.0, "rescaled": 0.0, "permuted": 0.0}
+KINDS = {
+    "lost": {**NONE, "lost": 0.5},
+    "gained": {**NONE, "gained": 0.5},
+    "rescaled": {**NONE, "rescaled": 1.0},
+    "permuted": {**NONE, "permuted": 1.0},
+    "all": {"lost": 0.2, "gained": 0.3, "rescaled": 0.5, "permuted": 0.5},
+    "another task": NONE,
+    "nothing to see": NONE,
+}
+SETTINGS = (
+    "components.readin=linear",
+    "model.controller=null",  # the Lorenz system is autonomous
+    "model.encoder.hidden=48",
+    "model.generator={hidden: 64, ic_size: 32, factors: 8}",
+    "model.dropout=0.1",
+    "infer.samples=20",
+    "infer.figures=false",
+    "track.mlflow=false",
+    "train.device=cpu",
+)
+
+
+def main() -> None:
+    """Make what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("drift"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    options = parser.parse_args()
+    print("| drift | seed | before | aligned | retrained | share | distance | within | said | s | of retrained |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for kind in options.kinds:
+        for seed in options.seeds:
+            print(row(options.folder / f"seed{seed}", kind, seed, load_registry()), flush=True)
+
+
+def row(folder: Path, kind: str, seed: int, registry: Registry) -> str:
+    """One line of the table."""
+    here = folder / kind.replace(" ", "-")
+    first, second = make_days(here / "days", kind, seed, registry)
+    settings = resolve([], [], (*SETTINGS, f"train.seed={seed}"), registry)
+    timed(folder / "day1", lambda path: start_run(path, [first], settings, registry, Display()))
+    parent = load(folder / "day1", registry=registry)
+    spent = timed(here / "aligned", lambda path: adapt_run(parent, [second], (), Display(), path, align="nomad"))
+    anew = timed(here / "retrained", lambda path: start_run(path, [second], settings, registry, Display()))
+    if not (before := here / "before.h5").exists():
+        infer_files(parent, [second], samples=parent.default_samples, output=before)
+    old = decoder(folder / "day1" / "lfads_output_day1.h5")
+    again = here / "retrained" / "lfads_output_day2.h5"
+    r2 = [score(old, before), score(old, here / "aligned" / "lfads_output_day2.h5"), score(decoder(again), again)]
+    state = json.loads((here / "aligned" / "run.json").read_text())
+    known = state["alignment"]
+    said = "not aligned" if "not_aligned" in state["findings"] else "no better than means" if state["findings"] else "-"
+    numbers = [*(f"{x:.3f}" for x in r2), f"{r2[1] / r2[2]:.0%}", f"{known['left']['day2']:.4f}", f"{known['within']['day2']:.4f}", said]
+    return " | ".join([f"| {kind}", str(seed), *numbers, f"{spent:.0f}", f"{spent / anew:.1%} |"])
+
+
+def make_days(folder: Path, kind: str, seed: int, registry: Registry) -> tuple[Path, Path]:
+    """Files of both days; the first is the same for every kind of one seed."""
+    days = folder / "day1.h5", folder / "day2.h5"
+    if not folder.exists():
+        spec = registry.get(SyntheticSpec, "drifting-days")
+        settings = synthetic_settings(spec, [f"{key}={value}" for key, value in KINDS[kind].items()], registry)
+        write_synthetic(spec, settings, seed, folder)
+        if kind == "another task":
+            days[1].unlink()
+            other = write_synthetic(spec, settings, seed + 1000, folder.parent / "other")
+            (other / "day2.h5").rename(days[1])
+        if kind == "nothing to see":
+            with h5py.File(days[1], "a") as file:
+                for split in ("train", "valid"):
+                    counts = file[f"{split}_recon_data"][()]
+                    noise = np.random.default_rng(seed).poisson(np.broadcast_to(counts.mean(axis=(0, 1)), counts.shape))
+                    for key in ("encod_data", "recon_data"):
+                        file[f"{split}_{key}"][...] = noise
+    return days
+
+
+def timed(path: Path, train: Callable[[Path], Finished]) -> float:
+    """Train unless that is done; returns the CPU seconds it took."""
+    kept = path / "cpu_seconds"
+    if not kept.exists():
+        start = time.process_time()
+        train(path)
+        kept.write_text(str(time.process_time() - start))
+    return float(kept.read_text())
+
+
+def decoder(output: Path) -> Ridge:
+    """Behaviour from factors, fitted to a run's training trials."""
+    with h5py.File(output) as file:
+        return fit_ridge_cv(rows(file, "train_factors"), rows(file, "train_behavior"))
+
+
+def score(fit: Ridge, output: Path) -> float:
+    """R2 of behaviour of held-out trials, mean over its dimensions."""
+    with h5py.File(output) as file:
+        return float(np.mean(r2_per_channel(fit(rows(file, "valid_factors")), rows(file, "valid_behavior"))))
+
+
+def rows(file: h5py.File, key: str) -> np.ndarray:
+    """Bins of all trials."""
+    values: np.ndarray = file[key][()].astype(np.float64)
+    return values.reshape(-1, values.shape[-1])
+
+
+if __name__ == "__main__":
+    main()
