@@ -142,7 +142,7 @@ def test_what_nobody_needs_is_removed_and_the_rest_at_the_end(storage, member):
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
-        ("bucket/below", "must be an address such as s3://bucket/folder or a whole path such as /mnt/scratch, got 'bucket/below'"),
+        ("bucket/below", "must be an address such as s3://bucket/folder or a whole path such as /data/scratch, got 'bucket/below'"),
         ("nowhere://bucket", "must be an address that pyarrow or fsspec can write, got:"),
         ("s3://key:secret@bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A1&scheme=http&retry=no", "--storage s3://bucket/x: must be"),
     ],

@@ -155,7 +155,7 @@ def shown(url: str) -> str:
 def _file_system(url: str, named: str) -> tuple[Any, str]:
     """Arrow's own file systems first, then those of fsspec."""
     if "://" not in url and not Path(url).is_absolute():
-        raise ConfigError(f"--storage: must be an address such as s3://bucket/folder or a whole path such as /mnt/scratch, got {named!r}")
+        raise ConfigError(f"--storage: must be an address such as s3://bucket/folder or a whole path such as /data/scratch, got {named!r}")
     arrow = importlib.import_module("pyarrow.fs")
     try:
         files, place = arrow.FileSystem.from_uri(url)
