@@ -115,10 +115,10 @@ class Searches:
         self.environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
         self.environment.pop("RAY_ADDRESS", None)
 
-    def start(self, *arguments, executor="ray"):
+    def start(self, *arguments, executor="ray", without=("matplotlib", "mlflow")):
         """A search, its mark, and its output as it comes."""
         mark = uuid.uuid4().hex
-        hide = "import sys; sys.modules.update(dict.fromkeys(('matplotlib', 'mlflow'))); from lfads_core.cli.main import main; main()"
+        hide = f"import sys; sys.modules.update(dict.fromkeys({without})); from lfads_core.cli.main import main; main()"
         chosen = ["--executor", executor] if executor else []
         self.started.append(
             subprocess.Popen(

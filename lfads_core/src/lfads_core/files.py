@@ -95,7 +95,7 @@ def read_json(path: Path, what: str = "JSON written by lfads", mend: str = "Rest
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, RecursionError) as err:
         raise RunError(f"{path}: must be {what}, got: {getattr(err, 'strerror', None) or err}. {mend}") from err
     if not isinstance(found, dict):
         raise RunError(f"{path}: must be {what}, an object, got {type(found).__name__}. {mend}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
-from lfads_core.files import expanded, write_json
+from lfads_core.files import expanded, read_json, write_json
 from lfads_core.records import fits
 from lfads_core.wording import shown
 
@@ -131,12 +130,7 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        try:
-            state = json.loads(self.state_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as err:
-            raise RunError(f"{self.state_path}: must be JSON written by lfads, got: {err}. Restore it, or train again.") from err
-        if not isinstance(state, dict):
-            raise RunError(f"{self.state_path}: must be a JSON object written by lfads, got {type(state).__name__}. Restore it, or train again.")
+        state = read_json(self.state_path, mend="Restore it, or train again.")
         for key, (hint, words) in _KEYS.items():
             if key in state and not fits(state[key], hint):
                 raise RunError(f"{self.state_path}: '{key}' must be {words}, got {shown(state[key])}. Restore it, or train again.")

@@ -6,14 +6,18 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TextIO, cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.table import Table
+
+WIDTH_OF_A_PIPE = 240
+"""Signs in a line of what goes to a file or a pipe, which have no width to keep to."""
 
 
 class Screen:
@@ -105,6 +109,24 @@ class _Cell:
 
     def stop(self) -> None:
         """Leave the last drawing standing."""
+
+
+def open_console() -> Console:
+    """Standard output as rich writes to it: a terminal as wide as it is, anything else wide enough for tables."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=WIDTH_OF_A_PIPE)
+
+
+def plain_table(headings: Sequence[str], *, left: Collection[str] = (), whole: Collection[str] = (), faint: bool = False, **looks: Any) -> Table:
+    """A table without lines, for ``add_row``. Columns are to the right but for those named ``left``; cells are folded but for those in ``whole``."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim" if faint else "bold", title_justify="left", caption_justify="left", **looks)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading in whole, overflow="fold")
+    return table
 
 
 def in_notebook() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfads_core.cli.options import PATH, SEED
+from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
     from lfads_core.pipeline.run import Finished
@@ -51,8 +52,6 @@ def command(folder: Path, minutes: float, seed: int) -> None:
 def _show(finished: Finished) -> None:
     """A table of the validation trials' scores, and where to look next."""
     import h5py
-    from rich.console import Console
-    from rich.table import Table
 
     from lfads_plugins_std.metrics.baselines import compare_costs
 
@@ -60,9 +59,7 @@ def _show(finished: Finished) -> None:
     output = next(iter(run.outputs))
     with h5py.File(output) as file:
         costs = compare_costs(file["valid_output_params"][()], file["valid_recon_data"][()], file["valid_truth"][()])
-    table = Table(title="held-out trials", title_justify="left")
-    table.add_column("score")
-    table.add_column("value", justify="right")
+    table = plain_table(("score", "value"), left=["score"], title="held-out trials")
     for name, value in {
         "NLL, mean rates only (null)": f"{costs.null:.5f} nats/bin",
         "NLL, this model": f"{costs.model:.5f} nats/bin",
@@ -73,7 +70,7 @@ def _show(finished: Finished) -> None:
         "R2 to the true rates, variance-weighted": f"{finished.scores['valid/r2_truth_vw']:.3f}",
     }.items():
         table.add_row(name, value)
-    Console().print(table)
+    open_console().print(table)
     click.echo(f"figures: {run.plots}  (trials, factors, truth, training curves)")
     click.echo(f"rates and factors: {output}")
     click.echo("next:")

@@ -81,7 +81,7 @@ def lfads_executors() -> Iterator[ExecutorSpec]:
         name="ray",
         summary="members on a Ray cluster, or on all cores of this machine",
         build=f"{_EXECUTORS}.ray:RayExecutor",
-        takes=("address", "workers", "cpus", "gpus"),
+        takes=("address", "storage", "workers", "cpus", "gpus"),
     )
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
     from lfads_plugins_tune.search.executor import AbstractExecutor
 
+TAKES = ("address", "storage", "workers", "cpus", "gpus")
+"""Options of the command line that are for some executors only."""
+
 
 @frozen(kw_only=True)
 class ExecutorSpec(Spec):
@@ -21,12 +24,12 @@ class ExecutorSpec(Spec):
 
     ``build(base, patterns, registry, options)`` returns an :class:`~lfads_plugins_tune.search.executor.AbstractExecutor`: base settings, files of
     the data, the registry, and :class:`~lfads_plugins_tune.executors.ExecutorOptions`. ``takes`` names the options of the command line that it
-    heeds beside ``per_worker``: ``address``, ``workers``, ``cpus``, ``gpus``.
+    heeds beside ``per_worker``: ``address``, ``storage``, ``workers``, ``cpus``, ``gpus``.
     """
 
     kind: ClassVar[str] = "executor"
     build: Callable[..., AbstractExecutor] = field(converter=imported, validator=is_function)
-    takes: tuple[str, ...] = field(default=(), validator=v.deep_iterable(v.in_(("address", "workers", "cpus", "gpus"))))
+    takes: tuple[str, ...] = field(default=(), validator=v.deep_iterable(v.in_(TAKES)))
 
     def usage(self) -> str:
         """The option that chooses it."""

@@ -6,16 +6,13 @@ import importlib.util
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
 
-from ray_searches import MARK, Searches, all_gone, marked, wait_for
+from ray_machines import Machine
+from ray_searches import all_gone, marked, wait_for
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'"),
@@ -23,48 +20,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
-
-
-class Machine:
-    """A user with a home folder of their own, who starts clusters and searches; nothing of Ray is set in the environment."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home, self.mark = folder / "home", uuid.uuid4().hex
-        self.home.mkdir()
-        self.searches = Searches(folder)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        self.searches.environment = {
-            **kept,
-            "HOME": str(self.home),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "PYTHONPATH": self.searches.environment["PYTHONPATH"],
-        }
-
-    def ray(self, *arguments: str, **more: str) -> str:
-        environment = self.searches.environment | {MARK: self.mark, "RAY_worker_niceness": "0", **more}
-        command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def head(self) -> str:
-        """Start a head with one CPU; returns its address."""
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            port = probe.getsockname()[1]
-        self.ray("start", "--head", f"--port={port}", *self.small())
-        return f"127.0.0.1:{port}"
-
-    def small(self) -> list[str]:
-        return ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats"]
-
-    def stop(self) -> None:
-        for number in marked(self.mark):
-            os.kill(number, signal.SIGKILL)
-        assert all_gone(self.mark) == {}
-
-    def has_token(self) -> bool:
-        return (self.home / ".ray" / "auth_token").exists()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, place, slots
 from lfads_plugins_tune.executors.task_queue import Assignment, Reply, Row
 from lfads_plugins_tune.executors.worker import Worker
-from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
+from lfads_plugins_tune.executors.worker_setup import MARK, member_trainer
 from lfads_plugins_tune.jobs.on_ray import load_ray
 from lfads_plugins_tune.search.executor import Outcome, Task
 
@@ -126,18 +126,18 @@ def work(tmp_path):
     (tmp_path / MARK).write_text("key")
     from lfads_core import __version__
 
-    return {"version": __version__, "folder": str(tmp_path), "key": "key"}
+    return {"version": __version__, "folder": str(tmp_path), "key": "key", "storage": None}
 
 
 def test_a_worker_that_sees_another_folder_of_that_name_takes_no_part(work, monkeypatch):
     monkeypatch.setattr("platform.node", lambda: "node7")
-    after = " With --address, put the runs and the data on storage that all nodes have under the same path."
+    after = " Put the runs and the data where all nodes have them under the same path, or give a --storage that all can write."
     with pytest.raises(RunError) as caught:
-        open_member_trainer(work | {"key": "another"})
+        member_trainer(work | {"key": "another"}).__enter__()
     assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'key'.{after}"
     (Path(work["folder"]) / MARK).unlink()
     with pytest.raises(RunError) as caught:
-        open_member_trainer(work)
+        member_trainer(work).__enter__()
     assert str(caught.value) == f"node7: must see the search's folder as {work['folder']}, got 'No such file or directory'.{after}"
 
 
@@ -145,7 +145,7 @@ def test_a_worker_of_another_version_takes_no_part(work, monkeypatch):
     monkeypatch.setattr("platform.node", lambda: "node7")
     monkeypatch.setattr("lfads_plugins_tune.executors.worker_setup.__version__", "0.0.1")
     with pytest.raises(RunError) as caught:
-        open_member_trainer(work)
+        member_trainer(work).__enter__()
     assert str(caught.value) == (f"node7: every node must have lfads-core {work['version']}, got 0.0.1. Install the same packages on all nodes.")
 
 

@@ -106,11 +106,11 @@ def test_a_journal_that_was_tampered_with_is_refused(change, message, written):
 
 def test_what_is_no_journal_says_so(tmp_path):
     path = tmp_path / "search.json"
-    message = f"{path}: must be the journal of a search, got: No such file or directory. Give a folder that `lfads search` made."
+    message = f"{path}: must be the journal of a search, got: No such file or directory. Give a folder that `lfads search` made, or restore it."
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         read_state(tmp_path)
     path.write_text("{")
-    with pytest.raises(RunError, match=f"^{re.escape(str(path))}: must be JSON written by lfads, got: .*Restore it, or search again\\.$"):
+    with pytest.raises(RunError, match=f"^{re.escape(str(path))}: must be the journal of a search, got: .*, or restore it\\.$"):
         read_state(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_a_member_that_waits_has_a_score_only_beside_what_it_was_reached_with(to
 def test_a_status_never_cuts_a_digit(toy_search, capsys, monkeypatch, width):
     state = toy_search("a", Toy()).run(lambda: False)
     tiny = replace(state, members=tuple(replace(m, values=dict.fromkeys(m.values, 2.41e-06), score=1.234e-05) for m in state.members))
-    monkeypatch.setattr(search_output, "_console", lambda: Console(highlight=False, width=width, file=sys.stdout))
+    monkeypatch.setattr(search_output, "open_console", lambda: Console(highlight=False, width=width, file=sys.stdout))
     search_output._print_members(tiny, lines_of(tiny))
     text = capsys.readouterr().out
     values = len(tiny.members) * len(tiny.spaces)

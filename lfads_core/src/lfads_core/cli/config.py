@@ -9,6 +9,7 @@ import click
 
 from lfads_core.cli.lazy import LazyGroup, installed
 from lfads_core.errors import ConfigError
+from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
     from lfads_core.config.explain import Explanation
@@ -73,17 +74,11 @@ def _block(entry: Explanation) -> str:
 
 
 def _print_table(entries: list[Explanation]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)  # a file or pipe has no width to keep to
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("setting", "default", "must be", "unit", "tuned", "meaning"):
-        table.add_column(title, overflow="fold")
+    headings = ("setting", "default", "must be", "unit", "tuned", "meaning")
+    table = plain_table(headings, left=headings)
     for e in entries:
         cells = (e.key, e.default, e.must_be, e.unit, e.tuning, e.meaning)
         table.add_row(*(Text(cell) for cell in cells), style="bold" if e.is_group else None)
-    console.print(table)
+    open_console().print(table)

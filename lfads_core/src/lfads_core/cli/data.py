@@ -11,16 +11,14 @@ import click
 
 from lfads_core.cli.errors import USER_ERROR
 from lfads_core.cli.lazy import LazyGroup, installed
+from lfads_core.screen import open_console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lfads_core.data.checks import Problem
     from lfads_core.data.summary import SessionSummary
     from lfads_core.front.look import Wishes
     from lfads_core.plugins.registry import Registry
 
-_WIDTH_OF_A_PIPE = 160
 _SUPPORTS = ("counts", "real", "nonnegative", "positive")
 
 
@@ -106,14 +104,6 @@ def _plain(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> d
 def _print(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> None:
     from lfads_core.front.look import shown_problems, shown_sessions
 
-    console = _console()
+    console = open_console()
     for part in (*shown_sessions(sessions), *shown_problems(problems)):
         console.print(part, soft_wrap=True, highlight=False)
-
-
-def _console() -> Console:
-    """Make a console as wide as the terminal; in a pipe wide enough that lines stay whole."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)

@@ -13,6 +13,7 @@ from lfads_core.cli.lazy import installed
 from lfads_core.cli.options import PATH
 from lfads_core.errors import PluginError
 from lfads_core.scaffold.make import KINDS as KINDS_WITH_TEMPLATE
+from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from lfads_core.config.own_types import Types
     from lfads_core.plugins.registry import Registered, Registry
     from lfads_core.testing import LawFinding
-
-_WIDTH_OF_A_PIPE = 160
 
 
 @click.group()
@@ -44,7 +43,7 @@ def list_plugins(*, as_json: bool) -> None:
 
         click.echo(json.dumps(describe_registry(registry), indent=2, default=str))
         return
-    console = _console()
+    console = open_console()
     console.print(_components(registry))
     if registry.bare:
         console.print("No component is installed beside core's own. The standard ones: pip install lfads-plugins-std", highlight=False)
@@ -62,7 +61,7 @@ def show_plugin(name: str) -> None:
     found = [entry for entry in registry.entries if entry.spec.name == name]
     if not found:
         registry.find(name, any_kind=True)  # raises, saying what comes near
-    console = _console()
+    console = open_console()
     for number, entry in enumerate(found):
         if number:
             console.print()
@@ -142,27 +141,10 @@ def _tell(findings: Sequence[LawFinding]) -> int:
     return sum(not finding.ok for finding in findings)
 
 
-def _console() -> Console:
-    """Make a console as wide as the terminal; in a pipe wide enough that lines stay whole."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _components(registry: Registry) -> Table:
     from rich.text import Text
 
-    table = _table("kind", "name", "summary", "from")
+    table = plain_table(names := ("kind", "name", "summary", "from"), left=names)
     for entry in registry.entries:
         provider = f"{entry.provider.distribution} {entry.provider.version}"
         table.add_row(entry.kind, Text(entry.spec.name, style="cyan"), Text(entry.spec.summary), Text(provider))
@@ -200,7 +182,7 @@ def _show(console: Console, entry: Registered, own: Types) -> None:
         say(f"cites {', '.join(map(citation_key, cites))}")
     rows = list(describe_settings(config, own)) if (config := getattr(entry.spec, "config", None)) else []
     if rows:
-        table = _table("setting", "default", "must be", "unit", "meaning", "tuned")
+        table = plain_table(names := ("setting", "default", "must be", "unit", "meaning", "tuned"), left=names)
         for row in rows:
             default = row.default if isinstance(row.default, str) else json.dumps(row.default, default=str)  # null, true: as in YAML
             table.add_row(*map(Text, (row.path, default, row.rule, row.unit, row.meaning, row.tune)))

@@ -15,6 +15,7 @@ from lfads_core.data.session import Session
 from lfads_core.data.summary import ArraySummary, SessionSummary, holds_counts, suggest_reconstruction, summarise
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import AugmentationSpec, ComponentSpec, ReconstructionSpec
+from lfads_core.screen import plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -108,14 +109,9 @@ def _heading(session: SessionSummary) -> Any:
 
 def _table(session: SessionSummary) -> Table:
     """One row for each split; numbers are of the values to reconstruct, the input's stand behind where they differ in size."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("  split")
     to_seconds = 1000 / session.bin_ms if session.bin_ms and holds_counts(session) else None  # events per second mean nothing for other values
     headings = ["trials", "bins", "channels", "mean", *(["per s"] if to_seconds else []), "zeros", "missing", "silent", "min", "max"]
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table = plain_table(["  split", *headings], left=["  split"])
     for name, split in session.splits.items():
         recon, encod = split.recon, split.encod
         rate = [_number(recon.mean * to_seconds if recon.mean is not None else None)] if to_seconds else []

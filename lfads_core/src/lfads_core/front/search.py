@@ -103,6 +103,11 @@ class SearchOptions(RunOptions, total=False):
     burn_in: int  #: epochs before the first comparison
     executor: str  #: how models are trained, serial, batched, ray or one of a plugin
     workers: int  #: that train side by side
+    per_worker: int  #: most models trained together in one of them
+    address: str  #: a Ray cluster
+    storage: str  #: where recordings and models travel through if its machines share no folder
+    cpus: float  #: for each worker process of Ray
+    gpus: float  #: for each worker process of Ray
 
 
 def search(
@@ -128,7 +133,7 @@ def search(
     start = brought("search", registry)
     short = {path: options.get(name) for name, path in SETTINGS.items()}
     files, names, overrides = as_files(options.get("config", ())), as_names(plugin), as_overrides(settings, **short)
-    placing = {name: options.get(name) for name in ("executor", "workers")}
+    placing = {name: options.get(name) for name in PLACING}
     with with_folder(*place_of(options, f"{name_of(recording)}-{kind}"), recording) as (folder, data):
         said = (files, names, overrides, space or {})
         start(kind, data, folder, registry, settings=said, placing=placing, progress=options.get("progress", True))
@@ -146,3 +151,6 @@ SETTINGS = {
     "burn_in": "search.burn_in",
 }
 """Settings that options are short for."""
+
+PLACING = ("executor", "workers", "per_worker", "address", "storage", "cpus", "gpus")
+"""Options that say where and how models are trained; the search itself does not depend on them."""

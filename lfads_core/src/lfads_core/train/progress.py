@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from lfads_core.screen import Screen
+from lfads_core.screen import Screen, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,11 +88,8 @@ def clock(seconds: float) -> str:
 def _table(cells: Mapping[str, str], done: int, total: int) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in cells:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table = plain_table(list(cells), left=[""], whole=cells, faint=True)
     table.add_row(*map(Text, cells.values()))
     return Group(table, ProgressBar(total=total, completed=done, width=60))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfads_core.cli.options import PATH
+from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
     from lfads_plugins_std.alignment.align_files import Aligned
@@ -68,21 +69,16 @@ def command(
 
 
 def _show(aligned: Aligned, *, ridge: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     shared = aligned.shared
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("session", "channels", "trials", "explained", "new conditions", "own variance", *(["penalty"] if ridge else [])):
-        table.add_column(heading, justify="left" if heading == "session" else "right")
+    headings = ["session", "channels", "trials", "explained", "new conditions", "own variance", *(["penalty"] if ridge else [])]
+    table = plain_table(headings, left=["session"])
     for name, found in aligned.sessions.items():
         numbers = [_share(found.explained), _share(found.explained_new), _share(found.rebuilt)]
         table.add_row(name, str(len(found.weight)), str(aligned.trials[name]), *numbers, *([f"{found.alpha:.1e}"] if ridge else []))
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
+    screen = open_console()
     size = shared.components.shape[2]
-    console.print(f"{size} components of {len(shared.conditions)} conditions hold {_share(shared.kept)} of the averages' variance", highlight=False)
-    console.print(table)
+    screen.print(f"{size} components of {len(shared.conditions)} conditions hold {_share(shared.kept)} of the averages' variance")
+    screen.print(table)
 
 
 def _share(value: float) -> str:

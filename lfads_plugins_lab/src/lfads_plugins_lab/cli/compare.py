@@ -10,9 +10,9 @@ import click
 
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
+from lfads_core.screen import open_console, plain_table
 from lfads_core.wording import printable
 
-_WIDTH_OF_A_PIPE = 240
 _DIGITS = {"seconds": ".0f", "best_cost": ".5g"}
 
 
@@ -56,19 +56,12 @@ def command(runs: tuple[Path, ...], output: Path | None, *, as_json: bool, as_cs
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """A row for each quantity and a column for each run, for there are more quantities than runs."""
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_PIPE)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", overflow="fold")
-    for row in rows:
-        table.add_column(str(row["run"]), justify="right", overflow="fold")
+    table = plain_table(["run", *(str(row["run"]) for row in rows)], left=["run"])
     for column in columns[1:]:
         table.add_row(Text(printable(column)), *(Text(printable(_cell(row.get(column), column))) for row in rows))
-    console.print(table)
+    open_console().print(table)
 
 
 def _cell(value: Any, column: str) -> str:

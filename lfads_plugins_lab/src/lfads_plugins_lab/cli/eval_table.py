@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from lfads_core.screen import open_console, plain_table
 from lfads_core.wording import printable
 from lfads_plugins_lab.evaluate.lacking import ordered, title
 from lfads_plugins_lab.evaluate.overfit import kept_text
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
     from lfads_plugins_lab.evaluate.cross_session import CrossSession
     from lfads_plugins_lab.evaluate.run import RunReport, SessionReport
 
-_WIDTH_OF_A_PIPE = 150
-
 
 def print_report(report: RunReport) -> None:
     """Print everything."""
-    console = _console()
+    console = open_console()
     click.echo(f"{report.run}, checkpoint {report.checkpoint}")
     for session in report.sessions:
         _print_session(console, session)
@@ -103,16 +102,4 @@ def _number(value: float | None, name: str) -> str:
 
 
 def _table(heading: str, columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
-    return table
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_PIPE)
+    return plain_table(columns, left=[""], faint=True, title=heading, title_style="bold")

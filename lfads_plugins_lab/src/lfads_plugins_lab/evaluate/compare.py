@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lfads_core.config.differences import differences
 from lfads_core.config.flat import flatten
 from lfads_core.config.load import resolve_saved
 from lfads_core.errors import RunError
+from lfads_core.files import read_json
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run, run_or_best
 from lfads_core.track.fitlog import read_fitlog
@@ -104,9 +104,9 @@ def _training(run: Run) -> dict[str, Any]:
     if seconds := [value for value in log.get("seconds", ()) if np.isfinite(value)]:
         found["seconds"] = round(seconds[-1], 1)
     try:
-        best = json.loads((run.checkpoints / "best.json").read_text(encoding="utf-8"))["state"]["progress"]["best"]
+        best = read_json(run.checkpoints / "best.json")["state"]["progress"]["best"]
         found |= {"best_epoch": int(best["epoch"]), "best_cost": float(best["cost"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (RunError, ValueError, KeyError, TypeError):
         pass  # none yet
     return found
 
@@ -143,8 +143,8 @@ def _evaluation(run: Run) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["sessions"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        return dict(read_json(path)["sessions"])
+    except (RunError, ValueError, KeyError, TypeError) as err:
         raise _not_ours(path, err) from err
 
 

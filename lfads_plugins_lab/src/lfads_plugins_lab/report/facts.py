@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lfads_core.errors import RunError
+from lfads_core.files import read_json
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
@@ -72,10 +72,10 @@ def _known(run: Run, names: Sequence[str]) -> Mapping[str, Any] | None:
     if not path.is_file() or any(_age(output) > _age(path) for output in outputs):
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(path)
+    except RunError:
         return None
-    return found if isinstance(found, dict) and set(names) <= set(found.get("sessions", ())) else None
+    return found if set(names) <= set(found.get("sessions", ())) else None
 
 
 def _age(path: Path) -> float:

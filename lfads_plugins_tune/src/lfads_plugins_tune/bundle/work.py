@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from lfads_core.config.differences import differences, settings_hash
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
-from lfads_core.files import spoken_failure, write_json
+from lfads_core.files import read_json, spoken_failure, write_json
 from lfads_plugins_tune.search.history import JOURNAL
 
 _CHUNK = 1 << 22
@@ -78,10 +77,9 @@ class Work:
 
     def _known(self) -> Mapping[str, object] | None:
         try:
-            found = json.loads(self.purpose_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self.purpose_path)
+        except RunError:
             return None
-        return found if isinstance(found, dict) else None
 
 
 def purpose_of(source: Path, config: RunConfig, kind: str) -> Purpose:

@@ -11,13 +11,13 @@ import click
 
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
+from lfads_core.screen import open_console, plain_table
 from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.collection.folder import CollectedRun, Collection
     from lfads_plugins_tune.collection.state import CollectionState
 
-_WIDTH_OF_A_PIPE = 200
 _SHOWN_SCORES = 6
 """Columns of scores that fit a terminal; a file has them all."""
 
@@ -223,15 +223,9 @@ def _ask(entries: Sequence[CollectedRun], what: str, *, yes: bool) -> None:
 
 
 def _print(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] | range) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if i in right else "left", overflow="fold")
+    table = plain_table(headings, left=[heading for i, heading in enumerate(headings) if i not in right])
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table)
+    open_console().print(table)

@@ -57,6 +57,9 @@ def placing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Worker processes of ray, or CPU threads of batched that train side by side  [default: as many as there is room for]",
         ),
         click.option("--per-worker", type=click.IntRange(min=1), help="Most members trained together, as one batch, in one process."),
+        click.option(
+            "--storage", metavar="URL", help="Where recordings and models travel through if the machines of --address share no folder: s3://..."
+        ),
         click.option("--address", help="Ray cluster to use, such as auto  [default: one on this machine]"),
         click.option("--executor", metavar="NAME", help=f"How models are trained: serial, batched, ray or one of a plugin  [default: {DEFAULT}]"),
     ):

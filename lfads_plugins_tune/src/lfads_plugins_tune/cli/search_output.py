@@ -13,14 +13,13 @@ from lfads_core.cli.display import quoted, show_outputs
 from lfads_core.cli.errors import INTERRUPTED
 from lfads_core.front.logs import send_logs_to
 from lfads_core.locks import is_locked
+from lfads_core.screen import open_console
 from lfads_core.wording import printable
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED, Line, headline, lines_of, number_text, shown_names, stacked, table_of
 from lfads_plugins_tune.search.state import SearchState, read_state
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lfads_plugins_tune.search.run import Searched
     from lfads_plugins_tune.search.settings import Settled
 
@@ -77,7 +76,7 @@ def print_status(folder: Path) -> None:
 
 def _print_members(state: SearchState, lines: Sequence[Line]) -> None:
     """A table, or lines of text where that would not be as wide as its numbers."""
-    console = _console()
+    console = open_console()
     table = table_of(state, lines, width=console.width)
     if shown_names(table, state):
         console.print(table)
@@ -119,10 +118,3 @@ def _epochs_so_far(folder: Path, state: SearchState) -> dict[int, int]:
         if generation == state.generation:
             found[int(member)] = max(found.get(int(member), 0), int(epoch) + 1)
     return found
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=250)

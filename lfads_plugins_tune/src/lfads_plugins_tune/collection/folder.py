@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import RunError
-from lfads_core.files import write_json
+from lfads_core.files import read_json, write_json
 from lfads_core.records import read_record
 from lfads_core.runs import Run
 from lfads_core.wording import listed, near
@@ -194,8 +193,8 @@ class Collection:
         if not self.plan_path.exists():
             raise RunError(f"{self.path}: nothing is prepared yet. Run `lfads collection prepare {self.path}`.")
         try:
-            names = json.loads(self.plan_path.read_text(encoding="utf-8"))["runs"]
-        except (OSError, ValueError, TypeError, KeyError) as err:
+            names = read_json(self.plan_path)["runs"]
+        except (RunError, KeyError) as err:
             raise RunError(f"{self.plan_path}: must be written by `lfads collection prepare`, got: {err!r}. Run it again.") from err
         return [str(name) for name in names if safe(str(name)) == str(name)]
 

@@ -17,7 +17,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.read import session_name
 from lfads_core.errors import RunError
-from lfads_core.files import spoken_failure, write_json, write_text
+from lfads_core.files import read_json, spoken_failure, write_json, write_text
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import DataReaderSpec
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, Record
@@ -84,10 +84,10 @@ def prepare(collection: Collection, registry: Registry) -> Prepared:
 def is_current(collection: Collection) -> bool:
     """Whether the collection's file is the one that was prepared last."""
     try:
-        known = json.loads(collection.plan_path.read_text(encoding="utf-8"))["file"]
-    except (OSError, ValueError, TypeError, KeyError):
+        known = read_json(collection.plan_path)
+    except RunError:
         return False
-    return bool(known == hashlib.sha256(collection.spec_path.read_bytes()).hexdigest())
+    return bool(known.get("file") == hashlib.sha256(collection.spec_path.read_bytes()).hexdigest())
 
 
 def _place(collection: Collection, plan: Plan, there: dict[str, Record]) -> list[_Placed]:

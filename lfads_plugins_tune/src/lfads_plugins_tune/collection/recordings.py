@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -16,8 +15,8 @@ import numpy as np
 from lfads_core.data.layout import CONDITION_KEYS
 from lfads_core.data.read import read_session
 from lfads_core.data.session import Session
-from lfads_core.errors import DataError
-from lfads_core.files import write_json
+from lfads_core.errors import DataError, RunError
+from lfads_core.files import read_json, write_json
 from lfads_core.plugins.specs import DataReaderSpec
 
 _HEX = 16
@@ -90,10 +89,9 @@ def data_hash(recordings: Iterable[CollectedRecording]) -> str:
 def _read(memory: Path) -> dict[str, Any]:
     """What is remembered; a damaged file is as good as none."""
     try:
-        found = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(memory)
+    except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _files(path: Path) -> list[Path]:

@@ -22,6 +22,7 @@ class ExecutorOptions:
     score: str = "valid/recon_smooth"  # column of the members' logs that is the score; with a leading '-' most wins
     folder: Path | None = None  # the search's own
     address: str | None = None  # of a Ray cluster; None starts one on this machine
+    storage: str | None = None  # where recordings and members travel through; None: by folders that all machines see
     workers: int | None = None  # worker processes, or threads of one; None: as many as there is room for
     members_per_worker: int | None = None  # members that one batch or worker process holds; None: as many as there are
     cpus_per_worker: float | None = None

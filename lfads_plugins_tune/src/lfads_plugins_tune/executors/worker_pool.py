@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lfads_plugins_tune.executors.cluster import Cluster
 from lfads_plugins_tune.executors.placement import Placement, slots
 from lfads_plugins_tune.executors.task_queue import Assignment, News, Reply, Row, TaskQueue
 from lfads_plugins_tune.executors.worker import Worker
-from lfads_plugins_tune.executors.worker_setup import MARK, open_member_trainer
+from lfads_plugins_tune.executors.worker_setup import MARK, member_trainer
 from lfads_plugins_tune.jobs.on_ray import RayJob, last_line, load_ray
 from lfads_plugins_tune.jobs.running import Jobs
 from lfads_plugins_tune.search.executor import Outcome, Task
@@ -175,20 +175,21 @@ class WorkerPool:
             time.sleep(1.0)
 
 
-def work_for(work: Mapping[str, Any], coordinator: str, name: str) -> None:
-    """Be a worker, in a process that Ray has started."""
+def work_for(work: Mapping[str, Any], called: str, name: str) -> None:
+    """Be a worker of the coordinator that is called so, in a process that Ray has started."""
     ray = load_ray()
-    desk = ray.get_actor(coordinator)
-    try:
-        trainer = open_member_trainer(work)
-    except LfadsError as err:
-        here, why = platform.node(), str(err)
-        ray.get(desk.refuse.remote(name, why if why.startswith(f"{here}: ") else f"{here}: {why}"), timeout=ANSWER)
-        return
-    ray.get(desk.hello.remote(name), timeout=ANSWER)
-    worker = Worker(_RayConnection(ray.get, desk, name), trainer)
-    while worker.work():
-        pass
+    coordinator = ray.get_actor(called)
+    with ExitStack() as open_until_the_end:
+        try:
+            trainer = open_until_the_end.enter_context(member_trainer(work))
+        except LfadsError as err:
+            here, why = platform.node(), str(err)
+            ray.get(coordinator.refuse.remote(name, why if why.startswith(f"{here}: ") else f"{here}: {why}"), timeout=ANSWER)
+            return
+        ray.get(coordinator.hello.remote(name), timeout=ANSWER)
+        worker = Worker(_RayConnection(ray.get, coordinator, name), trainer)
+        while worker.work():
+            pass
 
 
 class _RayConnection:

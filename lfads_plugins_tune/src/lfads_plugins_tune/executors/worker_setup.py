@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from lfads_core.files import expanded
 from lfads_core.plugins.loading import VARIABLE
 
 if TYPE_CHECKING:
+    from lfads_plugins_tune.executors.worker import Trains
     from lfads_plugins_tune.search.members import MemberTrainer
 
 MARK = "this-search"
@@ -23,7 +25,7 @@ MARK = "this-search"
 
 
 def describe_work(folder: Path, base: RunConfig, patterns: Sequence[str | Path], score: str, key: str) -> dict[str, Any]:
-    """Everything by name: settings, data, plugins; ``key`` stands in the folder's mark."""
+    """Everything by name: settings, data, plugins; ``key`` stands in the folder's mark. Where a storage is used, ``"storage"`` is added to it."""
     return {
         "version": __version__,
         "folder": str(folder.resolve()),
@@ -31,12 +33,14 @@ def describe_work(folder: Path, base: RunConfig, patterns: Sequence[str | Path],
         "settings": unstructure(base),
         "patterns": [str(expanded(pattern).resolve()) for pattern in patterns],
         "score": score,
+        "storage": None,
         "plugins": os.environ.get(VARIABLE),
     }
 
 
-def open_member_trainer(work: Mapping[str, Any]) -> MemberTrainer:
-    """Load the plugins and read the data on this machine.
+@contextmanager
+def member_trainer(work: Mapping[str, Any]) -> Iterator[Trains]:
+    """Load the plugins and read the data on this machine, from the search's folder or from a storage.
 
     Raises:
         LfadsError: that cannot be done here; the message names the machine.
@@ -44,6 +48,32 @@ def open_member_trainer(work: Mapping[str, Any]) -> MemberTrainer:
     here = platform.node()
     if work["version"] != __version__:
         raise RunError(f"{here}: every node must have lfads-core {work['version']}, got {__version__}. Install the same packages on all nodes.")
+    if work["storage"] is None:
+        _must_see(work, here)
+    if work["plugins"] is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = work["plugins"]
+    if work["storage"] is None:
+        yield _opened(work, Path(work["folder"]).parent, work["patterns"])
+        return
+
+    from lfads_plugins_tune.executors.stored import StoredTrainer, open_scratch, scratch
+
+    with scratch(work["key"]) as mine:
+        storage, search, recordings = open_scratch(work, mine)
+        yield StoredTrainer(_opened(work, search, recordings), storage, mine)
+
+
+def _opened(work: Mapping[str, Any], search: Path, recordings: Sequence[str | Path]) -> MemberTrainer:
+    from lfads_core.plugins import registry_of
+    from lfads_plugins_tune.search.members import MemberTrainer
+
+    registry = registry_of(search)  # with the plugin files that the search keeps
+    return MemberTrainer(structure(work["settings"], registry), recordings, registry, score=work["score"], named=work["patterns"])
+
+
+def _must_see(work: Mapping[str, Any], here: str) -> None:
     mark = Path(work["folder"]) / MARK
     try:
         found = mark.read_text(encoding="utf-8")
@@ -52,15 +82,5 @@ def open_member_trainer(work: Mapping[str, Any]) -> MemberTrainer:
     if found != work["key"]:
         raise RunError(
             f"{here}: must see the search's folder as {mark.parent}, got {found!r}. "
-            "With --address, put the runs and the data on storage that all nodes have under the same path."
+            "Put the runs and the data where all nodes have them under the same path, or give a --storage that all can write."
         )
-    if work["plugins"] is None:
-        os.environ.pop(VARIABLE, None)
-    else:
-        os.environ[VARIABLE] = work["plugins"]
-
-    from lfads_core.plugins import registry_of
-    from lfads_plugins_tune.search.members import MemberTrainer
-
-    registry = registry_of(Path(work["folder"]).parent)  # with the plugin files that the search keeps
-    return MemberTrainer(structure(work["settings"], registry), work["patterns"], registry, score=work["score"])

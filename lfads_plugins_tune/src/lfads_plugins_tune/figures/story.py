@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int
 
 from lfads_core.errors import RunError
 from lfads_core.track.fitlog import read_fitlog
-from lfads_plugins_tune.search.history import JOURNAL, Generation, MemberRecord, read_history
+from lfads_plugins_tune.search.history import Generation, MemberRecord, read_history, read_journal
 from lfads_plugins_tune.search.labels import short_names
 
 USUAL_SCORE = "valid/recon_smooth"
@@ -110,7 +109,7 @@ def read_story(folder: Path) -> Story:
     generations = read_history(folder)
     if not generations:
         raise RunError(f"{folder}: figures need a generation that is over, got none. Wait for the first one.")
-    journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+    journal = read_journal(folder)
     score = str(journal.get("score", USUAL_SCORE))
     fitlog = folder / "fitlog.csv"
     table = read_fitlog(fitlog) if fitlog.exists() else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from lfads_core.config.trained import trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
-from lfads_core.files import spoken_failure, write_text
+from lfads_core.files import read_json, spoken_failure, write_text
 from lfads_core.infer.run import finish
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
@@ -112,8 +111,8 @@ def _best_cost(folder: Path, member: int) -> float | None:
     """Least smoothed cost of the epochs after the ramps, as the checkpoint ``best`` of a member says it."""
     path = Run(member_folder(folder, member)).checkpoints / "best.json"
     try:
-        cost = json.loads(path.read_text(encoding="utf-8"))["state"]["progress"]["best"]["cost"]
-    except (OSError, ValueError, KeyError, TypeError):
+        cost = read_json(path)["state"]["progress"]["best"]["cost"]
+    except (RunError, KeyError, TypeError):
         return None
     return float(cost) if isinstance(cost, int | float) and math.isfinite(cost) else None
 

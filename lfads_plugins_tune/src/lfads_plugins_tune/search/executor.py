@@ -19,6 +19,7 @@ class Task:
     epochs: int  # train until this many epochs are done in total
     generation: int
     restart: bool  # continue from `path/start` (new or exploited weights) rather than from what is held or `last`
+    files: Mapping[str, str] | None = None  # what `path` holds, as SHA-256 by path in it, where it lies in a storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Outcome:
     seconds: float
     error: str | None = None  # one sentence when diverged or failed; of an interrupted one, that nothing was saved
     more: bool = False  # others that were trained in the same batch follow at once: they are journaled together
+    files: Mapping[str, str] | None = None  # what the member's folder holds now, where it lies in a storage
 
 
 @runtime_checkable

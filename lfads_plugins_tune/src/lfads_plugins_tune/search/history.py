@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from lfads_core.errors import RunError
+from lfads_core.files import read_json
 
 Status = Literal["done", "diverged", "failed", "interrupted"]
 
@@ -68,6 +68,15 @@ def generation_from_json(data: Mapping[str, Any]) -> Generation:
     return Generation(generation=int(data["generation"]), first_epoch=int(data["first_epoch"]), epochs=int(data["epochs"]), members=members)
 
 
+def read_journal(folder: Path) -> dict[str, Any]:
+    """The journal of a search, as it was written.
+
+    Raises:
+        RunError: the folder holds no search, or a damaged one.
+    """
+    return read_json(folder / JOURNAL, "the journal of a search", "Give a folder that `lfads search` made, or restore it.")
+
+
 def read_history(folder: Path) -> list[Generation]:
     """The generations of a search that are over, in order.
 
@@ -75,11 +84,9 @@ def read_history(folder: Path) -> list[Generation]:
         RunError: the folder holds no search, or a damaged one.
     """
     path = folder / JOURNAL
+    journal = read_journal(folder)
     try:
-        journal = json.loads(path.read_text(encoding="utf-8"))
         return [generation_from_json(item) for item in journal["history"]]
-    except OSError as err:
-        raise RunError(f"{path}: must be the journal of a search, got: {err.strerror}. Give a folder that `lfads search` made.") from err
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise RunError(
             f"{path}: must be JSON written by lfads, got one that cannot be read ({type(err).__name__}: {err}). Restore it, or search again."

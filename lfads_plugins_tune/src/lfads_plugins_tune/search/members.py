@@ -37,14 +37,22 @@ class MemberTrainer:
     """Opens members as trainings, trains them, and holds them in memory from one generation to the next.
 
     ``score`` names the column of ``fitlog.csv`` that members are judged by; a ``-`` before it says that more is better. On
-    a CPU ``workers`` train at the same time, each with the threads that the settings say.
+    a CPU ``workers`` train at the same time, each with the threads that the settings say. ``named`` says what the members' ``run.json`` calls
+    the data, where that is not what is read here.
 
     Raises:
         ConfigError, DataError: the settings or the data do not do.
     """
 
     def __init__(
-        self, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, *, score: str = "valid/recon_smooth", workers: int = 1
+        self,
+        base: RunConfig,
+        patterns: Sequence[str | Path],
+        registry: Registry,
+        *,
+        score: str = "valid/recon_smooth",
+        workers: int = 1,
+        named: Sequence[str] | None = None,
     ) -> None:
         self.registry = registry
         self.column, self.sign = score.removeprefix("-"), -1.0 if score.startswith("-") else 1.0
@@ -56,7 +64,7 @@ class MemberTrainer:
         use_cpu(self.threads)
         self.description = describe(sessions)
         self.data = put_on(self.device, sessions, build_model(base, self.description, registry).arrays_wanted)
-        data = [str(expanded(p).resolve()) for p in patterns]
+        data = [str(expanded(p).resolve()) for p in patterns] if named is None else list(named)
         self._origin = {"data": data, "versions": versions(registry), "plugins": trained_by(base, registry)}
         self._held: dict[int, TrainingMember] = {}
 

@@ -10,7 +10,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.wording import listed
 from lfads_plugins_tune.executors import ExecutorOptions
 from lfads_plugins_tune.search.run import Placing
-from lfads_plugins_tune.specs import ExecutorSpec
+from lfads_plugins_tune.specs import TAKES, ExecutorSpec
 
 
 def placing_of(given: Mapping[str, Any], registry: Registry) -> Placing | None:
@@ -22,12 +22,13 @@ def placing_of(given: Mapping[str, Any], registry: Registry) -> Placing | None:
     name = given.get("executor")
     options = ExecutorOptions(
         address=given.get("address"),
+        storage=given.get("storage"),
         workers=given.get("workers"),
         members_per_worker=given.get("per_worker"),
         cpus_per_worker=given.get("cpus"),
         gpus_per_worker=given.get("gpus"),
     )
-    said = [option for option in ("address", "workers", "cpus", "gpus") if given.get(option) is not None]
+    said = [option for option in TAKES if given.get(option) is not None]
     if name is not None:
         offered = registry.all(ExecutorSpec)
         takes = next((spec.takes for spec in offered if spec.name == name), None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lfads_core.screen import plain_table
 from lfads_core.wording import printable, shown
 from lfads_plugins_tune.search.labels import short_names
 from lfads_plugins_tune.search.plan import scores_of
@@ -143,12 +144,10 @@ def shown_names(table: Table, state: SearchState) -> bool:
 
 
 def _table(state: SearchState, lines: Sequence[Line], names: Sequence[str], title: str) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
     left_out = len(state.spaces) - len(names)
     caption = f"{left_out} more hyperparameters do not fit: make the window wider" if left_out else None
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left", caption=caption, caption_justify="left")
     has_errors = any(line.error for line in lines)
     columns = (
         "member",
@@ -159,9 +158,8 @@ def _table(state: SearchState, lines: Sequence[Line], names: Sequence[str], titl
         *names,
         *(("error",) if has_errors else ()),
     )
-    for name in columns:
-        left = name in {"status", "from", "error"}
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "error", overflow="fold")
+    whole = [name for name in columns if name != "error"]
+    table = plain_table(columns, left=["status", "from", "error"], whole=whole, title=title or None, caption=caption)
     for line in lines:
         cells = [str(line.member), line.status, line.epochs, line.score, line.origin, *(line.values[name] for name in names)]
         table.add_row(*(Text(printable(cell)) for cell in [*cells, *([line.error] if has_errors else [])]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import RunError
 from lfads_core.files import write_json
 from lfads_core.records import record_from
-from lfads_plugins_tune.search.history import JOURNAL, Generation, generation_from_json, generation_to_json
+from lfads_plugins_tune.search.history import JOURNAL, Generation, generation_from_json, generation_to_json, read_journal
 
 SCHEMA = 1
 """Version of the layout; another one is refused."""
@@ -85,13 +84,8 @@ def read_state(folder: Path) -> SearchState:
         RunError: there is none, or it is damaged or of another version.
     """
     path = folder / JOURNAL
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise RunError(f"{path}: must be the journal of a search, got: {err.strerror}. Give a folder that `lfads search` made.") from err
-    except ValueError as err:
-        raise RunError(f"{path}: must be JSON written by lfads, got: {err}. Restore it, or search again.") from err
-    if not isinstance(data, dict) or data.get("format") != "lfads-search":
+    data = read_journal(folder)
+    if data.get("format") != "lfads-search":
         raise RunError(f"{path}: must be a journal written by lfads, with format 'lfads-search', got another program's file.")
     if data.get("schema") != SCHEMA:
         raise RunError(f"{path}: this version reads journals of schema {SCHEMA}, got {data.get('schema')!r}. Use the version of lfads that wrote it.")
