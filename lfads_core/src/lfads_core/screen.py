@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from lfads_core.wording import printable
+from lfads_core.wording import first_few, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -127,6 +127,19 @@ def plain_table(headings: Sequence[str], *, left: Collection[str] = (), whole: C
     for heading in headings:
         table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading in whole, overflow="fold")
     return table
+
+
+def print_fitting(table: Callable[[Collection[str]], Table], headings: Sequence[str], least: Collection[str], elsewhere: str) -> None:
+    """Print the table of as many of the columns as fit, the last ones left out first but for the ``least``; ``elsewhere`` says where all are."""
+    from rich.console import Console
+
+    console, endless, kept = open_console(), Console(width=100_000), list(headings)
+    spare = [heading for heading in reversed(headings) if heading not in least]
+    while spare and endless.measure(table(kept)).maximum > console.width:
+        kept.remove(spare.pop(0))
+    console.print(table(kept))
+    if left_out := [heading for heading in headings if heading not in kept]:
+        console.print(f"no room for {first_few(left_out, 3)}: make the window wider, or use {elsewhere}", style="dim", markup=False)
 
 
 def in_notebook() -> bool:

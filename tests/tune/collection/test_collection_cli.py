@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lfads_core import screen
 from lfads_core.cli.main import cli
 from lfads_core.locks import holding
 from lfads_core.track.fitlog import FitLog
@@ -253,12 +254,16 @@ def test_the_table_has_what_varies_beside_the_scores(invoke, prepared, tmp_path)
     assert words(shown)[1][:4] == ["a__lr0.001__controller-off", "a", "0.001", "null"]
 
 
-def test_a_table_wider_than_a_screen_says_so(invoke, prepared):
+@pytest.mark.parametrize(("width", "fitting"), [(80, 1), (100, 3)])  # 60 signs for the first seven columns, 13 for each more
+def test_a_table_wider_than_a_screen_keeps_whole_columns_and_says_which_it_left_out(invoke, prepared, monkeypatch, width, fitting):
+    monkeypatch.setattr(screen, "WIDTH_OF_A_PIPE", width)
     sweep, _ = prepared(data={"each": ["../sessions/a.h5"]}, variants={"v": {}})
     finish(sweep.entry("a__v"), **{f"valid/more{i}": 0.0 for i in range(9)})
     shown = invoke("table", "sweep").output
     assert words(shown)[0][:4] == ["run", "dataset", "variant", "status"]
-    assert shown.endswith("4 more scores: --csv\n")
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert words(shown)[0] == ["run", "dataset", "variant", "status", "epochs", "best_cost", "valid/bps", *(f"valid/more{i}" for i in range(fitting))]
+    assert f"no room for valid/more{fitting}, valid/more{fitting + 1}, valid/more{fitting + 2} and {6 - fitting} more:" in " ".join(shown.split())
 
 
 def test_retry_marks_only_failed_runs_and_anew_forgets_what_they_did(invoke, prepared):

@@ -14,6 +14,8 @@ from lfads_core.screen import open_console, plain_table
 from lfads_core.wording import printable
 
 _DIGITS = {"seconds": ".0f", "best_cost": ".5g"}
+_MANY = 8
+"""Signs from which on a number among the settings is rounded: one that a search has drawn has sixteen."""
 
 
 @click.command("compare")
@@ -24,7 +26,7 @@ _DIGITS = {"seconds": ".0f", "best_cost": ".5g"}
 def command(runs: tuple[Path, ...], output: Path | None, *, as_json: bool, as_csv: bool) -> None:
     """Show RUNs side by side: settings that differ, scores, epochs, training time.
 
-    RUN is a run's folder, a search's (its best model is meant), or a folder of runs. Runs that `lfads eval` has scored show that too.
+    RUN is a run's folder, a search's (its best model is meant), or a folder of runs and searches. Runs that `lfads eval` has scored show that too.
 
     \b
       lfads compare runs/a runs/b
@@ -67,4 +69,9 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
 def _cell(value: Any, column: str) -> str:
     if value is None:
         return ""
-    return format(value, _DIGITS.get(column, ".4f")) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return format(value, _DIGITS.get(column.partition(" ")[0], ".4f"))
+    try:
+        return f"{float(value):.4g}" if isinstance(value, str) and len(value) > _MANY else str(value)
+    except ValueError:
+        return value

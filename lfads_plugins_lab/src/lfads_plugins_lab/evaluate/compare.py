@@ -26,14 +26,15 @@ DEFAULT = "default"
 
 
 def find_runs(patterns: Sequence[Path]) -> list[Run]:
-    """Runs by their folders; a search stands for its best model, and a folder without a run for the runs in it.
+    """Runs by their folders; a search stands for its best model, and a folder without a run for the runs and searches in it.
 
     Raises:
         RunError: there is no run.
     """
     found: dict[Path, Run] = {}
     for path in patterns:
-        inside = sorted(p.parent for p in path.glob("*/run.json")) if path.is_dir() else []
+        below = sorted(path.iterdir()) if path.is_dir() else []
+        inside = [run_or_best(folder) for folder in below if Run(run_or_best(folder)).state_path.is_file()]
         chosen = [run_or_best(path)] if Run(run_or_best(path)).state_path.is_file() or not inside else inside
         for folder in chosen:
             found.setdefault(folder.resolve(), Run.open(folder))
@@ -43,26 +44,29 @@ def find_runs(patterns: Sequence[Path]) -> list[Run]:
 def compare_runs(runs: Sequence[Run], registry: Registry) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns, and a row for each run: name, status, data, settings that differ between the runs, epochs, seconds, best cost, scores.
 
-    Scores are those of ``run.json`` (``valid/...``), and of ``evaluation.json`` where there is one, as means over sessions.
+    Scores are those of ``run.json`` (``valid/...``), and of ``evaluation.json`` where there is one, as means over sessions. Costs that runs were
+    judged by stand in a column for each judge if there is more than one: those of other values are no better or worse.
 
     Raises:
         RunError: a run's state is damaged.
         ConfigError, PluginError: settings cannot be read here.
     """
-    forms = [flatten(differences(resolve_saved(run.config_path, registry))) for run in runs]
+    configs = [resolve_saved(run.config_path, registry) for run in runs]
+    forms, judges = [flatten(differences(config)) for config in configs], [config.validation.judge for config in configs]
+    costs = {judge: "best_cost" if len(set(judges)) == 1 else f"best_cost ({judge})" for judge in dict.fromkeys(judges)}
     varied = [key for key in sorted(set().union(*forms)) if len({form.get(key) for form in forms}) > 1]
     names = _names(runs)
     rows: list[dict[str, Any]] = []
     scored: dict[str, None] = {}
-    for name, run, form in zip(names, runs, forms, strict=True):
+    for name, run, form, judge in zip(names, runs, forms, judges, strict=True):
         state = run.read_state()
         scores = _scores(run, state)
         scored |= dict.fromkeys(scores)
         data = [Path(str(item)).stem for item in state.get("data", ())]
         settings = {key: {"{}": "on"}.get(value := form.get(key, DEFAULT), value) for key in varied}  # a group that is null by default, and is not
-        rows.append({"run": name, "status": state.get("status", ""), "data": " ".join(data), **settings, **_training(run), **scores})
+        rows.append({"run": name, "status": state.get("status", ""), "data": " ".join(data), **settings, **_training(run, costs[judge]), **scores})
     fixed = ["run", "status", *(["data"] if len({row["data"] for row in rows}) > 1 else [])]
-    return [*fixed, *varied, "epochs", "seconds", "best_epoch", "best_cost", *scored], rows
+    return [*fixed, *varied, "epochs", "seconds", "best_epoch", *costs.values(), *scored], rows
 
 
 def unlike_sessions(runs: Sequence[Run]) -> str | None:
@@ -94,8 +98,8 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return [f"{run.path.resolve().parent.name}/{run.name}" if short.count(run.name) > 1 or run.name == "best" else run.name for run in runs]
 
 
-def _training(run: Run) -> dict[str, Any]:
-    """Epochs and seconds of training, and the least smoothed cost it was judged by."""
+def _training(run: Run, cost: str) -> dict[str, Any]:
+    """Epochs and seconds of training, and the least smoothed cost it was judged by, called ``cost``."""
     try:
         log = read_fitlog(run.fitlog)
     except RunError:
@@ -105,7 +109,7 @@ def _training(run: Run) -> dict[str, Any]:
         found["seconds"] = round(seconds[-1], 1)
     try:
         best = read_json(run.checkpoints / "best.json")["state"]["progress"]["best"]
-        found |= {"best_epoch": int(best["epoch"]), "best_cost": float(best["cost"])}
+        found |= {"best_epoch": int(best["epoch"]), cost: float(best["cost"])}
     except (RunError, ValueError, KeyError, TypeError):
         pass  # none yet
     return found

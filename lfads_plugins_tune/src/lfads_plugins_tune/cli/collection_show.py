@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection as Names
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,14 @@ import click
 
 from lfads_core.cli.options import PATH
 from lfads_core.errors import ConfigError
-from lfads_core.screen import open_console, plain_table
+from lfads_core.screen import plain_table, print_fitting
 from lfads_core.wording import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lfads_plugins_tune.collection.folder import CollectedRun, Collection
     from lfads_plugins_tune.collection.state import CollectionState
-
-_SHOWN_SCORES = 6
-"""Columns of scores that fit a terminal; a file has them all."""
 
 NAME = click.argument("name", type=PATH)
 RUNS = click.argument("runs", nargs=-1, metavar="[RUN]...")
@@ -55,7 +55,7 @@ def status(name: Path, runs: tuple[str, ...], lines: int, *, former: bool, as_js
             )
         )
         return
-    _print(STATE_HEADINGS, [state_row(state) for state in found], right=(2, 3, 4, 5))
+    _print(STATE_HEADINGS, [state_row(state) for state in found], right=(2, 3, 4, 5), elsewhere="--json", least=[*STATE_HEADINGS[:2], ""])
     for state, entry in zip(found, entries, strict=True):
         if state.status == "failed" and lines:
             click.echo(printable(f"\n{state.name} failed; the last lines of {entry.log_path}:"))
@@ -118,7 +118,7 @@ def info(name: Path, min_trials: int | None, batch_size: int | None, *, as_json:
         ]
         for row in rows
     ]
-    _print(headings, shown, right=range(2, 6 + len(splits)))
+    _print(headings, shown, right=range(2, 6 + len(splits)), elsewhere="--json", least=("dataset", "recording", *splits))
     if batch_size is not None:
         _say_batches(rows, batch_size)
 
@@ -157,10 +157,8 @@ def table(name: Path, runs: tuple[str, ...], output: Path | None, *, every: bool
         click.echo(tables.as_csv(columns, rows), nl=False)
         return
     scores = [column for column in columns if "/" in column]
-    kept = [column for column in columns if column not in scores[_SHOWN_SCORES:]]
-    _print(kept, [[_cell(row, column) for column in kept] for row in rows], right=[i for i, column in enumerate(kept) if column not in _WORDS])
-    if len(scores) > _SHOWN_SCORES:
-        click.echo(f"{len(scores) - _SHOWN_SCORES} more scores: --csv")
+    right = [i for i, column in enumerate(columns) if column not in _WORDS]
+    _print(columns, [[_cell(row, column) for column in columns] for row in rows], right, "--csv", least=[*_WORDS, *scores[:1]])
 
 
 _WORDS = ("run", "dataset", "variant", "status")
@@ -222,10 +220,17 @@ def _ask(entries: Sequence[CollectedRun], what: str, *, yes: bool) -> None:
         click.confirm(f"Delete the {what} of these {len(entries)} runs ({spoken_size(outputs_size(entries))})?", abort=True)
 
 
-def _print(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] | range) -> None:
+def _print(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] | range, elsewhere: str, *, least: Names[str]) -> None:
+    """A table of as many columns as fit the window, whole."""
     from rich.text import Text
 
-    table = plain_table(headings, left=[heading for i, heading in enumerate(headings) if i not in right])
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    open_console().print(table)
+    cells = [dict(zip(headings, row, strict=True)) for row in rows]
+    left = [heading for i, heading in enumerate(headings) if i not in right]
+
+    def table(kept: Names[str]) -> Table:
+        made = plain_table(list(kept), left=left)
+        for row in cells:
+            made.add_row(*(Text(printable(row[heading])) for heading in kept))
+        return made
+
+    print_fitting(table, headings, least, elsewhere)
