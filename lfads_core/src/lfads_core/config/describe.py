@@ -73,7 +73,7 @@ def usage(spec: Spec, own: Types) -> str:
     """How one uses this entry: the YAML of a settings file, or a command."""
     if isinstance(spec, RecipeSpec):
         return f"# lfads run DATA --plugin {spec.name}   stands for\n{_yaml(spec.settings)}"
-    return _component_yaml(spec, own) if isinstance(spec, ComponentSpec) else spec.usage()
+    return _component_yaml(spec, own) if isinstance(spec, ComponentSpec) and spec.pickable else spec.usage()
 
 
 def _component_yaml(spec: ComponentSpec, own: Types) -> str:
