@@ -150,19 +150,8 @@ def test_every_component_is_built_from_its_default_settings(registry):
 def test_every_setting_has_a_meaning_and_a_rule_where_numbers_can_be_wrong(registry):
     """A number without a rule must be one that may take any value."""
     free = {"mean", "location", "forget_bias", "key"}
-    records = (PriorSpec, ReconstructionSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec, AlignmentSpec)
-    for record in records:
-        PriorSpec,
-        ReconstructionSpec,
-        AugmentationSpec,
-        ReadinSpec,
-        ReadoutSpec,
-        EncoderSpec,
-        GeneratorSpec,
-        LatentSpec,
-        LossSpec,
-        AlignmentSpec,
-    ):
+    layers, priced = (EncoderSpec, GeneratorSpec, ReadinSpec, ReadoutSpec), (PriorSpec, LatentSpec, LossSpec, AlignmentSpec)
+    for record in (ReconstructionSpec, AugmentationSpec, *layers, *priced):
         assert registry.all(record)
         for spec in registry.all(record):
             for field in attrs.fields(spec.config):
