@@ -141,7 +141,7 @@ def test_what_is_further_away_than_the_old_days_own_trials_is_told():
 def test_it_takes_steps_rather_than_epochs_and_a_rate_of_its_own(train_tiny, align, new, tmp_path):
     parent = load(train_tiny(name="parent").run.path)
     config = load(adapt_run(parent, [new], ("train.minutes=0.0001",), Display(), tmp_path / "runs" / "steps", align="nomad").run.path, "last").config
-    assert (config.train.epochs, config.optim.lr) == (40, 0.01)  # 120 steps, 3 an epoch
+    assert (config.train.epochs, config.optim.lr) == (25, 0.01)  # 75 steps, 3 an epoch
     assert (config.components.alignment.name, config.components.alignment.settings.scale) == ("nomad", 0.1)
     summed = load(align(train_tiny("regularisation.reduce=sum", name="sums").run, "components.alignment.floor=0.2", name="summed").path).config
     assert (summed.components.alignment.settings.scale, summed.components.alignment.settings.floor) == (0.1 * 8 * 5, 0.2)
