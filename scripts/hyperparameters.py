@@ -16,6 +16,7 @@ from lfads_core.config.places import places
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
@@ -28,7 +29,7 @@ from lfads_core.plugins.specs import (
 )
 from lfads_plugins_tune.search.spaces_of import text_of
 
-RECORDS = (ReconstructionSpec, PriorSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec)
+RECORDS = (ReconstructionSpec, PriorSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec, AlignmentSpec)
 HEADINGS = {
     "often": ("Often", "What a search begins with. If you tune nothing else, tune these."),
     "sometimes": ("Sometimes", "Worth a look when data are small, large or unusual."),

@@ -15,6 +15,7 @@ from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     EncoderSpec,
     GeneratorSpec,
@@ -149,7 +150,8 @@ def test_every_component_is_built_from_its_default_settings(registry):
 def test_every_setting_has_a_meaning_and_a_rule_where_numbers_can_be_wrong(registry):
     """A number without a rule must be one that may take any value."""
     free = {"mean", "location", "forget_bias", "key"}
-    for record in (PriorSpec, ReconstructionSpec, AugmentationSpec, ReadinSpec, ReadoutSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec):
+    layers, priced = (EncoderSpec, GeneratorSpec, ReadinSpec, ReadoutSpec), (PriorSpec, LatentSpec, LossSpec, AlignmentSpec)
+    for record in (ReconstructionSpec, AugmentationSpec, *layers, *priced):
         assert registry.all(record)
         for spec in registry.all(record):
             for field in attrs.fields(spec.config):

@@ -14,9 +14,10 @@ import lfads_core.plugins
 import lfads_plugins_std.plugin
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.load import resolve
-from lfads_core.config.losses import LatentConfig, LossConfig
+from lfads_core.config.losses import AlignmentConfig, LatentConfig, LossConfig
 from lfads_core.errors import LfadsError, PluginError
 from lfads_core.plugins import (
+    AlignmentSpec,
     LatentSpec,
     LossSpec,
     MetricSpec,
@@ -68,7 +69,7 @@ def test_every_kind_finds_what_its_hook_offers():
         if record is None:
             continue
         needed = [field.name for field in attrs.fields(record) if field.default is attrs.NOTHING and field.name not in {"name", "summary"}]
-        own = {LossSpec: {"config": LossConfig}, LatentSpec: {"config": LatentConfig}}.get(record, {})
+        own = {"config": {LossSpec: LossConfig, LatentSpec: LatentConfig, AlignmentSpec: AlignmentConfig}.get(record, NoSettings)}
         spec = record(name="thing", summary="s", **{name: {**given, **own}.get(name, print) for name in needed})
         registry = Registry.from_plugins({"mine": offering(hook.name, spec)})
         assert registry.faults == ()

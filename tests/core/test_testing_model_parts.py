@@ -1,4 +1,4 @@
-"""The conformance kit finds what was broken on purpose in encoders, generators, losses and latents."""
+"""The conformance kit finds what was broken on purpose in encoders, generators, losses, alignments and latents."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from lfads_core.components import AbstractEncoder, AbstractGenerator, AbstractLatent, AbstractLoss, AbstractPrior
-from lfads_core.config.losses import LatentConfig, LossConfig
-from lfads_core.plugins import EncoderSpec, GeneratorSpec, LatentSpec, LossSpec, NoSettings
-from lfads_core.testing import ConformanceError, check_encoder, check_generator, check_latent, check_loss
+from lfads_core.components import AbstractAlignment, AbstractEncoder, AbstractGenerator, AbstractLatent, AbstractLoss, AbstractPrior
+from lfads_core.config.losses import AlignmentConfig, LatentConfig, LossConfig
+from lfads_core.plugins import AlignmentSpec, EncoderSpec, GeneratorSpec, LatentSpec, LossSpec, NoSettings
+from lfads_core.testing import ConformanceError, check_alignment, check_encoder, check_generator, check_latent, check_loss
 
 
 def broken(check, spec):
@@ -149,6 +149,67 @@ def test_a_right_loss_passes():
 )
 def test_a_loss_that_breaks_a_law_is_found(cls, law):
     assert law in broken(check_loss, loss(cls))
+
+
+class Offset(AbstractAlignment):
+    """Squared distance of mean factors."""
+
+    def __init__(self, info):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(info.session.factors))
+
+    def meet(self, latents):
+        self.mean.copy_(latents.factors.mean((0, 1)))
+
+    def distance(self, latents):
+        return (latents.factors.mean((0, 1)) - self.mean).square().sum()
+
+
+class OutOfTheWay(Offset):
+    def distance(self, latents):
+        return 1 / (1 + super().distance(latents))
+
+
+class Forgetful(Offset):
+    def __init__(self, info):
+        super().__init__(info)
+        del self.mean
+        self.mean = torch.zeros(info.session.factors)
+
+    def meet(self, latents):
+        self.mean = latents.factors.mean((0, 1))
+
+
+class Unfolded(Offset):
+    def distance(self, latents):
+        return (latents.factors.mean((0, 1)) - self.mean).square()
+
+
+class Shifting(Offset):
+    def meet(self, latents):
+        super().meet(latents)
+        latents.factors.sub_(self.mean)
+
+
+def alignment(cls):
+    return AlignmentSpec(name="mine", summary="Mine", config=AlignmentConfig, build=lambda _, info: cls(info))
+
+
+def test_a_right_alignment_passes():
+    check_alignment(alignment(Offset))
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (OutOfTheWay, "what it met is nearest"),
+        (Forgetful, "what it met stays with its weights"),
+        (Unfolded, "a distance is a single number"),
+        (Shifting, "what it meets stays as it is"),
+    ],
+)
+def test_an_alignment_that_breaks_a_law_is_found(cls, law):
+    assert law in broken(check_alignment, alignment(cls))
 
 
 class Unit(AbstractPrior):

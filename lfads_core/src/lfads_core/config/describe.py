@@ -14,7 +14,7 @@ from lfads_core.config.own_types import Types
 from lfads_core.config.structure import unstructure
 from lfads_core.plugins.citations import citation_key
 from lfads_core.plugins.registry import Registered, Registry
-from lfads_core.plugins.specs import ComponentSpec, RecipeSpec, Spec
+from lfads_core.plugins.specs import AlignmentSpec, ComponentSpec, RecipeSpec, Spec
 
 REQUIRED = "(required)"
 """Stands where a setting has no default."""
@@ -73,6 +73,8 @@ def usage(spec: Spec, own: Types) -> str:
     """How one uses this entry: the YAML of a settings file, or a command."""
     if isinstance(spec, RecipeSpec):
         return f"# lfads run DATA --plugin {spec.name}   stands for\n{_yaml(spec.settings)}"
+    if isinstance(spec, AlignmentSpec):
+        return f"# {spec.usage()}   with the settings\n{_component_yaml(spec, own)}"
     return _component_yaml(spec, own) if isinstance(spec, ComponentSpec) else spec.usage()
 
 

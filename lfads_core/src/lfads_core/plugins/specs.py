@@ -208,11 +208,10 @@ class AlignmentSpec(ComponentSpec):
     """
 
     kind: ClassVar[str] = "alignment"
-    pickable: ClassVar[bool] = False
     contract: ClassVar[str] = "lfads_core.components:AbstractAlignment"
     config: type = field(validator=v.and_(is_settings_class, _with_settings_of("AlignmentConfig", "scale", "start_epoch", "increase_epochs")))
     build: Callable[[Any, LossInfo], AbstractAlignment] = field(converter=imported, validator=is_function)  # (settings, what it is built for)
-    steps: int = field(default=240, validator=v.and_(v.instance_of(int), v.ge(1)))
+    steps: int = field(default=75, validator=v.and_(v.instance_of(int), v.ge(1)))
 
     def usage(self) -> str:
         """The command that uses it."""

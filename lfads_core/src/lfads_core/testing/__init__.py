@@ -8,6 +8,7 @@ from lfads_core.testing.findings import ConformanceError, LawFinding
 from lfads_core.testing.kit import (
     Given,
     check,
+    check_alignment,
     check_augmentation,
     check_encoder,
     check_generator,
@@ -30,6 +31,7 @@ __all__ = [
     "Given",
     "LawFinding",
     "check",
+    "check_alignment",
     "check_augmentation",
     "check_encoder",
     "check_generator",

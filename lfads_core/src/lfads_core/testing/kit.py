@@ -15,6 +15,7 @@ from lfads_core.plugins import load_registry
 from lfads_core.plugins.citations import citation_key
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
+    AlignmentSpec,
     AugmentationSpec,
     DataReaderSpec,
     EncoderSpec,
@@ -32,7 +33,7 @@ from lfads_core.plugins.specs import (
     Spec,
     SyntheticSpec,
 )
-from lfads_core.testing import augmentation, data, encoder, generator, latent, layers, loss, outcome, prior, recipe, reconstruction
+from lfads_core.testing import alignment, augmentation, data, encoder, generator, latent, layers, loss, outcome, prior, recipe, reconstruction
 from lfads_core.testing.built import settings_faults
 from lfads_core.testing.findings import Law, LawFinding, examine, require
 
@@ -95,6 +96,7 @@ _EXAMINERS: Mapping[type[Spec], Callable[[Any, Given], list[LawFinding]]] = {
     GeneratorSpec: lambda spec, given: _built(generator.LAWS, generator.generator_case(spec, given.settings), given),
     LatentSpec: lambda spec, given: _built(latent.LAWS, latent.latent_case(spec, given.settings), given),
     LossSpec: lambda spec, given: _built(loss.LAWS, loss.LossCase(spec, given.settings), given),
+    AlignmentSpec: lambda spec, given: _built(alignment.LAWS, alignment.AlignmentCase(spec, given.settings), given),
     RecipeSpec: lambda spec, given: examine(recipe.LAWS, recipe.recipe_case(spec, given.registry)),
     SyntheticSpec: lambda spec, given: _built(data.SYNTHETIC_LAWS, data.SyntheticCase(spec, given.settings), given),
     DataReaderSpec: lambda spec, given: examine(data.READER_LAWS, data.ReaderCase(spec, given.path)),
@@ -154,6 +156,11 @@ def check_latent(spec: LatentSpec, settings: Any = None) -> list[LawFinding]:
 
 def check_loss(spec: LossSpec, settings: Any = None) -> list[LawFinding]:
     """Check a loss, on trials with an array ``behavior``; as :func:`check_prior`."""
+    return check(spec, Given(settings=settings))
+
+
+def check_alignment(spec: AlignmentSpec, settings: Any = None) -> list[LawFinding]:
+    """Check an alignment; as :func:`check_prior`."""
     return check(spec, Given(settings=settings))
 
 

@@ -33,15 +33,19 @@ class LossCase:
 
     def fresh(self, extras: Mapping[str, tuple[int, ...]] | None = None) -> AbstractLoss:
         """As the framework builds it."""
-        session = SessionInfo(name="a", encod_channels=_N, recon_channels=_N, factors=_F, extras=ARRAYS if extras is None else extras)
-        info = LossInfo(session=session, bins=_T, states=_G, inputs=_U, rng=stream(0, "loss"))
-        return self.spec.build(self.spec.config() if self.settings is None else self.settings, info)
+        return self.spec.build(self.spec.config() if self.settings is None else self.settings, info_of_kit(extras))
 
     def build(self) -> AbstractLoss:
         """In float64, suited to data."""
         part = self.fresh().double()
         part.start_from(dict(seen_by(part).batch.extras))
         return part
+
+
+def info_of_kit(extras: Mapping[str, tuple[int, ...]] | None = None) -> LossInfo:
+    """What a loss is built for."""
+    session = SessionInfo(name="a", encod_channels=_N, recon_channels=_N, factors=_F, extras=ARRAYS if extras is None else extras)
+    return LossInfo(session=session, bins=_T, states=_G, inputs=_U, rng=stream(0, "loss"))
 
 
 def seen_by(part: AbstractLoss, dtype: torch.dtype = torch.float64, size: float = 1.0) -> LossInputs:
@@ -182,8 +186,7 @@ def _with_gradients(seen: LossInputs) -> LossInputs:
     return replace(seen)
 
 
-LAWS: tuple[Law[LossCase], ...] = (
-    Law("building gives an equal loss each time", _built, essential=True),
+COMMON_LAWS: tuple[Law[Any], ...] = (
     Law("terms are single numbers by name", _terms, essential=True),
     Law("something can be learnt from it", _reaches),
     Law("terms and gradients are finite at the ends", _ends),
@@ -194,3 +197,6 @@ LAWS: tuple[Law[LossCase], ...] = (
     Law("copies give the same", _copies),
     Law("nothing is remembered between calls", _memory),
 )
+"""Of what is a loss, and more than that."""
+
+LAWS: tuple[Law[Any], ...] = (Law("building gives an equal loss each time", _built, essential=True), *COMMON_LAWS)
