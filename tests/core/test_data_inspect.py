@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
 from lfads_core.components import AbstractReconstruction
-from lfads_core.config.schema import Component, ComponentsConfig, DataConfig, RunConfig
+from lfads_core.config.chosen import Component, ComponentsConfig
+from lfads_core.config.schema import DataConfig, RunConfig
 from lfads_core.data.checks import Problem
 from lfads_core.data.inspect import inspect_session
 from lfads_core.data.session import Session, Split

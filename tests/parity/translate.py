@@ -14,6 +14,7 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import SessionInfo
 from lfads_core.components.batch import Batch
 from lfads_core.config import schema as s
+from lfads_core.config.chosen import Component, ComponentsConfig
 from lfads_core.model.build import build_model
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
@@ -118,12 +119,12 @@ def run_config(fixture: Fixture) -> s.RunConfig:
     if "weights/readin.0.weight" in fixture.arrays:
         trainable = bool(fixture.attributes.get("readin_requires_grad", 1))
         size = fixture.arrays["weights/readin.0.weight"].shape[0]
-        readin = s.Component("pcr", std.PCRReadinConfig(trainable=trainable)) if pcr else s.Component("linear", std.LinearReadinConfig(size=size))
-    readout = s.Component("linear")
+        readin = Component("pcr", std.PCRReadinConfig(trainable=trainable)) if pcr else Component("linear", std.LinearReadinConfig(size=size))
+    readout = Component("linear")
     widths = {array.shape[1] for name, array in fixture.group("pcr").items() if name.endswith("/readin_weight")}
     if widths == {config["fac_dim"]} and config.get("readout", "PCR") != "Linear":
-        readout = s.Component("pcr", std.PCRReadoutConfig(trainable=bool(fixture.attributes.get("readout_requires_grad", 1))))
-    components = s.ComponentsConfig(
+        readout = Component("pcr", std.PCRReadoutConfig(trainable=bool(fixture.attributes.get("readout_requires_grad", 1))))
+    components = ComponentsConfig(
         reconstruction=_reconstruction(config.get("recon", {"type": "Poisson"})),
         ic_prior=_prior(config["ic_prior"]),
         input_prior=_prior(config["co_prior"]),
@@ -149,23 +150,23 @@ def regularisation(config: Mapping[str, Any]) -> s.RegularisationConfig:
     )
 
 
-def _reconstruction(given: Mapping[str, Any]) -> s.Component:
+def _reconstruction(given: Mapping[str, Any]) -> Component:
     name = _RECONSTRUCTIONS[given["type"]]
     if name != "zero-inflated-gamma":
-        return s.Component(name)
-    return s.Component(name, ZIGConfig(**{key: given[key] for key in ("gamma_loc", "scale_init", "scale_prior", "scale_penalty")}))
+        return Component(name)
+    return Component(name, ZIGConfig(**{key: given[key] for key in ("gamma_loc", "scale_init", "scale_prior", "scale_penalty")}))
 
 
-def _prior(given: Mapping[str, Any]) -> s.Component:
+def _prior(given: Mapping[str, Any]) -> Component:
     match given["type"]:
         case "MultivariateNormal":
-            return s.Component("normal", std.NormalConfig(mean=given["mean"], variance=given["variance"]))
+            return Component("normal", std.NormalConfig(mean=given["mean"], variance=given["variance"]))
         case "AutoregressiveMultivariateNormal":
-            return s.Component("autoregressive", std.AutoregressiveConfig(tau=given["tau"], variance=given["nvar"]))
+            return Component("autoregressive", std.AutoregressiveConfig(tau=given["tau"], variance=given["nvar"]))
         case "MultivariateStudentT":
-            return s.Component("student-t", std.StudentTConfig(location=given["loc"], scale=given["scale"], degrees=given["df"]))
+            return Component("student-t", std.StudentTConfig(location=given["loc"], scale=given["scale"], degrees=given["df"]))
         case "Null":
-            return s.Component("null")
+            return Component("null")
         case other:
             raise KeyError(f"a known prior, not {other!r}")
 

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfads_core import builtin
+from lfads_core.config.chosen import Component
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import settings_of
 from lfads_core.config.optional import HoldOutConfig
 from lfads_core.config.places import places
-from lfads_core.config.schema import Component, DataConfig, RunConfig
+from lfads_core.config.schema import DataConfig, RunConfig
 from lfads_core.config.structure import structure, structure_as, unstructure
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins import load_registry

@@ -11,7 +11,8 @@ import click
 from lfads_core.cli.options import PATH
 
 if TYPE_CHECKING:
-    from lfads_core.config.schema import Component, RunConfig
+    from lfads_core.config.chosen import Component
+    from lfads_core.config.schema import RunConfig
     from lfads_core.plugins import Registry
     from lfads_core.plugins.citations import Cited
 

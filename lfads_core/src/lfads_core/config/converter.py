@@ -14,10 +14,10 @@ import attrs
 from attrs import frozen
 from cattrs import Converter
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.faults import Path
 from lfads_core.config.kinds import is_group, members, settings_of, words
 from lfads_core.config.own_types import OwnType, Types, base
-from lfads_core.config.schema import Component
 from lfads_core.config.values import SCALARS, Misfit, literal
 from lfads_core.wording import shown
 

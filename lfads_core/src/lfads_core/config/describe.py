@@ -80,7 +80,7 @@ def usage(spec: Spec, own: Types) -> str:
 
 def _component_yaml(spec: ComponentSpec, own: Types) -> str:
     """Every place in ``components`` that takes this kind, with the component's defaults."""
-    from lfads_core.config.schema import ComponentsConfig
+    from lfads_core.config.chosen import ComponentsConfig
 
     chosen = {"name": spec.name, **_nested(spec.config, own)}
     places = [field for field in attrs.fields(ComponentsConfig) if field.metadata.get("component") is type(spec)]

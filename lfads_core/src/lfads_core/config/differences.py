@@ -13,11 +13,12 @@ from typing import Any
 
 import attrs
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import Specs, is_group, settings_of, types_in
 from lfads_core.config.own_types import Types, own_type
 from lfads_core.config.places import places
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
 from lfads_core.config.structure import unstructure
 

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.faults import dotted
 from lfads_core.config.groups import run_config_class, types_of
 from lfads_core.config.kinds import Setting, Specs, settings_of, words
 from lfads_core.config.own_types import Types
 from lfads_core.config.places import SettingPlace, elsewhere, places, slots
-from lfads_core.config.schema import Component
 from lfads_core.config.structure import unstructure
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.registry import Registry

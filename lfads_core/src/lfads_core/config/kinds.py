@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, runtime_ch
 import attrs
 from attrs import frozen
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.fields import Rule
 from lfads_core.config.own_types import Types, own_type
-from lfads_core.config.schema import Component
 from lfads_core.errors import PluginError
 from lfads_core.plugins.specs import ComponentSpec, Spec
 from lfads_core.wording import a, shown

@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.kinds import settings_of, types_in
 from lfads_core.config.load import resolve_saved
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer, read_yaml
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.registry import Registry

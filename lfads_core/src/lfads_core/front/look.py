@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.fields import AUTO
 from lfads_core.config.load import resolve
-from lfads_core.config.schema import Component
 from lfads_core.data.checks import Problem, check_summaries, worst_first
 from lfads_core.data.inspect import inspect_session
 from lfads_core.data.session import Session

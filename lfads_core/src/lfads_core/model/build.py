@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractLatent, AbstractLoss, AbstractReconstruction, LatentInfo, LossInfo, SessionInfo
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.chosen import Component
+from lfads_core.config.schema import RunConfig
 from lfads_core.data.loader import SplitTensors
 from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session

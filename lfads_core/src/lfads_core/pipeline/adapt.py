@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
+from lfads_core.config.chosen import ComponentsConfig
 from lfads_core.config.fields import known
 from lfads_core.config.load import resolve_saved
-from lfads_core.config.schema import ComponentsConfig, RunConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.data.known import other_alignment
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError

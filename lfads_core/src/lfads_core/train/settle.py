@@ -13,8 +13,9 @@ from typing import Any
 
 import attrs
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.fields import AUTO
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
 
 log = logging.getLogger(__name__)

@@ -74,4 +74,4 @@ def _cell(value: Any, column: str) -> str:
     try:
         return f"{float(value):.4g}" if isinstance(value, str) and len(value) > _MANY else str(value)
     except ValueError:
-        return value
+        return str(value)

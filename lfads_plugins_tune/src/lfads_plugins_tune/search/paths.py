@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lfads_core.config.chosen import Component
 from lfads_core.config.faults import Origin, Path, dotted
 from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, types_in
 from lfads_core.config.merge import PlaceShape, put
 from lfads_core.config.own_types import Types
-from lfads_core.config.schema import Component, RunConfig
+from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.errors import ConfigError
 from lfads_core.wording import listed, near, shown
