@@ -24,7 +24,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.train.captured_passes import PassGraphs
 from lfads_core.train.cuda_graph import CUDAGraphs
 from lfads_core.train.filled import Sizes, filled, may_be_filled
-from lfads_core.train.graphs import Captured, Forms, Graph, Work, form_of, world_of
+from lfads_core.train.graphs import Capturable, Captured, Forms, Graph, form_of, world_of
 from lfads_core.train.optim import DeviceRates
 from lfads_core.train.records import StepInputs, StepOwner, StepResult
 from lfads_core.train.step import take_step
@@ -89,7 +89,7 @@ class CapturedStep:
         """Take the step, with ``given`` in the place of ``ready`` if these are filled up. Losses hold until the next step of this form."""
         for live, member, one in zip(self._live, members, ready, strict=True):
             live.set(member, one.epoch)
-        work = Work(
+        work = Capturable(
             on_buffers=partial(self._step, members),
             plainly=partial(take_step, members, ready),
             changes=partial(_changing, members),

@@ -15,7 +15,7 @@ from torch import Tensor
 from lfads_core.model.rows import tensors_in
 from lfads_core.train.evaluate import PricedPass, Tally, ValidationPass, price_each
 from lfads_core.train.filled import Fill, Sizes, counts_of, may_be_filled
-from lfads_core.train.graphs import Captured, Forms, Graph, Work, form_of, world_of
+from lfads_core.train.graphs import Capturable, Captured, Forms, Graph, form_of, world_of
 
 Given = tuple[Any, ...]
 """What a pass reads: trials as they are and as the model sees them, noise, masks."""
@@ -38,7 +38,7 @@ class PassGraphs:
         captured = self._forms.at(tuple(map(_world, tallies)), form, partial(Captured, given))
         if captured is None:
             return None
-        work = Work(on_buffers=partial(_priced, tallies), plainly=partial(_plainly, tallies, passes), changes=list, numbers=_numbers)
+        work = Capturable(on_buffers=partial(_priced, tallies), plainly=partial(_plainly, tallies, passes), changes=list, numbers=_numbers)
         return captured(given, work)
 
     @property

@@ -1,4 +1,4 @@
-"""Work captured once and replayed, whatever it is: its buffers, its graph, and the proof that a replay does what the work does.
+"""Capturable captured once and replayed, whatever it is: its buffers, its graph, and the proof that a replay does what the work does.
 
 A replay repeats what the captured work did, operation by operation, on the same memory. So whatever differs from time to time lies in
 buffers, written before each replay. The first replay of every graph is compared with the work itself: weights are put back in between, and what
@@ -51,7 +51,7 @@ class Graph(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Work(Generic[T]):
+class Capturable(Generic[T]):
     """What is captured."""
 
     on_buffers: Callable[[Any], T]  # does it with what was copied into the buffers
@@ -78,7 +78,7 @@ class Captured(Generic[T]):
         self._graph, self._rehearsed, self._captured, self.proved = graph, 0, False, False
         self._result: list[T] = []
 
-    def __call__(self, given: Any, work: Work[T]) -> T:
+    def __call__(self, given: Any, work: Capturable[T]) -> T:
         """Put this time's tensors in place and do it. What it comes to holds until the next time.
 
         Raises:
@@ -98,10 +98,10 @@ class Captured(Generic[T]):
         self._graph.replay()
         return self._result[0]
 
-    def _do(self, work: Work[T]) -> None:
+    def _do(self, work: Capturable[T]) -> None:
         self._result = [mapped(work.on_buffers(self._buffers), Tensor.detach)]
 
-    def _prove(self, work: Work[T]) -> T:
+    def _prove(self, work: Capturable[T]) -> T:
         """Replay, put everything back, do the work itself, and compare."""
         changing = list(work.changes())
         before = _copies(changing)
