@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -135,6 +135,7 @@ class Tally:
         return Validation(costs={**self.sums.averages(), **self.unseen.means()}, means=means)
 
 
+@runtime_checkable
 class Pricing(Protocol):
     """Something that prices everybody's passes at once: captured ones."""
 

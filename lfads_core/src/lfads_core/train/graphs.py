@@ -1,4 +1,4 @@
-"""Capturable captured once and replayed, whatever it is: its buffers, its graph, and the proof that a replay does what the work does.
+"""Work captured once and replayed, whatever it is: its buffers, its graph, and the proof that a replay does what the work does.
 
 A replay repeats what the captured work did, operation by operation, on the same memory. So whatever differs from time to time lies in
 buffers, written before each replay. The first replay of every graph is compared with the work itself: weights are put back in between, and what
