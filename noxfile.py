@@ -252,5 +252,5 @@ def gpu(session: nox.Session) -> None:
     in_shared(session, "pytest", "-m", "gpu", *session.posargs)
     shapes = [word for name in ("S1", "S2", "S3", "S4") for word in ("--config", name)]
     for name in ("reference", "fused", "triton", "triton-bf16"):
-        for captured in ([], ["--set", "train.cuda_graph=true"]):
-            in_shared(session, "lfads_core.cli.main", "bench", "step", "--recurrence", name, *captured, *shapes)
+        for captured in ("false", "true"):
+            in_shared(session, "lfads_core.cli.main", "bench", "step", "--recurrence", name, "--set", f"train.cuda_graph={captured}", *shapes)

@@ -1,9 +1,12 @@
 """How many operations a training step would launch on a GPU, counted without one.
 
     python bench/step_operations.py --config S1 S2 --members 1 32 --verbose
+    python bench/step_operations.py --captured
+    python bench/step_operations.py --validation --captured
 
 Every operation below autograd that would launch a kernel is counted as torch hands it out: those that make views or memory cost no launch, and
 a ``_foreach`` or fused one counts once, as do Triton's kernels, which are not run. Sizes are tiny: numbers of operations do not depend on them.
+``--captured`` counts a replay as one operation, beside what goes on around it; ``--validation`` counts a batch of a validation, not a step.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,11 +25,17 @@ from unittest.mock import patch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from lfads_core.components.batch import Batch
+from lfads_core.data.loader import SplitTensors
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence import triton_controlled_kernels, triton_gru_kernels, triton_launch
 from lfads_core.recurrence.choose import BACKENDS
-from lfads_core.train import finite_checks, step
+from lfads_core.train import finite_checks, graphs, step
+from lfads_core.train.captured import StepGraphs
+from lfads_core.train.evaluate import Tally, validate_each
 from lfads_core.train.loop import step_together
+from lfads_core.train.step import Failures
+from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench import shapes
 from lfads_plugins_lab.bench.population import lone_trainer
 from lfads_plugins_lab.bench.problem import first_batch, load_problem
@@ -88,8 +98,35 @@ def as_on_a_gpu(found: Counter[str]) -> Iterator[None]:
         yield
 
 
-def counted(config: str, members: int, overrides: tuple[str, ...] = ()) -> Counter[str]:
-    """Operations of one whole step of so many members: augmentations, noise, passes, loss, clip, update, averages."""
+class Replayed:
+    """Stands in for a graph: what it captured is there, and a replay is one launch."""
+
+    def __init__(self, found: Counter[str]) -> None:
+        self.found = found
+
+    def rehearse(self, step: Callable[[], None]) -> None:
+        """Take it."""
+        step()
+
+    def capture(self, step: Callable[[], None]) -> None:
+        """Take it, for what it makes."""
+        step()
+
+    def replay(self) -> None:
+        """Launch."""
+        self.found.update(["replay"])
+
+
+def proved(captured: Any, work: Any) -> Any:
+    """Take for granted that a replay does what the work does: this one does nothing."""
+    del work
+    captured.proved = True
+    captured._graph.replay()  # noqa: SLF001
+    return captured._result[0]  # noqa: SLF001
+
+
+def counted(config: str, members: int, overrides: tuple[str, ...] = (), *, captured: bool = False, validation: bool = False) -> Counter[str]:
+    """Operations of one whole step of so many members: augmentations, noise, passes, loss, clip, update, averages; or of a batch of a validation."""
     of = shapes.SHAPES[config]
     bins, channels = (4, 4 - (of.encoded_bins < of.bins)), (4, 4 - (of.encoded_channels < of.channels))
     small = {"trials": 16, "bins": bins[0], "encoded_bins": bins[1], "channels": channels[0], "encoded_channels": channels[1]}
@@ -100,16 +137,26 @@ def counted(config: str, members: int, overrides: tuple[str, ...] = ()) -> Count
         going = {i: lone_trainer(problem, i, Path(folder)) for i in range(members)}
         raw = first_batch(problem)
         mode = Counted()
-        with as_on_a_gpu(mode.found):
+        kept = StepGraphs(partial(Replayed, mode.found)) if captured else None
+        with as_on_a_gpu(mode.found), patch.object(graphs.Captured, "_prove", proved):
             for trainer in going.values():
                 trainer.model.loops, trainer.untried = BACKENDS["triton"], False
-            for _ in range(3):  # the first makes moments, the second averages
+            for _ in range(graphs.REHEARSALS + 3):  # the first makes moments, the second averages; captured, the last is a replay
                 mode.found.clear()
                 with mode:
-                    failed = step_together(going, dict.fromkeys(going, (0, raw)))
+                    failed = _validated(going, raw, kept) if validation else step_together(going, dict.fromkeys(going, (0, raw)), kept)
                 if failed:
                     raise next(iter(failed.values()))
         return Counter(mode.found)
+
+
+def _validated(going: dict[int, Trainer], raw: Mapping[str, Batch], kept: StepGraphs | None) -> Failures:
+    """Everybody's validation on one batch, without metrics."""
+    failed: Failures = {}
+    source = {name: SplitTensors(encod=of.encod, recon=of.recon, external=of.external) for name, of in raw.items()}
+    tallies = {i: Tally(trainer.validator, trainer.judged, source, 0, predict=False) for i, trainer in going.items()}
+    validate_each(tallies, failed, None if kept is None else kept.passes)
+    return failed
 
 
 def main() -> None:
@@ -118,12 +165,15 @@ def main() -> None:
     parser.add_argument("--config", nargs="+", default=["S1", "S4"])
     parser.add_argument("--members", nargs="+", type=int, default=[1, 2, 32])
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
+    parser.add_argument("--captured", action="store_true")
+    parser.add_argument("--validation", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     for config in args.config:
         for members in args.members:
-            found = counted(config, members, tuple(args.overrides))
-            print(f"{config}: {members} members, {found.total()} operations a step")
+            found = counted(config, members, tuple(args.overrides), captured=args.captured, validation=args.validation)
+            what = "batch of a validation" if args.validation else "step"
+            print(f"{config}: {members} members, {found.total()} operations a {what}{', captured' if args.captured else ''}")
             if args.verbose:
                 print("   ", ", ".join(f"{name} {count}" for name, count in found.most_common()))
 

@@ -364,6 +364,20 @@ class Promising(Scale):
     observes_missing = True
 
 
+class Mixing(Scale):
+    heeds_weights = True
+
+    def weigh(self, loss, batch):
+        return loss / loss.detach().abs().mean()
+
+
+class Counting(Scale):
+    heeds_weights = True
+
+    def measure(self, loss, batch):
+        return {"scale": loss.mean()}
+
+
 class Cropping(Scale):
     def augment(self, batch, noise):
         return replace(super().augment(batch, noise), recon=batch.recon[:, 1:])
@@ -384,6 +398,8 @@ def test_an_augmentation_that_is_right_passes():
         (InPlace, "nothing that is handed in is changed in place", "the batch that came in must not be changed in place"),
         (Nameless, "masks carry the augmentation's name, and others' stay", "masks of others must stay, but 'earlier/mask' did not"),
         (PythonChance, "chance comes from the given generator alone", "augment must give the same with the same noise"),
+        (Mixing, "trials that only fill a batch up do not count, where that is promised", "weigh must leave trials whose batch.weights are 0 out"),
+        (Counting, "trials that only fill a batch up do not count, where that is promised", "measure must leave trials whose batch.weights are 0"),
         (Promising, "missing values are dealt with, where that is promised", "encod, of data with missing values, is nan"),
         (Cropping, "shapes and types stay, and what is no data is left alone", "recon must keep its shape (4, 9, 5)"),
     ],

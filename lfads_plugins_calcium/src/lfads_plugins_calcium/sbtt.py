@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
-from lfads_core.components.batch import Batch
+from lfads_core.components.batch import Batch, mean_over_trials
 
 _STAND_IN = 10.0  # any value that every reconstruction accepts; its loss is thrown away
 
@@ -21,6 +21,7 @@ class SelectiveBackprop(AbstractAugmentation):
 
     name = "sbtt"
     observes_missing: ClassVar[bool] = True
+    heeds_weights: ClassVar[bool] = True
 
     def augment(self, batch: Batch, noise: Noise) -> Batch:
         """Replace NaN in input and target and remember where targets were observed."""
@@ -32,5 +33,5 @@ class SelectiveBackprop(AbstractAugmentation):
     def weigh(self, loss: Float[Tensor, "B T N"], batch: Batch) -> Float[Tensor, "B T N"]:
         """Zero for missing values, the others divided by the share observed in the whole batch; all zero if nothing was."""
         observed = batch.masks[f"{self.name}/observed"]
-        share = observed.mean().clamp(min=1 / observed.numel())
+        share = mean_over_trials(observed, batch.weights).clamp(min=1 / observed.numel())
         return torch.where(observed > 0, loss, 0.0) / share

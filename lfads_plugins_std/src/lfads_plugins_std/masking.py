@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
-from lfads_core.components.batch import Batch
+from lfads_core.components.batch import Batch, mean_over_trials
 from lfads_core.rng import Streams, bernoulli
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
 
@@ -74,6 +74,7 @@ class CoordinatedDropout(AbstractAugmentation):
 
     name = "coordinated-dropout"
     by_trial = True
+    heeds_weights = True
 
     def __init__(self, config: CoordinatedDropoutConfig) -> None:
         self.config = config
@@ -114,6 +115,7 @@ class SampleValidation(AbstractAugmentation):
 
     name = "sample-validation"
     by_trial = True
+    heeds_weights = True
 
     def __init__(self, config: SampleValidationConfig) -> None:
         self.config = config
@@ -140,4 +142,4 @@ class SampleValidation(AbstractAugmentation):
         if keep is None or rate == 0:
             return {}
         block = loss[:, first : first + keep.shape[1], : keep.shape[2]] * (1 - keep) / rate
-        return {"sample_validation": block.mean() if self.config.reduce == "mean" else block.sum(dim=(1, 2)).mean()}
+        return {"sample_validation": mean_over_trials(block if self.config.reduce == "mean" else block.sum(dim=(1, 2)), batch.weights)}

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from lfads_core.data.loader import SplitTensors
 from lfads_core.rng import stream
-from lfads_core.train import captured
+from lfads_core.train import graphs
 from lfads_core.train import trainer as training
 from lfads_core.train.captured import CapturedStep
 from lfads_core.train.data import TrainingData
@@ -157,7 +157,7 @@ class Watched(StandIn):
 
 def in_steps(monkeypatch, trainers, live):
     """Operations of four steps, each in an epoch of its own, whose ramps and learning rates differ."""
-    monkeypatch.setattr(captured, "REHEARSALS", 4)
+    monkeypatch.setattr(graphs, "REHEARSALS", 4)
     graph, kept = Watched(), None
     for epoch in range(4):  # the first makes moments
         ready = []

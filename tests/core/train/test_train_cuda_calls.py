@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.train.captured import Graph, StepGraphs, graphs_for
+from lfads_core.train.captured import StepGraphs, graphs_for
 from lfads_core.train.cuda_graph import CUDAGraphs
+from lfads_core.train.graphs import Graph
 
 
 @pytest.fixture
@@ -76,8 +77,8 @@ def test_a_capture_that_breaks_says_what_broke_it():
 
 
 @pytest.mark.usefixtures("cuda_calls")
-def test_on_a_cuda_device_steps_are_captured_if_that_is_asked_for():
+@pytest.mark.parametrize(("asked", "captured"), [("auto", True), (True, True), (False, False)])
+def test_on_a_cuda_device_steps_are_captured_unless_the_settings_say_no(asked, captured):
     config = RunConfig()
-    assert graphs_for(config, torch.device("cuda")) is None
-    asked = attrs.evolve(config, train=attrs.evolve(config.train, cuda_graph=True))
-    assert isinstance(graphs_for(asked, torch.device("cuda")), StepGraphs)
+    config = attrs.evolve(config, train=attrs.evolve(config.train, cuda_graph=asked))
+    assert isinstance(graphs_for(config, torch.device("cuda")), StepGraphs) == captured

@@ -47,6 +47,12 @@ class AugmentationStack:
             loss = part.weigh(loss, batch)
         return loss
 
+    @property
+    def heeds_weights(self) -> bool:
+        """Whether losses and measures of a batch stay what they are when it is filled up with trials of weight 0."""
+        plain = (AbstractAugmentation.weigh, AbstractAugmentation.measure)
+        return all(part.heeds_weights or (type(part).weigh, type(part).measure) == plain for part in self.loss_order)
+
     def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> dict[str, Tensor]:
         """Everything the augmentations want logged."""
         return {name: value for part in self.loss_order for name, value in part.measure(loss, batch).items()}

@@ -30,6 +30,10 @@ class AbstractAugmentation(abc.ABC):
     """Whether ``augment`` changes each trial by itself and ``draw`` draws with :func:`lfads_core.rng.bernoulli` alone, trial after trial:
     trials of all members of a population may then come as one batch, with their :class:`~lfads_core.rng.Streams`."""
 
+    heeds_weights: ClassVar[bool] = False
+    """Whether ``weigh`` and ``measure``, where it has its own, look at each trial by itself but for means, and leave trials whose
+    ``batch.weights`` are 0 out of these: batches may then be filled up to one size."""
+
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
         """Draw whatever ``augment`` needs; nothing for a fixed change."""
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -21,3 +22,12 @@ class Batch:
     ic_bins: int = 0  # first bins that only the initial condition is inferred from; augmentations leave them alone
     masks: Mapping[str, Tensor] = field(default_factory=dict)  # what augmentations leave for the loss
     extras: Mapping[str, Tensor] = field(default_factory=dict)  # other per-trial arrays of the file
+    weights: Float[Tensor, "*M B"] | None = None  # 1 for trials that count, 0 for those that only fill the batch up; None: all count
+
+
+def mean_over_trials(values: Float[Tensor, "B ..."], weights: Float[Tensor, " B"] | None) -> Float[Tensor, ""]:
+    """Mean of all values of the trials that count. The others get no gradient, whatever their values are."""
+    if weights is None:
+        return values.mean()
+    each = values.flatten(1).mean(dim=1) if values.dim() > 1 else values
+    return torch.where(weights > 0, each, 0.0).sum() / weights.sum()

@@ -203,7 +203,7 @@ class TrainConfig:
         tune="sometimes", search=ELSEWHERE,
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops", search=ELSEWHERE)
-    cuda_graph: bool = setting(False, "on a CUDA device, capture a training step once and replay it, instead of launching its operations one by one")
+    cuda_graph: bool | Auto = setting(AUTO, "capture steps and replay them (auto: on CUDA devices, where replays agree with steps)", search=ELSEWHERE)
     precision: Literal["float32", "bf16"] = setting(
         "float32", "precision of products outside the loops in training passes; all else is float32", rule=one_of("float32", "bf16")
     )

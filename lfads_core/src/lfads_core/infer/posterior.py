@@ -102,11 +102,11 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
     have been. Draws behind divergences are made only where a stream has more samples after them.
     """
     rngs = [stream(seed, "infer", name, row) for name, batch in batches.items() for row in batch.trials.tolist()]
-    blocks = -(-samples // BLOCK)
+    blocks, like = -(-samples // BLOCK), torch.empty(0, dtype=model.decoder.to_generator.weight.dtype)
 
     def block(number: int) -> Noise:
         """Some samples of all trials (samples, trials, ...) on the device."""
-        each = draw_noises([model] * len(rngs), BLOCK, rngs, sample=True, dropout=False, divergences=number + 1 < blocks)
+        each = draw_noises([model] * len(rngs), BLOCK, rngs, sample=True, dropout=False, divergences=number + 1 < blocks, like=like)
         used = joined_records([Noise(ic=one.ic, inputs=one.inputs, latents=one.latents) for one in each])
         moved: Noise = mapped(used, lambda value: value.transpose(0, 1).contiguous().to(model.device, non_blocking=True))
         return moved

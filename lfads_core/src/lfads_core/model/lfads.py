@@ -218,14 +218,21 @@ class LFADS(nn.Module):
 
 
 def draw_noises(
-    models: Sequence[LFADS], trials: int, rngs: Sequence[torch.Generator], *, sample: bool, dropout: bool, divergences: bool = True
+    models: Sequence[LFADS],
+    trials: int,
+    rngs: Sequence[torch.Generator],
+    *,
+    sample: bool,
+    dropout: bool,
+    divergences: bool = True,
+    like: Tensor | None = None,
 ) -> list[Noise]:
     """:meth:`LFADS.draw_noise` of several models of one shape, each from its own generator: what each would draw alone, in rows of shared tensors.
 
-    They are drawn where the generators are. Draws for divergences come last but for those of further latents; without them, others are the same.
+    They lie where ``like`` does, or the weights. Draws for divergences come last but for those of further latents; without them, others are the same.
     """
-    weight, config, sizes = models[0].decoder.to_generator.weight, models[0].config, models[0].sizes
-    like = weight if weight.device == rngs[0].device else torch.empty(0, dtype=weight.dtype, device=rngs[0].device)
+    like = models[0].decoder.to_generator.weight if like is None else like
+    config, sizes = models[0].config, models[0].sizes
     control = config.controller
     ic: dict[str, tuple[int, ...]] = {"ic": (trials, config.generator.ic_size)}
     inputs: dict[str, tuple[int, ...]] = {}

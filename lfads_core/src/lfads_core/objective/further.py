@@ -7,10 +7,11 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.components import Latents, LossInputs, Posterior
-from lfads_core.components.batch import Batch
+from lfads_core.components.batch import Batch, mean_over_trials
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
@@ -48,9 +49,9 @@ def of_trials(latents: Latents, rows: slice) -> Latents:
     return Latents(**{field.name: taken(getattr(latents, field.name)) for field in fields(Latents)})
 
 
-def latent_divergences(model: LFADS, output: ModelOutput, noise: Noise) -> Numbers:
+def latent_divergences(model: LFADS, output: ModelOutput, noise: Noise, weights: Float[Tensor, " B"] | None) -> Numbers:
     """Mean over all trials of each latent's divergence from its prior, in nats, by ``"latent/<name>/kl"``."""
     return {
-        f"latent/{name}/kl": model.latents[name].prior.kl(q.mean, q.std, noise.latents_kl.get(name, {})).mean()
+        f"latent/{name}/kl": mean_over_trials(model.latents[name].prior.kl(q.mean, q.std, noise.latents_kl.get(name, {})), weights)
         for name, q in output.latents.further.items()
     }

@@ -11,12 +11,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lfads_core.components.batch import mean_over_trials
 from lfads_core.config.schema import RegularisationConfig
 from lfads_core.model.lfads import LFADS
 
 
-def reduce_reconstruction(loss: Float[Tensor, "B T N"], how: Literal["mean", "sum"]) -> Float[Tensor, ""]:
-    """Mean over trials, bins and channels; or sum over bins and channels, then mean over trials."""
+def reduce_reconstruction(loss: Float[Tensor, "B T N"], how: Literal["mean", "sum"], weights: Float[Tensor, " B"] | None = None) -> Float[Tensor, ""]:
+    """Mean over trials, bins and channels; or sum over bins and channels, then mean over trials: over those whose weight is not 0."""
+    if weights is not None:
+        each = loss.flatten(1).sum(dim=1)
+        return mean_over_trials(each / loss[0].numel() if how == "mean" else each, weights)
     values = loss.numel() if how == "mean" else loss.shape[0]
     return loss.sum() / values  # whose gradient is one number; that of a mean would be written out value by value
 

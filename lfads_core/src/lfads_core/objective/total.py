@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractReconstruction
-from lfads_core.components.batch import Batch
+from lfads_core.components.batch import Batch, mean_over_trials
 from lfads_core.config.fields import known
 from lfads_core.config.losses import AlignmentConfig, LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig, RunConfig
@@ -109,7 +109,10 @@ class Objective:
 
     def __call__(self, model: LFADS, batches: Mapping[str, Batch], output: ModelOutput, noise: Noise, stack: AugmentationStack, epoch: int) -> Losses:
         """Price one pass. ``batches`` are the augmented ones the model saw; ``epoch`` counts from 0."""
-        terms = self.terms(model, batches, output, noise, stack)
+        return self.weighted(self.terms(model, batches, output, noise, stack), epoch)
+
+    def weighted(self, terms: Terms, epoch: int) -> Losses:
+        """Terms under an epoch's scales and ramps."""
         weights = self.beside(epoch, terms.further, terms.vector).to(terms.vector.device, non_blocking=True)
         return self.priced(terms, torch.dot(terms.vector, weights), epoch)
 
@@ -133,15 +136,16 @@ class Objective:
             for what, number in stack.measure(loss, batch).items():
                 measured.setdefault(what, []).append(number)
             per_value[name] = stack.weigh(loss, batch)
-            per_session[name] = reduce_reconstruction(per_value[name], self.config.reduce)
+            per_session[name] = reduce_reconstruction(per_value[name], self.config.reduce, batch.weights)
         kernels = recurrent_kernels(model, self.config)
         l2 = l2_of_kernels(kernels if kernel_scales is None else [(scale, of) for scale, (_, of) in zip(kernel_scales, kernels, strict=True)])
         for penalty in penalties(model):
             l2 = l2 + penalty
         losses, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})
-        further = {**latent_divergences(model, output, noise), **losses}
+        weights = weights_of_all(batches)
+        further = {**latent_divergences(model, output, noise, weights), **losses}
         return Terms(
-            vector=torch.stack([mean_of(list(per_session.values())), *kl_terms(model, output, noise), *further.values(), l2]),
+            vector=torch.stack([mean_of(list(per_session.values())), *kl_terms(model, output, noise, weights), *further.values(), l2]),
             further=tuple(further),
             per_session=per_session,
             per_value=per_value,
@@ -180,10 +184,18 @@ def penalties(model: LFADS) -> list[Float[Tensor, ""]]:
     return [part.penalty() for part in model.reconstructions.values() if type(part).penalty is not AbstractReconstruction.penalty]
 
 
-def kl_terms(model: LFADS, output: ModelOutput, noise: Noise) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+def weights_of_all(batches: Mapping[str, Batch]) -> Float[Tensor, " B"] | None:
+    """Weights of all sessions' trials side by side; None if all count."""
+    weights = [batch.weights for batch in batches.values() if batch.weights is not None]
+    return (torch.cat(weights) if len(weights) > 1 else weights[0]) if weights else None
+
+
+def kl_terms(
+    model: LFADS, output: ModelOutput, noise: Noise, weights: Float[Tensor, " B"] | None = None
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Mean over all trials of the divergence from the priors: initial condition, inferred inputs (0 without a controller)."""
     latents = output.latents
-    ic_kl = model.ic_prior.kl(latents.ic.mean, latents.ic.std, noise.ic_kl or {}).mean()
+    ic_kl = mean_over_trials(model.ic_prior.kl(latents.ic.mean, latents.ic.std, noise.ic_kl or {}), weights)
     if model.input_prior is None or latents.inputs is None:
         return ic_kl, torch.zeros_like(ic_kl)
-    return ic_kl, model.input_prior.kl(latents.inputs.mean, latents.inputs.std, noise.inputs_kl or {}).mean()
+    return ic_kl, mean_over_trials(model.input_prior.kl(latents.inputs.mean, latents.inputs.std, noise.inputs_kl or {}), weights)

@@ -17,6 +17,7 @@ from lfads_core.rng import stream
 from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite
+from lfads_core.train.filled import Fill
 from lfads_core.trial.compare import no_shared_chance, same
 from lfads_core.trial.kinds import batch_faults, mask_faults
 
@@ -129,6 +130,21 @@ def _missing(case: AugmentationCase) -> Iterator[str]:
         yield "missing values must not count in the loss: weigh must give them no gradient"
 
 
+def _weights(case: AugmentationCase) -> Iterator[str]:
+    part = case.build()
+    if not part.heeds_weights:
+        return
+    plain = changed(part, a_batch(missing=part.observes_missing))
+    trials = len(plain.trials)
+    longer = Fill(have={"": trials}, want={"": trials + 2}).of_sessions({"": plain})[""]
+    loss = a_loss(longer)
+    if not torch.allclose(part.weigh(loss, longer)[:trials], part.weigh(loss[:trials], plain)):
+        yield "weigh must leave trials whose batch.weights are 0 out of what it takes from others. Use lfads_core.components.batch.mean_over_trials"
+    found, wanted = part.measure(loss, longer), part.measure(loss[:trials], plain)
+    if found.keys() != wanted.keys() or not all(torch.allclose(found[name], value) for name, value in wanted.items()):
+        yield "measure must leave trials whose batch.weights are 0 out. Use lfads_core.components.batch.mean_over_trials"
+
+
 def _chance(case: AugmentationCase) -> Iterator[str]:
     part, before = case.build(), a_batch(20)
     faults: list[str] = []
@@ -178,6 +194,7 @@ LAWS: tuple[Law[AugmentationCase], ...] = (
     Law("nothing that is handed in is changed in place", _pure),
     Law("masks carry the augmentation's name, and others' stay", _masks),
     Law("missing values are dealt with, where that is promised", _missing),
+    Law("trials that only fill a batch up do not count, where that is promised", _weights),
     Law("chance comes from the given generator alone", _chance),
     Law("copies give the same", _copies),
     Law("nothing is remembered between calls", _memory),

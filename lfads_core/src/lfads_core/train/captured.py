@@ -1,129 +1,127 @@
 """A training step captured once and replayed (``train.cuda_graph``): on a GPU one launch in the place of hundreds.
 
-A replay repeats what the captured step did, operation by operation, on the same memory. So whatever differs between steps lies in
-memory of its own, written before each replay: trials and noise, which are drawn as for any other step, and the numbers that change from
-epoch to epoch (learning rate, decay, ramps). Everything else (shapes, clip, betas, which parameters are trained, where weights and
-moments lie) is part of what was captured; where it changes, the step is captured anew.
+Trials and noise are drawn as for any other step and copied into the buffers of a graph (:mod:`lfads_core.train.graphs`), and the numbers that
+change from epoch to epoch (learning rate, decay, ramps) are written to the device. Everything else (shapes, clip, betas, which parameters are
+trained, where weights and moments lie) is part of what was captured; where it changes, the step is captured anew. Batches whose sizes differ are
+filled up to the largest (:mod:`lfads_core.train.filled`), so that one graph serves all steps in which the same sessions take part.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from lfads_core.config.schema import RunConfig
-from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.objective.terms import Weights
 from lfads_core.objective.total import Objective
+from lfads_core.train.captured_passes import PassGraphs
 from lfads_core.train.cuda_graph import CUDAGraphs
+from lfads_core.train.filled import Sizes, filled, may_be_filled
+from lfads_core.train.graphs import Capturable, Captured, Forms, Graph, form_of, world_of
 from lfads_core.train.optim import DeviceRates
 from lfads_core.train.records import StepInputs, StepOwner, StepResult
 from lfads_core.train.step import take_step
 
 log = logging.getLogger(__name__)
 
-REHEARSALS = 2
-"""Steps of one form that are taken operation by operation before it is captured: kernels are compiled, libraries loaded, moments made."""
-MOST_FORMS = 8
-"""Forms of a step (numbers of trials of each session, mostly) that are captured; others are taken operation by operation."""
-
-T = TypeVar("T")
-
-
-@runtime_checkable
-class Graph(Protocol):
-    """Something that can do again what it once saw done on a device."""
-
-    def rehearse(self, step: Callable[[], None]) -> None:
-        """Take a step for real, where it will be captured."""
-        ...
-
-    def capture(self, step: Callable[[], None]) -> None:
-        """See what a step does. Weights are as before."""
-        ...
-
-    def replay(self) -> None:
-        """Do it."""
-        ...
-
 
 def graphs_for(config: RunConfig, device: torch.device) -> StepGraphs | None:
-    """What captures the steps of a training; None if that is not asked for, or cannot be done on this device, which is said once."""
-    if not config.train.cuda_graph:
-        return None
-    if device.type != "cuda":
+    """What captures the steps of a training; None if that is not wanted, or not to be had here, which is said once if it was asked for."""
+    wanted = config.train.cuda_graph
+    if device.type == "cuda" and wanted:
+        return StepGraphs(CUDAGraphs(device))
+    if wanted is True:
         _warn_once(f"train.cuda_graph: true cannot be used: steps are captured on CUDA devices alone, not on {device}. They are taken as without it.")
-        return None
-    return StepGraphs(CUDAGraphs(device))
+    return None
 
 
 class StepGraphs:
-    """Captured steps by their form; ``new_graph`` makes what captures one."""
+    """Captured steps by their form, and captured passes of validations; ``new_graph`` makes what captures one."""
 
     def __init__(self, new_graph: Callable[[], Graph]) -> None:
-        self._new_graph, self._given_up = new_graph, False
-        self._world: Hashable = None
-        self._kept: dict[Hashable, CapturedStep] = {}
+        self.passes = PassGraphs(new_graph)
+        self._forms: Forms[CapturedStep] = Forms(new_graph, "training step")
+        self._sizes: dict[int, Sizes] = {}
 
     def step(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult] | None:
         """Take everybody's step; None if it must be taken otherwise, and nothing has been done. A failure is said once and ends all capturing."""
-        if self._given_up:
-            return None
-        world = tuple(map(_world, members))
-        if world != self._world:
-            self._world, self._kept = world, {}
-        form = tuple(_form((one.batches, one.noise)) for one in ready)
-        if form not in self._kept and len(self._kept) >= MOST_FORMS:
-            return None
-        try:
-            if form not in self._kept:
-                self._kept[form] = CapturedStep(members, ready, self._new_graph())
-            return self._kept[form](members, ready)
-        except Exception as error:  # noqa: BLE001 - whatever hinders a capture, training need not end for it
-            self._given_up, self._kept = True, {}
-            text = " ".join(str(error).split())[:300]
-            log.warning("train.cuda_graph: a step could not be captured (%s: %s). Steps are taken as without it.", type(error).__name__, text)
-            return None
+        return self._forms.attempt(partial(self._step, members, ready))
+
+    def _step(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult] | None:
+        given = self._of_one_size(members, ready)
+        form = tuple(form_of((one.batches, one.noise)) for one in given)
+        captured = self._forms.at(tuple(map(_world, members)), form, partial(CapturedStep, members, given))
+        return None if captured is None else captured(members, ready, given)
+
+    @property
+    def proved(self) -> int:
+        """Forms of a step whose replay has agreed with the step itself."""
+        return self._forms.count(lambda one: one.proved)
+
+    def _of_one_size(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> Sequence[StepInputs]:
+        """Steps filled up to the largest so far, if some were larger and trials can be left out of all means."""
+        sizes = [self._sizes.setdefault(id(member), Sizes()) for member in members]
+        changed = [of.see(one.batches) for of, one in zip(sizes, ready, strict=True)]
+        if any(changed):
+            self._forms.forget()
+        if not any(of.differ for of in sizes) or not all(may_be_filled(member.model, member.train_stack) for member in members):
+            return ready
+        found = [filled(one.batches, one.noise, of) for one, of in zip(ready, sizes, strict=True)]
+        done = [replace(one, batches=of[0], noise=of[1]) for one, of in zip(ready, found, strict=True) if of is not None]
+        return done if len(done) == len(ready) else ready
 
 
 class CapturedStep:
-    """One form of a step: its buffers, and the graph that works on them."""
+    """One form of a step: its graph, and the numbers on the device that change from epoch to epoch."""
 
-    def __init__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs], graph: Graph) -> None:
-        if any(value.requires_grad for one in ready for value in tensors_in((one.batches, one.noise))):
-            raise ValueError("augmentations and draws of noise must not carry gradients, which would be lost")
-        self._buffers = [mapped(one, torch.empty_like) for one in ready]
+    def __init__(self, members: Sequence[StepOwner], given: Sequence[StepInputs], graph: Graph) -> None:
+        self._captured: Captured[list[StepResult]] = Captured(list(given), graph)
         self._live = [Live(member) for member in members]
-        self._graph, self._rehearsed, self._captured = graph, 0, False
-        self._results: list[StepResult] = []
 
-    def __call__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:
-        """Put this step's trials, noise and numbers in place and take it. Losses hold until the next step of this form."""
-        _copy(list(tensors_in(ready)), list(tensors_in(self._buffers)))
+    def __call__(self, members: Sequence[StepOwner], ready: Sequence[StepInputs], given: Sequence[StepInputs] | None = None) -> list[StepResult]:
+        """Take the step, with ``given`` in the place of ``ready`` if these are filled up. Losses hold until the next step of this form."""
         for live, member, one in zip(self._live, members, ready, strict=True):
             live.set(member, one.epoch)
-        step = partial(self._step, members)
-        if self._rehearsed < REHEARSALS:
-            self._rehearsed += 1
-            self._graph.rehearse(step)
-        else:
-            if not self._captured:
-                self._graph.capture(step)
-                self._captured = True
-            self._graph.replay()
-        return [_of_now(*each) for each in zip(self._results, members, ready, strict=True)]
+        work = Capturable(
+            on_buffers=partial(self._step, members),
+            plainly=partial(take_step, members, ready),
+            changes=partial(_changing, members),
+            numbers=_numbers,
+        )
+        results = self._captured(list(ready if given is None else given), work)
+        return [_of_now(*each) for each in zip(results, members, ready, strict=True)]
 
-    def _step(self, members: Sequence[StepOwner]) -> None:
+    @property
+    def proved(self) -> bool:
+        """Whether a replay has agreed with the step itself."""
+        return self._captured.proved
+
+    def _step(self, members: Sequence[StepOwner], given: Sequence[StepInputs]) -> list[StepResult]:
         with _numbers_on_device(members, self._live):
-            self._results = [mapped(result, Tensor.detach) for result in take_step(members, self._buffers)]
+            return take_step(members, given)
+
+
+def _changing(members: Sequence[StepOwner]) -> list[Tensor]:
+    """Weights and moments."""
+    moments = [value for member in members for of in member.optimizer.moments.values() for value in vars(of).values()]
+    return [*(value for member in members for value in (*member.model.parameters(), *member.model.buffers())), *moments]
+
+
+def _numbers(results: Sequence[StepResult]) -> list[Tensor]:
+    """Each term of the loss by itself, and the norms of the gradients."""
+    found = []
+    for result in results:
+        found += [result.losses.vector.detach()[i : i + 1] for i in range(len(result.losses.vector))]
+        found.append(result.losses.total.detach().view(1))
+        found.append(result.grad_norm.view(1) if result.check is None else result.check.values[len(result.check.terms) :])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,33 +186,14 @@ def _world(member: StepOwner) -> Hashable:
     """All that a captured step takes for granted, beside the form of its trials and noise."""
     model, optimizer = member.model, member.optimizer
     moments = [value for of in optimizer.moments.values() for value in vars(of).values()]
-    tensors = [*model.parameters(), *model.buffers(), *moments, *optimizer.pruned.values()]
     return (
         id(member),
-        (model.loops.name, model.precision),
+        world_of(model),
         (member.clip_norm, optimizer.betas, optimizer.eps, optimizer.weight_decay > 0),
         tuple(p.requires_grad for p in model.parameters()),
         (tuple(optimizer.moments), tuple(optimizer.pruned)),
-        tuple(value.data_ptr() for value in tensors),
+        tuple(value.data_ptr() for value in (*moments, *optimizer.pruned.values())),
     )
-
-
-def _form(value: Any) -> Hashable:
-    """Shapes and types of all tensors of something, and everything else in it."""
-    if isinstance(value, Tensor):
-        return tuple(value.shape), value.dtype, value.device
-    if is_dataclass(value):
-        return tuple((field.name, _form(getattr(value, field.name))) for field in fields(value))
-    if isinstance(value, Mapping):
-        return tuple((key, _form(part)) for key, part in value.items())
-    return tuple(map(_form, value)) if isinstance(value, (tuple, list)) else value
-
-
-def _copy(given: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-    """Copy all, those of one type in one call."""
-    for dtype in {value.dtype for value in given}:
-        pairs = [(buffer, value) for buffer, value in zip(into, given, strict=True) if value.dtype == dtype]
-        torch._foreach_copy_([buffer for buffer, _ in pairs], [value for _, value in pairs])
 
 
 @functools.cache

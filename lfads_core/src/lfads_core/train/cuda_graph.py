@@ -1,4 +1,4 @@
-"""CUDA graphs as :class:`lfads_core.train.captured.Graph` wants them."""
+"""CUDA graphs as :class:`lfads_core.train.graphs.Graph` wants them."""
 
 from __future__ import annotations
 

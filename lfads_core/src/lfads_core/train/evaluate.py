@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,13 +20,13 @@ from lfads_core.data.session import Session
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.objective.total import Objective
+from lfads_core.objective.total import Objective, Terms
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import MetricSpec
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
 from lfads_core.train.step import Failures, augmented, each, forward_each
-from lfads_core.train.unseen import UnseenCosts, hide
+from lfads_core.train.unseen import Summed, UnseenCosts, heldout_costs, hide, masked_costs
 from lfads_core.trial.kinds import number_faults
 
 
@@ -55,6 +56,20 @@ class ValidationPass:
     noise: Noise
     seen: Mapping[str, slice | Tensor]  # trials that metrics get to see, by session
     kept: Mapping[str, Tensor] | None = None
+
+    @property
+    def trials(self) -> Mapping[str, int]:
+        """Of each session."""
+        return {name: batch.trials.shape[0] for name, batch in self.raw.items()}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PricedPass:
+    """What one pass came to, on the device: terms of the loss before their ramps, costs of what was not seen, and expected values by session."""
+
+    terms: Terms | None
+    unseen: Summed
+    means: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +112,22 @@ class Tally:
         self.sums, self.unseen = WeightedMeans(), UnseenCosts()
         self.means: dict[str, list[np.ndarray]] = {}
 
-    def add(self, one: ValidationPass, output: ModelOutput) -> None:
-        """Take what the model made of one pass."""
+    def price(self, one: ValidationPass, output: ModelOutput) -> PricedPass:
+        """What the model made of one pass. Nothing here depends on the epoch."""
         model, validator = self.model, self.validator
         if one.kept is not None:
-            self.unseen.add_masked(model, one.raw, one.batches, output, one.kept)
-            return
-        self.sums.add_losses(validator.objective(model, one.batches, output, one.noise, validator.stack, self.epoch), one.batches)
-        self.unseen.add_heldout(model, one.raw, one.batches, output)
-        if self.predict:
-            for name, params in output.params.items():
-                self.means.setdefault(name, []).append(model.reconstructions[name].mean(params[one.seen[name]]).cpu().numpy())
+            return PricedPass(terms=None, unseen=masked_costs(model, one.raw, one.batches, output, one.kept), means={})
+        terms = validator.objective.terms(model, one.batches, output, one.noise, validator.stack)
+        means = {name: model.reconstructions[name].mean(params) for name, params in output.params.items()} if self.predict else {}
+        return PricedPass(terms=replace(terms, per_value={}), unseen=heldout_costs(model, one.raw, one.batches, output), means=means)
+
+    def add(self, one: ValidationPass, priced: PricedPass) -> None:
+        """Take what a pass came to into the averages, copied; trials beyond those of the pass are left out."""
+        self.unseen.take(priced.unseen)
+        if priced.terms is not None:
+            self.sums.add_losses(self.validator.objective.weighted(priced.terms, self.epoch), one.batches)
+        for name, mean in priced.means.items():
+            self.means.setdefault(name, []).append(mean[: one.trials[name]][one.seen[name]].to("cpu", copy=True).numpy())
 
     def validation(self) -> Validation:
         """All passes together."""
@@ -115,15 +135,31 @@ class Tally:
         return Validation(costs={**self.sums.averages(), **self.unseen.means()}, means=means)
 
 
+@runtime_checkable
+class Pricing(Protocol):
+    """Something that prices everybody's passes at once: captured ones."""
+
+    def price(self, tallies: Sequence[Tally], passes: Sequence[ValidationPass]) -> list[PricedPass] | None:
+        """What each came to; None if they must be priced otherwise."""
+        ...
+
+
 @torch.no_grad()
-def validate_each(tallies: Mapping[int, Tally], failed: Failures | None = None) -> dict[int, Validation]:
+def validate_each(tallies: Mapping[int, Tally], failed: Failures | None = None, pricing: Pricing | None = None) -> dict[int, Validation]:
     """Visit every trial of each once, in passes of all together. Who fails is added to ``failed``; if that is None, it raises."""
     left = dict(tallies)
     while left:
         given = {i: one for i, one in each({i: partial(next, tally.passes, None) for i, tally in left.items()}, failed).items() if one is not None}
-        outputs = forward_each({i: (left[i].model, one.batches, one.noise) for i, one in given.items()}, failed)
-        left = {i: left[i] for i in each({i: partial(left[i].add, given[i], output) for i, output in outputs.items()}, failed)}
+        found = None if pricing is None or not given else pricing.price([left[i] for i in given], list(given.values()))
+        priced = price_each({i: left[i] for i in given}, given, failed) if found is None else dict(zip(given, found, strict=True))
+        left = {i: left[i] for i in each({i: partial(left[i].add, given[i], of) for i, of in priced.items()}, failed)}
     return each({i: tally.validation for i, tally in tallies.items() if i not in (failed or ())}, failed)
+
+
+def price_each(tallies: Mapping[int, Tally], passes: Mapping[int, ValidationPass], failed: Failures | None) -> dict[int, PricedPass]:
+    """What everybody's pass came to, but for those who fail."""
+    outputs = forward_each({i: (tally.model, passes[i].batches, passes[i].noise) for i, tally in tallies.items()}, failed)
+    return each({i: partial(tallies[i].price, passes[i], output) for i, output in outputs.items()}, failed)
 
 
 def _seen(source: TrialSource, batch: Batch) -> slice | Tensor:

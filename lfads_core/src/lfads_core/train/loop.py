@@ -97,7 +97,7 @@ def train_members(
             interrupted = train_epoch(going, should_stop, graphs, failed)
             clock.lap()
             if not interrupted:
-                for i, ended in end_epoch(going, failed).items():
+                for i, ended in end_epoch(going, failed, graphs).items():
                     _report(going[i], partial(on_epoch, i, ended), save=rollbacks > 0)
             for i, error in failed.items():
                 if (final := _final(going[i], error, rollbacks)) is not None:
@@ -225,7 +225,8 @@ def _absorb(trainers: Sequence[Trainer], ready: Sequence[StepInputs], results: S
         trainer.stepped(one)
 
 
-def end_epoch(going: Mapping[int, Trainer], failed: Failures) -> dict[int, EpochResult]:
+def end_epoch(going: Mapping[int, Trainer], failed: Failures, graphs: StepGraphs | None = None) -> dict[int, EpochResult]:
     """Validate everybody who has not failed, and move on to the next epoch."""
-    found = validate_each({i: trainer.tally() for i, trainer in going.items() if i not in failed}, failed)
+    tallies = {i: trainer.tally() for i, trainer in going.items() if i not in failed}
+    found = validate_each(tallies, failed, None if graphs is None else graphs.passes)
     return each({i: partial(going[i].end_epoch, validation) for i, validation in found.items()}, failed)

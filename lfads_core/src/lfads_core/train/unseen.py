@@ -18,44 +18,62 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.rng import bernoulli, stream
 
+Summed = Mapping[str, Mapping[str, Float[Tensor, " 2"]]]
+"""Sum and number of values of each cost and session."""
+
 
 class UnseenCosts:
     """Means over observed values, gathered batch by batch on the device: first within each session, then, unweighted, over sessions."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # (cost, session) -> sum and number of values
+        self._sums: dict[tuple[str, str], Float[Tensor, " 2"]] = {}  # (cost, session) -> sum and number of values
 
     def add(self, cost: str, session: str, loss: Float[Tensor, "B T N"], counted: Float[Tensor, "B T N"]) -> None:
         """Take the loss of one batch where ``counted`` is 1."""
-        total, number = self._sums.get((cost, session), (loss.new_zeros(()), loss.new_zeros(())))
-        self._sums[cost, session] = total + torch.where(counted > 0, loss, 0.0).sum(), number + counted.sum()
+        self.take({cost: {session: summed(loss, counted)}})
 
-    def add_heldout(self, model: LFADS, raw: Mapping[str, Batch], batches: Mapping[str, Batch], output: ModelOutput) -> None:
-        """Price channels that are reconstructed but not encoded, if there are any."""
-        for name, batch in batches.items():
-            seen = batch.encod.shape[2]
-            if batch.nested and batch.recon.shape[2] > seen:
-                loss = model.reconstructions[name].nll(output.params[name], batch.recon)
-                self.add("heldout", name, loss[..., seen:], _observed(raw[name])[..., seen:])
-
-    def add_masked(
-        self, model: LFADS, raw: Mapping[str, Batch], hidden: Mapping[str, Batch], output: ModelOutput, kept: Mapping[str, Tensor]
-    ) -> None:
-        """Price what :func:`hide` has hidden."""
-        for name, keep in kept.items():
-            batch = hidden[name]
-            loss = model.reconstructions[name].nll(output.params[name], batch.recon)
-            counted = torch.zeros_like(loss)
-            counted[:, batch.ic_bins : batch.encod.shape[1], : batch.encod.shape[2]] = 1 - keep
-            self.add("masked", name, loss, counted * _observed(raw[name]))
+    def take(self, found: Summed) -> None:
+        """Take what was summed over one batch, copied: who gives it may write over it."""
+        for cost, of in found.items():
+            for session, pair in of.items():
+                known = self._sums.get((cost, session))
+                self._sums[cost, session] = pair.clone() if known is None else known + pair
 
     def means(self) -> dict[str, float]:
         """The costs as plain numbers; each session's own, ``<cost>/<session>``, only when there are several."""
         by_cost: dict[str, dict[str, float]] = {}
-        for (cost, session), (total, number) in self._sums.items():
-            by_cost.setdefault(cost, {})[session] = float(total / number)
+        for (cost, session), pair in self._sums.items():
+            by_cost.setdefault(cost, {})[session] = float(pair[0] / pair[1])
         found = {cost: sum(of.values()) / len(of) for cost, of in by_cost.items()}
         return {**found, **{f"{cost}/{name}": value for cost, of in by_cost.items() if len(of) > 1 for name, value in of.items()}}
+
+
+def summed(loss: Float[Tensor, "B T N"], counted: Float[Tensor, "B T N"]) -> Float[Tensor, " 2"]:
+    """Sum of a loss where ``counted`` is 1, and how many values that are."""
+    return torch.stack([torch.where(counted > 0, loss, 0.0).sum(), counted.sum()])
+
+
+def heldout_costs(model: LFADS, raw: Mapping[str, Batch], batches: Mapping[str, Batch], output: ModelOutput) -> Summed:
+    """Price channels that are reconstructed but not encoded, if there are any."""
+    found = {}
+    for name, batch in batches.items():
+        seen = batch.encod.shape[2]
+        if batch.nested and batch.recon.shape[2] > seen:
+            loss = model.reconstructions[name].nll(output.params[name], batch.recon)
+            found[name] = summed(loss[..., seen:], _observed(raw[name])[..., seen:])
+    return {"heldout": found}
+
+
+def masked_costs(model: LFADS, raw: Mapping[str, Batch], hidden: Mapping[str, Batch], output: ModelOutput, kept: Mapping[str, Tensor]) -> Summed:
+    """Price what :func:`hide` has hidden."""
+    found = {}
+    for name, keep in kept.items():
+        batch = hidden[name]
+        loss = model.reconstructions[name].nll(output.params[name], batch.recon)
+        counted = torch.zeros_like(loss)
+        counted[:, batch.ic_bins : batch.encod.shape[1], : batch.encod.shape[2]] = 1 - keep
+        found[name] = summed(loss, counted * _observed(raw[name]))
+    return {"masked": found}
 
 
 def hide(batches: Mapping[str, Batch], config: MaskedConfig, number: int, step: int) -> tuple[dict[str, Batch], dict[str, Tensor]]:
@@ -96,8 +114,9 @@ def has_heldout(session: Session) -> bool:
 
 
 def _observed(raw: Batch) -> Float[Tensor, "B T N"]:
-    """1 where a value was observed, before augmentations filled the gaps."""
-    return (~torch.isnan(raw.recon)).to(raw.recon.dtype)
+    """1 where a value of a trial that counts was observed, before augmentations filled the gaps."""
+    seen = (~torch.isnan(raw.recon)).to(raw.recon.dtype)
+    return seen if raw.weights is None else seen * raw.weights.view(-1, 1, 1)
 
 
 def _hideable(batch: Batch) -> Float[Tensor, "B Tm Ne"]:

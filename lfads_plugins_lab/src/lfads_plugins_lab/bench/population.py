@@ -32,7 +32,7 @@ def bench_population(config: str, data: Sequence[Path], options: Options, regist
     use_cpu(options.threads)
     problem = load_problem(config, data, registry, options.overrides)
     with steps_in_shards(problem, members, options.paths, options.threads) as steps:
-        times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if problem.config.train.cuda_graph else 1)
+        times = in_turn(steps, options.rounds, problem.device, warm_up=WARM_UP if graphs_for(problem.config, torch.device(problem.device)) else 1)
     paths = {name: {**summary(took), "per_member_s": round(statistics.median(took) / members, 5)} for name, took in times.items()}
     return Result(config=problem.name, device=problem.device, paths=against_reference(paths), more={"members": members})
 

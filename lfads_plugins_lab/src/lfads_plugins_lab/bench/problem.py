@@ -23,9 +23,10 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
 from lfads_core.runs import Run
-from lfads_core.train.captured import REHEARSALS, graphs_for
+from lfads_core.train.captured import graphs_for
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
+from lfads_core.train.graphs import REHEARSALS
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.records import StepInputs
 from lfads_core.train.settle import settle
