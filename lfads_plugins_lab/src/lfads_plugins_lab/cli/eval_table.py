@@ -9,8 +9,9 @@ import click
 import numpy as np
 
 from lfads_core.wording import printable
-from lfads_plugins_lab.evaluate.lacking import ordered, title
+from lfads_plugins_lab.evaluate.lacking import ordered
 from lfads_plugins_lab.evaluate.overfit import kept_text
+from lfads_plugins_std.metrics.titles import title
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def _print_session(console: Console, session: SessionReport) -> None:
     for split, by in session.scores.items():
         table = _table(f"\n{session.name}, {split} trials", ["", *by])
         for name in ordered(list(dict.fromkeys(key for scores in by.values() for key in scores))):
-            table.add_row(title(name), *(_number(scores.get(name), name) for scores in by.values()))
+            table.add_row(title(name, session.dimensions), *(_number(scores.get(name), name) for scores in by.values()))
         console.print(table)
     console.print(_costs(session))
     verdict = session.verdict

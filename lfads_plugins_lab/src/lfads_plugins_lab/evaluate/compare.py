@@ -103,11 +103,8 @@ def _training(run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {"epochs": len(log["epoch"])}
     if seconds := [value for value in log.get("seconds", ()) if np.isfinite(value)]:
         found["seconds"] = round(seconds[-1], 1)
-    try:
-        best = json.loads((run.checkpoints / "best.json").read_text(encoding="utf-8"))["state"]["progress"]["best"]
-        found |= {"best_epoch": int(best["epoch"]), "best_cost": float(best["cost"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet
+    if (best := run.read_best()) is not None:
+        found |= {"best_epoch": best.epoch, "best_cost": best.cost}
     return found
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, legend, new_figure, whole_ticks
+from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.figure import dress, legend, new_figure
+from lfads_plugins_std.figures.ticks import whole_ticks
 from lfads_plugins_tune.figures.paint import BEST, Palette
 from lfads_plugins_tune.figures.story import MetricCurve, Story, record_of
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import ORANGE, colour_bar, colour_scale
+from lfads_plugins_std.figures.colours import ORANGE, colour_scale
+from lfads_plugins_std.figures.figure import colour_bar
 from lfads_plugins_tune.figures.story import Story
 
 if TYPE_CHECKING:

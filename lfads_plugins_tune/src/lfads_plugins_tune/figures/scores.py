@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, few_ticks, new_figure
+from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.figure import dress, new_figure
+from lfads_plugins_std.figures.ticks import few_ticks
 from lfads_plugins_tune.figures.paint import BEST, LOST
 from lfads_plugins_tune.figures.story import Story
 from lfads_plugins_tune.search.labels import is_logarithmic

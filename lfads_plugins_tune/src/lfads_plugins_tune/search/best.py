@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,12 +109,8 @@ def infer_best(run: Run, sessions: Sequence[Session], registry: Registry, say: C
 
 def _best_cost(folder: Path, member: int) -> float | None:
     """Least smoothed cost of the epochs after the ramps, as the checkpoint ``best`` of a member says it."""
-    path = Run(member_folder(folder, member)).checkpoints / "best.json"
-    try:
-        cost = json.loads(path.read_text(encoding="utf-8"))["state"]["progress"]["best"]["cost"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return float(cost) if isinstance(cost, int | float) and math.isfinite(cost) else None
+    best = Run(member_folder(folder, member)).read_best()
+    return None if best is None else best.cost
 
 
 def _write_log(folder: Path, state: SearchState, member: int, path: Path) -> None:
