@@ -18,7 +18,7 @@ def ordered(names: Sequence[str]) -> list[str]:
     known = list(METRICS)
     lag = [name for name in names if name.startswith("behaviour_")]
     place = known.index("velocity_r2")
-    order = [*known[:place], *sorted(lag, key=lambda name: ("_lag_" in name, name)), *known[place:]]
+    order = [*known[:place], *sorted(lag, key=lambda name: ("_lag_" in name, name.endswith("_at_edge"), name)), *known[place:]]
     return [name for name in order if name in names] + [name for name in names if name not in order]
 
 

@@ -14,7 +14,7 @@ from lfads_plugins_lab.report.ending import told
 from lfads_plugins_lab.report.facts import ReportFacts, gather
 from lfads_plugins_lab.report.words import each_session, nothing, spoken_split
 from lfads_plugins_std.figures.of_session import dimensions_of
-from lfads_plugins_std.metrics.titles import title
+from lfads_plugins_std.metrics.titles import score_text, title
 from lfads_plugins_std.reports import curves_of
 
 EXPLAINED = (
@@ -65,7 +65,7 @@ def _tables(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
 
 def _scores(split: str, by: Mapping[str, Mapping[str, float | None]], dimensions: Sequence[str]) -> Block:
     names = ordered(list(dict.fromkeys(key for scores in by.values() for key in scores)))
-    rows = [[title(name, dimensions), *(_number(scores.get(name), name) for scores in by.values())] for name in names]
+    rows = [[title(name, dimensions), *(score_text(scores.get(name), name, 3) for scores in by.values())] for name in names]
     if not rows:
         return nothing(f"No score of {spoken_split(split)} trials.")
     return TableBlock(
@@ -82,10 +82,6 @@ def course(loaded: LoadedRun) -> Iterator[Block]:
     yield TextBlock(text=" ".join(told(facts)))
     yield TextBlock(text=CURVES)
     yield PictureBlock(image=partial(curves_of, loaded.run), caption="Costs, scores, learning rate and ramps over epochs")
-
-
-def _number(value: float | None, name: str) -> str:
-    return "n/a" if value is None else f"{value:g}" if name.endswith("_ms") else f"{value:.3f}"
 
 
 def _cost(value: float | None) -> str:

@@ -13,14 +13,14 @@ from jaxtyping import Real
 from lfads_plugins_std.figures.colours import BLUE, COLOURS, INK, ORANGE
 from lfads_plugins_std.figures.figure import Key, dress, key_of, legend, new_figure, note
 from lfads_plugins_std.figures.ticks import few_ticks, rate_ticks, whole_ticks
-from lfads_plugins_std.metrics.titles import column_title, unit_of_column
+from lfads_plugins_std.metrics.titles import column_title, sentence, unit_of_column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_PANELS = 15
-_WIDEST = 42
+_WIDEST = 38
 """Letters of a panel's title on one line."""
 
 _USUAL = (0.04, 0.96)
@@ -58,8 +58,7 @@ def draw_curves(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, lines) in zip(axes, shown, strict=False):
         _draw_panel(ax, name, epochs, lines)
-        heading = column_title(name, dimensions)
-        dress(ax, fill(heading[:1].upper() + heading[1:], _WIDEST), "epoch", unit_of_column(name, cost))
+        dress(ax, fill(sentence(column_title(name, dimensions)), _WIDEST), "epoch", unit_of_column(name, cost))
         if best is not None:
             ax.axvline(best + 1, zorder=0, **_BEST)
     for ax in axes[len(shown) :]:

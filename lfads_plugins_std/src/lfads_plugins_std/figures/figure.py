@@ -94,7 +94,7 @@ def note(ax: Axes, text: str) -> None:
 
 def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
     """Explain the colours of an image."""
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.03)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
     bar.set_label(label, fontsize=_SMALL, color=INK, parse_math=False)

@@ -63,7 +63,7 @@ def draw_inputs(
         left = "mean ± sd over trials" if groups is None else "mean of each condition"
         dress(axes[0, 0], left, axes[0, 0].get_xlabel(), axes[0, 0].get_ylabel())
         dress(axes[0, 1], "single trials" + (" ± posterior sd" if stds is not None else ""), axes[0, 1].get_xlabel())
-    trials = spread_out(len(means), MOST_SINGLE) if len(inputs) else []
+    trials = spread_out(len(means), MOST_SINGLE if len(inputs) else 0)
     singles = {f"trial {trial}": {"color": COLOURS[i], "lw": 1.1} for i, trial in enumerate(trials)}
     key_of(figure, {**event_key(time), **singles, **({} if groups is None else groups.key)})
     return figure

@@ -25,7 +25,7 @@ METRICS = {
 
 _LAGS = {
     "behaviour_lag_ms": "lag of behaviour behind rates (ms)",
-    "behaviour_lag_at_edge": "that lag is the first or last tried (1: yes)",
+    "behaviour_lag_at_edge": "that lag is the first or last tried",
 }
 
 _COSTS = {
@@ -72,6 +72,29 @@ def column_title(column: str, dimensions: Sequence[str] = ()) -> str:
         case [name, *session]:
             return ", ".join([_COSTS.get(name) or title(name, dimensions), *session])
     return column
+
+
+def sentence(words: str) -> str:
+    """The same with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
+def score_title(column: str) -> str:
+    """What a column of the log is called with its split, such as ``valid/co_bps`` that a search compares by."""
+    split, _, rest = column.partition("/")
+    spoken = {"train": "training", "valid": "validation", "test": "test"}.get(split)
+    smoothed = rest.endswith("_smooth")
+    name = column_title(rest.removesuffix("_smooth") if spoken and rest else column)
+    return f"{name}, {spoken} trials{' (smoothed)' if smoothed else ''}" if spoken and rest else name
+
+
+def score_text(value: float | None, metric: str, digits: int) -> str:
+    """A score in as many digits; a lag in whole ms, and yes or no where that is the question."""
+    if value is None:
+        return "n/a"
+    if metric.endswith("_at_edge"):
+        return "yes" if value else "no"
+    return f"{value:g}" if metric.endswith("_ms") else f"{value:.{digits}f}"
 
 
 def unit_of_column(column: str, cost: str = "nats/value") -> str:
