@@ -22,6 +22,8 @@ from lfads_plugins_tune.search.history import Generation, MemberRecord
 
 LR, KL = "optim.lr", "regularisation.kl_ic"
 
+JUDGED = "Reconstruction cost, validation trials (smoothed)"
+
 
 def record(member: int, parent: int | None, score: float | None, *, status: str = "done", lr: float = 0.01, **more: object) -> MemberRecord:
     return MemberRecord(member=member, parent=parent, score=score, status=status, hyperparameters={LR: lr, **more})
@@ -157,8 +159,12 @@ def test_curves_are_those_of_all_members_with_a_gap_where_weights_were_taken():
     }
     made = story((record(0, None, 0.9), record(1, None, 1.9)), (record(0, 0, 0.8), record(1, 0, 0.4)), table=table)
     figure = draw_search_curves(made)
-    assert _titles(figure) == ["valid/recon_smooth", "train/recon", "valid/recon_smooth, by generation"]
-    ax = _panel(figure, "valid/recon_smooth")
+    assert _titles(figure) == [
+        JUDGED,
+        "Reconstruction cost, training trials",
+        f"{JUDGED}, by generation",
+    ]
+    ax = _panel(figure, JUDGED)
     lines = [line for line in ax.get_lines() if len(line.get_xdata()) > 2 and line.get_color() != BEST]
     gaps = {int(np.isnan(line.get_ydata()).sum()) for line in lines}
     assert gaps == {1, 2}  # each curve begins afresh; that of member 1 once more
@@ -168,7 +174,7 @@ def test_curves_are_those_of_all_members_with_a_gap_where_weights_were_taken():
 
 
 def test_the_population_is_summed_up_by_generation(small):
-    ax = _panel(draw_search_curves(small), "valid/recon_smooth, by generation")
+    ax = _panel(draw_search_curves(small), f"{JUDGED}, by generation")
     lines = {line.get_label(): line for line in ax.get_lines()}
     np.testing.assert_allclose(lines["best"].get_ydata(), [0.5, 0.3, 0.25])
     np.testing.assert_allclose(lines["median"].get_ydata(), [0.6, 0.4, 0.33])
@@ -181,7 +187,7 @@ def test_scores_stand_against_what_members_had_at_the_end(small):
     dots, best = ax.collections[0], ax.collections[-1]
     assert sorted(map(tuple, dots.get_offsets())) == [(0.01, 0.38), (0.011, 0.25), (0.012, 0.28), (0.5, 0.6)]
     assert list(map(tuple, best.get_offsets())) == [(0.011, 0.25)]
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("lr", "valid/recon_smooth", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("lr", JUDGED, "log")
 
 
 def test_members_without_a_score_are_crosses_at_the_edge():
@@ -196,7 +202,7 @@ def test_a_search_where_nobody_has_a_score_is_drawn_all_the_same():
 
 
 def test_all_figures_are_written_beside_the_search(folder):
-    paths = draw_search(folder)
+    paths = draw_search(folder, "png")
     assert paths == [folder / "plots" / f"{name}.png" for name in ("curves", "scores", "hyperparameters", "lineage")]
     for path in paths:
         with Image.open(path) as picture:
@@ -204,14 +210,15 @@ def test_all_figures_are_written_beside_the_search(folder):
 
 
 def test_a_search_of_one_generation_has_no_lineage(tmp_path):
-    paths = draw_search(write_search(tmp_path / "random", FakeSearch(4, kind="random", interval=3), 1))
-    assert [path.name for path in paths] == ["curves.png", "scores.png"]
+    paths = draw_search(write_search(tmp_path / "random", FakeSearch(4, kind="random", interval=3), 1), "pdf")
+    assert [path.name for path in paths] == ["curves.pdf", "scores.pdf"]
+    assert all(path.read_bytes().startswith(b"%PDF-") for path in paths)
 
 
 def test_a_search_without_its_table_is_drawn_from_its_journal(tmp_path):
     folder = write_search(tmp_path / "pbt", FakeSearch(3, interval=3), 2)
     (folder / "fitlog.csv").unlink()
-    assert _titles(draw_search_curves(read_story(folder))) == ["valid/recon_smooth, by generation"]
+    assert _titles(draw_search_curves(read_story(folder))) == [f"{JUDGED}, by generation"]
 
 
 def test_the_journal_says_which_column_is_judged_and_that_more_of_it_is_better(folder, tmp_path):
@@ -224,13 +231,13 @@ def test_the_journal_says_which_column_is_judged_and_that_more_of_it_is_better(f
 def test_a_search_none_of_whose_generations_is_over_has_nothing_to_draw(tmp_path):
     (tmp_path / "search.json").write_text('{"history": []}')
     with pytest.raises(RunError, match=re.escape(f"{tmp_path}: figures need a generation that is over, got none. Wait for the first one.")):
-        draw_search(tmp_path)
+        draw_search(tmp_path, "png")
 
 
 def test_without_matplotlib_the_figures_say_what_brings_it(folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(LfadsError, match=re.escape('plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]"')):
-        draw_search(folder)
+        draw_search(folder, "png")
 
 
 def test_a_member_that_ended_early_keeps_its_last_score(small):

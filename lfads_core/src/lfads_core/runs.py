@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,17 @@ _KEYS: Mapping[str, tuple[Any, str]] = {
     "versions": (dict[str, str], "texts by name"),
     "mlflow_key": (str, "a text"),
     "search": (dict[str, Any], "an object"),
+    "outcome": (str, "a word"),
 }
 """What ``run.json`` holds is asked for its type once, when it is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestEpoch:
+    """The epoch of the best checkpoint, counted from 0 as ``fitlog.csv`` does, and the smoothed validation cost it was judged by."""
+
+    epoch: int
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,15 @@ class Run:
         if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
             raise RunError(f"{self.state_path}: must name the run's data as a list of paths under 'data', got {data!r}. Restore it, or train again.")
         return data
+
+    def read_best(self) -> BestEpoch | None:
+        """What the best checkpoint says of itself; None where there is none, or it says nothing."""
+        try:
+            best = read_json(self.checkpoints / "best.json")["state"]["progress"]["best"]
+            found = BestEpoch(epoch=int(best["epoch"]), cost=float(best["cost"]))
+        except (RunError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.epoch >= 0 and math.isfinite(found.cost) else None
 
     def update_state(self, **changes: Any) -> None:
         """Change some entries of ``run.json``."""

@@ -12,7 +12,7 @@ import pandas as pd
 from lfads_core.errors import RunError
 from lfads_core.front.logs import logs_said
 from lfads_core.plugins.registry import Registry
-from lfads_plugins_std.figures.figure import inline
+from lfads_plugins_std.figures.files import inline
 from lfads_plugins_tune.figures import draw_hyperparameters, draw_lineage, draw_scores, draw_search_curves, read_story
 from lfads_plugins_tune.search.parse import parse_spaces
 from lfads_plugins_tune.search.placing import placing_of

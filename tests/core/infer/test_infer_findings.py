@@ -61,9 +61,9 @@ def test_a_training_that_learnt_nothing_is_named(found):
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ({"valid/bps": 0.3, "valid/co_bps": -0.01}, "held-out channels no better than each channel's mean does (co_bps -0.010)"),
-        ({"valid/bps": 0.0}, "validation trials no better than each channel's mean does (bps 0.000)"),
-        ({"valid/r2": -0.5}, "validation trials no better than each channel's mean does (r2 -0.500)"),
+        ({"valid/bps": 0.3, "valid/co_bps": -0.01}, "held-out channels no better than each channel's mean does (bits per spike -0.010)"),
+        ({"valid/bps": 0.0}, "validation trials no better than each channel's mean does (bits per spike 0.000)"),
+        ({"valid/r2": -0.5}, "validation trials no better than each channel's mean does (R² -0.500)"),
         ({"valid/bps": 0.3, "valid/r2": -0.5}, None),
         ({}, None),
     ],

@@ -63,5 +63,5 @@ def test_a_model_that_is_no_better_than_a_constant_or_than_smoothing_is_told():
     assert first.startswith(
         "no better than a constant: the model prices validation trials at 0.5 nats a value, a distribution that never changes at 0.4."
     )
-    assert second.startswith("no better than smoothing: co_r2 is 0.200, that of the smoothed data 0.250.")
+    assert second.startswith("no better than smoothing: R² to the data, held-out channels: 0.200, of the smoothed data 0.250.")
     assert judge_fit({"valid": costs(0.3, 0.4)}, {"r2": 0.1}, {"r2": 0.0}).warnings == ()

@@ -12,17 +12,20 @@ from functools import partial
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import attrs
 import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import browser
+import lfads_core as lf
 import lfads_plugins_lab.plugin
 import lfads_plugins_std.plugin
 from lfads_core.cli.main import cli
 from lfads_core.components.page import ChartBlock, Curve, PictureBlock, TextBlock
 from lfads_core.config.load import resolve
+from lfads_core.errors import ConfigError
 from lfads_core.infer.loading import load
 from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import Registry, ReportSectionSpec, ReportSpec, hookimpl, load_registry
@@ -30,10 +33,13 @@ from lfads_core.runs import Run
 from lfads_core.train.progress import Display
 from lfads_plugins_lab.evaluate.run import FILE
 from lfads_plugins_lab.report.blocks import markup
+from lfads_plugins_lab.report.ending import told
 from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.page import page
+from lfads_plugins_lab.report.trials import truth
 from lfads_plugins_std.figures.chart import draw_chart
-from lfads_plugins_std.figures.figure import as_png, new_figure
+from lfads_plugins_std.figures.figure import new_figure
+from lfads_plugins_std.figures.files import as_png
 
 VOID = {"meta", "link", "br", "img", "input"}
 TITLES = [
@@ -130,7 +136,7 @@ def test_the_page_has_every_section_and_loads_nothing_from_anywhere(trained, who
     assert all(address.startswith(("data:", "#")) for address in found.addresses)
     assert re.findall(r"@import|url\((?!#)|https?://", text) == []
     said = " ".join(found.words)
-    assert "full: 12 train, 6 valid trials, 8 bins of 10 ms, 5 channels, 2 of them held out from the model's input" in said
+    assert "full: 12 training, 6 validation trials, 8 bins of 10 ms, 5 channels, 2 of them held out from the model's input" in said
     assert "Size of inputs around go cue" in said
     assert "condition left </script>" in said
     assert "This model comes from a single run, not from a search (lfads search)." in said
@@ -227,8 +233,130 @@ def test_what_the_page_draws_itself_is_not_shown_twice(full):
     assert re.findall(r"<h2>(.*?)</h2>", page(with_plugin(full))) == UNDRAWN
     with h5py.File(full.output("full"), "a") as file:
         file["valid_truth"] = file["valid_output_params"][()]
-    text = page(with_plugin(full))
-    assert re.findall(r'<img [^>]*alt="([^"]*)"', text) == ["Rates against true rates, where known (truth_full.png)"]
+    assert "<img" not in page(with_plugin(full))
+    titles = [block.caption for block in truth(load(full.path)) if isinstance(block, PictureBlock)]
+    gather.cache_clear()
+    assert titles == ["Rates against the truth, full"]
+
+
+def test_no_names_of_keys_stand_on_figures_or_page_but_where_settings_and_outputs_are_listed(whole):
+    every = parsed(whole).words
+    said = " ".join(every[: len(every) - 1 - every[::-1].index("Settings and versions")])
+    named = set(re.findall(r"(?<![\w.=-])[a-z0-9]+(?:_[a-z0-9]+)+", said))
+    assert named == set()
+    assert not re.search(r"\b(recon|bps|r2|co_means|ic_kl)\b", said.replace("co-bps", "").replace("fp-bps", ""))
+
+
+SCORES = {"LFADS": 0.3, "condition average": 0.9, "Gaussian smoothing": 0.2, "factor analysis": 0.25}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_best_baseline_of_every_score_is_one_that_is_not_told_the_condition(full):
+    path = full.path / FILE
+    found = json.loads(path.read_text())
+    found["sessions"]["full"]["scores"]["valid"] = {
+        who: {"co_bps": value, "bps": value / 2, "psth_r2": value / 3, "behaviour_r2_0": value} for who, value in SCORES.items()
+    }
+    path.write_text(json.dumps(found))
+    text = page(load(full.path))
+    cards = re.findall(r'<div class="card"><b>(.*?)</b><span>(.*?)</span><span>(.*?)</span><span>(.*?)</span></div>', text)
+    assert cards == [
+        ("0.300", "bits per spike, held-out channels (co-bps)", "best baseline 0.250 (factor analysis)", "validation trials"),
+        ("0.150", "bits per spike, seen channels", "best baseline 0.125 (factor analysis)", "validation trials"),
+        ("0.100", "R² of condition averages (PSTH)", "best baseline 0.083 (factor analysis)", "validation trials"),
+    ]
+    assert text.count('class="card"') == 3
+    said = " ".join(parsed(text).words)
+    assert "The condition average is told each trial's condition, so it is not among these baselines; the tables below have it." in said
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_scores_of_behaviour_have_the_names_of_its_dimensions(full):
+    assert "R² of decoded behaviour, dimension 1" in words(full)
+    with h5py.File(full.output("full"), "a") as file:
+        file["behavior_dimensions"] = np.array(["hand x", "hand y"], dtype=object)
+    said = words(full)
+    assert "R² of decoded hand y" in said
+    assert "dimension 1" not in said
+
+
+RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "sentence"),
+    [
+        ({"outcome": "minutes"}, RAMPS, "Training was stopped by the time limit (train.minutes 3.0) after 2 epochs, with the ramps at 70 %."),
+        (
+            {"outcome": "epochs"},
+            {"kl_ramp": np.ones(2), "l2_ramp": np.array([0.5, 0.996])},
+            "Training came to its last epoch (train.epochs 5) after 2 epochs, with the ramp of the L2 terms at 99 %.",
+        ),
+        (
+            {"outcome": "early stopping"},
+            {"kl_ramp": np.ones(2), "l2_ramp": np.ones(2)},
+            "Training was stopped early, 100 epochs without a better validation cost, after 2 epochs.",
+        ),
+        ({"status": "interrupted", "outcome": "minutes"}, {}, "Training was interrupted after 2 epochs."),
+        (
+            {},
+            {"loss_ramp/speed_match": np.array([0.0, 0.25]), "kl_ramp": np.ones(2)},
+            "Training ended after 2 epochs, with the ramp of speed match at 25 %.",
+        ),
+    ],
+)
+def test_the_page_tells_how_the_training_ended_and_how_far_the_ramps_were(full, state, log, sentence):
+    loaded = load(full.path)
+    facts, config = gather(loaded), loaded.config
+    gather.cache_clear()
+    loaded = replace(loaded, config=attrs.evolve(config, train=attrs.evolve(config.train, minutes=3.0)))
+    first, best, *_ = told(replace(facts, loaded=loaded, state={"status": "finished", **state}, log={"epoch": np.arange(2), **log}))
+    assert first == sentence
+    known = json.loads((full.checkpoints / "best.json").read_text())["state"]["progress"]["best"]
+    assert best == f"The best epoch is {known['epoch'] + 1} of 2 (smoothed validation cost {known['cost']:.5g})."
+
+
+def test_a_run_keeps_how_its_training_ended(trained):
+    assert json.loads(trained.state_path.read_text())["outcome"] == "epochs"
+
+
+def test_every_figure_of_the_page_is_written_as_a_file_in_the_words_of_the_recording(full, tmp_path):
+    done = CliRunner().invoke(cli, ["report", str(full.path), "--format", "svg", "-o", str(tmp_path / "figures")])
+    assert done.exit_code == 0, done.output
+    files = {path.name: path.read_text() for path in (tmp_path / "figures").iterdir()}
+    assert done.stdout == f"{len(files)} figures: {tmp_path / 'figures'}\n"
+    assert {
+        "conditions_condition-averages-of-full.svg",
+        "decoding_behaviour-recorded-and-decoded-full.svg",
+        "factors_the-same-still-and-over-time-full.svg",
+        "initial_initial-conditions-of-validation-trials-full.svg",
+        "inputs_inferred-inputs-of-validation-trials-full.svg",
+        "inputs_inputs-around-events-full.svg",
+        "training_costs-scores-learning-rate-and-ramps-over-epochs.svg",
+        "trials_full-validation-trial-1-condition-right.svg",
+    } < set(files)
+    assert sum(name.startswith("trials_") for name in files) == 6
+    averages = files["conditions_condition-averages-of-full.svg"]
+    assert all(f">{text}</text>" in averages for text in ("condition right", "time in trial (ms)", "rate (spikes/s)", "data, smoothed by 50 ms"))
+    assert "condition left &lt;/script&gt;" in averages
+    assert ", held out</text>" in averages
+    assert not (full.path / "report.html").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_figure_that_fails_costs_one_line(full, tmp_path, caplog):
+    assert lf.load(full.path).plot.save(tmp_path / "none") == []  # matplotlib is not there
+    assert sum("could not be drawn" in text for text in caplog.messages) > 5
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_formats_that_are_none_are_refused(full, tmp_path):
+    wrong = CliRunner().invoke(cli, ["report", str(full.path), "--format", "jpg"])
+    assert (wrong.exit_code, "'jpg' is not one of 'html', 'png', 'svg', 'pdf'" in wrong.output) == (2, True)
+    both = CliRunner().invoke(cli, ["report", str(full.path), "--format", "pdf", "--open"])
+    assert (both.exit_code, "--open opens the page: leave it out with --format, or take --format html." in both.output) == (2, True)
+    with pytest.raises(ConfigError, match=r"^--format: must be one of png, svg, pdf, got 'tiff'\.$"):
+        lf.load(full.path).plot.save(tmp_path / "none", format="tiff")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -240,8 +368,8 @@ def test_without_matplotlib_sentences_stand_in_place_of_figures(full):
     sentence = 'could not be drawn (LfadsError: plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]")'
     said = " ".join(parsed(text).words)
     assert f"Condition averages of full: {sentence}" in said
-    assert f"full, valid trial 3, condition right: {sentence}" in said
-    assert "Averages over valid trials of each condition" in said
+    assert f"full, validation trial 3, condition right: {sentence}" in said
+    assert "Averages over validation trials of each condition" in said
     assert "Drag or use the arrow keys to turn" in text  # what a browser draws needs none
 
 
@@ -342,6 +470,12 @@ def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(who
             assert wide == 0
             assert window.script("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
             assert window.script("return getComputedStyle(document.body).fontSize") == "16px"
+        kept = window.script(
+            "const box = document.querySelector('[aria-label=\"Scores, validation trials\"]'); box.scrollLeft = 1e4;"
+            "const edge = box.getBoundingClientRect(), name = box.querySelector('tbody th').getBoundingClientRect();"
+            "return [box.scrollLeft > 0, Math.abs(name.left - edge.left) < 3, edge.right <= innerWidth]"
+        )
+        assert kept == [True, True, True]  # at 390 px the table scrolls by itself, and the names of its rows stay
         faults = [entry for entry in window.log() if entry["level"] in {"SEVERE", "WARNING"}]
         assert faults == []
         view = "return document.querySelector('.space canvas').dataset.view"

@@ -59,13 +59,13 @@ def run_and_report(made, folder, settings):
 def check_page(page: Words, of: Reaches, output, names: tuple[str, str], unit: str):
     """Everything that went in stands on the page, and the numbers in the file are those of the recording."""
     assert page.missing == ["This model comes from a single run, not from a search (lfads search)."]
-    assert "made: 16 train, 4 valid trials, 40 bins of 20 ms, 6 channels, 2 of them held out from the model's input" in page.all
+    assert "made: 16 training, 4 validation trials, 40 bins of 20 ms, 6 channels, 2 of them held out from the model's input" in page.all
     for target in ("left", "down"):
         assert page.words.count(f"target {target}") >= 3  # averages, trajectories, initial conditions, inputs
     assert page.words.count("time from go (ms)") >= 10
     assert "Size of inputs around go" in page.words
     for name in names:
-        assert any(re.fullmatch(rf"{name}, R² -?\d+\.\d+ over all valid trials", word) for word in page.words)
+        assert any(re.fullmatch(rf"{name}, R² -?\d+\.\d+ over all validation trials, -?\d+ ms after the rates", word) for word in page.words)
         assert f"{name} ({unit})" in page.words
     with h5py.File(output) as file:
         rows, order = file["valid_inds"][()], file["channel_order"][()]
@@ -137,9 +137,9 @@ def test_a_trained_model_decodes_the_hand_and_predicts_cells_it_did_not_see(tmp_
     lfads("data", "make", source, *more, *AROUND, "--hold-out", "0.25", "-o", made)
     page = run_and_report(made, tmp_path, ("train.epochs=60", "train.device=cpu", "track.mlflow=false", "infer.figures=false", "infer.samples=10"))
     for name in ("hand x", "hand y"):
-        (score,) = (float(found[1]) for word in page.words if (found := re.match(rf"{name}, R² (-?[\d.]+) over all valid trials", word)))
+        (score,) = (float(found[1]) for word in page.words if (found := re.match(rf"{name}, R² (-?[\d.]+) over all validation trials", word)))
         assert score > 0.8
     place = page.words.index("bits per spike, held-out channels (co-bps)")
-    model, average = float(page.words[place - 1]), float(re.match(r"best baseline (-?[\d.]+)", page.words[place + 1])[1])
-    assert model > 0.5 * average > 0  # the targets' averages, which are told the target, know all there is of these cells
+    model, best = float(page.words[place - 1]), float(re.match(r"best baseline (-?[\d.]+)", page.words[place + 1])[1])
+    assert model > 0.5 * best > 0
     assert any(word.startswith("Condition averages") for word in page.words)

@@ -132,13 +132,13 @@ def test_a_store_that_fails_costs_a_search_nothing(client, toy_search, registry)
 def test_figures_are_drawn_and_what_goes_wrong_there_is_one_warning(toy_search, tmp_path, caplog, monkeypatch):
     driver = toy_search("a", Toy(), members=3)
     driver.run(never)
-    assert [path.name for path in draw_figures(driver.folder)] == ["curves.png", "scores.png", "hyperparameters.png", "lineage.png"]
+    assert [path.name for path in draw_figures(driver.folder, "png")] == ["curves.png", "scores.png", "hyperparameters.png", "lineage.png"]
     caplog.set_level(logging.WARNING)
     for error, text in (
         (LfadsError("plots: matplotlib must be installed"), "plots: matplotlib must be installed"),
         (ZeroDivisionError("no"), f"{driver.folder}: the figures could not be drawn (ZeroDivisionError: no)."),
     ):
         caplog.clear()
-        monkeypatch.setattr("lfads_plugins_tune.figures.draw_search", lambda _, error=error: (_ for _ in ()).throw(error))
-        assert draw_figures(driver.folder) == []
+        monkeypatch.setattr("lfads_plugins_tune.figures.draw_search", lambda *_, error=error: (_ for _ in ()).throw(error))
+        assert draw_figures(driver.folder, "png") == []
         assert caplog.messages == [text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import attrs
 from attrs import frozen
@@ -17,6 +17,11 @@ T = TypeVar("T")
 Auto = Literal["auto"]
 AUTO: Final = "auto"
 """Stands for a number that is found from the recording when a training begins, and recorded with it (:mod:`lfads_core.train.settle`)."""
+
+FigureFormat = Literal["png", "svg", "pdf"]
+"""Of figures that are files: for the screen, to change in a drawing program, for papers."""
+
+FIGURE_FORMATS: tuple[str, ...] = get_args(FigureFormat)
 
 Tuning = Literal["often", "sometimes", "rarely"]
 

@@ -9,7 +9,7 @@ import attrs
 from attrs import frozen
 
 from lfads_core.config.chosen import Component, ComponentsConfig  # noqa: F401 - the first is known from here to plugins that were written before
-from lfads_core.config.fields import AUTO, Auto, Rule, above, at_least, between, one_of, setting, share
+from lfads_core.config.fields import AUTO, FIGURE_FORMATS, Auto, FigureFormat, Rule, above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
 
@@ -225,6 +225,7 @@ class InferConfig:
     batch_size: int = setting(64, "trials at a time", rule=at_least(1), unit="trials")
     checkpoint: Literal["best", "last"] = setting("best", "which weights", rule=one_of("best", "last"))
     figures: bool = setting(True, "draw figures once a run or a search has finished", search=ELSEWHERE)
+    figure_format: FigureFormat = setting("png", "format of these figures", rule=one_of(*FIGURE_FORMATS), search=ELSEWHERE)
 
 
 @frozen(kw_only=True)
@@ -245,10 +246,7 @@ class RunConfig:
         return next((value for field in attrs.fields(type(self)) if isinstance(value := getattr(self, field.name), cls)), None)
 
     def rules(self) -> list[str]:
-        """Faults across fields, each as ``path: text``.
-
-        A text names in full every field it judges: it is held back while one of those is faulty itself.
-        """
+        """Faults across fields, each as ``path: text``; a text names all fields it judges, and is held back while one of those is faulty itself."""
         faults = []
         if any(not 0 <= beta < 1 for beta in self.optim.betas):
             faults.append(f"optim.betas: both must be >= 0 and < 1, got {self.optim.betas!r}")

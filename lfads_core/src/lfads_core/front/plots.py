@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lfads_core.config.fields import FigureFormat
 from lfads_core.front.brought import brought
 
 if TYPE_CHECKING:
@@ -38,6 +40,18 @@ class RunPlots:
     def training(self) -> Figure:
         """Costs, scores and ramps over epochs."""
         return self._draw("training")
+
+    def save(self, folder: str | Path | None = None, *, format: FigureFormat = "pdf") -> list[Path]:  # noqa: A002 - the word of the command
+        """Write every figure of the run's page as a file of its own, into the run's folder ``plots`` by default; returns the files.
+
+        Words stay words in pdf and svg. A single figure is written by matplotlib's ``savefig``.
+
+        Raises:
+            ConfigError: there is no such format.
+        """
+        self.run.ensure_inferred()
+        written: list[Path] = brought("run-figures", self.run.registry)(self.run, None if folder is None else Path(folder), format)
+        return written
 
     def _draw(self, kind: str, **options: Any) -> Figure:
         self.run.ensure_inferred()

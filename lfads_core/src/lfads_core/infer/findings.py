@@ -86,11 +86,12 @@ def _of_course(config: RunConfig, costs: Float[np.ndarray, " epochs"]) -> dict[s
 
 def _of_scores(scores: Mapping[str, float]) -> dict[str, str]:
     """From the final scores of validation trials: the first of these that there is."""
-    for name, what in {"co_bps": "held-out channels", "bps": "validation trials", "r2": "validation trials"}.items():
+    bits = "bits per spike"
+    for name, what, called in (("co_bps", "held-out channels", bits), ("bps", "validation trials", bits), ("r2", "validation trials", "R²")):
         value = scores.get(f"valid/{name}")
         if value is not None:
             text = (
-                f"the model predicts {what} no better than each channel's mean does ({name} {value:.3f}). Try a longer training, a smaller "
+                f"the model predicts {what} no better than each channel's mean does ({called} {value:.3f}). Try a longer training, a smaller "
                 "optim.lr, or wider bins; if channels share nothing, no model of shared dynamics can do better."
             )
             return {"no_better_than_means": text} if value <= 0 else {}

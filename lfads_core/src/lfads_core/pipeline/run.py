@@ -171,7 +171,8 @@ def train_and_finish(trainer: Trainer, registry: Registry, display: Display) -> 
         raise KeyboardInterrupt(f"go on with: lfads run --resume {shlex.quote(str(run.path))}") from err
     finally:
         display.stop()
-        unsaid = _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores)
+        how = {"outcome": outcome} if status == "finished" else {}
+        unsaid = _close(run, trackers, registry, status, epochs=trainer.progress.epoch, scores=scores, **how)
     if unsaid is not None:  # run.json says "running" for ever
         raise unsaid
     return Finished(run=run, outcome=outcome, scores=scores)

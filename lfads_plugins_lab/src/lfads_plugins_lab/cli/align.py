@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfads_core.cli.options import PATH
+from lfads_core.config.fields import FIGURE_FORMATS
 from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--ridge", is_flag=True, help="Ridge regression with the best penalty on left-out conditions, instead of least squares.")
 @click.option("--common", is_flag=True, help="Leave out conditions that a session lacks, instead of refusing it.")
 @click.option("--reference", multiple=True, metavar="SESSION", help="Take the components of these sessions alone; may be repeated.")
+@click.option("--format", "form", type=click.Choice(FIGURE_FORMATS), default="png", show_default=True, help="Format of the figures.")
 @click.option("--force", is_flag=True, help="Replace aligned copies that are there.")
 def command(
     files: tuple[str, ...],
@@ -34,6 +36,7 @@ def command(
     components: int | None,
     variance: float,
     reference: tuple[str, ...],
+    form: str,
     *,
     ridge: bool,
     common: bool,
@@ -60,7 +63,7 @@ def command(
     time = time_axis(aligned.shared.components.shape[1], aligned.bin_ms, aligned.first_bin_ms, aligned.aligned_to)
     try:
         for name, found in aligned.sessions.items():
-            save(draw_alignment(aligned.shared.components, found.projected, time, name), output / f"alignment_{name}.png")
+            save(draw_alignment(aligned.shared, found.projected, time, name), output / f"alignment_{name}.{form}")
     except LfadsError as err:  # nothing but figures is missing
         click.echo(str(err))
     size = aligned.shared.components.shape[2]

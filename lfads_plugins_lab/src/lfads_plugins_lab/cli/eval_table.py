@@ -10,8 +10,9 @@ import numpy as np
 
 from lfads_core.screen import open_console, plain_table
 from lfads_core.wording import printable
-from lfads_plugins_lab.evaluate.lacking import ordered, title
+from lfads_plugins_lab.evaluate.lacking import ordered
 from lfads_plugins_lab.evaluate.overfit import kept_text
+from lfads_plugins_std.metrics.titles import score_text, title
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ def _print_session(console: Console, session: SessionReport) -> None:
     for split, by in session.scores.items():
         table = _table(f"\n{session.name}, {split} trials", ["", *by])
         for name in ordered(list(dict.fromkeys(key for scores in by.values() for key in scores))):
-            table.add_row(title(name), *(_number(scores.get(name), name) for scores in by.values()))
+            table.add_row(title(name, session.dimensions), *(score_text(scores.get(name), name, 4) for scores in by.values()))
         console.print(table)
     console.print(_costs(session))
     verdict = session.verdict
@@ -93,12 +94,6 @@ def _print_cross(console: Console, cross: CrossSession) -> None:
             console.print(table)
     for why in cross.why_not:
         click.echo(printable(f"n/a  across sessions: {why}"))
-
-
-def _number(value: float | None, name: str) -> str:
-    if value is None:
-        return "n/a"
-    return f"{value:g}" if name.endswith("_ms") else f"{value:.4f}"
 
 
 def _table(heading: str, columns: Sequence[str]) -> Table:

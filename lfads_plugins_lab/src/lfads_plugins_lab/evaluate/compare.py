@@ -107,11 +107,8 @@ def _training(run: Run, cost: str) -> dict[str, Any]:
     found: dict[str, Any] = {"epochs": len(log["epoch"])}
     if seconds := [value for value in log.get("seconds", ()) if np.isfinite(value)]:
         found["seconds"] = round(seconds[-1], 1)
-    try:
-        best = read_json(run.checkpoints / "best.json")["state"]["progress"]["best"]
-        found |= {"best_epoch": int(best["epoch"]), cost: float(best["cost"])}
-    except (RunError, ValueError, KeyError, TypeError):
-        pass  # none yet
+    if (best := run.read_best()) is not None:
+        found |= {"best_epoch": best.epoch, cost: best.cost}
     return found
 
 

@@ -6,43 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_std.metrics.conditions import labels_of
-
-METRICS = {
-    "bps": "bits per spike, seen channels",
-    "co_bps": "bits per spike, held-out channels (co-bps)",
-    "fp_bps": "bits per spike, later bins (fp-bps)",
-    "r2": "R² to the data",
-    "co_r2": "R² to the data, held-out channels",
-    "gain_over_constant": "gain over constant distributions (nats a value)",
-    "bits_per_event": "gain over constant distributions (bits an event)",
-    "fp_r2": "R² to the data, later bins",
-    "psth_r2": "R² of condition averages (PSTH)",
-    "psth_own_r2": "R² of condition averages, own trials alone",
-    "velocity_r2": "R² of decoded behaviour, no lag",
-    "tp_corr": "speed against time produced, r",
-    "r2_truth": "R² to true rates, mean over channels",
-    "r2_truth_median": "R² to true rates, median",
-    "r2_truth_vw": "R² to true rates, variance-weighted",
-}
-"""Metrics of the standard package, in the order in which they are shown, and what they are called there."""
+from lfads_plugins_std.metrics.titles import METRICS
 
 _COUNTS = ("bps", "co_bps", "fp_bps")
 _OTHERS = ("r2", "co_r2", "fp_r2")
 _GAINS = ("gain_over_constant", "bits_per_event")
-
-
-def title(metric: str) -> str:
-    """What a metric is called where people read it."""
-    for beginning, more in (("behaviour_r2_", ""), ("behaviour_fold_r2_", ", no lag, own trials alone")):
-        if metric.startswith(beginning):
-            return f"R² of decoded behaviour, dimension {metric.removeprefix(beginning)}{more}"
-    return METRICS.get(metric, _LAGS.get(metric, metric))
-
-
-_LAGS = {
-    "behaviour_lag_ms": "lag of behaviour behind rates (ms)",
-    "behaviour_lag_at_edge": "that lag is the first or last tried (1: yes)",
-}
 
 
 def ordered(names: Sequence[str]) -> list[str]:
@@ -50,7 +18,7 @@ def ordered(names: Sequence[str]) -> list[str]:
     known = list(METRICS)
     lag = [name for name in names if name.startswith("behaviour_")]
     place = known.index("velocity_r2")
-    order = [*known[:place], *sorted(lag, key=lambda name: ("_lag_" in name, name)), *known[place:]]
+    order = [*known[:place], *sorted(lag, key=lambda name: ("_lag_" in name, name.endswith("_at_edge"), name)), *known[place:]]
     return [name for name in order if name in names] + [name for name in names if name not in order]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lfads_plugins_lab.evaluate.costs import Costs
 from lfads_plugins_lab.evaluate.kept import KeptGain
+from lfads_plugins_std.metrics.titles import title
 
 LEAST_SHARE = 0.6
 """Of what a model gains over mean rates on values it sees, so much must remain on values hidden from it; below, it is said to copy.
@@ -66,7 +67,7 @@ def judge_fit(costs: Mapping[str, Costs], scores: Mapping[str, float], smoothing
     compared = next((name for name in ("co_bps", "co_r2", "bps", "r2") if name in scores and name in (smoothing or {})), None)
     if compared is not None and smoothing is not None and scores[compared] <= smoothing[compared]:
         warnings.append(
-            f"no better than smoothing: {compared} is {scores[compared]:.3f}, that of the smoothed data {smoothing[compared]:.3f}. Train longer, try "
+            f"no better than smoothing: {title(compared)}: {scores[compared]:.3f}, of the smoothed data {smoothing[compared]:.3f}. Train longer, try "
             "a smaller regularisation.kl_inputs or more factors; of few trials smoothing may be all that can be had."
         )
     low, high = (None, None) if kept is None else (kept.low, kept.high)

@@ -21,6 +21,7 @@ from lfads_plugins_lab.evaluate.few_shot import FewShot, few_shot
 from lfads_plugins_lab.evaluate.lacking import lacking
 from lfads_plugins_lab.evaluate.overfit import Verdict, judge_fit
 from lfads_plugins_lab.evaluate.recorded import Recorded, left_out, recorded_sessions
+from lfads_plugins_std.figures.of_session import dimensions_of
 from lfads_plugins_std.metrics.conditions import score_conditions
 from lfads_plugins_std.metrics.offered import psth_name
 from lfads_plugins_std.metrics.r2 import r2_per_channel
@@ -43,6 +44,7 @@ class SessionReport:
     baselines: Mapping[str, Mapping[str, float]]  # what each chose on training trials
     lacking: Mapping[str, str]  # why a metric or a baseline has no number
     few_shot: FewShot | None = None
+    dimensions: Sequence[str] = ()  # names of the dimensions of behaviour, if the file has any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,6 +153,7 @@ def _session(loaded: LoadedRun, one: Recorded, shots: int | None) -> SessionRepo
         baselines=chosen,
         lacking={**lacking(one.evaluation(judged), scores[judged][MODEL]), **why_not},
         few_shot=None if shots is None else few_shot(one, shots, np.random.default_rng(loaded.config.train.seed), judged),
+        dimensions=[name for name, _ in dimensions_of(one.session)],
     )
 
 

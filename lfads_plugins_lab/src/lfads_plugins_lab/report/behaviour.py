@@ -12,9 +12,9 @@ from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_lab.evaluate.run import MODEL
 from lfads_plugins_lab.report.facts import ReportFacts, gather
-from lfads_plugins_lab.report.words import each_session, nothing, shown_split, times_of
-from lfads_plugins_std.alignment.condition_names import texts
+from lfads_plugins_lab.report.words import each_session, nothing, shown_split, spoken_split, times_of
 from lfads_plugins_std.figures import draw_decoding
+from lfads_plugins_std.figures.of_session import dimensions_of
 from lfads_plugins_std.figures.units import spread_out
 from lfads_plugins_std.metrics.behaviour import flatten_known, lag_pair
 from lfads_plugins_std.metrics.ridge import fit_ridge_cv
@@ -44,10 +44,12 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
     trials = spread_out(len(rates), MOST_TRIALS)
     guess = fit(np.asarray(rates[trials], dtype=np.float64).reshape(-1, rates.shape[2])).reshape(len(trials), rates.shape[1], -1)
     titles, labels = [], []
-    for k, (name, unit) in enumerate(_dimensions(session, wanted.shape[2])[:MOST_DIMENSIONS]):
+    known = dimensions_of(session.session)
+    for k in range(min(MOST_DIMENSIONS, wanted.shape[2])):
+        name, unit = known[k] if len(known) == wanted.shape[2] else (f"Dimension {k}", "")
         score = scores.get(f"behaviour_r2_{k}")
-        titles.append(name if score is None else f"{name}, R² {score:.3f} over all {split} trials")
-        labels.append(f"{'behaviour' if name.startswith('Dimension') else name} ({unit})")
+        titles.append(name if score is None else f"{name}, R² {score:.3f} over all {spoken_split(split)} trials, {lag_ms:g} ms after the rates")
+        labels.append(f"{'behaviour' if len(known) != wanted.shape[2] else name} ({unit or 'unit of the file'})")
     yield TextBlock(
         text=f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {lag_ms:g} ms after the "
         f"rates, a lag chosen on training trials{edge}."
@@ -55,14 +57,6 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
     step, unit = session.session.bin_ms or 1.0, times_of(session).unit
     draw = partial(draw_decoding, target[trials], guess, titles, labels, step, unit)
     yield PictureBlock(image=draw, caption=f"Behaviour, recorded and decoded, {session.name}")
-
-
-def _dimensions(session: Recorded, many: int) -> list[tuple[str, str]]:
-    """Name and unit of each dimension, as `lfads data make` writes them, or its number."""
-    names, units = (texts(session.session.arrays.get(key, np.zeros(0))) for key in ("behavior_dimensions", "behavior_dimension_units"))
-    names = names if len(names) == many else [f"Dimension {k}" for k in range(many)]
-    units = units if len(units) == many else [""] * many
-    return [(name, unit or "unit of the file") for name, unit in zip(names, units, strict=True)]
 
 
 def _known(extras: object) -> np.ndarray | None:

@@ -14,9 +14,7 @@ import numpy as np
 from lfads_core.components.page import Block, ChartBlock, ChoiceBlock, PictureBlock, SpaceBlock, TableBlock, TextBlock
 from lfads_plugins_lab.report.embed import embedded
 from lfads_plugins_std.figures.chart import draw_chart
-
-COLOURS = 8
-"""Colours of the page's palette; more groups get steps round the colour wheel."""
+from lfads_plugins_std.figures.colours import COLOURS, SCALE, colours_of
 
 
 def markup(blocks: Iterable[Block]) -> str:
@@ -68,8 +66,8 @@ def _picture(block: PictureBlock) -> str:
 
 def _space(block: SpaceBlock) -> str:
     """A canvas, which ``report.js`` draws on."""
-    count = len(block.groups)
-    colours = [f"var(--c{k})" if count <= COLOURS else f"hsl({360 * k / count:.0f} 62% {52 + 10 * (k % 2)}%)" for k in range(count)]
+    names = {colour: f"var(--{letter}{k})" for letter, palette in (("c", COLOURS), ("s", SCALE)) for k, colour in enumerate(palette)}
+    colours = [names.get(colour, colour) for colour in colours_of(len(block.groups))]
     data = {
         "groups": [{"label": label, "colour": colour} for label, colour in zip(block.groups, colours, strict=True)],
         "paths": [

@@ -11,7 +11,8 @@ from typing import Any
 
 from lfads_core.components.page import Drawing
 from lfads_core.wording import one_line
-from lfads_plugins_std.figures.figure import COLOURS, INK, as_png, as_svg
+from lfads_plugins_std.figures.colours import COLOURS, INK, SCALE
+from lfads_plugins_std.figures.files import as_png, as_svg
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _CHANGES = [
     (r"> <", "><"),
     (rf"{INK}\b", "currentColor"),
     *((rf"{colour}\b", f"var(--c{i})") for i, colour in enumerate(COLOURS)),
+    *((rf"{colour}\b", f"var(--s{i})") for i, colour in enumerate(SCALE)),
 ]
 """Patterns of matplotlib's SVG and what the page has in their place: its own colours, which are others in the dark."""
 

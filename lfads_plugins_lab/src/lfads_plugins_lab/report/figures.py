@@ -15,7 +15,7 @@ from lfads_plugins_lab.report.words import nothing
 
 log = logging.getLogger(__name__)
 
-DRAWN = {"training-curves", "trials", "factors", "inputs"}
+DRAWN = {"training-curves", "trials", "factors", "inputs", "truth"}
 """Reports of the standard package that sections of the page show already."""
 
 

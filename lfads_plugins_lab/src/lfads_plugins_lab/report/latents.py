@@ -10,12 +10,12 @@ import numpy as np
 from lfads_core.components.page import Block, Path3D, PictureBlock, SpaceBlock, TextBlock
 from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.recorded import Recorded
-from lfads_plugins_lab.report.events import events_of
 from lfads_plugins_lab.report.facts import gather
-from lfads_plugins_lab.report.words import each_session, groups_of, nothing, shown_split, times_of
+from lfads_plugins_lab.report.words import each_session, nothing, shown_split, spoken_split, times_of
 from lfads_plugins_std.figures import draw_around, draw_factors, draw_initial_conditions, draw_inputs
 from lfads_plugins_std.figures.conditions import all_together
 from lfads_plugins_std.figures.factors import principal_components
+from lfads_plugins_std.figures.of_session import events_of, groups_of
 from lfads_plugins_std.figures.units import spread_out
 
 MOST_PATHS = 90
@@ -34,7 +34,7 @@ def _factors(session: Recorded) -> Iterator[Block]:
     scale = np.abs(paths).max()
     bins = spread_out(paths.shape[1], MOST_POINTS)
     paths = (paths / scale if scale > 0 else paths)[:, bins]
-    conditions = groups_of(session, split)
+    conditions = groups_of(session.session, split)
     groups = conditions or all_together(len(paths), "all trials")
     drawn = []
     for k, rows in enumerate(groups.rows):
@@ -44,11 +44,11 @@ def _factors(session: Recorded) -> Iterator[Block]:
         drawn += [Path3D(points=paths[row], group=k, trial=int(row)) for row in few]
     yield TextBlock(
         text=f"The first three principal components of the factors ({shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of their "
-        f"variance), {split} trials. {'Thick: average of a condition. ' if conditions is not None else ''}A dot marks the start."
+        f"variance), {spoken_split(split)} trials. {'Thick: average of a condition. ' if conditions is not None else ''}A dot marks the start."
     )
     label = f"Factor trajectories in three principal components, {session.name}"
     yield SpaceBlock(groups=groups.labels, paths=drawn, times=time.middles[bins], unit=time.unit, label=label)
-    yield PictureBlock(image=partial(draw_factors, values, None, conditions, time=time), caption=f"The same, still and over time, {session.name}")
+    yield PictureBlock(image=partial(draw_factors, values, conditions, time=time), caption=f"The same, still and over time, {session.name}")
 
 
 def initial_conditions(loaded: LoadedRun) -> Iterator[Block]:
@@ -63,8 +63,9 @@ def initial_conditions(loaded: LoadedRun) -> Iterator[Block]:
 def _initial_conditions(session: Recorded) -> Iterator[Block]:
     split = shown_split(session)
     means = session.session.splits[split].extras["ic_mean"]
-    groups = groups_of(session, split) or all_together(len(means))
-    yield PictureBlock(image=partial(draw_initial_conditions, means, groups), caption=f"Initial conditions of {split} trials, {session.name}")
+    groups = groups_of(session.session, split) or all_together(len(means))
+    caption = f"Initial conditions of {spoken_split(split)} trials, {session.name}"
+    yield PictureBlock(image=partial(draw_initial_conditions, means, groups), caption=caption)
 
 
 def inputs(loaded: LoadedRun) -> Iterator[Block]:
@@ -82,11 +83,11 @@ def inputs(loaded: LoadedRun) -> Iterator[Block]:
 def _inputs(session: Recorded) -> Iterator[Block]:
     split, time = shown_split(session), times_of(session)
     extras = session.session.splits[split].extras
-    draw = partial(draw_inputs, extras["co_means"], extras["co_stds"], groups=groups_of(session, split), time=time)
-    yield PictureBlock(image=draw, caption=f"Inferred inputs of {split} trials, {session.name}")
+    draw = partial(draw_inputs, extras["co_means"], extras["co_stds"], groups=groups_of(session.session, split), time=time)
+    yield PictureBlock(image=draw, caption=f"Inferred inputs of {spoken_split(split)} trials, {session.name}")
     size = np.abs(np.asarray(extras["co_means"], dtype=np.float64)).mean(axis=2)
-    events = events_of(session, split, time.end - time.begin)
-    around = {name: _around(size, moments, session.session.bin_ms or 1.0) for name, moments in events.items()}
+    events = events_of(session.session, split, time)
+    around = {name: _around(size, moments - time.begin, session.session.bin_ms or 1.0) for name, moments in events.items()}
     if around:
         yield PictureBlock(image=partial(draw_around, around, time.unit), caption=f"Inputs around events, {session.name}")
     else:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from lfads_core.train.progress import clock
 from lfads_plugins_lab.evaluate.baselines import NAMES
-from lfads_plugins_lab.evaluate.lacking import title
 from lfads_plugins_lab.evaluate.overfit import kept_text
 from lfads_plugins_lab.evaluate.run import MODEL
 from lfads_plugins_lab.report.blocks import para
+from lfads_plugins_lab.report.ending import told
 from lfads_plugins_lab.report.facts import ReportFacts
-from lfads_plugins_lab.report.words import shown_split
+from lfads_plugins_lab.report.words import shown_split, spoken_split
+from lfads_plugins_std.metrics.titles import title
 
-_CIRCULAR = (NAMES[0], "psth_r2")
-"""A baseline that is all but the same as what its score compares with."""
+_TOLD = NAMES[0]
+"""The baseline that is told each trial's condition, as no other and no model is: it is none that a model is held to."""
 
 _FIRST = ("co_bps", "co_r2", "bps", "r2", "psth_r2", "velocity_r2", "r2_truth")
 
@@ -26,7 +26,7 @@ def summary(facts: ReportFacts) -> str:
     for session in facts.sessions:
         splits = session.session.splits
         first = next(iter(splits.values()))
-        trials = ", ".join(f"{session.session.trials(name)} {name}" for name in session.splits)
+        trials = ", ".join(f"{session.session.trials(name)} {spoken_split(name)}" for name in session.splits)
         bins, channels = first.recon.shape[1:]
         width = "" if session.session.bin_ms is None else f" of {session.session.bin_ms:g} ms"
         held = channels - first.encod.shape[2] if first.nested else 0
@@ -40,36 +40,31 @@ def summary(facts: ReportFacts) -> str:
         f"{config.components.reconstruction.name!r}."
     )
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"{para(fitted, 'lead')}<ul>{items}</ul>{para(_training(facts))}{_cards(facts)}{_verdicts(facts)}"
-
-
-def _training(facts: ReportFacts) -> str:
-    log, state = facts.log, facts.state
-    epochs = len(log["epoch"]) if log else int(state.get("epochs") or 0)
-    seconds = float(log["seconds"][-1]) if log and "seconds" in log and len(log["seconds"]) else None
-    took = "" if seconds is None else f" in {clock(seconds)} (h:mm:ss or m:ss)"
-    data = ", ".join(Path(str(path)).name for path in state.get("data", ()))
-    return (
-        f"Training {state.get('status', 'ended')} after {epochs} epochs{took}; shown are the weights of the "
-        f"{facts.loaded.checkpoint} checkpoint. Data: {data}."
-    )
+    data = ", ".join(Path(str(path)).name for path in facts.state.get("data", ()))
+    course = " ".join([*told(facts), f"Data: {data}."])
+    return f"{para(fitted, 'lead')}<ul>{items}</ul>{para(course)}{_cards(facts)}{_verdicts(facts)}"
 
 
 def _cards(facts: ReportFacts) -> str:
-    cards = []
+    """The scores one asks for first, each beside the best of the same baselines."""
+    cards, left_out = [], False
     for session in facts.sessions[:4]:
         split = shown_split(session)
         scores = facts.found(session).get("scores", {}).get(split, {})
         ours = scores.get(MODEL, {})
+        left_out |= _TOLD in scores
         for name in [name for name in _FIRST if ours.get(name) is not None][: 5 if len(facts.sessions) == 1 else 2]:
-            others = {who: of for who, of in scores.items() if who != MODEL and (who, name) != _CIRCULAR}
-            best = max(((value, who) for who, of in others.items() if (value := of.get(name)) is not None), default=None)
-            beside = "" if best is None else f"<span>best baseline {best[0]:.3f} ({escape(best[1])})</span>"
+            others = [(value, who) for who, of in scores.items() if who not in (MODEL, _TOLD) and (value := of.get(name)) is not None]
+            best = f"{max(others)[0]:.3f} ({max(others)[1]})" if others else "none"
             whose = f"{session.name}, " if len(facts.sessions) > 1 else ""
             cards.append(
-                f'<div class="card"><b>{ours[name]:.3f}</b><span>{escape(title(name))}</span>{beside}<span>{escape(whose)}{split} trials</span></div>'
+                f'<div class="card"><b>{ours[name]:.3f}</b><span>{escape(title(name))}</span><span>best baseline {escape(best)}</span>'
+                f"<span>{escape(whose)}{spoken_split(split)} trials</span></div>"
             )
-    return f'<div class="cards">{"".join(cards)}</div>' if cards else para("No score: the data lack what every installed metric needs.", "none")
+    if not cards:
+        return para("No score: the data lack what every installed metric needs.", "none")
+    why = f"The {_TOLD} is told each trial's condition, so it is not among these baselines; the tables below have it." if left_out else ""
+    return f'<div class="cards">{"".join(cards)}</div>{para(why, "soft") if why else ""}'
 
 
 def _verdicts(facts: ReportFacts) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import BLUE, SOFT, dress, legend, new_figure, note
+from lfads_plugins_std.figures.colours import BLUE, SOFT
+from lfads_plugins_std.figures.figure import dress, legend, new_figure, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

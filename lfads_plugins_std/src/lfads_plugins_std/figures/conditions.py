@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, Real, Shaped
+from jaxtyping import Float, Int, Shaped
 
-from lfads_plugins_std.figures.figure import colours_of, dress, key_of, mark_event, new_figure
+from lfads_plugins_std.figures.colours import INK, colours_of
+from lfads_plugins_std.figures.figure import EVENT, Key, dress, key_of, mark_event, new_figure
+from lfads_plugins_std.figures.ticks import few_ticks
 from lfads_plugins_std.figures.units import TimeAxis, spread_out
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_DATA = {"lw": 0.9, "ls": (0, (4, 3)), "alpha": 0.9}
+_MODEL = {"lw": 1.5}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,9 +35,14 @@ class Groups:
         return [np.flatnonzero(self.index == k) for k in range(len(self.labels))]
 
     @property
-    def colours(self) -> list[Any]:
+    def colours(self) -> list[str]:
         """A colour for each group."""
         return colours_of(len(self.labels))
+
+    @property
+    def key(self) -> Key:
+        """What a legend says of them; nothing of a single one, which needs no name."""
+        return {label: {"color": colour, "lw": 2} for label, colour in zip(self.labels, self.colours, strict=True)} if len(self.labels) > 1 else {}
 
 
 def all_together(trials: int, label: str = "") -> Groups:
@@ -48,27 +58,39 @@ def groups_by(values: Shaped[np.ndarray, " B"], most: int) -> tuple[Int[np.ndarr
     return np.where(kept[place] == values, place, -1), kept
 
 
-def groups_of_numbers(conditions: Real[np.ndarray, " B"], most: int) -> Groups:
-    """Groups named by their numbers."""
-    index, kept = groups_by(conditions, most)
-    return Groups(index=index, labels=[f"{number:g}" for number in kept])
-
-
 def draw_averages(
-    data: Float[np.ndarray, "K T N"], model: Float[np.ndarray, "K T N"], groups: Groups, titles: Sequence[str], time: TimeAxis, unit: str
+    data: Float[np.ndarray, "K T N"],
+    model: Float[np.ndarray, "K T N"],
+    groups: Groups,
+    titles: Sequence[str],
+    time: TimeAxis,
+    unit: str,
+    *,
+    smoothing_ms: float | None = None,
 ) -> Figure:
-    """Draw a panel for each channel: the averages of the data (dashed) and of the rates (solid) of each group."""
+    """Draw a panel for each channel: the averages of the data (dashed) and of the rates (solid) of each group.
+
+    ``smoothing_ms`` is the width of the Gaussian that the data were smoothed with, for the legend.
+    """
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
-    figure = new_figure(3.2 * columns, 2.1 * rows + 0.3)
+    figure = new_figure(3.2 * columns, 2.1 * rows + 0.6)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for n, (ax, title) in enumerate(zip(axes, titles, strict=False)):
         for k, colour in enumerate(groups.colours):
-            ax.plot(time.middles, data[k, :, n], color=colour, lw=0.8, ls=(0, (4, 3)), alpha=0.8)
-            ax.plot(time.middles, model[k, :, n], color=colour, lw=1.5)
+            ax.plot(time.middles, data[k, :, n], color=colour, **_DATA)
+            ax.plot(time.middles, model[k, :, n], color=colour, **_MODEL)
         mark_event(ax, time.event)
+        few_ticks(ax.yaxis)
         dress(ax, title, time.label, unit if n % columns == 0 else "")
     for ax in axes[len(titles) :]:
         ax.set_axis_off()
-    key_of(figure, groups.labels, groups.colours)
+    smoothed = "" if smoothing_ms is None else f", smoothed by {smoothing_ms:g} ms"
+    lines = {f"data{smoothed}": {"color": INK, **_DATA}, "model's rates": {"color": INK, **_MODEL}}
+    key_of(figure, {**lines, **event_key(time), **groups.key})
     return figure
+
+
+def event_key(time: TimeAxis) -> Key:
+    """What a legend says of the line at the event that trials are aligned to, if it is within them and has a name."""
+    return {time.name: EVENT} if time.event is not None and time.name else {}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Real
 
-from lfads_plugins_std.figures.figure import BLUE, SOFT, dress, legend, new_figure
+from lfads_plugins_std.figures.colours import BLUE, SOFT
+from lfads_plugins_std.figures.figure import dress, legend, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Real
 
-from lfads_plugins_std.figures.conditions import Groups, groups_of_numbers
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, key_of, legend, mark_event, new_figure, shades
-from lfads_plugins_std.figures.units import TimeAxis, spread_out, time_axis
+from lfads_plugins_std.figures.colours import INK, SOFT, shades
+from lfads_plugins_std.figures.conditions import Groups, event_key
+from lfads_plugins_std.figures.figure import Key, dress, key_of, mark_event, new_figure
+from lfads_plugins_std.figures.units import ARBITRARY, TimeAxis, spread_out, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_TRIALS = 80
-MOST_CONDITIONS = 8
+
+_TRIAL = {"lw": 0.6, "alpha": 0.5}
+_AVERAGE = {"lw": 1.8}
 
 
 def principal_components(factors: Real[np.ndarray, "B T F"], count: int = 3) -> tuple[Float[np.ndarray, "B T count"], Float[np.ndarray, " count"]]:
@@ -37,43 +40,34 @@ def principal_components(factors: Real[np.ndarray, "B T F"], count: int = 3) -> 
     return scores.reshape(*factors.shape[:2], count), shares
 
 
-def draw_factors(
-    factors: Real[np.ndarray, "B T F"],
-    bin_ms: float | None = None,
-    conditions: Real[np.ndarray, " B"] | Groups | None = None,
-    *,
-    time: TimeAxis | None = None,
-) -> Figure:
+def draw_factors(factors: Real[np.ndarray, "B T F"], groups: Groups | None = None, *, time: TimeAxis | None = None) -> Figure:
     """Draw trials in three components, in space and over time; a dot marks the start.
 
-    With ``conditions``: these groups, or up to eight of the numbers, in a colour each, thin lines for trials, thick ones for the average.
-    Without: up to eighty trials, coloured by where their first component starts.
-    ``time`` says when the bins are, if not from the start of the trial.
+    With groups: a colour each, thin lines for trials, thick ones for the average. Without: up to eighty trials, coloured by where their
+    first component starts. ``time`` says when the bins are, if not by their number.
     """
     scores, shares = principal_components(factors)
-    time = time or time_axis(factors.shape[1], bin_ms)
-    figure = new_figure(8.6, 4.2)
+    time = time or time_axis(factors.shape[1], None)
+    figure = new_figure(8.6, 4.4)
     space, panels = _axes(figure)
-    if conditions is None:
+    lines: Key = {}
+    if groups is None:
         trials = spread_out(len(scores), MOST_TRIALS)
         for trial, colour in zip(trials, shades(scores[trials, 0, 0]), strict=True):
-            _draw_path(space, panels, time.middles, scores[trial], color=colour, lw=0.6, alpha=0.5)
+            _draw_path(space, panels, time.middles, scores[trial], color=colour, **_TRIAL)
             _mark_start(space, scores[trial], colour)
     else:
-        groups = conditions if isinstance(conditions, Groups) else groups_of_numbers(conditions, MOST_CONDITIONS)
-        for rows, colour, label in zip(groups.rows, groups.colours, groups.labels, strict=True):
+        for rows, colour in zip(groups.rows, groups.colours, strict=True):
             if len(rows):
-                for trial in rows[spread_out(len(rows), MOST_TRIALS // len(groups.labels))]:
-                    _draw_path(space, panels, time.middles, scores[trial], color=colour, lw=0.6, alpha=0.5)
+                for trial in rows[spread_out(len(rows), max(1, MOST_TRIALS // len(groups.labels)))]:
+                    _draw_path(space, panels, time.middles, scores[trial], color=colour, **_TRIAL)
                 average = scores[rows].mean(axis=0)
-                _draw_path(space, panels, time.middles, average, color=colour, lw=1.8, label=label)
+                _draw_path(space, panels, time.middles, average, color=colour, **_AVERAGE)
                 _mark_start(space, average, colour)
-        if isinstance(conditions, Groups):
-            key_of(figure, groups.labels, groups.colours)
-        else:
-            legend(space, loc="upper left", bbox_to_anchor=(-0.02, 1.0), title="condition", title_fontsize=7.5)
+        lines = {"single trials": {"color": INK, **_TRIAL}, "average of a condition": {"color": INK, **_AVERAGE}, **groups.key}
+    key_of(figure, {**event_key(time), **lines})
     for k, ax in enumerate(panels):
-        dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", "")
+        dress(ax, f"component {k + 1}: {shares[k]:.0%} of the variance", time.label if k == 2 else "", ARBITRARY if k == 1 else "")
         mark_event(ax, time.event)
         if k < 2:
             ax.tick_params(labelbottom=False)
@@ -89,7 +83,7 @@ def draw_initial_conditions(means: Real[np.ndarray, "B I"], groups: Groups) -> F
             ax.scatter(scores[rows, 0, 0], scores[rows, 0, other], color=[colour], s=12, alpha=0.8, lw=0)
         title = f"Initial conditions, components 1 and {other + 1}"
         dress(ax, title, f"component 1 ({shares[0]:.0%} of the variance)", f"component {other + 1} ({shares[other]:.0%})")
-    key_of(figure, groups.labels, groups.colours)
+    key_of(figure, groups.key)
     return figure
 
 

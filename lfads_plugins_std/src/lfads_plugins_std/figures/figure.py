@@ -1,41 +1,25 @@
-"""The one door to matplotlib: figures without pyplot or any other global state, one look for all, saved in one step."""
+"""The one door to matplotlib: figures without pyplot or any other global state, and one look for all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from colorsys import hls_to_rgb
-from functools import partial
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Float, Real
-
 from lfads_core.errors import LfadsError
-from lfads_core.files import replacing
-from lfads_core.wording import printable
+from lfads_plugins_std.figures.colours import INK, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#222222"
-SOFT = "#8a8a8a"
-BLUE = "#0072b2"
-ORANGE = "#d55e00"
-COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", SOFT, "#000000")
-"""Okabe and Ito's colours, told apart by colour-blind readers too; the order is ours, and grey stands for their pale yellow."""
-
-HEAT = "cividis"
-"""Colour map of rates: even in lightness, the same to colour-blind readers."""
-
-MISSING = "#f6d3c0"
-"""Where nothing was observed."""
+Key = Mapping[str, Mapping[str, Any]]
+"""What a legend names: each label's line, as keywords of matplotlib's ``Line2D``."""
 
 DPI = 130
 _SMALL, _NORMAL, _LARGE = 7.5, 8.5, 11.0
 _LEGEND: dict[str, Any] = {"fontsize": _SMALL, "frameon": False, "handlelength": 1.6, "labelcolor": INK}
+_LETTERS = 14
+"""Of a legend, to an inch."""
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
@@ -69,15 +53,14 @@ def dress(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
         ax.spines[side].set_linewidth(0.6)
 
 
-def colours_of(count: int) -> list[Any]:
-    """As many colours: the eight that are told apart by all, or steps round the colour wheel, by turns dark and light."""
-    return list(COLOURS[:count]) if count <= len(COLOURS) else [hls_to_rgb(i / count, 0.52 + 0.1 * (i % 2), 0.62) for i in range(count)]
+EVENT: Mapping[str, Any] = {"color": SOFT, "lw": 0.8}
+"""The line where the event of trials is."""
 
 
-def mark_event(ax: Axes, time: float | None) -> None:
-    """A thin upright line where the event of trials is, if it is within them."""
+def mark_event(ax: Axes, time: float | None, **line: Any) -> None:
+    """A thin upright line where the event of trials is, if it is within them; below what is drawn, unless ``line`` says otherwise."""
     if time is not None:
-        ax.axvline(time, color=SOFT, lw=0.6, zorder=0)
+        ax.axvline(time, **{**EVENT, "zorder": 0, **line})
 
 
 def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
@@ -87,36 +70,21 @@ def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
     _plain(ax.legend(**_LEGEND, borderaxespad=0.2, **placement))
 
 
-def key_of(figure: Figure, labels: Sequence[str], colours: Sequence[Any]) -> None:
-    """Name groups below all axes, if they have names."""
+def key_of(figure: Figure, key: Key) -> None:
+    """Name lines below all axes, as many side by side as there is room for; labels that are empty have no name."""
     from matplotlib.lines import Line2D
 
-    if any(labels):
-        lines = [Line2D([], [], color=colour, lw=2) for colour in colours]
-        _plain(figure.legend(lines, labels, **_LEGEND, loc="outside lower left", ncols=min(len(labels), 6)))
+    named = {label: line for label, line in key.items() if label}
+    if named:
+        longest = max(map(len, named)) + 6  # with its line
+        columns = max(1, int(_LETTERS * figure.get_figwidth()) // longest)
+        lines = [Line2D([], [], **line) for line in named.values()]
+        _plain(figure.legend(lines, list(named), **_LEGEND, loc="outside lower left", ncols=min(len(named), columns)))
 
 
 def _plain(named: Any) -> None:
     for text in named.get_texts():
         text.set_parse_math(False)
-
-
-def shades(values: Real[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
-    """Colours of the heat map from dark to light, by rank."""
-    from matplotlib import colormaps
-
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    colours: np.ndarray = colormaps[HEAT](ranks / max(1, len(values) - 1))
-    return colours
-
-
-def colour_map(name: str | None = HEAT) -> Any:
-    """Return a colour map in which NaN has a colour of its own; None is ink on whatever lies below."""
-    from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
-
-    found = LinearSegmentedColormap.from_list("ink", [(0, 0, 0, 0), (0, 0, 0, 1)]) if name is None else colormaps[name]
-    return found.with_extremes(bad=MISSING)
 
 
 def note(ax: Axes, text: str) -> None:
@@ -126,85 +94,7 @@ def note(ax: Axes, text: str) -> None:
 
 def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
     """Explain the colours of an image."""
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.03)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, colors=INK, length=2.5, width=0.6)
     bar.set_label(label, fontsize=_SMALL, color=INK, parse_math=False)
-
-
-def as_png(figure: Figure) -> bytes:
-    """A PNG of 256 colours."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image  # comes with matplotlib
-
-    _make_printable(figure)
-    canvas, content = FigureCanvasAgg(figure), BytesIO()
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(content, format="png", optimize=True, dpi=(DPI, DPI))
-    return content.getvalue()
-
-
-def as_svg(figure: Figure, salt: str) -> str:
-    """An SVG on nothing whose words are text; the same figure and salt give the same file, and its ids differ from those of another salt."""
-    from matplotlib import rc_context
-
-    _make_printable(figure)
-    content, layout = BytesIO(), figure.get_layout_engine()
-    if layout is not None:  # once: saving would draw everything for it, and draw again
-        layout.execute(figure)
-        figure.set_layout_engine(None)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(content, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return content.getvalue().decode()
-
-
-def _make_printable(figure: Figure) -> None:
-    """Names from a file may hold what no font has and no SVG may."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        if (shown := printable(text.get_text())) != text.get_text():
-            text.set_text(shown)
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG in one step: the file appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(as_png(figure))
-    return path
-
-
-def colour_scale(low: float, high: float, lightest: float = 1.0, *, backwards: bool = False) -> Any:
-    """Colours for values from ``low`` to ``high``, dark to light, or ``backwards``; ``lightest`` below 1 leaves out what is hard to see on white."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-
-    shades = colormaps[HEAT](np.linspace(0.0, lightest, 256))
-    return ScalarMappable(Normalize(low, high), ListedColormap(shades[::-1] if backwards else shades))
-
-
-def few_ticks(axis: Any) -> None:
-    """At most five numbers on a linear axis, small and large ones with a common power of ten."""
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
-
-    form = ScalarFormatter()
-    form.set_powerlimits((-2, 4))
-    axis.set_major_formatter(form)
-    axis.set_major_locator(MaxNLocator(5))
-
-
-def whole_ticks(axis: Any) -> None:
-    """Whole numbers only, for epochs and generations."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))
-
-
-def inline(figure: Figure) -> Figure:
-    """The same figure, which a notebook shows where it stands last in a cell, also while nothing there has loaded pyplot."""
-    figure._repr_png_ = partial(as_png, figure)  # type: ignore[attr-defined]  # as IPython asks any object
-    return figure

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int, Real
 
-from lfads_plugins_std.figures.figure import BLUE, HEAT, INK, SOFT, dress, mark_event, new_figure, note
-from lfads_plugins_std.figures.units import TimeAxis, rate_unit, spread_out, time_axis
+from lfads_plugins_std.figures.channels import Channels
+from lfads_plugins_std.figures.colours import BLUE, HEAT, INK, SOFT
+from lfads_plugins_std.figures.conditions import event_key
+from lfads_plugins_std.figures.figure import dress, key_of, mark_event, new_figure
+from lfads_plugins_std.figures.units import Scale, TimeAxis, spread_out, time_axis
 from lfads_plugins_std.metrics.r2 import r2_per_channel, r2_score, r2_variance_weighted
 
 if TYPE_CHECKING:
@@ -18,37 +21,42 @@ if TYPE_CHECKING:
 MOST_CHANNELS = 4
 MOST_TRIALS = 3
 
+_TRUE = {"color": INK, "lw": 1.0}
+_INFERRED = {"color": BLUE, "lw": 1.4}
+
 
 def draw_truth(
     rates: Real[np.ndarray, "B T N"],
     truth: Real[np.ndarray, "B T N"],
-    bin_ms: float | None = None,
     *,
-    is_rate: bool = True,
+    scale: Scale | None = None,
+    channels: Channels | None = None,
     time: TimeAxis | None = None,
 ) -> Figure:
     """Draw traces of some channels in some trials, and all values against the truth with their R2.
 
-    Values per bin come in, spikes/s go out where the bin width is known. The channels shown run evenly from the best to the worst R2.
-    ``time`` says when the bins are, if not from the start of the trial.
+    Values per bin come in, those of ``scale`` go out. The channels shown run evenly from the best to the worst R2.
+    ``time`` says when the bins are, if not by their number.
     """
-    factor, unit = rate_unit(bin_ms, is_rate)
-    channels, trials = _spread_by_fit(rates, truth), spread_out(len(rates), MOST_TRIALS)
-    figure = new_figure(9.6, 1.25 * max(1, len(channels)) + 1.0, "Rates against the truth (black: true, blue: inferred)")
+    scale, count = scale or Scale(), rates.shape[2]
+    channels = channels or Channels(names=[str(n) for n in range(count)], seen=count)
+    shown, trials = _spread_by_fit(rates, truth), spread_out(len(rates), MOST_TRIALS)
+    figure = new_figure(9.6, 1.25 * max(1, len(shown)) + 1.1)
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.75, 1)))
-    axes = left.subplots(max(1, len(channels)), max(1, len(trials)), squeeze=False, sharex=True, sharey="row")
-    time = time or time_axis(rates.shape[1], bin_ms)
-    for row, n in enumerate(channels):
+    axes = left.subplots(max(1, len(shown)), max(1, len(trials)), squeeze=False, sharex=True, sharey="row")
+    time = time or time_axis(rates.shape[1], None)
+    for row, n in enumerate(shown):
         for column, trial in enumerate(trials):
             ax = axes[row, column]
-            ax.plot(time.middles, truth[trial, :, n] * factor, color=INK, lw=1.0)
-            ax.plot(time.middles, rates[trial, :, n] * factor, color=BLUE, lw=1.4)
+            ax.plot(time.middles, truth[trial, :, n] * scale.factor, **_TRUE)
+            ax.plot(time.middles, rates[trial, :, n] * scale.factor, **_INFERRED)
             mark_event(ax, time.event)
-            last = row == len(channels) - 1
-            dress(ax, f"trial {trial}" if row == 0 else "", time.label if last else "", f"channel {n}\n{unit}" if column == 0 else "")
-        if is_rate:
+            last = row == len(shown) - 1
+            dress(ax, f"trial {trial}" if row == 0 else "", time.label if last else "", f"{channels.title(n)}\n{scale.unit}" if column == 0 else "")
+        if min(rates.min(), truth.min()) >= 0:
             axes[row, 0].set_ylim(bottom=0)  # after all lines are drawn: it ends the automatic choice
-    _draw_density(right.subplots(), rates * factor, truth * factor, unit)
+    _draw_density(right.subplots(), rates * scale.factor, truth * scale.factor, scale.unit)
+    key_of(figure, {"true": _TRUE, "inferred": _INFERRED, **event_key(time)})
     return figure
 
 
@@ -61,8 +69,8 @@ def _draw_density(ax: Axes, rates: np.ndarray, truth: np.ndarray, unit: str) -> 
     ax.set_xlim(low, top)
     ax.set_ylim(low, top)
     ax.set_aspect("equal")
-    dress(ax, "all trials, bins and channels", f"true {unit}", f"inferred {unit}")
-    note(ax, f"R² {r2_score(rates, truth):.3f} (mean of channels)\nR² {r2_variance_weighted(rates, truth):.3f} (variance-weighted)")
+    scores = f"R² {r2_score(rates, truth):.3f} (mean of channels)\nR² {r2_variance_weighted(rates, truth):.3f} (variance-weighted)"
+    dress(ax, f"all trials, bins and channels\n{scores}", f"true {unit}", f"inferred {unit}")
 
 
 def _spread_by_fit(rates: np.ndarray, truth: np.ndarray) -> Int[np.ndarray, " n"]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lfads_plugins_std.figures.figure import save
+from lfads_core.config.fields import FigureFormat
+from lfads_plugins_std.figures.files import save
 from lfads_plugins_tune.figures.curves import draw_search_curves
 from lfads_plugins_tune.figures.hyperparameters import draw_hyperparameters
 from lfads_plugins_tune.figures.lineage import draw_lineage
@@ -14,7 +15,7 @@ from lfads_plugins_tune.figures.story import Story, read_story
 __all__ = ["Story", "draw_hyperparameters", "draw_lineage", "draw_scores", "draw_search", "draw_search_curves", "read_story"]
 
 
-def draw_search(folder: Path) -> list[Path]:
+def draw_search(folder: Path, form: FigureFormat) -> list[Path]:
     """Draw all figures of a search into its folder ``plots``; a search of one generation has no lineage, and its hyperparameters stood still.
 
     Raises:
@@ -25,4 +26,4 @@ def draw_search(folder: Path) -> list[Path]:
     figures = {"curves": draw_search_curves, "scores": draw_scores}
     if len(story.generations) > 1:
         figures |= {"hyperparameters": draw_hyperparameters, "lineage": draw_lineage}
-    return [save(draw(story), folder / "plots" / f"{name}.png") for name, draw in figures.items()]
+    return [save(draw(story), folder / "plots" / f"{name}.{form}") for name, draw in figures.items()]

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, legend, new_figure, whole_ticks
+from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.figure import dress, legend, new_figure
+from lfads_plugins_std.figures.ticks import whole_ticks
+from lfads_plugins_std.metrics.titles import score_title, sentence, unit_of_column
 from lfads_plugins_tune.figures.paint import BEST, Palette
 from lfads_plugins_tune.figures.story import MetricCurve, Story, record_of
 
@@ -34,7 +37,7 @@ def draw_search_curves(story: Story) -> Figure:
     palette = Palette(story)
     for ax, column in zip(axes, columns, strict=False):
         _draw_members(ax, story, column, palette)
-        dress(ax, column, "epoch", "")
+        dress(ax, sentence(score_title(column)), "epoch", unit_of_column(column.partition("/")[2] or column))
         whole_ticks(ax.xaxis)
     if several:
         _draw_population(axes[-1], story)
@@ -110,6 +113,6 @@ def _draw_population(ax: Axes, story: Story) -> None:
     ax.fill_between(generations, low, high, color=SOFT, alpha=0.25, lw=0, label="half of the members")
     ax.plot(generations, middle, color=INK, lw=1.2, marker=".", ms=4, label="median")
     ax.plot(generations, best, color=BEST, lw=2.2, marker=".", ms=7, label="best")
-    dress(ax, f"{story.column}, by generation", "epoch", "")
+    dress(ax, f"{sentence(score_title(story.column))}, by generation", "epoch", "")
     whole_ticks(ax.xaxis)
     legend(ax, loc="best")

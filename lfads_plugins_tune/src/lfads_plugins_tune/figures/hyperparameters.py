@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import dress, few_ticks, new_figure, whole_ticks
+from lfads_plugins_std.figures.figure import dress, new_figure
+from lfads_plugins_std.figures.ticks import few_ticks, whole_ticks
 from lfads_plugins_tune.figures.paint import BEST, Palette
 from lfads_plugins_tune.figures.story import Story, record_of
 from lfads_plugins_tune.search.history import MemberRecord

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from lfads_plugins_std.figures.figure import BLUE, COLOURS, INK, SOFT, dress, new_figure, whole_ticks
+from lfads_plugins_std.figures.colours import BLUE, COLOURS, INK, SOFT
+from lfads_plugins_std.figures.figure import dress, new_figure
+from lfads_plugins_std.figures.ticks import whole_ticks
 from lfads_plugins_tune.figures.paint import BEST, LOST, write_right
 from lfads_plugins_tune.figures.story import Story, record_of
 from lfads_plugins_tune.search.history import MemberRecord

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import ORANGE, colour_bar, colour_scale
+from lfads_plugins_std.figures.colours import ORANGE, colour_scale
+from lfads_plugins_std.figures.figure import colour_bar
+from lfads_plugins_std.metrics.titles import score_title
 from lfads_plugins_tune.figures.story import Story
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Palette:
 
     def explain(self, figure: Figure, axes: Any, story: Story) -> None:
         """Draw the scale."""
-        colour_bar(figure, self.mappable, axes, f"last {story.column}")
+        colour_bar(figure, self.mappable, axes, f"last {score_title(story.column)}")
 
 
 def write_right(ax: Axes, y: float, text: str, colour: Any, *, bold: bool = False) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfads_plugins_std.figures.figure import INK, SOFT, dress, few_ticks, new_figure
+from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.figure import dress, new_figure
+from lfads_plugins_std.figures.ticks import few_ticks
+from lfads_plugins_std.metrics.titles import score_title, sentence
 from lfads_plugins_tune.figures.paint import BEST, LOST
 from lfads_plugins_tune.figures.story import Story
 from lfads_plugins_tune.search.labels import is_logarithmic
@@ -32,7 +35,7 @@ def draw_scores(story: Story) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for i, (ax, path) in enumerate(zip(axes.ravel(), paths, strict=False)):
         _draw_panel(ax, story, path)
-        dress(ax, "", names[path], story.column if i % columns == 0 else "")
+        dress(ax, "", names[path], sentence(score_title(story.column)) if i % columns == 0 else "")
         ax.xaxis.label.set_fontsize(8.5)
     for ax in axes.ravel()[len(paths) :]:
         ax.set_axis_off()

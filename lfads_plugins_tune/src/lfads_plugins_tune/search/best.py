@@ -11,7 +11,7 @@ from lfads_core.config.trained import trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
-from lfads_core.files import read_json, spoken_failure, write_text
+from lfads_core.files import spoken_failure, write_text
 from lfads_core.infer.run import finish
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
@@ -109,12 +109,8 @@ def infer_best(run: Run, sessions: Sequence[Session], registry: Registry, say: C
 
 def _best_cost(folder: Path, member: int) -> float | None:
     """Least smoothed cost of the epochs after the ramps, as the checkpoint ``best`` of a member says it."""
-    path = Run(member_folder(folder, member)).checkpoints / "best.json"
-    try:
-        cost = read_json(path)["state"]["progress"]["best"]["cost"]
-    except (RunError, KeyError, TypeError):
-        return None
-    return float(cost) if isinstance(cost, int | float) and math.isfinite(cost) else None
+    best = Run(member_folder(folder, member)).read_best()
+    return None if best is None else best.cost
 
 
 def _write_log(folder: Path, state: SearchState, member: int, path: Path) -> None:

@@ -253,5 +253,5 @@ def _finish(folder: Path, base: RunConfig, state: SearchState, registry: Registr
     state = replace(state, best=replace(best, scores=scores), status="finished" if ends else state.status, error=None)
     write_state(folder, state)
     if base.infer.figures:
-        draw_figures(folder)
+        draw_figures(folder, base.infer.figure_format)
     return Searched(folder=folder, state=state, best=run)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lfads_core.config.fields import FigureFormat
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import LfadsError
 from lfads_core.plugins.registry import Registry
@@ -61,12 +62,12 @@ def tracked(folder: Path, base: RunConfig, state: SearchState, registry: Registr
         tracking.announcer.close(tracking.status, tracking.best)
 
 
-def draw_figures(folder: Path) -> list[Path]:
+def draw_figures(folder: Path, form: FigureFormat) -> list[Path]:
     """Draw the search; what goes wrong there is one warning."""
     from lfads_plugins_tune.figures import draw_search
 
     try:
-        return draw_search(folder)
+        return draw_search(folder, form)
     except LfadsError as err:
         log.warning("%s", err)
     except Exception as err:  # noqa: BLE001 - figures never cost a search anything
