@@ -154,9 +154,17 @@ def as_text(parts: Iterable[RenderableType], width: int = 160) -> str:
 
 
 def as_html(parts: Iterable[RenderableType], width: int = 160) -> str:
-    """What rich can draw, as a piece of HTML for a notebook."""
-    style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace"
-    return _recorded(parts, width).export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+    """What rich can draw, as a piece of HTML for a notebook: sentences wrap, tables scroll where they are too wide."""
+    return f'<div style="overflow-x:auto">{"".join(_block(part, width) for part in parts)}</div>'
+
+
+def _block(part: RenderableType, width: int) -> str:
+    from rich.text import Text
+
+    wraps = "pre-wrap" if isinstance(part, str | Text) else "pre"
+    style = f"white-space:{wraps};margin:0;padding:0;line-height:normal;font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace"
+    drawn = _recorded([part], width).export_html(inline_styles=True, code_format="{code}")
+    return f'<pre style="{style}">{drawn or " "}</pre>'
 
 
 def _recorded(parts: Iterable[RenderableType], width: int) -> Console:

@@ -128,10 +128,12 @@ def test_trials_and_channels_of_bins_are_chosen_too():
 
 
 def test_nothing_left_and_nothing_to_choose_from_are_refused():
-    with pytest.raises(
-        DataError, match=re.escape("a.nwb: --units \"quality == 'best'\" must hold for at least one of 3 channels, got none. Loosen it.")
+    for option, text, end in (
+        ("units", "quality == 'best'", "3 channels, got none. Here quality is 'good', 'mua'. Loosen it."),
+        ("trials", "go > 90 and not success", "10 trials, got none. Here go is from 0.3 to 18.3 and success is 'False', 'True'. Loosen it."),
     ):
-        make(raw(), MakeOptions(keep_units="quality == 'best'"))
+        with pytest.raises(DataError, match=f"^{re.escape(f'a.nwb: --{option} {text!r} must hold for at least one of {end}')}$"):
+            make(raw(), MakeOptions(**{f"keep_{option}": text}))
     alone = Raw(where="a.nwb", units={"a": np.arange(0, 20, 0.1)})
     with pytest.raises(DataError, match=re.escape("a.nwb: --trials must choose among trials, got a recording without any.")):
         make(alone, MakeOptions(keep_trials="success", window=WindowOptions(chop_ms=500)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
 
 from lfads_core.errors import DataError
-from lfads_plugins_lab.recordings.expression import rows_where
+from lfads_core.wording import first_few, printable
+from lfads_plugins_lab.recordings.expression import Columns, rows_where
 from lfads_plugins_lab.recordings.options import MakeOptions
 from lfads_plugins_lab.recordings.raw import Cut, Raw
 
@@ -23,8 +26,8 @@ def wanted(source: Raw | Cut, options: MakeOptions) -> tuple[Raw | Cut, Bool[np.
     notes: list[str] = []
     if options.keep_units is not None:
         names = np.array(source.channels if isinstance(source, Raw) else source.names, dtype=object)
-        keep = rows_where(options.keep_units, {**source.about, "name": names}, option="--units", where=source.where)
-        notes.append(_said(source.where, "--units", options.keep_units, keep, "channels"))
+        keep, said = _kept(source.where, "--units", options.keep_units, {**source.about, "name": names}, "channels")
+        notes.append(said)
         source = _of_units(source, keep)
     if options.keep_trials is None:
         return source, None, notes
@@ -33,15 +36,29 @@ def wanted(source: Raw | Cut, options: MakeOptions) -> tuple[Raw | Cut, Bool[np.
         columns = {"start": source.trials.start, "stop": source.trials.stop, **source.trials.columns}
     if columns is None:
         raise DataError(f"{source.where}: --trials must choose among trials, got a recording without any. Give a table of them with --trials FILE.")
-    kept = rows_where(options.keep_trials, columns, option="--trials", where=source.where)
-    notes.append(_said(source.where, "--trials", options.keep_trials, kept, "trials"))
-    return source, kept, notes
+    kept, said = _kept(source.where, "--trials", options.keep_trials, columns, "trials")
+    return source, kept, [*notes, said]
 
 
-def _said(where: str, option: str, text: str, kept: Bool[np.ndarray, " R"], what: str) -> str:
+def _kept(where: str, option: str, text: str, columns: Columns, what: str) -> tuple[Bool[np.ndarray, " R"], str]:
+    """The rows for which the condition holds, and how many these are."""
+    kept = rows_where(text, columns, option=option, where=where)
     if not kept.any():
-        raise DataError(f"{where}: {option} {text!r} must hold for at least one of {kept.size} {what}, got none. Loosen it.")
-    return f"{int(kept.sum())} of {kept.size} {what} are kept: {text}"
+        here = " and ".join(_described(text, columns))
+        raise DataError(f"{where}: {option} {text!r} must hold for at least one of {kept.size} {what}, got none. Here {here}. Loosen it.")
+    return kept, f"{int(kept.sum())} of {kept.size} {what} are kept: {text}"
+
+
+def _described(text: str, columns: Columns) -> Iterator[str]:
+    """The values of each column that a condition speaks of."""
+    for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))):
+        if name in columns:
+            values = columns[name]
+            numbers = values[np.isfinite(values)] if values.dtype.kind in "iuf" else values
+            if values.dtype.kind in "iuf" and np.unique(numbers).size > 1:
+                yield f"{name} is from {numbers.min():g} to {numbers.max():g}"
+            else:
+                yield f"{name} is {first_few([printable(repr(value)) for value in np.unique(numbers.astype(str)).tolist()], 6) or 'without a value'}"
 
 
 def _of_units(source: Raw | Cut, keep: Bool[np.ndarray, " N"]) -> Raw | Cut:
