@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 
-from mutants.faults import ROOT, read_faults, guards
+from mutants.faults import ROOT, guards, read_faults
 from mutants.mutate import function_of, statuses, told
 
 FAULTS = read_faults()

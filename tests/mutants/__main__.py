@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mutants.faults import ROOT, Fault, read_faults, guards
+from mutants.faults import ROOT, Fault, guards, read_faults
 
 SOURCES = [f"lfads_{name}/src" for name in ("core", "plugins_std", "plugins_calcium", "plugins_emg", "plugins_tune", "plugins_lab")]
 ALIKE = {"OMP_NUM_THREADS": "1", "LFADS_SHAPE_CHECKS": "0", "CUDA_VISIBLE_DEVICES": ""}

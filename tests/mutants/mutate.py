@@ -84,7 +84,7 @@ def statuses(results: str) -> dict[str, str]:
 
 
 def function_of(change: str) -> str:
-    """``package.module.Class.method`` of ``package.module.xǁClassǁmethod__mutmut_3``, ``package.module.function`` of ``package.module.x_function__mutmut_3``."""
+    """``package.module.Class.method`` or ``package.module.function``, of ``...xǁClassǁmethod__mutmut_3`` or ``...x_function__mutmut_3``."""
     module, _, mangled = change.partition("__mutmut_")[0].rpartition(".")
     return f"{module}.{'.'.join(mangled.split('ǁ')[1:]) if 'ǁ' in mangled else mangled.removeprefix('x_')}"
 
