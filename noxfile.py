@@ -196,6 +196,22 @@ def fuzz(session: nox.Session) -> None:
     session.run(".venv/bin/python", "-m", "fuzzing", *session.posargs, external=True, env=env)
 
 
+@nox.session(venv_backend="none")
+def mutants(session: nox.Session) -> None:
+    """Do the tests that docs/features.toml names find the small faults of tests/mutants? ``-- --only M1 --jobs 2``, ``-- --since HEAD~5``."""
+    session.run("bash", "scripts/setup", external=True)
+    env = ONE_THREAD | {"PYTHONPATH": str(ROOT / "tests")}
+    session.run(".venv/bin/python", "-m", "mutants", *session.posargs, external=True, env=env)
+
+
+@nox.session(venv_backend="none")
+def mutate(session: nox.Session) -> None:
+    """Does a test notice each sign, bound and operator of the formulas that mutmut changes? ``-- priors metrics``; hours for all."""
+    session.run("bash", "scripts/setup", external=True)
+    env = ONE_THREAD | {"PYTHONPATH": str(ROOT / "tests")}
+    session.run(".venv/bin/python", "-m", "mutants.mutate", *session.posargs, external=True, env=env)
+
+
 @nox.session
 def audit(session: nox.Session) -> None:
     """Does a list of advisories know anything of the lowest or the pinned versions of what we depend on?"""

@@ -14,7 +14,7 @@ from scipy import signal
 
 from lfads_core.cli.main import cli
 from lfads_plugins_calcium.indicator import calcium, fluorescence
-from lfads_plugins_calcium.synthetic import generate_calcium
+from lfads_plugins_calcium.synthetic import _image, generate_calcium
 from lfads_plugins_calcium.synthetic_settings import CalciumConfig
 
 SMALL = CalciumConfig(conditions=3, trials_per_condition=10, frames=12, channels=9, warm_up_ms=300.0)
@@ -66,6 +66,14 @@ def test_without_noise_events_count_the_spikes():
     np.testing.assert_allclose(events, events.round(), atol=0.01)
     truth = data["train_truth"]
     assert events.sum() == pytest.approx(truth.sum(), abs=6 * math.sqrt(truth.sum()))
+
+
+def test_a_cell_shows_a_spike_in_the_frame_in_which_its_row_is_scanned_next():
+    linear = {"noise": 0.0, "rise_ms": 0.0, "decay_ms": 1e5, "half_saturation": None, "cooperativity": 1.0, "smallest_event": 0.0}
+    spikes = np.zeros((1, 12, 3), dtype=int)
+    spikes[0, 4] = 1  # in the middle of the second frame of three bins
+    events = _image(spikes, np.array([0, 1, 2]), CalciumConfig(fine_bins=3, **linear), np.random.default_rng(0))
+    np.testing.assert_allclose(events[0], [[0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0]], atol=0.01)
 
 
 def test_events_follow_the_true_rates():

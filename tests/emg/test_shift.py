@@ -30,6 +30,12 @@ def by_loop(data, shift):
     return out
 
 
+@pytest.mark.parametrize("std", [0.8, 5.0])
+def test_shifts_have_the_standard_deviation_of_the_settings(std):
+    drawn = TemporalShift(TemporalShiftConfig(std=std)).draw(make_batch(trials=2000), stream(0))["shift"]
+    assert drawn.std().item() == pytest.approx(std, rel=6 / (2 * drawn.numel()) ** 0.5)
+
+
 @pytest.mark.property
 @given(bins=st.integers(1, 9), largest=st.integers(1, 12), seed=st.integers(0, 2**16))
 def test_shifting_is_the_slow_loop(bins, largest, seed):

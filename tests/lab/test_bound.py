@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import lfads_core
 from lfads_core.augment.stack import AugmentationStack
@@ -80,6 +80,14 @@ def test_the_bound_of_many_samples_is_the_likelihood_by_integration_and_the_elbo
     assert (many.elbo < many.iwae).all()
     np.testing.assert_allclose(many.elbo, -(many.nll + many.kl_ic + many.kl_inputs), rtol=1e-12)
     assert (many.kl_inputs == 0).all()
+
+
+def test_the_bound_is_the_logarithm_of_the_mean_weight(small):
+    model, batches = small("model.generator.ic_size=2", controller=True)
+    draws = list(draw_samples(model, batches, 3, seed=1))
+    with torch.no_grad():
+        log_w = -np.array([[part.numpy() for part in parts] for parts in log_weights(model, batches, draws)]).sum(axis=1)
+    np.testing.assert_allclose(bounds_of(model, batches, draws).iwae, special.logsumexp(log_w, axis=0) - np.log(3), rtol=1e-12)
 
 
 @pytest.mark.parametrize("controller", [False, True])

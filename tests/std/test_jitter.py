@@ -47,6 +47,14 @@ def test_reflection_is_a_walk_between_two_walls(bins):
     assert reflect(at, bins).tolist() == [walk(a, bins) for a in at.tolist()]
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_spikes_move_by_as_much_as_the_settings_say_and_no_more(width):
+    data = torch.zeros(1, 21, 1)
+    data[0, 10] = 1000
+    moved = SpikeJitter(SpikeJitterConfig(width=width)).draw(make_batch(data), stream(0))["recon"]
+    assert moved[0, :, 0].nonzero().flatten().tolist() == list(range(10 - width, 11 + width))
+
+
 @pytest.mark.parametrize(("start", "width", "bins"), [(0, 2, 6), (3, 2, 6), (5, 3, 6), (1, 5, 4), (0, 1, 1)])
 def test_every_destination_has_the_probability_of_an_exact_enumeration(start, width, bins):
     data = torch.zeros(1, bins, 1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,12 @@ def test_a_latent_of_each_bin_trains_and_is_inferred(write_tiny, train_tiny):
     assert outputs["valid_latent_drift_mean"].shape == (6, 8, 1)
     assert outputs["valid_gen_inputs"].shape == (6, 8, 2 + 1 + 2)
     loaded = load(run.path, registry=registry)
+    sizes = {name: outputs[f"valid_latent_{name}_std"].shape for name in ("drift", "context")}
+    assert sizes == {"drift": (6, 8, 1), "context": (6, 2)}
+    with h5py.File(run.output("tiny")) as file:
+        read = loaded.model.read_in("tiny", SimpleNamespace(encod=torch.from_numpy(file["valid_encod_data"][()])))
+    mean = loaded.model.latents["context"](read).chunk(2, dim=-1)[0].detach().numpy()
+    np.testing.assert_allclose(outputs["valid_latent_context_mean"], mean, atol=1e-5)
     made = loaded.model.generate(torch.zeros(4, 8, 0), stream(0))
     assert made.gen_inputs.shape == (4, 8, 5)
     assert made.further["drift"].mean.shape == (4, 8, 1)

@@ -46,6 +46,21 @@ def test_the_fixed_points_do_not_move():
     np.testing.assert_allclose(advance(points, 0.0, SMALL), points)
 
 
+@pytest.mark.parametrize("burn_in", [0.0, 1.3])
+def test_trajectories_begin_after_the_burn_in(burn_in):
+    """Scipy's solution from the same start, in the middle of each bin, each axis with mean 0 and variance 1."""
+    settings = attrs.evolve(SMALL, burn_in=burn_in, bins=10, step=1e-3)
+    start = np.random.default_rng(3).normal(size=(5, 3)) * 8.0 + (0.0, 0.0, 25.0)
+    times = burn_in + (np.arange(10) + 0.5) * settings.speed * settings.bin_ms / 1000
+
+    def flow(_, s):
+        return [10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]]
+
+    exact = np.stack([solve_ivp(flow, (0, times[-1]), first, t_eval=times, rtol=1e-11, atol=1e-11).y.T for first in start])
+    wanted = (exact - exact.mean((0, 1))) / exact.std((0, 1))
+    np.testing.assert_allclose(trajectories(settings, np.random.default_rng(3)), wanted, atol=1e-4)
+
+
 def test_trajectories_are_standardised_and_follow_the_flow_from_bin_to_bin():
     states = trajectories(SMALL, np.random.default_rng(0))
     np.testing.assert_allclose(states.mean((0, 1)), 0, atol=1e-12)

@@ -280,6 +280,14 @@ def test_degrees_of_freedom_are_learned_from_the_tails(rng):
     assert part.scalars()["scale"] == pytest.approx(1.0, rel=0.05)
 
 
+@pytest.mark.parametrize(("location", "scale", "degrees"), [(0.0, 0.3, 5.0), (0.4, 1.2, 3.0)])
+def test_a_student_t_prior_starts_where_its_settings_say(location, scale, degrees):
+    part = StudentTPrior(StudentTConfig(location=location, scale=scale, degrees=degrees), 2).double()
+    wanted = stats.t(degrees, location, scale)
+    for found, moment in zip(part.moments(), (wanted.mean(), wanted.std()), strict=True):
+        torch.testing.assert_close(found, tensor([moment, moment]), rtol=1e-6, atol=1e-9)
+
+
 def test_fixed_degrees_of_freedom_are_no_parameter_and_learned_ones_start_where_the_settings_say():
     assert set(dict(student_prior().named_parameters())) == {"location", "log_scale"}
     part = learned_prior(7.0)

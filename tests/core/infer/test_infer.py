@@ -14,6 +14,7 @@ from lfads_core.errors import DataError, RunError
 from lfads_core.infer.posterior import average, draw_samples, infer_split
 from lfads_core.infer.run import infer_files
 from lfads_core.rng import stream
+from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.data import read_for
 from lfads_plugins_lab.export.generate import generate_trials
 
@@ -184,11 +185,20 @@ def test_a_loaded_run_opens_everything(loaded):
     assert np.array_equal(loaded.outputs()["train_factors"], contents(loaded.run.output("tiny"))["train_factors"])
     assert loaded.columns()["epoch"] == [0, 1, 2, 3]
     weights = loaded.parameters()
+    trained = load_checkpoint(loaded.run.checkpoints, "best").tensors["model"]
+    assert all(np.array_equal(value, trained[name].numpy()) for name, value in weights.items())
     assert np.array_equal(weights["decoder.to_generator.weight"], loaded.model.decoder.to_generator.weight.detach().numpy())
     loaded.run.output("tiny").unlink()
     with pytest.raises(RunError) as caught:
         loaded.outputs()
     assert str(caught.value) == f"{loaded.run.output('tiny')}: there are no outputs yet. Make them with `lfads infer {loaded.run.path}`."
+
+
+def test_the_checkpoint_that_the_settings_name_is_inferred(train_tiny):
+    run = train_tiny("infer.checkpoint=last", "train.epochs=4").run
+    assert lfads_core.load(run.path).checkpoint == "last"
+    with h5py.File(run.output("tiny")) as file:
+        assert file.attrs["lfads_checkpoint"] == "last"
 
 
 def test_loading_does_not_touch_the_threads_of_the_caller(train_tiny):

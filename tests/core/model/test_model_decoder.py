@@ -103,6 +103,16 @@ def test_each_mask_acts_where_it_is_published_and_nowhere_else(make_model, make_
         torch.testing.assert_close(deaf.con_states[:, t], h)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.6])
+def test_the_share_of_units_that_are_dropped_is_that_of_the_settings(make_model, rate):
+    masks = vars(make_model(f"model.dropout={rate}").draw_noise(400, stream(0), sample=False, dropout=True).dropout)
+    assert len(masks) == 6
+    for mask in masks.values():
+        kept = mask[mask != 0]
+        torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - rate)))
+        assert abs(kept.numel() / mask.numel() - (1 - rate)) < 5 * (rate * (1 - rate) / mask.numel()) ** 0.5
+
+
 def test_masks_that_keep_everything_at_rate_zero_change_nothing(make_model, make_batch):
     model, batch = make_model(), make_batch()
     torch.testing.assert_close(latents_of(model, batch, full_masks(model, rate=0.0)).factors, latents_of(model, batch).factors)
@@ -125,7 +135,8 @@ def test_without_a_controller_the_dynamics_are_autonomous(make_model, make_batch
     output = model({"a": batch}, noise)
     latents = output.latents
     assert latents.inputs is latents.ci is latents.con_states is None
-    assert latents.gen_inputs.shape == (3, 9, external)
+    still = model({"a": batch}, model.draw_noise(3, stream(0), sample=False, dropout=False)).latents
+    torch.testing.assert_close(still.gen_inputs, batch.external)
     ic_kl, input_kl = kl_terms(model, output, noise)
     assert ic_kl > 0
     assert input_kl == 0
@@ -133,8 +144,8 @@ def test_without_a_controller_the_dynamics_are_autonomous(make_model, make_batch
 
 
 def test_null_priors_work_with_and_without_a_controller(make_model, make_batch):
-    for overrides in ((), ("model.controller=null",)):
-        model = make_model('components.ic_prior="null"', 'components.input_prior="null"', *overrides)
+    for name, *overrides in (('"null"',), ("null",), ('"null"', "model.controller=null")):
+        model = make_model(f"components.ic_prior={name}", f"components.input_prior={name}", *overrides)
         noise = model.draw_noise(3, stream(0), sample=True, dropout=True)
         output = model({"a": make_batch()}, noise)
         assert [float(kl) for kl in kl_terms(model, output, noise)] == [0.0, 0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lfads_core.train.optim import AdamW
+from lfads_core.train.optim import AdamW, clip_gradients
 from oracle.training import AdamW as OracleAdamW
 
 SETTINGS = {"lr": 3e-3, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.01}
@@ -109,3 +110,20 @@ def test_training_does_not_load_torchs_compiler():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "None False\n"
+
+
+def test_the_optimiser_of_a_training_is_made_with_its_settings(make_trainer):
+    optimizer = make_trainer("made", "optim.betas=[0.8, 0.95]", "optim.eps=1e-5", "optim.lr=0.02").optimizer
+    assert (optimizer.betas, optimizer.eps, optimizer.lr) == ((0.8, 0.95), 1e-5, 0.02)
+
+
+@pytest.mark.parametrize(("limit", "left"), [("0.5", 0.5), ("1e3", None), ("null", None)])
+def test_gradients_are_clipped_by_the_norm_that_the_settings_say(make_trainer, limit, left):
+    trainer = make_trainer("clipped", f"optim.clip_norm={limit}")
+    params = [p for p in trainer.model.parameters() if p.requires_grad]
+    for p in params:
+        p.grad = torch.full_like(p, 0.2)
+    norm = 0.2 * math.sqrt(sum(p.numel() for p in params))
+    clip_gradients(trainer.model, torch.tensor(norm), trainer.clip_norm)
+    found = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in params])).item()
+    assert found == pytest.approx(norm if left is None else left, rel=1e-4)

@@ -68,11 +68,12 @@ def test_gaps_train_with_the_recipe_for_them(train_tiny, write_tiny):
 
 def test_channels_held_out_are_scored_and_their_order_is_written(train_tiny, write_tiny):
     data = write_tiny(channels=8)
-    done = train_tiny("data.hold_out.fraction=0.25", data=data)
+    done = train_tiny("data.hold_out.fraction=0.25", "data.hold_out.seed=3", data=data)
     assert "valid/co_bps" in done.scores
     assert np.isfinite(read_fitlog(done.run.fitlog)["valid/co_bps"][1])
     given, found = arrays_of(data)["valid_encod_data"], arrays_of(done.run.output("tiny"))
     order = found["channel_order"]
+    assert order[6:].tolist() == sorted(np.random.RandomState(3).permutation(8)[:2])
     assert np.array_equal(given[..., order], found["valid_recon_data"])
     assert np.array_equal(given[..., order[:6]], found["valid_encod_data"])
     with h5py.File(done.run.output("tiny")) as file:

@@ -79,7 +79,8 @@ def test_a_chopped_recording_is_one_again_to_the_last_event(recording, tmp_path,
     spikes, *_ = recording.write_csv(tmp_path)
     assert lfads("chop", spikes, "--window", 100, "--overlap", overlap, "--last", "-o", tmp_path / "c.h5").exit_code == 0
     done = lfads("merge", tmp_path / "c.h5", "-o", tmp_path / "m.h5")
-    merged = arrays_in(tmp_path / "m.h5")
+    merged, chopped = arrays_in(tmp_path / "m.h5"), arrays_in(tmp_path / "c.h5")
+    assert set(np.diff(np.concatenate([chopped["train_first_bin"], chopped["valid_first_bin"]]))[:-1]) == {10 - overlap // 10}
     begin = np.floor(min(t.min() for t in recording.units.values()) * 100) / 100
     edges = begin + np.arange(len(merged["encod_data"]) + 1) / 100
     expected = np.stack([np.histogram(times, bins=edges)[0] for times in recording.units.values()], axis=1)

@@ -98,6 +98,7 @@ def test_a_file_becomes_trials_as_its_columns_say(path, recording):
     assert made.arrays["valid_cond"].tolist() == [1, 0]
     assert made.arrays["valid_behavior"].shape == (2, 70, 2)
     assert (made.attributes["behavior_names"], made.attributes["behavior_units"]) == ("hand", "m")
+    assert (made.attributes["first_bin_ms"], made.attributes["aligned_to"]) == (-200, "go")
 
 
 def test_names_of_units_are_taken_where_they_tell_them_apart(recording, tmp_path):

@@ -165,8 +165,8 @@ def test_values_that_are_not_observed_stay_so_and_are_told():
 def test_smoothed_data_ride_along_by_scipys_filter():
     from scipy.ndimage import gaussian_filter1d
 
-    source = cut(bins=60)
-    made = make(source, MakeOptions(smooth_ms=20.0, split=SplitOptions(by="last")))
+    source = cut(bins=60, bin_ms=8.0)
+    made = make(source, MakeOptions(smooth_ms=16.0, split=SplitOptions(by="last")))
     inner = slice(10, -10)  # at the ends ours gives what lies beyond no weight
     expected = gaussian_filter1d(source.values[:16], 2.0, axis=1, truncate=4.0)
     np.testing.assert_allclose(made.arrays["train_smoothed"][:, inner], expected[:, inner], rtol=1e-5)

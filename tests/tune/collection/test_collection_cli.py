@@ -220,7 +220,7 @@ def test_info_shows_recordings_and_batches_that_cannot_be_filled(invoke, prepare
 
     write_tiny("sessions/c.h5", channels=7, train_encod_data=np.ones((30, 8, 7), np.float32))
     prepared(data={"each": ["../sessions/*.h5"], "together": {"all": ["../sessions/a.h5", "../sessions/c.h5"]}, "min_trials": 10})
-    rows = words(invoke("info", "sweep", "--batch-size", "20").output)
+    rows = words(invoke("info", "sweep", "--batch-size", "40").output)
     assert rows[0] == ["dataset", "recording", "train", "valid", "bins", "channels", "bin", "ms", "conditions", "hash", "file"]
     assert [row[:7] for row in rows[1:6]] == [
         ["a", "a", "12", "6", "8", "5", "10"],
@@ -230,7 +230,9 @@ def test_info_shows_recordings_and_batches_that_cannot_be_filled(invoke, prepare
         ["all", "c", "30", "6", "8", "7", "10"],
     ]
     assert rows[3][-1] == "sessions/c.h5"
-    assert [" ".join(row) for row in rows[6:]] == [f"{name}: 12 training trials do not fill a batch of 20" for name in "ab"]
+    assert [" ".join(row) for row in rows[6:]] == [
+        f"{name}: {trials} training trials do not fill a batch of 40" for name, trials in (("a", 12), ("b", 12), ("c", 30))
+    ]
     found = json.loads(invoke("info", "sweep", "--min-trials", "20", "--json").output)
     assert [(row["dataset"], row["trials"]) for row in found] == [("c", {"train": 30, "valid": 6}), ("all", {"train": 30, "valid": 6})]
     assert re.fullmatch("[0-9a-f]{16}", found[0]["hash"])

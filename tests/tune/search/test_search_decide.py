@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfads_core.config.spaces import SpaceConfig
+from lfads_plugins_tune.search.algorithms import GridSearch
 from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.decide import Duel, Improvement, better_of_two, targets, tournament
+from lfads_plugins_tune.search.plan import Chances
 
 SCORES = st.dictionaries(st.integers(0, 30), st.floats(-5, 5), max_size=12)
 
@@ -87,3 +90,10 @@ def test_generations_end_every_interval_one_of_them_with_the_burn_in_and_the_las
     if 0 < burn_in < total:
         assert burn_in in ends
     assert all((end - burn_in) % interval == 0 for end in ends[:-1])
+
+
+def test_a_grid_has_every_combination_of_its_values_once():
+    spaces = {"a": SpaceConfig(kind="choice", values=("x", "y", "z")), "b": SpaceConfig(kind="int", low=4, high=5)}
+    members = GridSearch().first(spaces, 0, Chances(seed=0, faults=lambda _: ""))
+    assert [member.values for member in members] == [{"a": a, "b": b} for a in "xyz" for b in (4, 5)]
+    assert [member.member for member in members] == list(range(6))

@@ -267,6 +267,26 @@ def test_when_all_fail_it_stops_with_a_sentence_and_the_next_driver_tries_again(
     assert mended.run(never).history == whole.run(never).history
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_member_is_tried_again_as_often_as_the_settings_say(toy_search, retries):
+    executor = Toy(fate=lambda task, _: "failed" if (task.member, task.generation) == (2, 1) else "done")
+    toy_search("a", executor, f"search.retries={retries}").run(never)
+    assert sum((task.member, task.generation) == (2, 1) for task in executor.seen) == 1 + retries
+
+
+def test_another_try_is_for_all_that_failed_or_diverged_or_were_given_up(toy_search):
+    state = toy_search("a", Toy()).state
+    before = ("done", "failed", "diverged", "lost", "ended", "interrupted")
+    members = tuple(replace(member, status=status) for member, status in zip(state.members, before, strict=True))
+    again = with_another_try(replace(state, members=members), compares=True)
+    assert [member.status for member in again.members] == ["done", "waiting", "waiting", "waiting", "ended", "interrupted"]
+
+
+def test_nobody_goes_on_from_another_before_the_burn_in_has_ended(toy_search):
+    state = toy_search("a", Toy(), burn_in=6).run(never)
+    assert [sum(r.parent not in {None, r.member} for r in generation.members) for generation in state.history] == [0, 0, 0, 3]
+
+
 def test_when_all_diverge_it_says_so(toy_search):
     message = (
         "search: a population must have a member to go on from, but all of generation 0 failed or diverged (member 0 diverged: toy 0 diverged). "
