@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fnmatch
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,7 +16,8 @@ from lfads_core.cli.reference import command_contexts
 from lfads_core.config import structure as structuring
 from lfads_core.config.faults import dotted
 from lfads_core.config.groups import run_config_class, types_of
-from lfads_core.config.places import places
+from lfads_core.config.kinds import members
+from lfads_core.config.places import SettingPlace, places
 from lfads_core.config.schema import RunConfig
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import NoSettings
@@ -45,7 +47,13 @@ def settings() -> tuple[str, ...]:
 
 @functools.cache
 def _paths() -> Mapping[str, tuple[Any, ...]]:
-    return {dotted(place.path): place.path for place in places(run_config_class(Registry.from_installed())) if len(place.path) > 1}
+    """All but groups that are always there, which are headings."""
+    found = (place for place in places(run_config_class(Registry.from_installed())) if len(place.path) > 1)
+    return {dotted(place.path): place.path for place in found if place.setting.group is None or _may_be_off(place)}
+
+
+def _may_be_off(place: SettingPlace) -> bool:
+    return type(None) in members(place.setting.type)
 
 
 @functools.cache
@@ -60,22 +68,20 @@ def _of_components() -> Mapping[str, tuple[type, tuple[Any, ...]]]:
 
 @contextlib.contextmanager
 def ignoring(name: str) -> Iterator[None]:
-    """Within it nobody can give the option or setting ``name``: it keeps its default, on command lines and in all settings that are read."""
-    with _options_changed(name) if name in options() else _settings_changed(name):
+    """Within it nobody can give what ``name`` says, ``*`` for any command: it keeps its default, on command lines and in all settings that are read."""
+    with _options_changed(name) if name.startswith("lfads ") else _settings_changed(name):
         yield
 
 
 @contextlib.contextmanager
 def _options_changed(name: str) -> Iterator[None]:
-    before = click.Command.invoke
+    before = click.Option.consume_value
 
-    def invoke(self: click.Command, context: click.Context) -> Any:
-        for parameter in self.params:
-            if called(context, parameter) == name and parameter.name in context.params:
-                context.params[parameter.name] = parameter.type_cast_value(context, parameter.get_default(context))
-        return before(self, context)
+    def consume(self: click.Option, context: click.Context, given: Mapping[str, Any]) -> Any:
+        ignored = fnmatch.fnmatchcase(called(context, self), name)
+        return before(self, context, {key: value for key, value in given.items() if not (ignored and key == self.name)})
 
-    with _replaced(click.Command, "invoke", invoke):
+    with _replaced(click.Option, "consume_value", consume):
         yield
 
 

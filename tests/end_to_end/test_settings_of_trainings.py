@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import lfads_core
+from lfads_core.config.load import resolve
 from lfads_core.data.hold_out import pick_channels
 from lfads_core.errors import LfadsError
-from lfads_core.train import optim
+from lfads_core.plugins import load_registry
+from lfads_core.train import captured, optim
+from lfads_core.train.data import read_for
 
 
 class Log:
@@ -187,20 +190,30 @@ def test_metrics_are_computed_as_often_as_is_asked_for(train_tiny):
     assert all(row["valid/bps"] for row in every.rows)
 
 
-def test_it_runs_where_and_how_is_asked_for(train_tiny, monkeypatch):
-    from lfads_core.recurrence import choose
-
+def test_it_runs_where_and_how_is_asked_for(train_tiny, built, monkeypatch, caplog):
+    captured._warn_once.cache_clear()
     said = []
     original = torch.set_num_threads
     monkeypatch.setattr(torch, "set_num_threads", lambda count: said.append(count) or original(count))
-    chosen = []
-    pick = choose.recurrence_for
-    monkeypatch.setattr(choose, "recurrence_for", lambda name, *more, **options: chosen.append(name) or pick(name, *more, **options))
     train_tiny("train.epochs=1", "train.threads=2")
     assert 2 in said
+    for name in ("reference", "fused"):
+        assert built(f"train.recurrence={name}").model.loops.name == name
+    assert built("train.precision=bf16").model.precision == "bf16"
+    for wanted in (True, False):  # on a CPU all that can be seen is what is said
+        captured.graphs_for(built(f"train.cuda_graph={str(wanted).lower()}").config, torch.device("cpu"))
+        assert any("train.cuda_graph" in text for text in caplog.messages) == wanted
+        caplog.clear()
     if not torch.cuda.is_available():
         with pytest.raises(LfadsError, match="cuda"):
             train_tiny("train.epochs=1", "train.device=cuda", name="gpu")
+
+
+def test_what_does_not_fit_the_memory_stays_on_disk(built, write_tiny, tiny_settings):
+    data, registry = write_tiny(), load_registry()
+    for gigabytes, there in ((1e-7, False), (1.0, True)):
+        (session,) = read_for(resolve([], (), [*tiny_settings, f"data.memory_gb={gigabytes}"], registry), [data], registry)
+        assert bool(session.stored) != there
 
 
 def test_only_what_is_asked_for_is_trained(train_tiny, built, write_tiny):
