@@ -8,6 +8,7 @@ import click
 
 from lfads_core.cli.lazy import set_apart
 from lfads_core.cli.main import cli
+from lfads_core.cli.reference import command_contexts
 
 
 def parsed(line: str) -> tuple[click.Command, dict[str, object]]:
@@ -21,3 +22,8 @@ def parsed(line: str) -> tuple[click.Command, dict[str, object]]:
         return command, command.make_context(command.name, words, parent=context).params if not isinstance(command, click.Group) else {}
     except click.exceptions.Exit:  # --help
         return command, {}
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """The words of every command and group."""
+    return [tuple(context.command_path.split()[1:]) for context in command_contexts()]

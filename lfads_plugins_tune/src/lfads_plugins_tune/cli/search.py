@@ -17,9 +17,10 @@ from lfads_plugins_tune.executors import DEFAULT
 from lfads_plugins_tune.specs import SearchSpec
 
 
-def _options(*, members: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """What the three ways of searching have in common."""
-    sizes = [click.option("--members", type=click.IntRange(min=1), help="How many models  [default: search.members, 20]")] if members else []
+def _options(*, draws: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What all ways of searching have in common; those that draw are told how many models, and from which seed."""
+    sizes = [click.option("--members", type=click.IntRange(min=1), help="How many models  [default: search.members, 20]")] if draws else []
+    seed = [click.option("--seed", type=SEED, help="Seed of every decision  [default: 0]")] if draws else []
     stack: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         click.argument("sources", nargs=-1, metavar="DATA... [CONFIG.yaml]"),
         settings_options,
@@ -31,7 +32,7 @@ def _options(*, members: bool) -> Callable[[Callable[..., Any]], Callable[..., A
             "--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen, and to compare by."
         ),
         click.option("--score", metavar="NAME", help="What to compare by: auto, heldout, masked, recon, valid/co_bps ...  [default: auto]"),
-        click.option("--seed", type=SEED, help="Seed of every decision  [default: 0]"),
+        *seed,
         placing_options,
         click.option("--name", help="Name of the search's folder  [default: from the data, with the kind]"),
         click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs and searches."),
@@ -93,7 +94,7 @@ def _command_for(way: SearchSpec) -> click.Command:
         _search(way.name, given)
 
     start.__doc__ = inspect.cleandoc(way.help or way.summary)
-    function = _options(members=not way.lists)(start)
+    function = _options(draws=not way.lists)(start)
     if way.compares:
         for option in (
             click.option("--burn-in", type=click.IntRange(min=0), help="Epochs before the first comparison  [default: until the ramps have ended]"),
