@@ -43,7 +43,7 @@ KINDS = (
     "hooks",
     "several",
 )
-"""Kinds that have a template: every hook is filled by one. ``several`` is a prior, a metric and a recipe together, with a searched setting and a citation."""
+"""Kinds that have a template; every hook is filled by one. ``several`` is a prior, a metric and a recipe, with a searched setting and a citation."""
 
 _NEEDS = {
     "recipe": "lfads-plugins-std",

@@ -79,8 +79,8 @@ def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise,
         for got, wanted in zip(tensors_in(one.latents), tensors_in(alone.latents), strict=True):
             if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise PluginError(
-                    f"{shared[0]} must give the members of a population, along a first axis, what each gets alone, but gives something else. "
-                    f"`lfads plugins check {shared[0].name}` tries all that must hold."
+                    f"{' or '.join(map(str, shared))} must give the members of a population, along a first axis, what each gets alone, "
+                    f"but gives something else. `lfads plugins check {shared[0].name}` tries all that must hold."
                 )
 
 
@@ -98,3 +98,7 @@ def _known(model: LFADS, batches: Mapping[str, Batch]) -> Iterator[tuple[int, Si
         yield id(model.readouts[name]), {"PN": blocks * channels}
         if name in model.readins:
             yield id(model.readins[name]), {"D": model.readins[name].size}
+        yield from ((id(part), {"K2": 2 * part.size, "T": batch.recon.shape[1]}) for part in model.latents.values())
+    for place in (model.encoder, model.input_encoder):
+        if place is not None:
+            yield id(place.part), {"W": place.part.directions, "C": place.part.size, "K": place.part.features}
