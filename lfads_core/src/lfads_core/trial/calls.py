@@ -151,7 +151,7 @@ class _Call:
         weights = [torch.empty_like(x).normal_(generator=chance) for x in ends]
         try:
             slopes = torch.autograd.grad(ends, [*leaves.values(), *trained], weights, allow_unused=True)
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             if not is_fault(err):
                 raise
             raise failure(self.method.origin, f" in {self.method.name}, on the way back", err) from err

@@ -72,7 +72,7 @@ def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise,
         try:
             together = forward_population([model, other], [batches, batches], [noise, noise])
             apart = [output, other(batches, noise)]
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             named = blamed(err)
             raise (named or err) from err
     for one, alone in zip(together, apart, strict=True):
@@ -98,7 +98,8 @@ def _known(model: LFADS, batches: Mapping[str, Batch]) -> Iterator[tuple[int, Si
         yield id(model.readouts[name]), {"PN": blocks * channels}
         if name in model.readins:
             yield id(model.readins[name]), {"D": model.readins[name].size}
-        yield from ((id(part), {"K2": 2 * part.size, "T": batch.recon.shape[1]}) for part in model.latents.values())
+        for latent in model.latents.values():
+            yield id(latent), {"K2": 2 * latent.size, "T": batch.recon.shape[1]}
     for place in (model.encoder, model.input_encoder):
         if place is not None:
             yield id(place.part), {"W": place.part.directions, "C": place.part.size, "K": place.part.features}

@@ -82,7 +82,7 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
         source = spec.read(path, options)
     except LfadsError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
     if isinstance(source, Mapping):
         source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes, options.times_from)
@@ -183,7 +183,7 @@ def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any] | Raw:
             found = {key: file[key] for key in file.files if kind is None or key != METADATA}
     except LfadsError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         hint = (
             " Lists of arrays cannot be read safely: save all times in one array, beside one with the unit of each." if "pickle" in str(err) else ""
         )
