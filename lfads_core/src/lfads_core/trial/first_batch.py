@@ -20,7 +20,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.origin import blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
-from lfads_core.trial.loops import try_loops
+from lfads_core.trial.loops import run_or_blame_loops, try_loops
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.watch import components_of, is_foreign, watched
 
@@ -41,7 +41,7 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
         for stack in reversed(stacks):
             batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
         noise = model.draw_pass(batches, rng, sample=True, dropout=False)
-        output = model(batches, noise)
+        output = run_or_blame_loops(model, batches, noise)
         objective(model, batches, output, noise, stacks[0], 0)
         for name, params in output.params.items():
             reconstruction = model.reconstructions[name]

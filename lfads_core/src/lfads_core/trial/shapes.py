@@ -25,7 +25,7 @@ def letters(function: Callable[..., Any]) -> Mapping[str, str]:
     except Exception:  # noqa: BLE001 - a stranger's contract may name what is not imported at run time
         return {}
     found = {name: [getattr(one, "dim_str", None) for one in _alternatives(hint)] for name, hint in hints.items()}
-    return {name: _OR.join(str(text).strip() for text in texts) for name, texts in found.items() if all(texts)}
+    return {name: _OR.join(str(text).strip() for text in texts) for name, texts in found.items() if None not in texts}
 
 
 def may_be_none(function: Callable[..., Any]) -> bool:

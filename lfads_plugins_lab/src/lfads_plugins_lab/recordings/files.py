@@ -85,7 +85,8 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
     except (Exception, SystemExit) as err:
         raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
     if isinstance(source, Mapping):
-        source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes, options.times_from)
+        where = str(path) if provider is None or provider.distribution == OWN else f"{path}, as {spec.name} of {provider} reads it"
+        source = source_of(where, dict(source), options.keys, options.axes, options.own_axes, options.times_from)
     if not isinstance(source, Raw | Cut | Uneven):
         raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
