@@ -240,7 +240,12 @@ QUICK = {
 
 SLOW = {
     "a metric that ends the process": (metric("sys.exit(3)"), RUN, 0, "the metric 'bad' failed and the run goes on (SystemExit: 3)"),
-    "a metric with a name of the training's": (metric("{'recon': 1.0}"), RUN, 0, "must give numbers names of their own, but 'recon' is another's"),
+    "a metric with a name of the training's": (
+        metric("{'recon': 1.0}"),
+        (*RUN, "--set", "train.metrics_every=1"),
+        0,
+        "must give numbers names of their own, but 'recon' is another's",
+    ),
     "a listener that ends the process": (
         notified("epoch_ended", "row", "sys.exit(0)"),
         RUN,

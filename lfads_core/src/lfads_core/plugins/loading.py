@@ -7,6 +7,7 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
@@ -303,6 +304,8 @@ def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, 
     wanted = f"{hook}: must yield or return a list of {spec.__name__}"
     try:
         result = _call(impl, {})
+        if inspect.iscoroutine(result):
+            result.close()  # nobody waits for it
         if isinstance(result, spec) or not isinstance(result, Iterable):
             raise PluginError(f"{wanted}, got {_short(result)}")
         specs = list(result)
