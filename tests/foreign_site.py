@@ -55,9 +55,9 @@ class Tiny:
 
 
 def write_site(folder: Path) -> Path:
-    """Put both distributions on disk as pip leaves them."""
+    """Put the distributions on disk as pip leaves them."""
     shutil.copytree(Path(__file__).parent / "foreign/package", folder, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
-    for name, version, point in (("lab-jpca", "1.0", "jpca"), ("lab-planes", "2.0", "planes")):
+    for name, version, point in (("lab-jpca", "1.0", "jpca"), ("lab-planes", "2.0", "planes"), ("lab-dynamics", "1.0", "dynamics")):
         module = name.replace("-", "_")
         info = folder / f"{module}-{version}.dist-info"
         info.mkdir()

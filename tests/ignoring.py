@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from lfads_core.cli.main import cli
 from lfads_core.cli.reference import command_contexts
 from lfads_core.config import structure as structuring
 from lfads_core.config.faults import dotted

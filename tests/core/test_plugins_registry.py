@@ -370,5 +370,7 @@ def test_a_hook_that_resembles_none_lists_all_and_misleads_to_none():
 
 def test_a_group_of_settings_called_like_one_of_core_is_refused():
     registry = Registry.from_plugins({"mine": offering("lfads_settings", SettingsSpec(name="optim", summary="s", config=NoSettings))})
-    with pytest.raises(PluginError, match=r"^settings 'optim': must not be called like a group of core \(data, model, "):
+    with pytest.raises(
+        PluginError, match=r"^mine 0 \(entry point 'mine'\): the settings 'optim' must not be called like a group of core \(data, model, "
+    ):
         run_config_class(registry)

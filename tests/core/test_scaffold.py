@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from lfads_core import __version__
 from lfads_core.cli.main import cli
 from lfads_core.errors import PluginError
+from lfads_core.plugins import load_registry
+from lfads_core.plugins.hookspecs import DECLARES
 from lfads_core.scaffold.make import KINDS, make_plugin
 
 
@@ -25,7 +27,7 @@ def test_it_has_every_file_of_a_repository_and_nothing_is_left_to_fill_in(kind, 
     package = "src/lfads_red_tent"
     assert files >= {"pyproject.toml", "README.md", ".gitignore", ".github/workflows/tests.yml", "tests/test_conformance.py"}
     assert files >= {f"{package}/__init__.py", f"{package}/plugin.py", f"{package}/py.typed"}
-    assert len(files) == {"recipe": 8, "several": 10}.get(kind, 9)
+    assert len(files) == {"recipe": 8, "settings": 8, "setting-type": 8, "listener": 8, "several": 10, "hooks": 10}.get(kind, 9)
     for path in root.rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
@@ -65,6 +67,25 @@ def test_names_say_their_kind_once(kind, tmp_path):
     assert not re.search(rf"(?i){kind}{kind}", text.replace("_", ""))
 
 
+def test_every_hook_is_filled_by_a_template(tmp_path):
+    filled = set()
+    for kind in KINDS:
+        text = (make_plugin(f"my-{kind}", kind, tmp_path) / f"src/lfads_my_{kind.replace('-', '_')}/plugin.py").read_text(encoding="utf-8")
+        filled |= set(re.findall(r"^def (lfads_\w+)\(", text, flags=re.MULTILINE))
+    hooks = {hook.name for hook in load_registry().hooks} | {DECLARES}
+    assert hooks - filled == set()
+
+
+@pytest.mark.parametrize("name", ["x", "rather-long-name-of-words"])
+def test_what_it_writes_has_nothing_to_lint_or_to_format_whatever_the_name(name, tmp_path):
+    pytest.importorskip("ruff", reason="ruff is not installed: pip install ruff")
+    for kind in KINDS:
+        make_plugin(name, kind, tmp_path / kind)
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *words, "--no-cache", tmp_path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_installs_and_passes_its_tests_and_ours_at_once(kind, tmp_path):
@@ -80,8 +101,19 @@ def test_it_installs_and_passes_its_tests_and_ours_at_once(kind, tmp_path):
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-index", "--target", site, root)
     assert re.search(r"\d passed", run("pytest", "-q", cwd=root).stdout)
     checked = run("lfads_core.cli.main", "plugins", "check", root.name).stdout
-    noun = {"recording": "recording format", "several": "prior"}.get(kind, kind)
-    assert f"{noun} my-{kind}\n" in checked
+    shown = {
+        "recording": "recording format my-recording",
+        "section": "report section my-section",
+        "setting-type": "setting type my-setting-type",
+        "doctor-check": "doctor check my-doctor-check",
+        "foreign-settings": "foreign settings my-foreign-settings",
+        "settings": "settings my_settings",
+        "function": "function run-my-function",
+        "hooks": "my-hooks largest",
+        "listener": "plugin lfads-my-listener 0.1.0",
+        "several": "prior my-several",
+    }
+    assert shown.get(kind, f"{kind} my-{kind}") in checked
     assert checked.splitlines()[-1].startswith("all ")
 
 

@@ -58,7 +58,14 @@ def finished(made_once, tiny_settings):
                     file[f"{split}_cond"] = np.arange(trials) % 2
                     file[f"{split}_target"] = np.arange(trials) % 3
                 file.attrs["bin_ms"] = 10.0
-        settings = (*tiny_settings, "train.epochs=4", "train.keep_best=2", "optim.lr=0.3", "model.controller.causal=true", "model.encoder.read_bins=3")
+        settings = (
+            *tiny_settings,
+            "train.epochs=4",
+            "train.keep_best=2",
+            "optim.lr=0.3",
+            "model.controller.causal=true",
+            "model.encoder.read_bins=3",
+        )
         words = [part for setting in settings for part in ("--set", setting)]
         invoke("run", folder / "a.h5", folder / "b.h5", "--hold-out", 0.2, "--runs", folder / "runs", "--name", "r", *words)
 

@@ -27,7 +27,9 @@ def arrays(path):
 def windows(write_recording):
     """Two windows of 6 bins that share three, zeros in one and ones in the other."""
     values = {"train_encod_data": np.zeros((1, 6, 1)), "valid_encod_data": np.ones((1, 6, 1))}
-    places = {f"{split}_{key}": np.array([at * row]) for row, split in enumerate(("train", "valid")) for key, at in (("first_bin", 3), ("segment", 0))}
+    places = {
+        f"{split}_{key}": np.array([at * row]) for row, split in enumerate(("train", "valid")) for key, at in (("first_bin", 3), ("segment", 0))
+    }
     return write_recording("w.h5", {**values, **places, "segment_bins": np.array([9]), "segment_start_s": np.zeros(1)}, bin_ms=10.0)
 
 

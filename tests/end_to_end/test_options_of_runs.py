@@ -10,7 +10,6 @@ import re
 import click
 import h5py
 import numpy as np
-import pytest
 import yaml
 
 import lfads_core
@@ -22,7 +21,9 @@ def arrays(path):
 
 
 def test_a_run_is_made_of_the_components_and_settings_that_are_given_where_it_is_asked_for(invoke, write_tiny, sets, tmp_path):
-    invoke("run", write_tiny(), "--plugin", "gaussian", *sets, "--set", "model.generator.factors=2", "--runs", "elsewhere", "--name", "g", "--profile")
+    invoke(
+        "run", write_tiny(), "--plugin", "gaussian", *sets, "--set", "model.generator.factors=2", "--runs", "elsewhere", "--name", "g", "--profile"
+    )
     found, _ = arrays(tmp_path / "elsewhere/g/lfads_output_tiny.h5")
     assert found["valid_factors"].shape[2] == 2
     assert "valid_rates_hz" not in found  # the mean of a normal is no rate
@@ -145,9 +146,13 @@ def test_generated_trials_are_as_many_of_the_seed_and_weights_that_are_asked_for
 
 
 def test_exports_are_of_the_kind_and_the_conditions_that_are_asked_for(invoke, run, tmp_path):
-    invoke("export", run, "--h5", tmp_path / "all.h5", "--mat", tmp_path / "mats", "--parameters", tmp_path / "w.h5", "--to", "page", tmp_path / "p.html")
+    invoke(
+        "export", run, "--h5", tmp_path / "all.h5", "--mat", tmp_path / "mats", "--parameters", tmp_path / "w.h5", "--to", "page", tmp_path / "p.html"
+    )
     with h5py.File(tmp_path / "w.h5") as file:
-        np.testing.assert_array_equal(file["decoder/generator/recurrent"][()], lfads_core.load(run, "best").parameters()["decoder.generator.recurrent"])
+        np.testing.assert_array_equal(
+            file["decoder/generator/recurrent"][()], lfads_core.load(run, "best").parameters()["decoder.generator.recurrent"]
+        )
     assert sorted(path.suffix for path in (tmp_path / "mats").iterdir()) == [".mat", ".mat"]
     assert "</html>" in (tmp_path / "p.html").read_text(encoding="utf-8")
 

@@ -55,7 +55,10 @@ def test_what_is_searched_where_and_by_what_is_what_is_asked_for(search, kind, t
     asked = ("--epochs", 6, "--hold-out", 0.45, "--score", "recon", "--plugin", "gaussian", "--set", "search.suggested=false")
     said = search(kind, *spaces, *asked, "--dry-run", code=0).said
     assert "compared by the least valid/recon_smooth" in said
-    assert {line.split(" = ")[0].strip() for line in said.split("spaces:\n")[1].split("first members")[0].splitlines()} == {"optim.lr", "model.dropout"}
+    assert {line.split(" = ")[0].strip() for line in said.split("spaces:\n")[1].split("first members")[0].splitlines()} == {
+        "optim.lr",
+        "model.dropout",
+    }
     assert not (tmp_path / "searches").exists()
     assert "heldout" in search(kind, *spaces, "--epochs", 6, "--hold-out", 0.45, "--dry-run", code=0).said.split("spaces:")[0]
     assert "masked" in search(kind, *spaces, "--epochs", 6, "--dry-run", code=0).said.split("spaces:")[0]
@@ -76,7 +79,9 @@ def test_a_search_goes_where_and_is_carried_out_by_what_is_asked_for(search, kin
     assert made.state.targets[-1] == 4
     assert search(kind, *spaces, "--epochs", 40, "--minutes", "1e-9", name="ended").state.stopped == "minutes"
     if kind != "grid":
-        values = [tuple(m.values.values() for m in search(kind, *spaces, "--epochs", 4, "--seed", seed, name=f"s{seed}").state.members) for seed in (5, 6)]
+        values = [
+            tuple(m.values.values() for m in search(kind, *spaces, "--epochs", 4, "--seed", seed, name=f"s{seed}").state.members) for seed in (5, 6)
+        ]
         lists = [[list(value) for value in one] for one in values]
         assert lists[0] != lists[1]
 

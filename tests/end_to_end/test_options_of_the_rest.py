@@ -28,7 +28,7 @@ def bench(invoke, monkeypatch):
         def measure(config, data, options, registry, **more):
             asked.append(SimpleNamespace(config=config, data=[str(path) for path in data], options=options, more=more))
             row = {"median_s": 1.0, "fastest_s": 1.0, "over_products": 1.0, "speedup": 1.0}
-            return Result(config=config, device="cpu", paths={name: row for name in (*options.paths, "x")}, more=more)
+            return Result(config=config, device="cpu", paths=dict.fromkeys((*options.paths, "x"), row), more=more)
 
         monkeypatch.setattr(importlib.import_module(f"lfads_plugins_lab.bench.{what}"), f"bench_{what}", measure)
         return asked, invoke("bench", what, *words)

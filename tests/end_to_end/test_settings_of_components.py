@@ -187,7 +187,10 @@ def test_encoders_are_built_as_is_asked_for(built, shaken):
     small = "heads: 2, head_size: 3, expansion: 4"
     shapes = {}
     for name, settings in {"small": f"layers: 1, {small}", "deep": f"layers: 3, {small}", "narrow": f"layers: 1, {small}, window: 1"}.items():
-        shapes[name] = {key: tuple(value.shape) for key, value in built(f"components.encoder={{name: transformer, {settings}}}").model.encoder.part.named_parameters()}
+        shapes[name] = {
+            key: tuple(value.shape)
+            for key, value in built(f"components.encoder={{name: transformer, {settings}}}").model.encoder.part.named_parameters()
+        }
     assert len({key.split(".blocks.")[1].split(".")[0] for key in shapes["deep"] if ".blocks." in key}) == 3
     sizes = {key.split(".")[-2]: shape for key, shape in shapes["small"].items() if key.endswith("weight") and len(shape) == 2}
     assert sizes["keys_queries_values"] == (3 * 2 * 3, 6)
@@ -207,7 +210,10 @@ def test_encoders_are_built_as_is_asked_for(built, shaken):
 
 
 def test_generators_are_built_as_is_asked_for(built):
-    first = {p: dict(built(f"components.generator={{name: linear-dynamics, persistence: {p}}}").model.decoder.generator.named_parameters()) for p in (0.9, 1)}
+    first = {
+        p: dict(built(f"components.generator={{name: linear-dynamics, persistence: {p}}}").model.decoder.generator.named_parameters())
+        for p in (0.9, 1)
+    }
     recurrent = next(value for name, value in first[1].items() if value.shape == (8, 8))
     np.testing.assert_allclose(recurrent.detach(), np.eye(8), atol=1e-6)
     other = next(value for name, value in first[0.9].items() if value.shape == (8, 8))
@@ -230,7 +236,11 @@ def test_generators_are_built_as_is_asked_for(built):
 @pytest.fixture
 def behaving(write_tiny):
     rng = np.random.default_rng(2)
-    made = {f"{split}_{key}": rng.normal(size=(count, 8, width)).astype("f4") for split, count in (("train", 12), ("valid", 6)) for key, width in (("behavior", 2), ("cursor", 3))}
+    made = {
+        f"{split}_{key}": rng.normal(size=(count, 8, width)).astype("f4")
+        for split, count in (("train", 12), ("valid", 6))
+        for key, width in (("behavior", 2), ("cursor", 3))
+    }
     return write_tiny("tiny.h5", **made)
 
 
@@ -276,7 +286,14 @@ def test_every_slot_takes_the_component_that_is_named(built, train_tiny):
                "components.readin=linear", "components.readout=linear", "components.train_augmentations=[spike-jitter]",
                "components.infer_augmentations=[sample-validation]", "components.latents=[context]", "components.losses=[input-correlation]")  # fmt: skip
     model = of.model
-    parts = (model.reconstructions["tiny"], model.ic_prior, model.encoder.part, model.decoder.generator, model.readins["tiny"], model.readouts["tiny"])
+    parts = (
+        model.reconstructions["tiny"],
+        model.ic_prior,
+        model.encoder.part,
+        model.decoder.generator,
+        model.readins["tiny"],
+        model.readouts["tiny"],
+    )
     assert [type(part).__name__ for part in parts] == ["Gaussian", "StudentTPrior", "LSTMEncoder", "LowRankNetwork", "LinearReadin", "LinearReadout"]
     assert (list(model.latents), list(model.losses["tiny"])) == (["context"], ["input-correlation"])
     run = train_tiny("train.epochs=1", "components.input_prior=null", "components.train_augmentations=[]").run

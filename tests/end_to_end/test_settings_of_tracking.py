@@ -63,7 +63,11 @@ def test_members_are_written_for_the_tools_of_tune_and_told_to_its_callbacks(inv
     module.Counting = Counting
     monkeypatch.setitem(sys.modules, "my_callbacks", module)
     few = ("--members", 2, "--epochs", 2, *sets)
-    for name, more in (("plain", ()), ("told", ("--set", "track.tune_callbacks=['my_callbacks:Counting']")), ("written", ("--set", "track.tune=true"))):
+    for name, more in (
+        ("plain", ()),
+        ("told", ("--set", "track.tune_callbacks=['my_callbacks:Counting']")),
+        ("written", ("--set", "track.tune=true")),
+    ):
         heard.clear()
         invoke("search", "random", write_tiny(), "--name", name, *few, *more)
         assert bool(heard) == (name == "told")

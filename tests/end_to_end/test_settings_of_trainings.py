@@ -141,7 +141,10 @@ def test_recurrent_weights_cost_what_is_asked_for(train_tiny, name):
 
 
 def test_a_reconstruction_costs_a_mean_over_values_or_a_sum_over_those_of_a_trial(train_tiny):
-    cost = {how: Log(train_tiny("train.epochs=1", f"regularisation.reduce={how}", "optim.lr=2e-9", "optim.min_lr=1e-9", name=how).run) for how in ("mean", "sum")}
+    cost = {
+        how: Log(train_tiny("train.epochs=1", f"regularisation.reduce={how}", "optim.lr=2e-9", "optim.min_lr=1e-9", name=how).run)
+        for how in ("mean", "sum")
+    }
     assert cost["sum"]["valid/recon"][0] == pytest.approx(8 * 5 * cost["mean"]["valid/recon"][0], rel=1e-4)
 
 

@@ -20,7 +20,7 @@ def foreign_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def foreign_site(foreign_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Both distributions are installed, beside all that really is; the test is in a folder of its own, where only they draw figures."""
+    """The distributions are installed, beside all that really is; the test is in a folder of its own, where only they draw figures."""
     monkeypatch.syspath_prepend(foreign_folder)
     monkeypatch.delenv("LFADS_PLUGINS", raising=False)
     monkeypatch.setenv("LAB_JPCA_DIARY", str(tmp_path / "diary.jsonl"))
@@ -30,7 +30,7 @@ def foreign_site(foreign_folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
     load_registry.cache_clear()
     yield foreign_folder
     load_registry.cache_clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] in {"lab_jpca", "lab_planes"}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"lab_jpca", "lab_planes", "lab_dynamics"}]:
         del sys.modules[name]
 
 

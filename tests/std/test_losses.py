@@ -154,7 +154,9 @@ def test_a_loss_without_a_price_changes_nothing_else(write_tiny, train_tiny):
 
 def test_a_file_that_lacks_the_behaviour_of_one_split_is_refused(write_tiny, train_tiny):
     data = write_tiny(train_behavior=np.zeros((12, 8, 2), np.float32))
-    with pytest.raises(DataError, match=r"tiny.h5: 'valid_behavior' must be there for components.losses, got nothing of that name\.$"):
+    with pytest.raises(
+        DataError, match=r"tiny.h5: 'valid_behavior' must be there for the loss 'behaviour' \(components.losses\), got nothing of that name\.$"
+    ):
         train_tiny("components.losses=[behaviour]", data=data)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -137,3 +137,19 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def written_by(given: object) -> list[Path]:
+    """What a plugin says that it wrote, as paths.
+
+    Raises:
+        TypeError: it is no list of paths.
+        ValueError: nothing is where it says.
+    """
+    if isinstance(given, str | Path) or not isinstance(given, Iterable):
+        raise TypeError(f"must give a list of the paths that were written, got {given!r}")
+    paths = [Path(path) for path in given]
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"must give the paths that were written, but nothing is at {path}")
+    return paths

@@ -18,6 +18,7 @@ _ENGINE = "_engine_run_backward"  # torch's function below which autograd calls 
 _OTHERS = {"lfads_core", "torch", "numpy", "scipy", "h5py", "attr", "attrs", "pluggy", "jaxtyping", "beartype", "importlib"}
 _by_module: dict[str, set[Provenance]] = {}
 _by_code: dict[types.CodeType, Provenance] = {}
+_by_package: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ def mark_function(function: Any, origin: Provenance) -> None:
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is not None:
         _by_code[code] = origin
+
+
+def know_package(package: str, provider: str) -> None:
+    """Remember whose a Python package is that is none of this project's: what is raised in it is not ours to mend."""
+    _by_package[package] = provider
 
 
 def origin_of(part: object) -> Provenance | None:
@@ -75,7 +81,7 @@ def blaming(part: object, doing: str) -> Iterator[None]:
 
 
 def blamed(err: BaseException) -> PluginError | None:
-    """The same error as one that names the component in whose code it was raised; None if no component's was, or users are told as it is."""
+    """The same error as one that names the component in whose code it was raised, or the stranger's package; None if it is nobody's of them."""
     if not is_fault(err):
         return None
     frames, behind = [], False
@@ -89,6 +95,10 @@ def blamed(err: BaseException) -> PluginError | None:
             return failure(origin, f" in {code.co_name}", err)
         if from_engine and (known := _by_module.get(frame.f_globals.get("__name__", ""))):
             return failure(_one_of(known), f" in {code.co_qualname} on the way back", err)
+    for frame, _ in reversed(frames):
+        provider = _by_package.get(str(frame.f_globals.get("__name__", "")).partition(".")[0])
+        if provider is not None:
+            return PluginError(f"{provider} failed in {frame.f_code.co_qualname} ({one_line(err)}{where(err)}). --debug shows how; tell its authors.")
     return None
 
 

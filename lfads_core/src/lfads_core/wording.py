@@ -31,7 +31,10 @@ def printable(text: str) -> str:
 
 def one_line(err: BaseException) -> str:
     """Say an exception's kind and text in one line of bounded length."""
-    text = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
+    said = (
+        err.args[0] if len(err.args) > 1 and isinstance(err.args[0], str) and not isinstance(err, OSError | KeyError) else err
+    )  # attrs adds objects
+    text = " ".join(f"{type(err).__name__}: {said}".split()).removesuffix(":")
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 

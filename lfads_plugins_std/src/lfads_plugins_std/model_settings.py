@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from lfads_core.config.fields import at_least, between, setting
+from lfads_core.config.spaces import LIVE
 
 
 @frozen(kw_only=True)
@@ -37,7 +38,7 @@ class LowRankConfig:
     """A network of leaky units whose connections have a low rank."""
 
     rank: int = setting(4, "rank of the connections: dimensions that the units' own dynamics have", rule=at_least(1), tune="often")
-    leak: float = setting(0.2, "share of a unit's value that is replaced in each bin", rule=between(0, 1), tune="sometimes")
+    leak: float = setting(0.2, "share of a unit's value that is replaced in each bin", rule=between(0, 1), tune="sometimes", search=LIVE)
 
 
 @frozen(kw_only=True)
@@ -46,4 +47,4 @@ class MLPConfig:
 
     hidden: int = setting(128, "units of each hidden layer", rule=at_least(1), unit="units", tune="sometimes")
     layers: int = setting(2, "hidden layers", rule=at_least(1), tune="sometimes")
-    change: float = setting(0.1, "factor on the change in each bin", rule=between(0, 1), tune="sometimes")
+    change: float = setting(0.1, "factor on the change in each bin", rule=between(0, 1), tune="sometimes", search=LIVE)

@@ -299,7 +299,7 @@ BAD = {
     "an unknown support": (
         "reconstruction",
         {"support": "spikes"},
-        "build must give it a 'support', one of counts, real, nonnegative, positive, got 'spikes'",
+        "build must give it 'support', one of counts, real, nonnegative, positive, got 'spikes'",
     ),
     "a penalty of many numbers": ("reconstruction", {"penalty": lambda self: torch.ones(3)}, r"penalty must give the shape \(\) = \(\), got \(3,\)"),
     "kl that is one number": ("prior", kl(lambda x, _: x.mean()), r"kl must give the shape \(B\) = \(4\), got \(\)"),

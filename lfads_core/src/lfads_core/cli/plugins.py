@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lfads_core.config.own_types import Types
+    from lfads_core.plugins.loading import Provider
     from lfads_core.plugins.registry import Registered, Registry
     from lfads_core.testing import LawFinding
 
@@ -82,9 +83,9 @@ def check_plugin(name: str, path: Path | None) -> None:
     from lfads_core.testing.imports import try_import
 
     registry = installed()
-    entries = _of_name(name, registry)
+    entries, providers = _of_name(name, registry)
     broken = laws = 0
-    for provider in dict.fromkeys(entry.provider for entry in entries if entry.provider.entry_point):  # a file is loaded by who asks for it alone
+    for provider in providers:
         click.echo(f"plugin {provider}")
         found = try_import(provider)
         broken, laws = broken + _tell(found), laws + len(found)
@@ -114,8 +115,8 @@ def new_plugin(name: str, kind: str, output: Path) -> None:
     click.echo(f'next: pip install -e "{root}[test]" && lfads plugins check {root.name} && pytest {root}')
 
 
-def _of_name(name: str, registry: Registry) -> list[Registered]:
-    """Every component of this name, or of the distribution of this name.
+def _of_name(name: str, registry: Registry) -> tuple[list[Registered], list[Provider]]:
+    """Every component of this name, or of the distribution of this name, which may only listen; and who is imported for it.
 
     Raises:
         PluginError: there is none, or the distribution is broken.
@@ -125,10 +126,13 @@ def _of_name(name: str, registry: Registry) -> list[Registered]:
         if fault.provider.distribution.lower().replace("_", "-") == wanted:
             raise PluginError(str(fault))
     found = [entry for entry in registry.entries if entry.spec.name == name]
-    found = found or [entry for entry in registry.entries if entry.provider.distribution.lower().replace("_", "-") == wanted]
+    providers = [entry.provider for entry in found]
     if not found:
+        providers = [plugin.provider for plugin in registry.plugins if plugin.provider.distribution.lower().replace("_", "-") == wanted]
+        found = [entry for entry in registry.entries if entry.provider in providers]
+    if not providers:
         registry.find(name, any_kind=True)  # raises, saying what comes near
-    return found
+    return found, [provider for provider in dict.fromkeys(providers) if provider.entry_point]  # a file is loaded by who asks for it alone
 
 
 def _tell(findings: Sequence[LawFinding]) -> int:

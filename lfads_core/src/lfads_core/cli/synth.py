@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ def command(*, name: str | None, output: Path | None, seed: int, overrides: tupl
 
     spec = registry.get(SyntheticSpec, name)
     settings = synthetic_settings(spec, overrides, registry)
-    path = write_synthetic(spec, settings, seed, output, overwrite=force, own=types_of(registry))
+    make = partial(write_synthetic, spec, settings, seed, output, overwrite=force, own=types_of(registry))
+    path = registry.blame(SyntheticSpec, spec.name, make)
     click.echo(f"wrote {path}")
     click.echo(f"next: lfads run {path}")

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from lfads_core.config.fields import setting
-from lfads_core.config.kinds import Specs
+from lfads_core.config.kinds import Specs, settings_of, words
 from lfads_core.config.own_types import OwnType, Types
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.spaces import ELSEWHERE
@@ -27,8 +27,8 @@ def run_config_class(registry: Specs) -> type[RunConfig]:
     Raises:
         PluginError: two groups have one name, one is called like a group of core, or two plugins bring the same type.
     """
-    offered_groups = [spec for spec, _ in registry.as_offered(SettingsSpec)]
-    return _with_groups(tuple(registry.get(SettingsSpec, spec.name) for spec in offered_groups), types_of(registry))
+    groups = tuple((registry.get(SettingsSpec, spec.name), str(provider)) for spec, provider in registry.as_offered(SettingsSpec))
+    return _with_groups(groups, types_of(registry))
 
 
 def types_of(registry: Specs) -> Types:
@@ -48,13 +48,20 @@ def types_of(registry: Specs) -> Types:
 
 
 @functools.cache
-def _with_groups(groups: tuple[SettingsSpec, ...], own: Types) -> type[RunConfig]:
-    if not groups and not own:
+def _with_groups(offers: tuple[tuple[SettingsSpec, str], ...], own: Types) -> type[RunConfig]:
+    if not offers and not own:
         return RunConfig
     core = [field.name for field in RunConfig.__attrs_attrs__]
-    for spec in groups:
+    groups = [spec for spec, _ in offers]
+    for spec, provider in offers:
+        whose = f"{provider}: the settings {spec.name!r}"
         if spec.name in core:
-            raise PluginError(f"settings {spec.name!r}: must not be called like a group of core ({', '.join(core)}). Give the group another name.")
+            raise PluginError(f"{whose} must not be called like a group of core ({', '.join(core)}). Give the group another name.")
+        try:
+            for one in settings_of(spec.config, own).values():
+                words(one.type, own)
+        except PluginError as err:
+            raise PluginError(f"{whose} cannot be read: {err}") from err
     body: dict[str, Any] = {"__module__": RunConfig.__module__, "__qualname__": RunConfig.__qualname__, "__doc__": RunConfig.__doc__}
     body["__own_types__"] = own
     body["__annotations__"] = {spec.name: spec.config | None if spec.optional else spec.config for spec in groups}

@@ -101,7 +101,8 @@ class _Stack:
         recipe = found.get(RecipeSpec)
         if isinstance(recipe, RecipeSpec):  # a recipe is what its name means first; it names components of the same name itself
             settings = plain(recipe.settings)
-            self.add(Layer(settings, _spread(settings, Origin(f"recipe {name}"))))
+            whose = next((str(provider) for spec, provider in registry.as_offered(RecipeSpec) if spec is recipe), "")
+            self.add(Layer(settings, _spread(settings, Origin(f"recipe {name} of {whose}"))))
         elif len(found) == 1 or found.keys() == {ReadinSpec, ReadoutSpec}:
             for record in found:
                 self.add_component(record, name)

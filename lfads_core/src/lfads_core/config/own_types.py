@@ -30,7 +30,7 @@ class OwnType:
             found = self.spec.structure(value)
         except ValueError as err:
             raise Misfit(because=said(err) if err.args else "") from err
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             raise self._blame(f"fails over it ({one_line(err)})") from err
         if not isinstance(found, self.spec.cls):
             raise self._blame(f"makes {a(type(found).__name__)} of it and no {self.spec.cls.__name__}")
@@ -45,7 +45,7 @@ class OwnType:
         where = f"{self.provider}: unstructure of the setting type {self.spec.name!r}"
         try:
             found = self.spec.unstructure(value)
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             raise PluginError(f"{where} must take {shown(value)}, got {one_line(err)}") from err
         if not _is_plain(found):
             raise PluginError(f"{where} must give plain data (null, true, finite numbers, text, lists, mappings by text), got {shown(found)}")

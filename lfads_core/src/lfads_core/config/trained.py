@@ -73,11 +73,17 @@ def _components(config: Any) -> Iterator[tuple[Any, Component]]:
 
 
 def _gone(state: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any]]:
-    """What the run was trained with and is not here; of runs that do not say, every package of plugins beside it that is not."""
+    """What the run was trained with and is not here, or no longer in its package; of runs that do not say, every package of plugins that is not."""
     here = {provider.distribution for provider in registry.providers}
     known = state.get("plugins")
     if isinstance(known, list):
-        return [item for item in known if isinstance(item, Mapping) and item.get("distribution") not in here]
+        offered = {(entry.provider.distribution, entry.kind, entry.spec.name) for entry in registry.entries}
+        return [
+            item
+            for item in known
+            if isinstance(item, Mapping)
+            and (item.get("distribution") not in here or (item.get("distribution"), item.get("kind"), item.get("name")) not in offered)
+        ]
     versions = state.get("versions")
     beside = versions.items() if isinstance(versions, Mapping) else ()
     return [

@@ -136,7 +136,7 @@ def _read(spec: DataReaderSpec, registry: Registry, path: Path) -> Session:
         session = spec.read(path)
     except LfadsError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         raise DataError(f"{by} failed with {one_line(err)}{where(err)}. Mend the file or the plugin.") from err
     if (fault := _unlike_a_session(session)) is not None:
         raise DataError(f"{by} it is not one{fault}. Mend the plugin.")

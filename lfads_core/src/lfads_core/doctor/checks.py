@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -111,13 +111,21 @@ def loops(_runs: Path) -> Iterator[Finding]:
     yield Finding(what="recurrence", status="warn" if remedy else "ok", text=text, remedy=remedy)
 
 
+def _findings(given: Iterable[Finding]) -> list[Finding]:
+    found = list(given)
+    for finding in found:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"a check must give findings of lfads_core.doctor.finding, got {type(finding).__name__}")
+    return found
+
+
 def examine(runs: Path, registry: Registry) -> list[Finding]:
     """Every check of ``lfads_doctor_checks``; one that fails itself is a line too."""
     found: list[Finding] = []
     for spec, provider in registry.as_offered(DoctorCheckSpec):
         try:
-            found += spec.check(runs)
-        except Exception as err:  # noqa: BLE001 - anything a stranger's check raises
+            found += _findings(spec.check(runs))
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - anything a stranger's check raises
             text = f"could not be looked at: {type(err).__name__}: {err}"
             found.append(Finding(what=spec.name, status="fail", text=text, remedy=f"mend {provider} first"))
     return found

@@ -240,7 +240,8 @@ def synthetic(name: str, *, seed: int = 0, **settings: Any) -> Recording:
 
     registry = load_registry()
     spec = registry.get(SyntheticSpec, name)
-    made = generate(spec, synthetic_settings(spec, as_overrides(settings), registry, said="synthetic"), seed, types_of(registry))
+    chosen = synthetic_settings(spec, as_overrides(settings), registry, said="synthetic")
+    made = registry.blame(SyntheticSpec, spec.name, lambda: generate(spec, chosen, seed, types_of(registry)))
     if len(made.sessions) > 1:
         raise ConfigError(
             f"synthetic: must make one recording, got {len(made.sessions)} sessions. Write them with `lfads synth {name} -o FOLDER`, and open each "

@@ -15,7 +15,7 @@ from lfads_core.data.known import differences
 from lfads_core.data.read import find_files
 from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
-from lfads_core.files import spoken_failure
+from lfads_core.files import spoken_failure, written_by
 from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
 from lfads_core.infer.findings import findings, of_alignment
 from lfads_core.infer.loading import LoadedRun, load
@@ -148,7 +148,7 @@ def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> li
 
 
 def _render(spec: ReportSpec, run: Run) -> list[Path]:
-    return list(spec.render(run, run.plots))
+    return written_by(spec.render(run, run.plots))
 
 
 def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, samples: int | None, output: Path | None) -> list[Path]:

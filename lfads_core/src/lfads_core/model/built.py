@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lfads_core.components import AbstractAugmentation, AbstractReadin, AbstractReconstruction, Support
+from lfads_core.components import (
+    AbstractAugmentation,
+    AbstractEncoder,
+    AbstractLatent,
+    AbstractLoss,
+    AbstractPrior,
+    AbstractReadin,
+    AbstractReconstruction,
+    Support,
+)
 from lfads_core.errors import PluginError
 from lfads_core.model.world import put_back, world
 from lfads_core.origin import Provenance, failure, is_fault, mark, origin_of
 from lfads_core.plugins.record import Imported
+from lfads_core.plugins.specs import PriorSpec
 
 
 def built(origin: Provenance, build: Callable[[], Any]) -> Any:
@@ -35,6 +46,8 @@ def built(origin: Provenance, build: Callable[[], Any]) -> Any:
             "Draw from lfads_core.rng.stream(session.seed, ..., session.name)."
         )
     mark(part, origin)
+    if isinstance(part, AbstractLatent) and origin_of(part.prior) is None:
+        mark(part.prior, replace(origin, contract=PriorSpec.contract))
     return part
 
 
@@ -75,17 +88,64 @@ def _faults(part: Any, origin: Provenance) -> Iterator[str]:
         yield f"give an instance of {contract}, got {'None' if part is None else f'the class {part.__qualname__} itself'}"
     elif origin.contract and not isinstance(part, Imported(origin.contract).load()):
         yield f"give an instance of {contract} (lfads_core.components), got a {type(part).__module__}.{type(part).__qualname__}"
-    elif isinstance(part, AbstractReconstruction):
-        yield from _whole_number(part, "n_params")
-        if getattr(part, "support", None) not in get_args(Support):
-            yield f"give it a 'support', one of {', '.join(get_args(Support))}, got {getattr(part, 'support', None)!r}"
-    elif isinstance(part, AbstractReadin):
-        yield from _whole_number(part, "size")
-    elif isinstance(part, AbstractAugmentation) and getattr(part, "name", None) != origin.name:
+    else:
+        for cls, look in _ATTRIBUTES.items():
+            if isinstance(part, cls):
+                yield from look(part, origin)
+
+
+def _of_reconstruction(part: Any, _origin: Provenance) -> Iterator[str]:
+    yield from _whole_number(part, "n_params")
+    yield from _one_of(part, "support", get_args(Support))
+
+
+def _of_readin(part: Any, _origin: Provenance) -> Iterator[str]:
+    yield from _whole_number(part, "size")
+
+
+def _of_augmentation(part: Any, origin: Provenance) -> Iterator[str]:
+    if getattr(part, "name", None) != origin.name:
         yield f"give it the 'name' it is registered under, {origin.name!r}, got {getattr(part, 'name', None)!r}"
+
+
+def _of_encoder(part: Any, _origin: Provenance) -> Iterator[str]:
+    yield from _whole_number(part, "size")
+    if getattr(part, "directions", None) not in (1, 2):
+        yield f"give it 'directions', 2, or 1 if it reads forwards alone, got {getattr(part, 'directions', None)!r}"
+
+
+def _of_latent(part: Any, _origin: Provenance) -> Iterator[str]:
+    yield from _whole_number(part, "size")
+    yield from _one_of(part, "per", ("trial", "bin"))
+    yield from _one_of(part, "enters", ("generator", "initial"))
+    prior = getattr(part, "prior", None)
+    if not isinstance(prior, AbstractPrior):
+        yield f"give it a 'prior', an AbstractPrior, got {'None' if prior is None else f'a {type(prior).__qualname__}'}"
+
+
+def _of_loss(part: Any, _origin: Provenance) -> Iterator[str]:
+    if not isinstance(part.arrays, list | tuple) or not all(isinstance(key, str) for key in part.arrays):
+        yield f"give it 'arrays', a tuple of keys, got {part.arrays!r}"
+
+
+_ATTRIBUTES: Mapping[type, Callable[[Any, Provenance], Iterator[str]]] = {
+    AbstractReconstruction: _of_reconstruction,
+    AbstractReadin: _of_readin,
+    AbstractAugmentation: _of_augmentation,
+    AbstractEncoder: _of_encoder,
+    AbstractLatent: _of_latent,
+    AbstractLoss: _of_loss,
+}
+"""What a component must have beside its contract's methods."""
 
 
 def _whole_number(part: object, name: str) -> Iterator[str]:
     value = getattr(part, name, None)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         yield f"give it a {name!r}, a whole number above 0, got {value!r}"
+
+
+def _one_of(part: object, name: str, words: tuple[str, ...]) -> Iterator[str]:
+    value = getattr(part, name, None)
+    if value not in words:
+        yield f"give it {name!r}, one of {', '.join(words)}, got {value!r}"

@@ -22,6 +22,7 @@ from lfads_core.model.noise import DropoutMasks, Noise, StandardNoise
 from lfads_core.model.outputs import Encoded, Latents, ModelOutput, Posterior
 from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
+from lfads_core.origin import blaming
 from lfads_core.recurrence.choose import REFERENCE, Recurrence
 from lfads_core.recurrence.precision import Precision, in_full
 from lfads_core.rng import masks, normals
@@ -74,7 +75,8 @@ class LFADS(nn.Module):
         self._loops = loops
         for place in (self.encoder, self.input_encoder):
             if place is not None:
-                place.part.use(loops)
+                with blaming(place.part, " in use"):
+                    place.part.use(loops)
 
     @property
     def device(self) -> torch.device:
@@ -212,9 +214,9 @@ class LFADS(nn.Module):
         )
 
     @property
-    def arrays_wanted(self) -> frozenset[str]:
-        """Keys of the arrays with a row per trial that losses need in batches."""
-        return frozenset(key for of in self.losses.values() for part in of.values() for key in part.arrays)
+    def arrays_wanted(self) -> Mapping[str, str]:
+        """Keys of the arrays with a row per trial that losses need in batches, and the name of a loss that does."""
+        return {key: name for of in self.losses.values() for name, part in of.items() for key in part.arrays}
 
 
 def draw_noises(

@@ -202,7 +202,7 @@ def _reporter(trainer: Trainer, registry: Registry, trackers: Trackers, display:
     def report(ended: EpochResult) -> None:
         epoch, row, means = ended.epoch, ended.row, ended.validation.means
         if means:
-            scores = score(means, trainer.data.sessions, "valid", trainer.model, registry)
+            scores = score(means, trainer.data.sessions, "valid", trainer.model, registry, taken=[name.removeprefix("valid/") for name in row])
             row.update({f"valid/{name}": value for name, value in scores.items()})
         trackers.log(epoch, row)
         display.update(epoch, row)

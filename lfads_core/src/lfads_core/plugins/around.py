@@ -11,7 +11,7 @@ import attrs
 from attrs import field, frozen
 from attrs import validators as v
 
-from lfads_core.plugins.record import SLUG, Spec, imported, imported_or_none, is_function, settings_class, strings
+from lfads_core.plugins.record import SLUG, Spec, imported, imported_or_none, is_function, is_settings_class, strings
 
 if TYPE_CHECKING:  # names in annotations, for readers and type checkers: nothing of these is imported
     from lfads_core.components.page import Block
@@ -30,6 +30,15 @@ def _is_identifier(_instance: object, attribute: attrs.Attribute[str], value: st
 def _is_new_type(_instance: object, attribute: attrs.Attribute[type], value: Any) -> None:
     if not isinstance(value, type) or value in {bool, int, float, str, Path, list, tuple, dict, type(None), object}:
         raise ValueError(f"'{attribute.name}' must be a class that settings do not know by themselves, got {value!r}")
+
+
+def _has_defaults(_instance: object, attribute: attrs.Attribute[type], value: type) -> None:
+    try:
+        value()
+    except Exception as err:
+        raise ValueError(
+            f"'{attribute.name}' must have a default for each setting that its rule accepts, but {value.__name__}() fails: {err}"
+        ) from err
 
 
 def _is_command(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -137,7 +146,7 @@ class SettingsSpec(Spec):
     kind: ClassVar[str] = "settings"
     all_are_used: ClassVar[bool] = True
     name: str = field(validator=_is_identifier)
-    config: type = settings_class()
+    config: type = field(validator=[is_settings_class, _has_defaults])
     optional: bool = field(default=False, validator=v.instance_of(bool))
     changes_results: bool = field(default=True, validator=v.instance_of(bool))
 

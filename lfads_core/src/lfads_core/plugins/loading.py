@@ -7,6 +7,7 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
@@ -17,15 +18,20 @@ from attrs import field, frozen
 
 from lfads_core import __version__
 from lfads_core.errors import PluginError
+from lfads_core.origin import know_package
 from lfads_core.plugins import hookspecs
 from lfads_core.plugins.compatible import incompatibility
 from lfads_core.plugins.hook_names import check_names
 from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
 from lfads_core.plugins.hookspecs import DECLARES, PROJECT
+from lfads_core.plugins.offers import OFFERS
 from lfads_core.plugins.remarks import noticing
 from lfads_core.plugins.single_files import load_file, wanted_files
 from lfads_core.plugins.specs import Spec
 from lfads_core.wording import one_line
+
+OURS = frozenset(["lfads-core", *OFFERS])
+"""Distributions of this project."""
 
 VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
@@ -169,7 +175,7 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
     manager = _manager(modules)
     try:
         manager.register(plugin, name=provider.entry_point)
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         _manager.cache_clear()  # what was registered of it stays in this one
         raise PluginError(one_line(err)) from err
     try:
@@ -184,6 +190,8 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
     specs = {hook.record: _collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
     listeners = {hook.name: functools.partial(_call, impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
     package = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else ""
+    if package and provider.distribution not in OURS:
+        know_package(package, str(provider))
     return Plugin(provider=provider, specs=specs, listeners=listeners, package=package)
 
 
@@ -296,6 +304,8 @@ def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, 
     wanted = f"{hook}: must yield or return a list of {spec.__name__}"
     try:
         result = _call(impl, {})
+        if inspect.iscoroutine(result):
+            result.close()  # nobody waits for it
         if isinstance(result, spec) or not isinstance(result, Iterable):
             raise PluginError(f"{wanted}, got {_short(result)}")
         specs = list(result)

@@ -35,7 +35,7 @@ class Imported:
             found: Any = importlib.import_module(module)
             for name in names.split("."):
                 found = getattr(found, name)
-        except Exception as err:  # a module may raise anything while it is imported
+        except (Exception, SystemExit) as err:  # a module may raise anything while it is imported
             raise PluginError(f"{self.path!r}: must be 'module:name' of something that can be imported, got {type(err).__name__}: {err}") from err
         return found
 

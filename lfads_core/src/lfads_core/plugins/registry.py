@@ -206,14 +206,14 @@ class Registry:
                 continue
             try:
                 listener({name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()})
-            except Exception as err:  # noqa: BLE001 - anything a stranger's hook raises
+            except (Exception, SystemExit) as err:  # noqa: BLE001 - anything a stranger's hook raises
                 self._warn(plugin.provider, f"{hook} failed and the run goes on ({one_line(err)})", err)
 
     def shield(self, record: type[Spec], name: str, call: Callable[[], T], then: str = "the run goes on") -> T | None:
         """Call something of a plugin's that must not stop the run; what it raises is logged as a warning once and gives None."""
         try:
             return call()
-        except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - anything a stranger's code raises
             self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})", err)
             return None
 
@@ -225,7 +225,7 @@ class Registry:
         """
         try:
             return call()
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             if isinstance(err, LfadsError) and not isinstance(err, PluginError):
                 raise
             text = str(err) if isinstance(err, PluginError) else one_line(err)
@@ -233,7 +233,7 @@ class Registry:
                 f"{self.owner(record, name)}: the {record.kind} {name!r} failed ({text}). --debug shows where; tell its authors."
             ) from err
 
-    def _warn(self, provider: Provider, text: str, err: Exception) -> None:
+    def _warn(self, provider: Provider, text: str, err: BaseException) -> None:
         logging.getLogger(TRACEBACKS).debug("%s: %s", provider, text, exc_info=err)
         if provider not in self._warned:
             self._warned.add(provider)

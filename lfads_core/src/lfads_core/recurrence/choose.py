@@ -140,7 +140,7 @@ def obstacle(name: str, device: str, *, asked: bool = False) -> str | None:
     look = offers()[name].obstacle
     try:
         return None if look is None else look(device, asked=asked)
-    except Exception as err:  # noqa: BLE001 - whatever a stranger's check raises
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - whatever a stranger's check raises
         return f"{load_registry().owner(RecurrenceSpec, name)} could not look ({one_line(err)})"
 
 

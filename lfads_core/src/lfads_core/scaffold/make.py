@@ -17,18 +17,44 @@ KINDS = (
     "augmentation",
     "readin",
     "readout",
-    "metric",
-    "reader",
+    "encoder",
+    "generator",
+    "latent",
+    "loss",
+    "recurrence",
     "recipe",
+    "settings",
+    "setting-type",
     "synthetic",
-    "report",
-    "exporter",
-    "tracker",
-    "command",
+    "reader",
     "recording",
+    "metric",
+    "report",
+    "section",
+    "exporter",
+    "function",
+    "tracker",
+    "listener",
+    "command",
+    "doctor-check",
+    "foreign-settings",
+    "search",
+    "executor",
+    "hooks",
     "several",
 )
-"""Kinds that have a template; ``several`` is a prior, a metric and a recipe together, with a searched setting and a citation."""
+"""Kinds that have a template; every hook is filled by one. ``several`` is a prior, a metric and a recipe, with a searched setting and a citation."""
+
+_NEEDS = {
+    "recipe": "lfads-plugins-std",
+    "several": "lfads-plugins-std",
+    "settings": "lfads-plugins-std",
+    "setting-type": "lfads-plugins-std",
+    "foreign-settings": "lfads-plugins-lab",
+    "search": "lfads-plugins-tune",
+    "executor": "lfads-plugins-tune",
+}
+"""Packages of this project that a kind needs beside core: settings name their components, or their records are made."""
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIX = "lfads-"
@@ -63,11 +89,11 @@ def make_plugin(name: str, kind: str, folder: Path) -> Path:
 def _words(name: str, kind: str) -> Mapping[str, str]:
     major, minor = __version__.split(".")[:2]
     needs = f">={major}.{minor},<{major}.{int(minor) + 1}"
-    others = f', "lfads-plugins-std{needs}"' if kind in {"recipe", "several"} else ""  # components that the recipe names
+    others = f', "{_NEEDS[kind]}{needs}"' if kind in _NEEDS else ""
     return {
         "name": name,
         "kind": kind,
-        "What": "Components" if kind == "several" else f"The {kind}",
+        "What": "Components" if kind == "several" else f"The {kind.replace('-', ' ')}",
         "dist": f"{_PREFIX}{name}",
         "package": f"{_PREFIX}{name}".replace("-", "_"),
         "cls": "".join(word.capitalize() for word in (name.removesuffix(f"-{kind}") or name).split("-")),  # the class adds its kind

@@ -12,11 +12,12 @@ import numpy as np
 
 from lfads_core.config.own_types import Types
 from lfads_core.config.structure import unstructure
-from lfads_core.errors import DataError, LfadsError
+from lfads_core.errors import DataError, LfadsError, PluginError
 from lfads_core.files import replacing
+from lfads_core.origin import where
 from lfads_core.output_file import OutputFile
 from lfads_core.plugins.specs import SyntheticSpec
-from lfads_core.wording import one_line
+from lfads_core.wording import a, one_line
 
 _ENDING = ".h5"
 
@@ -37,17 +38,25 @@ def generate(spec: SyntheticSpec, settings: Any, seed: int, own: Types = ()) -> 
 
     Raises:
         DataError: NumPy cannot compute with such settings.
+        PluginError: the generator gives something else; it is not named in it.
     """
     try:
         content = spec.generate(settings, np.random.default_rng(seed))
     except LfadsError:
         raise
     except (ValueError, ArithmeticError, MemoryError) as err:  # what NumPy says of numbers out of all proportion
-        raise DataError(f"{spec.name}: data must be possible with these settings, got {one_line(err)}. Choose less extreme ones.") from err
+        raise DataError(
+            f"{spec.name}: data must be possible with these settings, got {one_line(err)}{where(err)}. Choose less extreme ones."
+        ) from err
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        raise PluginError(f"generate must give arrays by key, or such mappings by session, got {a(type(content).__name__)}")
     said = {"generator": spec.name, "settings": json.dumps(unstructure(settings, own), sort_keys=True), "seed": seed, "synthetic": True}
     several = bool(content) and all(isinstance(value, Mapping) for value in content.values())
 
     def parted(of: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        for key, value in of.items():
+            if np.asarray(value).dtype.kind not in "biufUS":
+                raise PluginError(f"generate must give numbers and texts, got {a(type(value).__name__)} for {key!r}")
         arrays = {key: value for key, value in of.items() if isinstance(value, np.ndarray) and value.ndim}
         return arrays, {**{key: value for key, value in of.items() if key not in arrays}, **said}
 

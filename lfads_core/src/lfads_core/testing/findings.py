@@ -66,7 +66,7 @@ def examine(laws: Iterable[Law[T]], case: T) -> list[LawFinding]:
                 faults.append(fault)
                 if len(faults) == _MOST_FAULTS:
                     break
-        except Exception as err:  # noqa: BLE001 - whatever a stranger's component raises
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - whatever a stranger's component raises
             faults.append(f"raised {one_line(err)}")
         findings.append(LawFinding(law=law.text, faults=tuple(faults)))
         stopped = law.essential and bool(faults)

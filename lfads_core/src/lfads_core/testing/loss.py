@@ -157,7 +157,7 @@ def _bare(case: LossCase) -> Iterator[str]:
         case.fresh({})
     except LfadsError:
         return
-    except Exception as err:  # noqa: BLE001 - that is the fault
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - that is the fault
         yield f"a session whose file lacks what is needed must be refused with a DataError, got {type(err).__name__}: {err}"
 
 

@@ -57,7 +57,7 @@ def _numbers(case: MetricCase) -> Iterator[str]:
     for name, evaluation in evaluations().items():
         try:
             found = case.spec.compute(evaluation)
-        except Exception as err:  # noqa: BLE001 - that is the fault
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - that is the fault
             yield f"of {name}: must give numbers, or none where they make no sense, got {type(err).__name__}: {err}"
             continue
         yield from (f"of {name}: {fault}" for fault in number_faults(found))

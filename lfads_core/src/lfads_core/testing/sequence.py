@@ -117,7 +117,7 @@ def members_differ(part: Any, method: str, given: Mapping[str, Tensor], out_axis
     skeleton = _Method(copy.deepcopy(part), method, out_axis, together=True)
     try:
         together = functional_call(skeleton, {**stacked, **buffers}, kwargs=dict(given), tie_weights=False)
-    except Exception as err:  # noqa: BLE001 - vmap raises many kinds
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - vmap raises many kinds
         how = "with population = True, so that weights carry an axis M," if part.population else "under torch.func.vmap"
         yield f"{method} {how} raised {type(err).__name__}: {' '.join(str(err).split())[:200]}"
         return

@@ -51,7 +51,7 @@ class Trackers:
     def _guard(self, name: str, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as err:  # noqa: BLE001 - tracking never stops a training
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - tracking never stops a training
             if name not in self._named:
                 log.warning("%s: could not be written (%s); the training goes on.", name, err)
             self._named.add(name)

@@ -65,7 +65,7 @@ def stack_of(members: Sequence[Compared]) -> StackedWeights | None:
     return known[1]
 
 
-def give_up(members: Sequence[Compared], why: Exception) -> None:
+def give_up(members: Sequence[Compared], why: BaseException) -> None:
     """Price these one by one from now on: a component does not work under ``torch.vmap``, say."""
     log.debug("members are priced one by one", exc_info=why)
     first = members[0].model

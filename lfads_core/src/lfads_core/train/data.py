@@ -94,18 +94,18 @@ def check_for(config: RunConfig, sessions: Sequence[Session], registry: Registry
     try_metrics(sessions[0], reconstruction, registry)
 
 
-def put_on(device: str, sessions: Sequence[Session], arrays: Collection[str] = ()) -> TrainingData:
+def put_on(device: str, sessions: Sequence[Session], arrays: Mapping[str, str] | None = None) -> TrainingData:
     """Every split of every session as trials for the device: kept there whole, or read from disk batch by batch.
 
-    ``arrays`` are keys of what rides along with each trial.
+    ``arrays`` are keys of what rides along with each trial, and the name of a loss that needs it.
 
     Raises:
         DataError: something is to ride along with trials that stay on disk, or is not there.
     """
     for session in sessions:
-        _check_riding(session, arrays)
+        _check_riding(session, arrays or {})
     names = [name for name in ("train", "valid", "test") if all(name in session.splits for session in sessions)]
-    return TrainingData(sessions=sessions, splits={name: {s.name: trial_source(s, name, device, arrays) for s in sessions} for name in names})
+    return TrainingData(sessions=sessions, splits={name: {s.name: trial_source(s, name, device, arrays or ()) for s in sessions} for name in names})
 
 
 def trial_source(session: Session, split: str, device: str | torch.device, arrays: Collection[str] = ()) -> TrialSource:
@@ -118,7 +118,7 @@ def trial_source(session: Session, split: str, device: str | torch.device, array
     return HostTrials(SplitTensors.from_split(data, extras=arrays), device)
 
 
-def _check_riding(session: Session, arrays: Collection[str]) -> None:
+def _check_riding(session: Session, arrays: Mapping[str, str]) -> None:
     where = session.path or session.name
     if arrays and session.stored:
         raise DataError(
@@ -128,7 +128,8 @@ def _check_riding(session: Session, arrays: Collection[str]) -> None:
     for split in ("train", "valid"):
         for key in sorted(arrays):
             if split in session.splits and key not in session.splits[split].extras:
-                raise DataError(f"{where}: '{split}_{key}' must be there for components.losses, got nothing of that name.")
+                loss = f"the loss {arrays[key]!r} (components.losses)"
+                raise DataError(f"{where}: '{split}_{key}' must be there for {loss}, got nothing of that name.")
 
 
 def fits(split: Split, device: str | torch.device) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -177,10 +177,11 @@ def score(
     registry: Registry,
     *,
     train_means: Mapping[str, np.ndarray] | None = None,
+    taken: Collection[str] = (),
 ) -> dict[str, float]:
     """Every installed metric on predictions; several sessions give each its own and the plain mean.
 
-    ``train_means`` are the predictions of the training trials, for metrics that fit something to them.
+    ``train_means`` are the predictions of the training trials, for metrics that fit something to them; ``taken`` are names of other numbers.
 
     A metric that fails is left out; plugins are told once by the registry's log.
     """
@@ -189,7 +190,7 @@ def score(
         if session.name in means:
             train = None if train_means is None else _evaluation(session, "train", train_means[session.name], model)
             evaluation = replace(_evaluation(session, split, means[session.name], model), train=train)
-            scores[session.name] = score_session(evaluation, registry)
+            scores[session.name] = score_session(evaluation, registry, taken)
     if len(scores) == 1:
         return next(iter(scores.values()))
     named = {f"{key}/{name}": value for name, row in scores.items() for key, value in row.items()}
@@ -216,16 +217,18 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
     )
 
 
-def score_session(evaluation: Evaluation, registry: Registry) -> dict[str, float]:
-    """Every installed metric on one split of one session; one that fails is left out."""
+def score_session(evaluation: Evaluation, registry: Registry, taken: Collection[str] = ()) -> dict[str, float]:
+    """Every installed metric on one split of one session; one that fails, or gives a name that is ``taken``, is left out."""
     found: dict[str, float] = {}
     for spec in registry.all(MetricSpec):
-        found.update(registry.shield(MetricSpec, spec.name, partial(_numbers, spec, evaluation)) or {})
+        found.update(registry.shield(MetricSpec, spec.name, partial(_numbers, spec, evaluation, {*found, *taken})) or {})
     return found
 
 
-def _numbers(spec: MetricSpec, evaluation: Evaluation) -> Mapping[str, float]:
+def _numbers(spec: MetricSpec, evaluation: Evaluation, taken: Collection[str]) -> Mapping[str, float]:
     found = spec.compute(evaluation)
     for fault in number_faults(found):
         raise TypeError(f"compute {fault}")
+    for name in sorted(found.keys() & taken):
+        raise TypeError(f"compute must give numbers names of their own, but {name!r} is another's")
     return found

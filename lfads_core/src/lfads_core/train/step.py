@@ -104,7 +104,7 @@ def _alone(member: StepOwner, ready: StepInputs) -> Losses:
     losses = _price(member, ready, output)
     try:
         losses.total.backward()
-    except Exception as err:  # noqa: BLE001 - whatever a component raises
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - whatever a component raises
         _fail_back(member, ready, err)
     return losses
 
@@ -161,7 +161,7 @@ def forward_each(given: Mapping[int, tuple[LFADS, Mapping[str, Batch], Noise]], 
     if len(given) > 1:
         try:
             return dict(zip(given, forward_population(*map(list, zip(*given.values(), strict=True))), strict=True))
-        except Exception:  # whatever a component raises
+        except (Exception, SystemExit):  # whatever a component raises
             if failed is None:
                 raise
     return each({i: partial(model, batches, noise) for i, (model, batches, noise) in given.items()}, failed)

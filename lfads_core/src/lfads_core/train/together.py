@@ -68,7 +68,7 @@ def take_together(members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> 
         return None
     try:
         return _taken(members, ready, stack)
-    except Exception as err:  # noqa: BLE001 - whatever a component raises, it is found once more where it can be named
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - whatever a component raises, it is found once more where it can be named
         give_up(members, err)
         return None
 

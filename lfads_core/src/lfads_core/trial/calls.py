@@ -132,31 +132,26 @@ class _Call:
     def the_same_again(self, again: Any) -> Iterator[str]:
         """Whether a second call with equal arguments, and an equal generator of random numbers, gives the same."""
         one, other = list(tensors_in(self.result)), list(tensors_in(again))
-        if len(one) != len(other) or not all(_close(a, b) for a, b in zip(one, other, strict=True)):
+        if _keys(self.result) != _keys(again) or len(one) != len(other) or not all(_close(a, b) for a, b in zip(one, other, strict=True)):
             yield "must give the same when it is called twice with the same, got something else. Keep nothing, and draw from the given generator"
 
     def the_way_back(self, given: Mapping[str, Any], result: Any) -> Iterator[tuple[str, type[PluginError]]]:
         """Whether gradients reach what they should, and are finite. ``given`` begins gradients of its own."""
         if self.method.name in GIVES_NO_GRADIENT:
             return
-        leaves = {
-            name if isinstance(value, Tensor) else f"{name}[{i}]": x
-            for name, value in given.items()
-            for i, x in enumerate(tensors_in(value))
-            if x.requires_grad
-        }
+        leaves = {(name, i): x for name, value in given.items() for i, x in enumerate(tensors_in(value)) if x.requires_grad}
         trained = [x for x in self.method.part.parameters() if x.requires_grad] if isinstance(self.method.part, nn.Module) else []
         ends = [x for x in tensors_in(result) if x.is_floating_point() and x.requires_grad]
         if not ends:
             if (leaves or trained) and any(bool(x.detach().any()) for x in tensors_in(result)):
-                to = ", ".join(leaves) or "its parameters"
+                to = ", ".join(dict.fromkeys(name for name, _ in leaves)) or "its parameters"
                 yield f"must pass gradients on to {to}, but what it gives carries none: it is detached, or made anew", PluginError
             return
         chance = stream(0, "trial", device=ends[0].device)
         weights = [torch.empty_like(x).normal_(generator=chance) for x in ends]
         try:
             slopes = torch.autograd.grad(ends, [*leaves.values(), *trained], weights, allow_unused=True)
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             if not is_fault(err):
                 raise
             raise failure(self.method.origin, f" in {self.method.name}, on the way back", err) from err
@@ -165,7 +160,7 @@ class _Call:
                 bad = slope[~torch.isfinite(slope)]
                 yield f"must have finite gradients, got {bad[0].item()} in {bad.numel()} of {slope.numel()}", SpoiltError
         if (self.method.contract, self.method.name) == ("AbstractReconstruction", "nll"):
-            reached = dict(zip(leaves, slopes, strict=False)).get("params")
+            reached = dict(zip(leaves, slopes, strict=False)).get(("params", 0))
             if reached is None or not bool(reached.any()):
                 yield "must pass a gradient on to params, or nothing is learnt, got none", PluginError if reached is None else SpoiltError
 
@@ -222,8 +217,11 @@ def _called(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
 
 def _called_by_name(method: Method, given: Mapping[str, Any]) -> Any:
     """Call with arguments by the contract's names, in its order, for a component may call them otherwise."""
-    names = [name for name in inspect.signature(method.declared).parameters if name in given]
-    return _called(method, tuple(given[name] for name in names) if len(names) == len(given) else tuple(given.values()), {})
+    known = inspect.signature(method.declared).parameters
+    if not given.keys() <= known.keys():
+        return _called(method, tuple(given.values()), {})
+    by_name = {name: given[name] for name in known if name in given and known[name].kind is inspect.Parameter.KEYWORD_ONLY}
+    return _called(method, tuple(given[name] for name in known if name in given and name not in by_name), by_name)
 
 
 def _refuse(method: Method, faults: Any, error: type[PluginError] = PluginError) -> None:
@@ -253,6 +251,10 @@ def _close(one: Tensor, other: Any) -> bool:
         return torch.equal(one, other)
     size = float(one.detach().abs().max()) if one.numel() else 0.0
     return torch.allclose(one, other, rtol=_ROUNDING, atol=1e-5 * size + 1e-12, equal_nan=True)
+
+
+def _keys(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Mapping) else []
 
 
 def _type(dtype: torch.dtype) -> str:

@@ -65,7 +65,7 @@ def who_spoilt(model: nn.Module, stacks: Sequence[AugmentationStack], price: Cal
         with watched(components_of(model, stacks), taps):
             price().backward()
         found = next((f"It comes from {seen.method}, which {text}." for seen in taps.calls if (text := seen.spoils) is not None), None)
-    except Exception:  # noqa: BLE001 - what fails now is told by whoever made the step
+    except (Exception, SystemExit):  # noqa: BLE001 - what fails now is told by whoever made the step
         found = None
     model.zero_grad()
     return found
@@ -78,7 +78,7 @@ def who_fails(model: nn.Module, stacks: Sequence[AugmentationStack], price: Call
             price()
     except LfadsError as err:
         return err
-    except Exception:  # noqa: BLE001 - no component's
+    except (Exception, SystemExit):  # noqa: BLE001 - no component's
         return None
     return None
 

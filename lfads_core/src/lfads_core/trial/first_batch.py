@@ -20,7 +20,7 @@ from lfads_core.objective.total import Objective
 from lfads_core.origin import blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
-from lfads_core.trial.loops import try_loops
+from lfads_core.trial.loops import run_or_blame_loops, try_loops
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.watch import components_of, is_foreign, watched
 
@@ -41,7 +41,7 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
         for stack in reversed(stacks):
             batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
         noise = model.draw_pass(batches, rng, sample=True, dropout=False)
-        output = model(batches, noise)
+        output = run_or_blame_loops(model, batches, noise)
         objective(model, batches, output, noise, stacks[0], 0)
         for name, params in output.params.items():
             reconstruction = model.reconstructions[name]
@@ -72,15 +72,15 @@ def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise,
         try:
             together = forward_population([model, other], [batches, batches], [noise, noise])
             apart = [output, other(batches, noise)]
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             named = blamed(err)
             raise (named or err) from err
     for one, alone in zip(together, apart, strict=True):
         for got, wanted in zip(tensors_in(one.latents), tensors_in(alone.latents), strict=True):
             if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise PluginError(
-                    f"{shared[0]} must give the members of a population, along a first axis, what each gets alone, but gives something else. "
-                    f"`lfads plugins check {shared[0].name}` tries all that must hold."
+                    f"{' or '.join(map(str, shared))} must give the members of a population, along a first axis, what each gets alone, "
+                    f"but gives something else. `lfads plugins check {shared[0].name}` tries all that must hold."
                 )
 
 
@@ -98,3 +98,8 @@ def _known(model: LFADS, batches: Mapping[str, Batch]) -> Iterator[tuple[int, Si
         yield id(model.readouts[name]), {"PN": blocks * channels}
         if name in model.readins:
             yield id(model.readins[name]), {"D": model.readins[name].size}
+        for latent in model.latents.values():
+            yield id(latent), {"K2": 2 * latent.size, "T": batch.recon.shape[1]}
+    for place in (model.encoder, model.input_encoder):
+        if place is not None:
+            yield id(place.part), {"W": place.part.directions, "C": place.part.size, "K": place.part.features}

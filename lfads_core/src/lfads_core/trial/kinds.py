@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.components.batch import Batch
+from lfads_core.trial import dynamics
 from lfads_core.trial.compare import same
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.trees import a_value
@@ -101,8 +102,16 @@ def _measure(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Si
         yield f"must give tensors of one number by name, got {a_value(result)}"
         return
     for name, value in result.items():
-        if not isinstance(value, Tensor) or value.ndim or not isinstance(name, str):
+        if not isinstance(value, Tensor) or value.ndim:
             yield f"must give tensors of one number by name, got {a_value(value)} for {name!r}"
+        elif not _is_word(name):
+            yield f"must name numbers by words without spaces and slashes, got {name!r}"
+
+
+def _terms(method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) -> Iterator[str]:
+    if isinstance(result, Mapping) and not result:
+        yield "must give one term at least, 0 where it costs nothing, got none"
+    yield from _measure(method, given, result, sizes)
 
 
 def _scalars(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
@@ -115,10 +124,14 @@ def number_faults(found: object) -> Iterator[str]:
         yield f"must give numbers by name, got {a_value(found)}"
         return
     for key, value in found.items():
-        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", key):
+        if not _is_word(key):
             yield f"must name numbers by words without spaces and slashes, got {key!r}"
         elif isinstance(value, bool) or not isinstance(value, Real):
             yield f"must give a plain number for {key!r}, got {a_value(value)}"
+
+
+def _is_word(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name) is not None
 
 
 def _one_bin_at_a_time(method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
@@ -149,11 +162,17 @@ _KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes
     ("AbstractAugmentation", "augment"): _augment,
     ("AbstractAugmentation", "measure"): _measure,
     ("AbstractLoss", "draw"): _noise,
-    ("AbstractLoss", "forward"): _measure,
+    ("AbstractLoss", "forward"): _terms,
     ("AbstractLoss", "measure"): _measure,
     ("AbstractAlignment", "draw"): _noise,
-    ("AbstractAlignment", "forward"): _measure,
+    ("AbstractAlignment", "forward"): _terms,
     ("AbstractAlignment", "measure"): _measure,
+    ("AbstractEncoder", "forward"): dynamics.states_faults,
+    ("AbstractEncoder", "kernels"): dynamics.kernels_faults,
+    ("AbstractGenerator", "run"): dynamics.run_faults,
+    ("AbstractGenerator", "gru"): dynamics.gru_faults,
+    ("AbstractGenerator", "kernels"): dynamics.kernels_faults,
+    ("AbstractLatent", "forward"): dynamics.posterior_faults,
     ("AbstractReadin", "forward"): _one_bin_at_a_time,
     ("AbstractReadout", "forward"): _one_bin_at_a_time,
 }

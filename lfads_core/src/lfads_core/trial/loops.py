@@ -11,7 +11,9 @@ from lfads_core.components.batch import Batch
 from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
+from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.rows import tensors_in
+from lfads_core.origin import failure, is_fault
 from lfads_core.recurrence.choose import REFERENCE, foreign_origin
 
 _ROUNDING = 1e-2
@@ -42,6 +44,27 @@ def try_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> None:
                 f"{origin} must give what the loops of plain PyTorch give, but {name} differ by up to {float((got[name] - value).abs().max()):.2g} "
                 f"where the largest is {size:.2g}. Train with --set train.recurrence=auto; tell its authors."
             )
+
+
+def run_or_blame_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:
+    """A pass; what fails in it and does not with the loops of plain PyTorch is the fault of a plugin's loops.
+
+    Raises:
+        PluginError: in one sentence that names them.
+    """
+    origin, loops = foreign_origin(model.loops.name), model.loops
+    try:
+        output: ModelOutput = model(batches, noise)
+    except (Exception, SystemExit) as err:
+        if origin is None or not is_fault(err):
+            raise
+        try:
+            model.loops = REFERENCE
+            model(batches, noise)
+        finally:
+            model.loops = loops
+        raise failure(origin, "", err) from err
+    return output
 
 
 def _numbers(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> dict[str, Tensor]:

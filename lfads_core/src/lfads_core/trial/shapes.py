@@ -12,19 +12,20 @@ from typing import Any
 from torch import Tensor
 
 _SEVERAL = ("*", "...")
+_OR = " | "
 Sizes = dict[str, int | tuple[int, ...]]
 """Lengths of axes by their letter; of several axes by ``*`` and it."""
 
 
 @cache
 def letters(function: Callable[..., Any]) -> Mapping[str, str]:
-    """Letters of every argument of a contract's function, and of what it returns, that is annotated with a shape of a tensor."""
+    """Letters of every argument of a contract's function, and of what it returns, that is annotated with a shape of a tensor, or with several."""
     try:
-        hints = {name: _without_none(hint) for name, hint in typing.get_type_hints(function).items()}
+        hints = typing.get_type_hints(function)
     except Exception:  # noqa: BLE001 - a stranger's contract may name what is not imported at run time
         return {}
-    found = {name: getattr(hint, "dim_str", None) for name, hint in hints.items()}
-    return {name: text.strip() for name, text in found.items() if text is not None}
+    found = {name: [getattr(one, "dim_str", None) for one in _alternatives(hint)] for name, hint in hints.items()}
+    return {name: _OR.join(str(text).strip() for text in texts) for name, texts in found.items() if None not in texts}
 
 
 def may_be_none(function: Callable[..., Any]) -> bool:
@@ -33,9 +34,9 @@ def may_be_none(function: Callable[..., Any]) -> bool:
     return written is None or "None" in str(written)
 
 
-def _without_none(hint: Any) -> Any:
+def _alternatives(hint: Any) -> list[Any]:
     several = [part for part in typing.get_args(hint) if part is not type(None)]
-    return several[0] if typing.get_origin(hint) in {typing.Union, types.UnionType} and len(several) == 1 else hint
+    return several if typing.get_origin(hint) in {typing.Union, types.UnionType} else [hint]
 
 
 def sizes_of(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Sizes:
@@ -63,6 +64,9 @@ def _bound(names: list[str], shape: tuple[int, ...]) -> Sizes:
 
 def misfit(text: str, sizes: Sizes, shape: tuple[int, ...]) -> str | None:
     """The shape that must hold, in letters and numbers, if this one is another; None if it fits. Letters without a size fit any."""
+    if _OR in text:
+        found = [misfit(one, sizes, shape) for one in text.split(_OR)]
+        return None if None in found else " or ".join(filter(None, found))
     names = text.split()
     if any(name.startswith(_SEVERAL) and name not in sizes for name in names):
         return None

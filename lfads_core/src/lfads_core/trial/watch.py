@@ -26,6 +26,11 @@ class Method:
     call: Callable[..., Any]
     declared: Callable[..., Any]
 
+    @property
+    def is_of_contract(self) -> bool:
+        """Whether it is the one that the contract has: what it calls are then calls of the framework."""
+        return inspect.unwrap(getattr(self.call, "__func__", self.call)) is inspect.unwrap(self.declared)
+
     def __str__(self) -> str:
         """Read ``my-plugin 1.0 (entry point 'mine'): the prior 'laplace': kl``."""
         return f"{self.origin}: {'the call' if self.name == 'forward' else self.name}"
@@ -66,7 +71,7 @@ def methods_of(part: Any) -> Iterator[Method]:
 
 @contextmanager
 def watched(parts: Iterable[Any], watcher: CallWatcher) -> Iterator[None]:
-    """Have the watcher make every call of these components, but for those that a component makes of itself."""
+    """Have the watcher make every call of these components, but for those that methods of their own make of themselves."""
     stood_in: list[tuple[Any, str]] = []
     try:
         for part in parts:
@@ -83,7 +88,7 @@ def watched(parts: Iterable[Any], watcher: CallWatcher) -> Iterator[None]:
 
 def _stand_in(method: Method, watcher: CallWatcher, inside: list[Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        if inside:
+        if inside and not inside[-1].is_of_contract:
             return method.call(*args, **kwargs)
         inside.append(method)
         try:

@@ -10,6 +10,7 @@ import click
 
 from lfads_core.cli.options import PATH, inferred_option
 from lfads_core.errors import ConfigError
+from lfads_core.files import written_by
 
 if TYPE_CHECKING:
     from lfads_core.infer.loading import LoadedRun
@@ -48,4 +49,4 @@ def command(run: Path, conditions: str | None, checkpoint: str | None, others: t
 
 
 def _write(spec: ExporterSpec, loaded: LoadedRun, path: Path, **more: Any) -> list[Path]:
-    return list(spec.write(loaded, path, **more))
+    return written_by(spec.write(loaded, path, **more))

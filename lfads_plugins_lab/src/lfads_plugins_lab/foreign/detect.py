@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.config.yaml_io import Layer, dump_plain, read_yaml
 from lfads_core.errors import ConfigError
 from lfads_core.plugins.registry import Registry
-from lfads_core.wording import listed
+from lfads_core.wording import a, listed
 from lfads_plugins_lab.foreign.reading import Leftover, Reading
 from lfads_plugins_lab.specs import ForeignSettingsSpec
 
@@ -40,7 +41,7 @@ def import_settings(path: Path, registry: Registry) -> Translated:
     """
     layer = read_yaml(path)
     formats = [spec for spec, _ in registry.as_offered(ForeignSettingsSpec)]
-    counts = [registry.shield(ForeignSettingsSpec, spec.name, partial(spec.known, layer.data), "other formats are tried") or 0 for spec in formats]
+    counts = [registry.shield(ForeignSettingsSpec, spec.name, partial(_count, spec, layer.data), "other formats are tried") or 0 for spec in formats]
     if not any(counts):
         known = listed(f"{spec.summary} ({', '.join(spec.examples)})" for spec in formats) if formats else "a format that a plugin offers"
         raise ConfigError(
@@ -49,6 +50,8 @@ def import_settings(path: Path, registry: Registry) -> Translated:
     chosen = formats[counts.index(max(counts))]
     reading = Reading(origins=layer.origins)
     registry.blame(ForeignSettingsSpec, chosen.name, lambda: chosen.translate(layer.data, reading))
+    for key in sorted(set(map(str, layer.data)) - _spoken_of(reading)):
+        reading.leave(key, f"{registry.owner(ForeignSettingsSpec, chosen.name)} says nothing of it")
     refuse([fault if fault.origin else fault.__class__(fault.path, fault.text, layer.origins.get(())) for fault in reading.faults])
     try:
         config = resolve([Layer(reading.settings, {})], [], [], registry)
@@ -57,6 +60,19 @@ def import_settings(path: Path, registry: Registry) -> Translated:
         lines = [f"{path}: {_named(line, theirs)}" for line in str(err).splitlines()]
         raise ConfigError("\n".join(lines)) from err
     return Translated(str(path), chosen.summary, reading.settings, dict(reading.taken), tuple(reading.left), config)
+
+
+def _count(spec: ForeignSettingsSpec, data: Mapping[str, Any]) -> int:
+    found = spec.known(data)
+    if not isinstance(found, int):
+        raise TypeError(f"known must give a number of keys, got {a(type(found).__name__)}")
+    return found
+
+
+def _spoken_of(reading: Reading) -> set[str]:
+    """Keys at the top of a file of which a translation said what became of them, or of something below them."""
+    keys = [*reading.taken, *(left.key for left in reading.left), *(str(part) for fault in reading.faults for part in fault.path[:1])]
+    return {part for key in keys for part in (key, re.split(r"[.\[/]", key)[0])}
 
 
 def written(imported: Translated) -> str:

@@ -82,10 +82,11 @@ def read_source(path: str | Path, options: SourceOptions | None = None) -> Raw |
         source = spec.read(path, options)
     except LfadsError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         raise DataError(f"{path}: must be a whole recording, but {spec.name} of {provider} failed with {one_line(err)}") from err
     if isinstance(source, Mapping):
-        source = source_of(str(path), dict(source), options.keys, options.axes, options.own_axes, options.times_from)
+        where = str(path) if provider is None or provider.distribution == OWN else f"{path}, as {spec.name} of {provider} reads it"
+        source = source_of(where, dict(source), options.keys, options.axes, options.own_axes, options.times_from)
     if not isinstance(source, Raw | Cut | Uneven):
         raise DataError(f"{path}: {spec.name} of {provider} must give arrays by name, or a recording, got {type(source).__name__}.")
     return _with_tables(source, options)
@@ -183,7 +184,7 @@ def read_npz(path: Path, _options: SourceOptions) -> dict[str, Any] | Raw:
             found = {key: file[key] for key in file.files if kind is None or key != METADATA}
     except LfadsError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         hint = (
             " Lists of arrays cannot be read safely: save all times in one array, beside one with the unit of each." if "pickle" in str(err) else ""
         )

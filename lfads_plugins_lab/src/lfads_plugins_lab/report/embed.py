@@ -40,7 +40,7 @@ def embedded(image: bytes | Callable[[], Drawing], caption: str) -> str:
     """A drawing with its caption; one sentence if it cannot be drawn."""
     try:
         body = _of_bytes(image, caption) if isinstance(image, bytes) else _of_figure(image(), caption)
-    except Exception as err:  # noqa: BLE001 - a page without one figure is better than none
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - a page without one figure is better than none
         log.warning("report: the figure '%s' could not be drawn (%s)", caption, one_line(err))
         return f'<p class="none">{escape(caption)}: could not be drawn ({escape(one_line(err))})</p>'
     return f"<figure><figcaption>{escape(caption)}</figcaption>{body}</figure>"

@@ -30,8 +30,8 @@ def _drawn(loaded: LoadedRun, spec: ReportSpec) -> Iterator[Block]:
     with TemporaryDirectory() as folder:
         try:
             files = {path.name: path.read_bytes() for path in map(Path, spec.render(loaded.run, Path(folder)))}
-        except Exception as err:  # noqa: BLE001 - anything a stranger's code raises
-            log.warning("report: %s could not be drawn (%s)", spec.name, one_line(err))
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - anything a stranger's code raises
+            log.warning("report: %s of %s could not be drawn (%s)", spec.name, loaded.registry.owner(ReportSpec, spec.name), one_line(err))
             yield nothing(f"{spec.summary} ({spec.name}): could not be drawn ({one_line(err)})")
             return
     shown = [name for name in files if name.lower().endswith((".png", ".svg"))]

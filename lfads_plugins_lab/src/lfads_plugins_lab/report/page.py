@@ -74,7 +74,7 @@ def _section(spec: ReportSectionSpec, loaded: LoadedRun) -> str:
 def _drawn(draw: Callable[[], str], heading: str) -> str:
     try:
         return draw()
-    except Exception as err:  # noqa: BLE001 - a page without one section is better than none
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - a page without one section is better than none
         why = str(err) if isinstance(err, LfadsError) else f"{type(err).__name__}: {err}"
         log.warning("report: the section '%s' could not be drawn (%s)", heading, why)
         return para(f"This section could not be drawn: {why}", "none")

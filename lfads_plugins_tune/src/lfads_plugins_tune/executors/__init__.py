@@ -9,6 +9,7 @@ from pathlib import Path
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.registry import Registry
+from lfads_core.wording import a
 from lfads_plugins_tune.search.executor import AbstractExecutor
 from lfads_plugins_tune.specs import ExecutorSpec
 
@@ -37,6 +38,12 @@ def make_executor(name: str, base: RunConfig, patterns: Sequence[str], registry:
     """
     try:
         spec = registry.get(ExecutorSpec, name)
-        return registry.blame(ExecutorSpec, name, lambda: spec.build(base, patterns, registry, options))
+        return registry.blame(ExecutorSpec, name, lambda: _an_executor(spec.build(base, patterns, registry, options)))
     except PluginError as err:
         raise ConfigError(f"--executor: {err}") from err
+
+
+def _an_executor(built: object) -> AbstractExecutor:
+    if not isinstance(built, AbstractExecutor):
+        raise TypeError(f"build must give an AbstractExecutor, got {a(type(built).__name__)}")
+    return built

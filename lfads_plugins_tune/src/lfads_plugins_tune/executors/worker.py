@@ -167,7 +167,7 @@ class Worker:
             for outcome in self._train(tasks, report, should_stop):
                 del left[outcome.member]
                 yield outcome
-        except Exception as err:  # whatever a plugin raises
+        except (Exception, SystemExit) as err:  # whatever a plugin raises
             log.debug("members %s failed", list(left), exc_info=True)
             if len(tasks) == 1:
                 yield Outcome(member=tasks[0].member, status="failed", score=None, epochs=0, seconds=0.0, error=_sentence(err))
@@ -181,5 +181,5 @@ class Worker:
             yield from self._trainer.train(group, report, should_stop)
 
 
-def _sentence(err: Exception) -> str:
+def _sentence(err: BaseException) -> str:
     return str(err) if isinstance(err, LfadsError) else f"{type(err).__name__}: {err}"

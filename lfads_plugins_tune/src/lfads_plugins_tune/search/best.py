@@ -93,7 +93,7 @@ def infer_best(run: Run, sessions: Sequence[Session], registry: Registry, say: C
     for left in reversed(range(tries)):
         try:
             scores = finish(run, sessions, registry, say, device=choose_device(config.train.device))
-        except Exception as err:
+        except (Exception, SystemExit) as err:
             why = str(err).splitlines()[0] if str(err) else type(err).__name__
             if left:
                 say(f"warning: the best member could not be inferred ({why}); trying again")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.plugins.registry import Registry
+from lfads_core.wording import a
 from lfads_plugins_tune.search.algorithm import AbstractAlgorithm
 from lfads_plugins_tune.search.executor import AbstractExecutor, Outcome, Report, Task
 from lfads_plugins_tune.search.plan import Chances
@@ -25,7 +26,9 @@ class BlamedExecutor(AbstractExecutor):
     def generation(self, tasks: Sequence[Task], report: Report, should_stop: Callable[[], bool]) -> Iterator[Outcome]:
         """Carry out one generation."""
         outcomes = self.registry.blame(ExecutorSpec, self.name, lambda: iter(self.executor.generation(tasks, report, should_stop)))
-        while (outcome := self.registry.blame(ExecutorSpec, self.name, lambda: next(outcomes, None))) is not None:
+        left = {task.member for task in tasks}
+        while (outcome := self.registry.blame(ExecutorSpec, self.name, lambda: _one_of(next(outcomes, None), left))) is not None:
+            left.discard(outcome.member)
             yield outcome
 
     def close(self) -> None:
@@ -38,12 +41,57 @@ class BlamedAlgorithm(AbstractAlgorithm):
 
     def __init__(self, name: str, registry: Registry) -> None:
         self.name, self.registry = name, registry
-        self.algorithm = registry.blame(SearchSpec, name, registry.get(SearchSpec, name).build)
+        self.algorithm = registry.blame(SearchSpec, name, lambda: _an_algorithm(registry.get(SearchSpec, name).build()))
 
     def first(self, spaces: Mapping[str, SpaceConfig], number: int, chances: Chances) -> tuple[Member, ...]:
         """The members of the first generation."""
-        return self.registry.blame(SearchSpec, self.name, lambda: tuple(self.algorithm.first(spaces, number, chances)))
+        return self.registry.blame(SearchSpec, self.name, lambda: _members(self.algorithm.first(spaces, number, chances), spaces, ()))
 
     def following(self, state: SearchState, scores: Mapping[int, float], chances: Chances, *, compete: bool) -> tuple[Member, ...]:
         """Every member in the next generation."""
-        return self.registry.blame(SearchSpec, self.name, lambda: tuple(self.algorithm.following(state, scores, chances, compete=compete)))
+        there = [member.member for member in state.members]
+        return self.registry.blame(
+            SearchSpec, self.name, lambda: _members(self.algorithm.following(state, scores, chances, compete=compete), state.spaces, there)
+        )
+
+
+def _an_algorithm(built: object) -> AbstractAlgorithm:
+    if not isinstance(built, AbstractAlgorithm):
+        raise TypeError(f"build must give an AbstractAlgorithm, got {a(type(built).__name__)}")
+    return built
+
+
+def _one_of(outcome: object, left: Collection[int]) -> Outcome | None:
+    """An outcome of a task that had none yet, or None at the end.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: it is of no such task.
+    """
+    if outcome is not None and not isinstance(outcome, Outcome):
+        raise TypeError(f"generation must yield outcomes, got {a(type(outcome).__name__)}")
+    if outcome is not None and outcome.member not in left:
+        raise ValueError(f"generation must yield one outcome for each task, got another one of member {outcome.member}")
+    return outcome
+
+
+def _members(found: Iterable[Member], spaces: Collection[str], parents: Collection[int]) -> tuple[Member, ...]:
+    """Members that can be set out: with numbers of their own, values of the spaces that are searched, and parents that there are.
+
+    Raises:
+        TypeError: there are none, or something else.
+        ValueError: they cannot be.
+    """
+    members = tuple(found)
+    if not members or not all(isinstance(member, Member) for member in members):
+        got = next((a(type(member).__name__) for member in members if not isinstance(member, Member)), "none")
+        raise TypeError(f"must give the members of a generation, got {got}")
+    numbers = [member.member for member in members]
+    for member in members:
+        if numbers.count(member.member) > 1:
+            raise ValueError(f"must give each member once, got member {member.member} twice")
+        if odd := sorted(member.values.keys() - set(spaces)):
+            raise ValueError(f"must give values of what is searched, got {odd[0]} for member {member.member}")
+        if member.parent is not None and member.parent not in parents:
+            raise ValueError(f"must give parents that there are, got {member.parent} for member {member.member}")
+    return members

@@ -70,6 +70,6 @@ def draw_figures(folder: Path, form: FigureFormat) -> list[Path]:
         return draw_search(folder, form)
     except LfadsError as err:
         log.warning("%s", err)
-    except Exception as err:  # noqa: BLE001 - figures never cost a search anything
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - figures never cost a search anything
         log.warning("%s: the figures could not be drawn (%s: %s).", folder, type(err).__name__, err)
     return []
