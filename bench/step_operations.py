@@ -141,7 +141,7 @@ def counted(config: str, members: int, overrides: tuple[str, ...] = (), *, captu
         with as_on_a_gpu(mode.found), patch.object(graphs.Captured, "_prove", proved):
             for trainer in going.values():
                 trainer.model.loops, trainer.untried = BACKENDS["triton"], False
-            for _ in range(graphs.REHEARSALS + 3):  # the first makes moments, the second averages; captured, the last is a replay
+            for _ in range(3 + graphs.REHEARSALS * captured):  # the first makes moments, the second averages; captured, the last is a replay
                 mode.found.clear()
                 with mode:
                     failed = _validated(going, raw, kept) if validation else step_together(going, dict.fromkeys(going, (0, raw)), kept)

@@ -354,6 +354,7 @@ def test_validations_are_captured_and_cost_what_they_cost(settings, make_trainer
     assert sum(one.replayed for one in found.of_passes) >= 4
 
 
+@pytest.mark.slow
 def test_validations_of_a_population_are_captured_as_one(make_trainer, short):
     plain, other = (
         [make_trainer(f"{name}{i}", "train.recurrence=fused", *own, data=short) for i, own in enumerate(OWN)] for name in ("plain", "other")
@@ -377,6 +378,7 @@ def test_a_training_captures_its_steps_and_its_validations(make_trainer):
     assert other.graphs.proved == other.graphs.passes.proved == 1
 
 
+@pytest.mark.slow
 def test_a_validation_that_cannot_be_captured_is_said_once_and_steps_still_are(make_trainer, caplog, monkeypatch):
     plain, other = (make_trainer(name, "train.recurrence=fused", "train.epochs=5", "train.metrics_every=1") for name in ("plain", "other"))
     other.graphs = Graphs()

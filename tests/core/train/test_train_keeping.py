@@ -13,7 +13,7 @@ import torch
 
 from lfads_core.errors import RunError
 from lfads_core.train import keeping, state
-from lfads_core.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lfads_core.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 from lfads_core.train.loop import fit, train_members
 
 NO_RAMPS = ("regularisation.kl_ramp.increase_epochs=0", "regularisation.l2_ramp.increase_epochs=0")
@@ -90,6 +90,19 @@ def test_members_that_end_together_are_written_side_by_side(make_trainer, monkey
     members = [make_trainer(name, "train.epochs=1") for name in ("one", "two")]
     assert [end.status for end in train_members(members, lambda *_: None, never)] == ["done", "done"]
     assert [load_checkpoint(member.run.checkpoints, "last").state["epoch"] for member in members] == [1, 1]
+
+
+def test_a_member_that_fails_at_once_has_its_checkpoint_on_disk_by_the_time_it_is_said(make_trainer, held_up, monkeypatch):
+    trainer, go_on = make_trainer("one"), held_up("last")
+
+    def failing(*_):
+        threading.Timer(0.3, go_on.set).start()
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr(trainer, "prepare", failing)
+    end = next(train_members([trainer], lambda *_: None, never))
+    assert (end.status, end.error) == ("failed", "RuntimeError: mine")
+    assert has_checkpoint(trainer.run.checkpoints, "last")
 
 
 FULL = "must be written in full, got: No space left on device. Make room or mend the folder; what was there before is untouched."

@@ -144,10 +144,23 @@ MOST = {("S1", 1): 250, ("S4", 1): 160, ("S1", 32): 400, ("S4", 32): 300}
 """Operations that a step may launch. Those of S1 were 520 and 9636, those of S4 with one member 268."""
 
 
-@pytest.mark.parametrize(("config", "members"), [("S1", 1), ("S4", 1), ("S1", 32), pytest.param("S4", 32, marks=pytest.mark.slow)])
-def test_a_step_launches_little(config, members, root):
+@pytest.fixture
+def counted(root):
+    """The function of that name in ``bench/step_operations.py``."""
     pytest.importorskip("triton")
     spec = importlib.util.spec_from_file_location("step_operations", root / "bench" / "step_operations.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.counted(config, members).total() <= MOST[config, members]
+    return module.counted
+
+
+@pytest.mark.parametrize(("config", "members"), [("S1", 1), ("S4", 1), ("S1", 32), pytest.param("S4", 32, marks=pytest.mark.slow)])
+def test_a_step_launches_little(config, members, counted):
+    assert counted(config, members).total() <= MOST[config, members]
+
+
+@pytest.mark.parametrize(("validation", "most"), [(False, 25), (True, 11)], ids=["step", "validation"])
+def test_a_captured_step_or_batch_of_a_validation_launches_next_to_nothing_beside_its_replay(validation, most, counted):
+    found = counted("S1", 1, captured=True, validation=validation)
+    assert found["replay"] == 1
+    assert found.total() <= most

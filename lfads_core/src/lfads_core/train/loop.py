@@ -101,7 +101,7 @@ def train_members(
                     _report(going[i], partial(on_epoch, i, ended), save=rollbacks > 0)
             for i, error in failed.items():
                 if (final := _final(going[i], error, rollbacks)) is not None:
-                    del going[i]
+                    going.pop(i).keeper.end()
                     yield MemberEnd(member=i, why=final)
             if interrupted:
                 yield from _leave(going, lambda _: "interrupted", save=True)
