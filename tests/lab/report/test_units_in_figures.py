@@ -291,7 +291,7 @@ def test_decoded_behaviour_comes_after_the_rates_by_the_lag_that_is_named(run, l
         np.testing.assert_allclose(recorded.get_ydata(), np.concatenate([wanted[shown, :, k], gaps], axis=1).ravel(), rtol=1e-5)
         np.testing.assert_allclose(decoded.get_ydata(), np.concatenate([guess[shown, :, k], gaps], axis=1).ravel(), atol=0.05)
         np.testing.assert_allclose(np.diff(recorded.get_xdata()[: BINS - LAG]), 7.0)
-        assert ax.get_ylabel() == f"{name}\n({unit})"
+        assert ax.get_ylabel() == f"{name} ({unit})"
 
 
 def test_inputs_around_an_event_count_time_from_it(loaded, known):

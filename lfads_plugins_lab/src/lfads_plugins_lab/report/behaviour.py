@@ -49,7 +49,8 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
         name, unit = known[k] if len(known) == wanted.shape[2] else (f"Dimension {k}", "")
         score = scores.get(f"behaviour_r2_{k}")
         titles.append(name if score is None else f"{name}, R² {score:.3f} over all {spoken_split(split)} trials, {_spoken_lag(lag_ms)}")
-        labels.append(f"{'behaviour' if len(known) != wanted.shape[2] else name}\n({unit or 'unit of the file'})")
+        unit = unit or "unit of the file"
+        labels.append(f"{name} ({unit})" if len(known) == wanted.shape[2] else f"behaviour\n({unit})")
     yield TextBlock(
         text=f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {_spoken_lag(lag_ms)}, "
         f"a lag chosen on training trials{edge}."
