@@ -65,7 +65,10 @@ def check_page(page: Words, of: Reaches, output, names: tuple[str, str], unit: s
     assert page.words.count("time from go (ms)") >= 10
     assert "Size of inputs around go" in page.words
     for name in names:
-        assert any(re.fullmatch(rf"{name}, R² -?\d+\.\d+ over all validation trials, -?\d+ ms after the rates", word) for word in page.words)
+        assert any(
+            re.fullmatch(rf"{name}, R² -?\d+\.\d+ over all validation trials, (?:\d+ ms (?:after|before)|at the same time as) the rates", word)
+            for word in page.words
+        )
         assert f"{name} ({unit})" in page.words
     with h5py.File(output) as file:
         rows, order = file["valid_inds"][()], file["channel_order"][()]

@@ -74,6 +74,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "run-compare",
             "run-evaluate",
             "run-figure",
+            "run-figures",
             "run-generate",
             "run-log",
             "run-report",
@@ -94,6 +95,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "settings",
             "training",
             "trials",
+            "truth",
         ),
     },
     "lfads-plugins-emg": {

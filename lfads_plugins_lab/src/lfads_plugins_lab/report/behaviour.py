@@ -48,15 +48,20 @@ def _decoding(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
     for k in range(min(MOST_DIMENSIONS, wanted.shape[2])):
         name, unit = known[k] if len(known) == wanted.shape[2] else (f"Dimension {k}", "")
         score = scores.get(f"behaviour_r2_{k}")
-        titles.append(name if score is None else f"{name}, R² {score:.3f} over all {spoken_split(split)} trials, {lag_ms:g} ms after the rates")
-        labels.append(f"{'behaviour' if len(known) != wanted.shape[2] else name} ({unit or 'unit of the file'})")
+        titles.append(name if score is None else f"{name}, R² {score:.3f} over all {spoken_split(split)} trials, {_spoken_lag(lag_ms)}")
+        unit = unit or "unit of the file"
+        labels.append(f"{name} ({unit})" if len(known) == wanted.shape[2] else f"behaviour\n({unit})")
     yield TextBlock(
-        text=f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {lag_ms:g} ms after the "
-        f"rates, a lag chosen on training trials{edge}."
+        text=f"Ridge regression from the rates of all channels, fitted to training trials; behaviour {_spoken_lag(lag_ms)}, "
+        f"a lag chosen on training trials{edge}."
     )
     step, unit = session.session.bin_ms or 1.0, times_of(session).unit
     draw = partial(draw_decoding, target[trials], guess, titles, labels, step, unit)
     yield PictureBlock(image=draw, caption=f"Behaviour, recorded and decoded, {session.name}")
+
+
+def _spoken_lag(lag_ms: float) -> str:
+    return f"{abs(lag_ms):g} ms {'after' if lag_ms > 0 else 'before'} the rates" if lag_ms else "at the same time as the rates"
 
 
 def _known(extras: object) -> np.ndarray | None:

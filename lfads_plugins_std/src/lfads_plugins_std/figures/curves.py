@@ -58,7 +58,8 @@ def draw_curves(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, lines) in zip(axes, shown, strict=False):
         _draw_panel(ax, name, epochs, lines)
-        dress(ax, fill(sentence(column_title(name, dimensions)), _WIDEST), "epoch", unit_of_column(name, cost))
+        heading = fill(sentence(column_title(name, dimensions)), _WIDEST, break_on_hyphens=False)
+        dress(ax, heading, "epoch", unit_of_column(name, cost))
         if best is not None:
             ax.axvline(best + 1, zorder=0, **_BEST)
     for ax in axes[len(shown) :]:
