@@ -107,7 +107,8 @@ def adapted_config(loaded: LoadedRun, overrides: Sequence[str], align: str | Non
     """
     changes = [*WITHOUT_RAMPS, *_read_in(loaded)]
     if align is not None:
-        changes += [f"components.alignment={loaded.registry.get(AlignmentSpec, align).name}", "components.losses=[]", f"optim.lr={LEARNING_RATE}"]
+        loaded.registry.get(AlignmentSpec, align)  # raises if nobody offers it
+        changes += [f"components.alignment={align}", "components.losses=[]", f"optim.lr={LEARNING_RATE}"]
     before = resolve_saved(loaded.run.config_path, loaded.registry, changes)
     after = resolve_saved(loaded.run.config_path, loaded.registry, [*changes, *overrides])
     model = attrs.evolve(after.model, dropout=before.model.dropout)
