@@ -83,6 +83,12 @@ def shapes(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def ignored(session: nox.Session) -> None:
+    """Does a test fail once an option or a setting is ignored? One after the other, those of tests/end_to_end/acting.toml; -- tests/core -k fault."""
+    in_shared(session, "pytest", "-n", "0", "-p", "proving", "-o", "timeout=0", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
     """Do the tests that take long pass?"""
     in_shared(session, "pytest", "-m", "slow", *session.posargs)

@@ -67,7 +67,7 @@ def _of_components() -> Mapping[str, tuple[type, tuple[Any, ...]]]:
 
 @contextlib.contextmanager
 def ignoring(name: str) -> Iterator[None]:
-    """Within it nobody can give what ``name`` says, ``*`` for any command: it keeps its default, on command lines and in all settings that are read."""
+    """Within it nobody can give ``name``, ``*`` for any command: it keeps its default, on command lines and in all settings that are read."""
     with _options_changed(name) if name.startswith("lfads ") else _settings_changed(name):
         yield
 

@@ -131,12 +131,12 @@ def test_jitter_moves_each_window_by_the_bins_that_it_says(lfads):
 
 
 def test_chopped_windows_have_the_length_and_share_the_time_that_is_asked_for(lfads):
-    made = lfads("chop", regular(), "--window", 500, "--overlap", 100, "--bin", 20, "--last")
-    starts = np.concatenate([made.arrays[f"{split}_start_s"] for split in made.splits]).reshape(TRIALS, -1)
-    np.testing.assert_allclose(starts[0], [0, 0.3])  # of 800 ms: the last window ends with the trial
-    np.testing.assert_array_equal(made.whole(), counted(starts.ravel(), 25, 0.02))
-    apart = lfads("chop", {**regular(), "trial_stop": np.arange(TRIALS) + 1.0}, "--window", 500, "--last", "--force")
-    np.testing.assert_allclose(apart.arrays["train_start_s"][:4], [0, 0.5, 1, 1.5])
+    arrays = {**regular(), "trial_stop": np.arange(TRIALS) + 1.0}
+    for window, overlap, first in ((400, 100, [0, 0.3, 0.6]), (400, 0, [0, 0.4, 0.6]), (500, 0, [0, 0.5])):  # the last one ends with the trial
+        made = lfads("chop", arrays, "--window", window, "--overlap", overlap, "--bin", 20, "--last", "--force")
+        starts = np.concatenate([made.arrays[f"{split}_start_s"] for split in made.splits]).reshape(TRIALS, -1)
+        np.testing.assert_allclose(starts, np.arange(TRIALS)[:, None] + first)
+        np.testing.assert_array_equal(made.whole(), counted(starts.ravel(), window // 20, 0.02))
 
 
 def test_bins_have_the_width_that_is_asked_for(both):

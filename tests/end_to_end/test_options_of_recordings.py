@@ -96,6 +96,7 @@ ALIGNED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALIGNED)
 def test_sessions_are_aligned_as_is_asked_for(sessions, tmp_path, name):
     options, meant = ALIGNED[name]

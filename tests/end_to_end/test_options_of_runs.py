@@ -20,6 +20,7 @@ def arrays(path):
         return {key: value[()] for key, value in file.items() if isinstance(value, h5py.Dataset)}, dict(file.attrs)
 
 
+@pytest.mark.slow
 def test_a_run_is_made_of_the_components_and_settings_that_are_given_where_it_is_asked_for(invoke, write_tiny, sets, tmp_path):
     invoke(
         "run", write_tiny(), "--plugin", "gaussian", *sets, "--set", "model.generator.factors=2", "--runs", "elsewhere", "--name", "g", "--profile"
@@ -30,6 +31,7 @@ def test_a_run_is_made_of_the_components_and_settings_that_are_given_where_it_is
     assert "traceEvents" in json.loads((tmp_path / "elsewhere/g/profile.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_at_the_rate_that_is_asked_for(invoke, write_tiny, sets, tmp_path):
     falling = ("train.epochs=6", "train.smoothing=0", "optim.lr=0.1", "optim.patience=0", "optim.decay=0.5")
     invoke("run", write_tiny(), "--name", "r", *sets, *(part for setting in falling for part in ("--set", setting)))
@@ -48,6 +50,7 @@ def test_a_dry_run_prints_what_would_hold_and_writes_nothing(invoke, write_tiny,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_an_adapted_run_is_of_the_weights_settings_and_place_that_are_given(invoke, run, write_tiny, tmp_path):
     options = ("--set", "train.epochs=2", "--set", "optim.lr=0.01")
     adapted = {}
@@ -75,6 +78,7 @@ def test_inference_is_of_the_weights_and_goes_where_it_is_asked_for(invoke, run,
     assert not np.array_equal(found["best"]["valid_factors"], found["last"]["valid_factors"])
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_sessions_and_trials_that_are_asked_for_as_text_or_json(invoke, run):
     found = json.loads(invoke("eval", run, "--session", "b", "--few-shot", 7, "--json"))["sessions"]
     assert list(found) == ["b"]
@@ -98,6 +102,7 @@ def test_runs_are_compared_as_text_json_csv_or_in_a_file(invoke, run, tmp_path):
         assert [row["run"] for row in csv.DictReader(file)] == ["r"]
 
 
+@pytest.mark.slow
 def test_a_page_goes_where_it_is_asked_for_and_is_opened(invoke, run, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(click, "launch", opened.append)
@@ -145,6 +150,7 @@ def test_generated_trials_are_as_many_of_the_seed_and_weights_that_are_asked_for
     assert not np.array_equal(last[key], plain[key])
 
 
+@pytest.mark.slow
 def test_exports_are_of_the_kind_and_the_conditions_that_are_asked_for(invoke, run, tmp_path):
     invoke(
         "export", run, "--h5", tmp_path / "all.h5", "--mat", tmp_path / "mats", "--parameters", tmp_path / "w.h5", "--to", "page", tmp_path / "p.html"
@@ -194,6 +200,7 @@ def test_what_is_cited_installed_and_made_is_what_is_asked_for(invoke, tmp_path)
     assert "PriorSpec" in "".join(path.read_text(encoding="utf-8") for path in made.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_a_reader_is_tried_on_the_file_that_is_given(invoke, install, monkeypatch, write_tiny):
     source = """
     from pathlib import Path

@@ -71,7 +71,7 @@ def test_the_demonstration_is_of_the_seed_the_minutes_and_the_place_that_are_ask
         raise LfadsError("enough")
 
     monkeypatch.setattr("lfads_core.pipeline.run.start_run", start)
-    monkeypatch.setattr("lfads_core.synth.write.write_synthetic", lambda spec, settings, seed, path, **_: seen.update(seed=seed) or path)
+    monkeypatch.setattr("lfads_core.synth.write.write_synthetic", lambda _, __, seed, path, **___: seen.update(seed=seed) or path)
     invoke("demo", "--runs", tmp_path / "there", "--minutes", 0.5, "--seed", 9, code=2)
     assert seen["path"].parent == tmp_path / "there"
     assert (seen["config"].train.minutes, seen["config"].train.seed, seen["seed"]) == (0.5, 9, 9)

@@ -61,6 +61,7 @@ def test_sizes_are_those_that_are_asked_for(synth, name):
     assert whole(arrays).shape[1:] == (bins, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "emg"])
 def test_trials_of_conditions_are_split_as_is_asked_for(synth, name):
     arrays, _ = synth(name, conditions=3, trials_per_condition=6, train_share=0.5)
@@ -90,6 +91,7 @@ def test_rates_of_lorenz_data_have_the_mean_and_the_modulation_in_bins_of_the_wi
     np.testing.assert_allclose(np.log(truth).std(axis=(0, 1)), 0.3, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_lorenz_system_has_the_speed_and_the_constants_that_are_asked_for(synth):
     plain, _ = synth("lorenz")
     fast, _ = synth("lorenz", speed=3, bin_ms=10)  # as far from bin to bin
@@ -128,6 +130,7 @@ def test_networks_begin_and_go_on_as_their_constants_say(synth, name):
     np.testing.assert_allclose(decays[100], 1 - 10 / 100, rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chaotic-rnn", "labelled-rnns", "integration-to-bound"])
 def test_values_are_counts_or_rates_with_noise_of_the_size_that_is_asked_for(synth, name):
     counts, _ = synth(name)
@@ -143,6 +146,7 @@ def test_trials_of_several_networks_say_which_they_are_of(synth):
     np.testing.assert_array_equal(whole(arrays, "ext_input")[:, 0].argmax(axis=1), whole(arrays, "cond") % 3)
 
 
+@pytest.mark.slow
 def test_evidence_has_the_mean_and_the_spread_that_are_asked_for(synth, tmp_path):
     none, _ = synth("integration-to-bound", evidence=0, u_std=0, max_rate=60, components=2)
     assert (none["train_input_truth"] == 0).all()
@@ -161,6 +165,7 @@ def test_evidence_has_the_mean_and_the_spread_that_are_asked_for(synth, tmp_path
     np.testing.assert_allclose(still["train_truth"], 0.15, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_calcium_is_imaged_with_the_frames_and_rates_that_are_asked_for(synth):
     arrays, attrs = synth("calcium", frame_ms=40, fine_bins=4, mean_rate=25, modulation=0)
     assert attrs["bin_ms"] == 10
@@ -176,6 +181,7 @@ def test_calcium_is_imaged_with_the_frames_and_rates_that_are_asked_for(synth):
     np.testing.assert_allclose(np.log(varied).std(axis=(0, 1)), 1.2, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_events_of_calcium_follow_the_indicator(synth):
     """Without noise the kernel is the only thing between spikes and events; each constant moves them as it must."""
     clear = {"noise": 0, "smallest_event": 0, "rise_ms": 0, "half_saturation": "null", "cooperativity": 1, "fine_bins": 1, "frames": 20}

@@ -131,6 +131,7 @@ KERNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_recurrent_weights_cost_what_is_asked_for(train_tiny, name):
     none = [f"regularisation.{key}=0" for key in KERNELS]
@@ -168,22 +169,26 @@ def test_the_cost_that_decides_is_smoothed_as_is_asked_for(train_tiny):
     np.testing.assert_allclose(log["valid/recon_smooth"], wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_as_many_epochs_are_kept_as_is_asked_for(train_tiny):
     run = train_tiny("train.epochs=5", "train.keep_best=3").run
     assert len(list((run.path / "checkpoints").glob("epoch-*.json"))) == 3
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_training_and_the_same_one_the_same(train_tiny):
     costs = [Log(train_tiny("train.epochs=2", f"train.seed={seed}", name=f"s{k}").run)["valid/recon"].tolist() for k, seed in enumerate((4, 4, 5))]
     assert costs[0] == costs[1] != costs[2]
 
 
+@pytest.mark.slow
 def test_weights_are_averaged_over_the_steps_that_are_asked_for(train_tiny):
     plain, averaged = (train_tiny("train.epochs=3", f"train.average={steps}", "optim.lr=0.1", name=f"a{steps}").run for steps in (0, 50))
     assert Log(plain)["train/recon"].tolist() == Log(averaged)["train/recon"].tolist()
     assert Log(plain)["valid/recon"].tolist() != Log(averaged)["valid/recon"].tolist()
 
 
+@pytest.mark.slow
 def test_metrics_are_computed_as_often_as_is_asked_for(train_tiny):
     log = Log(train_tiny("train.epochs=7", "train.metrics_every=3").run)
     with_metrics = [k for k, row in enumerate(log.rows) if row.get("valid/bps")]
@@ -219,6 +224,7 @@ def test_what_does_not_fit_the_memory_stays_on_disk(built, write_tiny, tiny_sett
         assert bool(session.stored) != there
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_for_is_trained(train_tiny, built, write_tiny):
     data = write_tiny()
     first = {key: value.detach().numpy() for key, value in built(data=data).model.named_parameters()}
@@ -232,6 +238,7 @@ def test_only_what_is_asked_for_is_trained(train_tiny, built, write_tiny):
         assert all(moves(key) for key in moved)
 
 
+@pytest.mark.slow
 def test_the_smallest_weights_are_pruned_from_the_epoch_on_that_is_asked_for(train_tiny):
     prune = ("train.prune.fraction=0.75", "train.prune.names=['decoder.generator.recurrent']")
     for start, zeros in ((1, 0.75), (9, 0.0)):
@@ -241,6 +248,7 @@ def test_the_smallest_weights_are_pruned_from_the_epoch_on_that_is_asked_for(tra
         assert (weights["decoder.generator.input"] == 0).mean() == 0
 
 
+@pytest.mark.slow
 def test_channels_are_held_out_by_the_share_and_the_seed(train_tiny):
     for seed in (0, 3):
         run = train_tiny("train.epochs=1", "data.hold_out.fraction=0.45", f"data.hold_out.seed={seed}", name=f"h{seed}").run
