@@ -146,6 +146,9 @@ def test_each_hyperparameter_has_a_panel_until_there_are_too_many(folder):
     many = story((record(0, None, 0.5, **{f"a.x{i}": float(i) for i in range(15)}),), (record(0, 0, 0.4, **{f"a.x{i}": 1.0 for i in range(15)}),))
     figure = draw_hyperparameters(many)
     assert len(_titles(figure)) == MOST_PANELS
+    for ax, path in zip(figure.axes, list(many.names)[:MOST_PANELS], strict=False):
+        first = many.generations[0].members[0].hyperparameters[path]
+        assert any(first in line.get_ydata() for line in ax.get_lines()), path
     assert figure._supxlabel.get_text() == "4 more hyperparameters stand in search.json"
 
 

@@ -152,6 +152,7 @@ def test_all_that_a_step_hands_on_is_float32(overrides, make_trainer, monkeypatc
         monkeypatch.setattr("lfads_core.config.load.resolve", without_controller(resolve))
     trainer, inside = make_trainer("run", BF16, *overrides), []
     model = trainer.model
+    assert model.precision == "bf16"
 
     def watched(method):
         def call(*given, **more):
