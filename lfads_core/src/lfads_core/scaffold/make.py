@@ -21,6 +21,7 @@ KINDS = (
     "generator",
     "latent",
     "loss",
+    "alignment",
     "recurrence",
     "recipe",
     "settings",
