@@ -1,7 +1,7 @@
-"""``python scripts/check_site.py docs docs/_build/html``: does every page of the sources show its own first heading in the site?
+"""``python scripts/check_site.py docs docs/_build/html``: does every page of the sources show its own first heading, and fit a desk and a phone?
 
-A page whose HTML another one overwrites is lost without a warning: ``search.md`` is, by the site's own search. Exits with a sentence and
-status 1.
+A page whose HTML another one overwrites is lost without a warning: ``search.md`` is, by the site's own search. A table that is too wide must scroll
+inside itself, never the page; where there is no Chromium this is not looked at. Exits with a sentence and status 1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import html
 import re
 import sys
 from pathlib import Path
+
+WIDTHS = (1280, 390)
+"""Of a window on a desk and on a phone, in px."""
 
 
 def first_heading(page: Path) -> str:
@@ -38,6 +41,26 @@ def lost(sources: Path, site: Path) -> list[str]:
     return faults
 
 
+def sideways(site: Path) -> list[str]:
+    """A sentence for each page of ``site`` that must be moved sideways to be read."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+    import browser
+
+    if (why := browser.missing()) is not None:
+        print(f"check_site: whether pages fit a phone was not looked at: {why}")
+        return []
+    faults = []
+    with browser.browsing() as window:
+        for width in WIDTHS:
+            window.size(width, 900)
+            for page in sorted([*site.glob("*.html"), *site.glob("tutorials/*.html")]):
+                window.go(page.resolve().as_uri())
+                needed = int(window.script("return document.documentElement.scrollWidth"))
+                if needed > width:
+                    faults.append(f"{page.relative_to(site)}: must fit {width} px, needs {needed}. Let what is wide scroll inside itself.")
+    return faults
+
+
 if __name__ == "__main__":
-    faults = lost(*map(Path, sys.argv[1:]))
-    sys.exit("\n".join(faults) or 0)
+    sources, site = map(Path, sys.argv[1:])
+    sys.exit("\n".join([*lost(sources, site), *sideways(site)]) or 0)

@@ -71,8 +71,9 @@ class Browser:
         self._ask("POST", f"element/{name}/click")
 
     def size(self, width: int, height: int) -> None:
-        """Give the window a size."""
-        self._ask("POST", "window/rect", width=width, height=height)
+        """Give the page a size, narrower than any window if need be."""
+        sizes = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._ask("POST", "goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=sizes)
 
     def log(self) -> list[dict[str, Any]]:
         """What the page and the browser have said on the console since it was last asked: level, source, message."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import browser
+
 ROOT = Path(__file__).resolve().parents[2]
 OF_THE_SITE_ITSELF = {"search", "genindex", "py-modindex", "modindex"}
 
@@ -38,6 +40,15 @@ def test_a_page_that_the_site_overwrites_or_leaves_out_is_named(tmp_path):
         "gone.md: its page must begin with 'The gone & page', got 'nothing'",
         "search.md: its page must begin with 'The search & page', got 'Search'",
     ]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+def test_a_page_that_is_too_wide_for_a_phone_is_named(tmp_path):
+    head = '<!doctype html><meta name="viewport" content="width=device-width">'
+    (tmp_path / "fine.html").write_text(f'{head}<div style="overflow-x: auto"><div style="width: 700px">x</div></div>', encoding="utf-8")
+    (tmp_path / "wide.html").write_text(f'{head}<body style="margin: 0"><div style="width: 700px">x</div>', encoding="utf-8")
+    assert CHECK.sideways(tmp_path) == ["wide.html: must fit 390 px, needs 700. Let what is wide scroll inside itself."]
 
 
 def test_a_tag_must_be_the_version_of_every_package():
