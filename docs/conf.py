@@ -32,6 +32,7 @@ myst_heading_anchors = 4  # links to headings as they are on the pages of a repo
 suppress_warnings = [
     "myst-nb.lexer",  # of notebooks that were not run, whose language nobody says
     "mystnb.lexer",
+    "misc.highlighting_failure",  # of a command that goes on in the next line, which the lexer of notebooks does not know
     "myst.xref_missing",  # CONTRIBUTING.md and the like stand outside this folder; a test follows every link
 ]
 

@@ -164,7 +164,7 @@ def _block(part: RenderableType, width: int) -> str:
     wraps = "pre-wrap" if isinstance(part, str | Text) else "pre"
     style = f"white-space:{wraps};margin:0;padding:0;line-height:normal;font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace"
     drawn = _recorded([part], width).export_html(inline_styles=True, code_format="{code}")
-    return f'<pre style="{style}">{drawn or " "}</pre>'
+    return f'<pre style="{style}">{drawn if drawn.strip() else " "}</pre>'
 
 
 def _recorded(parts: Iterable[RenderableType], width: int) -> Console:
