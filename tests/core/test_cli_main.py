@@ -144,3 +144,25 @@ def test_threads_of_torch_sleep_between_operations_unless_the_environment_says_o
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     said = [line.split("=")[1].strip(" '") for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
     assert set(said) == {found}, done.stderr
+
+
+def test_a_command_of_a_plugin_ends_with_its_own_exit_code_and_shows_its_help(install):
+    install(
+        "mine",
+        """
+        import click
+        from lfads_core.plugins import CommandSpec, hookimpl
+
+        @click.command()
+        @click.pass_context
+        def command(ctx):
+            "What it does."
+            ctx.exit(3)
+
+        @hookimpl
+        def lfads_commands():
+            return [CommandSpec(name="mine", summary="mine", command=command)]
+        """,
+    )
+    assert (CliRunner().invoke(cli, ["mine"]).exit_code, CliRunner().invoke(cli, ["mine"]).output) == (3, "")
+    assert "What it does." in CliRunner().invoke(cli, ["mine", "--help"]).output

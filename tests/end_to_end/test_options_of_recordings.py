@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -69,7 +71,7 @@ def test_trials_are_split_whatever_their_conditions_where_that_is_asked_for(writ
 def sessions(write_recording, monkeypatch):
     """Nothing is drawn. Three sessions of noisy averages that the same latents make; the third lacks a condition."""
     monkeypatch.setattr("lfads_plugins_std.figures.draw_alignment", lambda *_: None)
-    monkeypatch.setattr("lfads_plugins_std.figures.save", lambda *_: None)
+    monkeypatch.setattr("lfads_plugins_std.figures.save", lambda _, path: DRAWN.append(path) or path)
     rng = np.random.default_rng(3)
     latents = rng.normal(size=(6, 20, 3)).cumsum(axis=1)
     made = {}
@@ -85,6 +87,9 @@ def sessions(write_recording, monkeypatch):
         }
     return made, {name: write_recording(f"{name}.h5", of, bin_ms=20.0) for name, of in made.items()}
 
+
+DRAWN: list[Path] = []
+"""Where figures would have been drawn."""
 
 ALIGNED = {
     "what holds by default": ((), {}),
@@ -123,5 +128,7 @@ def test_sessions_of_reference_alone_make_the_components(sessions, tmp_path):
     lfads("align", paths["a"], paths["b"], "-o", tmp_path / "two", "--components", 3, "--reference", paths["a"])
     np.testing.assert_allclose(arrays(tmp_path / "two/a.h5")["readin_weight"], arrays(tmp_path / "one/a.h5")["readin_weight"], atol=1e-6)
     assert "--force" in lfads("align", paths["a"], "-o", tmp_path / "one", "--components", 2, code=2)
-    lfads("align", paths["a"], "-o", tmp_path / "one", "--components", 2, "--force")
+    DRAWN.clear()
+    lfads("align", paths["a"], "-o", tmp_path / "one", "--components", 2, "--force", "--format", "pdf")
+    assert [path.name for path in DRAWN] == ["alignment_a.pdf"]
     assert arrays(tmp_path / "one/a.h5")["readin_weight"].shape == (7, 2)

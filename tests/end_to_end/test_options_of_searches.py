@@ -12,7 +12,7 @@ from lfads_plugins_tune.search.state import read_state
 from toy_search import SPACES, Toy
 
 KINDS = ("random", "grid", "sha", "tpe", "pbt")
-PLACING = ("--address", "auto", "--workers", 3, "--per-worker", 2, "--cpus", 1.5, "--gpus", 0.25)
+PLACING = ("--address", "auto", "--workers", 3, "--per-worker", 2, "--cpus", 1.5, "--gpus", 0.25, "--storage", "s3://bucket/place")
 WHERE = ("--space", "optim.lr=log:1e-4:1e-2", "--space", "model.dropout=uniform:0:0.6")
 POINTS = ("--space", "optim.lr=choice:1e-4,1e-3,1e-2", "--space", "model.dropout=choice:0.1,0.4")
 
@@ -38,6 +38,12 @@ def search(invoke, write_tiny, tiny_settings, tmp_path, monkeypatch):
         return made
 
     return call
+
+
+def assert_placed(made):
+    of = made.options
+    assert (of.address, of.workers, of.members_per_worker, of.cpus_per_worker, of.gpus_per_worker) == ("auto", 3, 2, 1.5, 0.25)
+    assert of.storage == "s3://bucket/place"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "grid"])
@@ -72,8 +78,7 @@ def test_a_search_goes_where_and_is_carried_out_by_what_is_asked_for(search, kin
     made = search(kind, *spaces, *more, name="mine")
     assert made.state is not None  # --runs and --name
     assert made.name == "ray"
-    asked = made.options
-    assert (asked.address, asked.workers, asked.members_per_worker, asked.cpus_per_worker, asked.gpus_per_worker) == ("auto", 3, 2, 1.5, 0.25)
+    assert_placed(made)
     assert made.base.data.hold_out.fraction == 0.45
     assert made.base.components.reconstruction.name == "gaussian"
     assert made.base.optim.eps == 0.5
@@ -181,8 +186,7 @@ def test_a_search_goes_on_with_the_executor_that_is_asked_for(search, verb, fate
     search("pbt", *WHERE, "--members", 2, "--epochs", 6, "--burn-in", 2, fate=lambda _task, _: fate, code=code)
     made = search(verb, tmp_path / "searches" / "s", "--executor", "ray", *PLACING, data=False)
     assert made.name == "ray"
-    asked = made.options
-    assert (asked.address, asked.workers, asked.members_per_worker, asked.cpus_per_worker, asked.gpus_per_worker) == ("auto", 3, 2, 1.5, 0.25)
+    assert_placed(made)
 
 
 def test_a_bundle_searches_with_the_executor_that_is_asked_for(search, write_tiny, tiny_settings):
@@ -190,8 +194,7 @@ def test_a_bundle_searches_with_the_executor_that_is_asked_for(search, write_tin
     more = ("--search", "random", "--plugin", "gaussian", "--executor", "ray", *PLACING)
     made = search(write_tiny(), *sets, *more, verb="bundle", data=False)
     assert made.name == "ray"
-    asked = made.options
-    assert (asked.address, asked.workers, asked.members_per_worker, asked.cpus_per_worker, asked.gpus_per_worker) == ("auto", 3, 2, 1.5, 0.25)
+    assert_placed(made)
     assert made.base.components.reconstruction.name == "gaussian"
     assert made.base.optim.patience == 6
     assert not math.isnan(made.base.optim.lr)

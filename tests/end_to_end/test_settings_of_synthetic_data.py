@@ -13,12 +13,15 @@ from lfads_plugins_std.network_data import INSTALLED_WEIGHTS
 
 SMALL = {
     "lorenz": {"conditions": 4, "trials_per_condition": 10, "bins": 20, "channels": 6, "burn_in": 2},
+    "drifting-days": {"conditions": 4, "trials_per_condition": 10, "bins": 20, "channels": 6, "burn_in": 2},
     "chaotic-rnn": {"seconds": 0.3, "conditions": 3, "trials_per_condition": 4, "units": 12, "channels": 8, "components": 3},
     "labelled-rnns": {"seconds": 0.3, "conditions": 4, "trials_per_condition": 4, "units": 12, "channels": 8, "components": 3},
     "integration-to-bound": {"seconds": 0.3, "conditions": 4, "trials_per_condition": 4, "channels": 8, "components": 3},
     "calcium": {"conditions": 2, "trials_per_condition": 5, "frames": 6, "channels": 6, "warm_up_ms": 66},
     "emg": {"trials": 20, "bins": 20, "channels": 6},
 }
+
+LORENZ = ("lorenz", "drifting-days")
 
 
 @pytest.fixture
@@ -35,7 +38,8 @@ def synth(tmp_path):
         place = tmp_path / "made"
         done = CliRunner().invoke(cli, ["synth", name, "-o", str(place), "--force", *options, *words], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        return [read(path) for path in sorted(place.glob("*.h5"))] if place.is_dir() else read(place)
+        files = sorted(place.glob("*.h5")) if place.is_dir() else [place]
+        return [read(path) for path in files] if "sessions" in settings else read(files[0])
 
     return call
 
@@ -46,6 +50,7 @@ def whole(arrays, key="encod_data"):
 
 BINS_AND_CHANNELS = {
     "lorenz": ("bins", 11, 11),
+    "drifting-days": ("bins", 11, 11),
     "chaotic-rnn": ("seconds", 0.15, 15),
     "labelled-rnns": ("seconds", 0.15, 15),
     "integration-to-bound": ("seconds", 0.15, 15),
@@ -83,8 +88,9 @@ def test_several_sessions_are_files_of_the_same_conditions_and_other_cells(synth
     assert not np.array_equal(np.sort(first["train_truth"].mean(axis=(0, 1))), np.sort(second["train_truth"].mean(axis=(0, 1))))
 
 
-def test_rates_of_lorenz_data_have_the_mean_and_the_modulation_in_bins_of_the_width(synth):
-    arrays, attrs = synth("lorenz", bin_ms=40, mean_rate=50, modulation=0.3)
+@pytest.mark.parametrize("name", LORENZ)
+def test_rates_of_lorenz_data_have_the_mean_and_the_modulation_in_bins_of_the_width(synth, name):
+    arrays, attrs = synth(name, bin_ms=40, mean_rate=50, modulation=0.3)
     truth = whole(arrays, "truth")
     assert attrs["bin_ms"] == 40
     np.testing.assert_allclose(truth.mean(axis=(0, 1)), 50 * 0.04, rtol=1e-4)
@@ -92,16 +98,44 @@ def test_rates_of_lorenz_data_have_the_mean_and_the_modulation_in_bins_of_the_wi
 
 
 @pytest.mark.slow
-def test_the_lorenz_system_has_the_speed_and_the_constants_that_are_asked_for(synth):
-    plain, _ = synth("lorenz")
-    fast, _ = synth("lorenz", speed=3, bin_ms=10)  # as far from bin to bin
+@pytest.mark.parametrize("name", LORENZ)
+def test_the_lorenz_system_has_the_speed_and_the_constants_that_are_asked_for(synth, name):
+    plain, _ = synth(name)
+    fast, _ = synth(name, speed=3, bin_ms=10)  # as far from bin to bin
     np.testing.assert_allclose(whole(fast, "latents"), whole(plain, "latents"), atol=1e-4)
     for key, value in (("speed", 3), ("sigma", 12), ("rho", 20), ("beta", 2), ("burn_in", 3)):
-        other, _ = synth("lorenz", **{key: value})
+        other, _ = synth(name, **{key: value})
         assert np.abs(whole(other, "latents") - whole(plain, "latents")).max() > 0.1, key
-    steps = [whole(synth("lorenz", step=step)[0], "latents") for step in (0.02, 0.005, 0.0025)]
+    steps = [whole(synth(name, step=step)[0], "latents") for step in (0.02, 0.005, 0.0025)]
     away = [np.abs(steps[0] - steps[2]).max(), np.abs(steps[1] - steps[2]).max()]
     assert away[0] > 10 * away[1] > 0  # the error of the fourth order
+
+
+def test_days_drift_as_is_asked_for(synth):
+    still = {"channels": 60, "lost": 0, "gained": 0, "rescaled": 0, "permuted": 0}
+
+    def days(**changed):
+        found = [arrays for arrays, _ in synth("drifting-days", **still | {"sessions": 2} | changed)]
+        truth = [np.array([whole(day, "truth")[whole(day, "cond") == k][0] for k in range(4)]) for day in found]
+        return truth, [day["channel_neuron"] for day in found], found
+
+    (before, after), (first, second), _ = days()
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(before, after, rtol=1e-5)
+    (_, after), _, _ = days(lost=0.25)
+    assert (after == 0).all(axis=(0, 1)).sum() == 15
+    _, (first, second), _ = days(gained=0.2)
+    assert (first != second).sum() == 12
+    (before, after), _, _ = days(rescaled=0.5)
+    assert np.log(after / before)[0, 0].std() == pytest.approx(0.5, rel=0.25)
+    _, (first, second), _ = days(permuted=0.5)
+    assert 10 < (first != second).sum() <= 30
+    assert sorted(first) == sorted(second)
+    day = days(behaviour_noise=2, trials_per_condition=40)[2][0]
+    behaviour, condition = whole(day, "behavior"), whole(day, "cond")
+    left = np.concatenate([behaviour[condition == k] - behaviour[condition == k].mean(axis=0) for k in range(4)])
+    assert left.std() == pytest.approx(2, rel=0.05)
+    assert len(synth("drifting-days", sessions=3)) == 3
 
 
 @pytest.mark.parametrize("name", ["chaotic-rnn", "labelled-rnns"])

@@ -315,4 +315,5 @@ def test_rates_are_inferred_as_is_asked_for(train_tiny, monkeypatch):
 @pytest.mark.slow
 def test_figures_are_drawn_where_they_are_asked_for(train_tiny):
     pytest.importorskip("matplotlib")
-    assert list(train_tiny("train.epochs=1", "infer.figures=true").run.path.glob("plots/*"))
+    drawn = list(train_tiny("train.epochs=1", "infer.figures=true", "infer.figure_format=svg").run.path.glob("plots/*"))
+    assert {path.suffix for path in drawn} == {".svg"}

@@ -77,6 +77,8 @@ def spoken_errors(*, debug: bool, outermost: bool = False) -> Iterator[None]:
 def _components_blamed() -> Iterator[None]:
     try:
         yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise  # a command's own way to end, whoever's it is
     except (Exception, SystemExit) as err:
         if (named := blamed(err)) is None:
             raise

@@ -190,7 +190,7 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
     specs = {hook.record: _collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
     listeners = {hook.name: functools.partial(_call, impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
     package = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else ""
-    if package and provider.distribution not in OURS:
+    if package and package.replace("_", "-") not in OURS:  # ours is ours, whatever it is registered as
         know_package(package, str(provider))
     return Plugin(provider=provider, specs=specs, listeners=listeners, package=package)
 
