@@ -268,11 +268,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """Do kernels and captured steps compute on a CUDA device what they compute without one, and how fast?"""
-    if not Path("/dev/nvidiactl").exists():
+    """Is it right on a CUDA device, and how fast? Installs nothing, asks no network. ``-- --dry`` goes every way on a CPU."""
+    if not session.posargs and not Path("/dev/nvidiactl").exists():
         session.skip("there is no CUDA device")
-    in_shared(session, "pytest", "-m", "gpu", *session.posargs)
-    shapes = [word for name in ("S1", "S2", "S3", "S4") for word in ("--config", name)]
-    for name in ("reference", "fused", "triton", "triton-bf16"):
-        for captured in ("false", "true"):
-            in_shared(session, "lfads_core.cli.main", "bench", "step", "--recurrence", name, "--set", f"train.cuda_graph={captured}", *shapes)
+    session.run("bash", "bench/gpu_session.sh", *session.posargs, external=True)

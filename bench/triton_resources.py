@@ -59,6 +59,10 @@ SHAPES = {
 }
 
 
+TINY = Shape(trials=3, bins=2, encoders=(5,), gen=6, factors=3, con=4, inputs=1)
+"""What Triton's interpreter can run in no time."""
+
+
 @dataclass
 class Recorder:
     """Stands in for a kernel and keeps how it would have been launched."""
@@ -77,6 +81,7 @@ class Resources:
 
     name: str
     grid: tuple[int, ...]
+    held: int
     warps: int
     registers: int
     shared: int
@@ -87,10 +92,9 @@ class Resources:
 
     def __str__(self) -> str:
         counts = " ".join(f"{name}:{self.operations[name]}" for name in WATCHED if self.operations.get(name))
-        return (
-            f"{self.name:20} grid {self.grid!s:9} warps {self.warps} regs {self.registers:3} shared {self.shared / 1024:5.1f} KiB stack {self.stack} "
-            f"({self.seconds:.0f} s) n {sum(self.operations.values())} {counts}"
-        )
+        launch = f"{self.name:20} grid {self.grid!s:9} held {self.held} warps {self.warps}"
+        needs = f"regs {self.registers:3} shared {self.shared / 1024:5.1f} KiB stack {self.stack}"
+        return f"{launch} {needs} ({self.seconds:.0f} s) n {sum(self.operations.values())} {counts}"
 
 
 def compiled(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], options: dict[str, int], arch: int) -> Resources:
@@ -118,21 +122,22 @@ def compiled(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], opt
         raise RuntimeError(f"cuobjdump: no resource usage in {usage!r}")
     names = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)", sass, re.MULTILINE)
     return Resources(
-        name=kernel.fn.__name__, grid=grid, warps=options["num_warps"], registers=int(found[1]), stack=int(found[2]),
+        name=kernel.fn.__name__, grid=grid, held=constants["HELD"], warps=options["num_warps"], registers=int(found[1]), stack=int(found[2]),
         shared=result.metadata.shared, seconds=seconds, operations=dict(Counter(names)), sass=sass,
     )  # fmt: skip
 
 
-def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int = 1, card: Card = H100) -> Iterator[tuple[str, Recorder]]:
-    """The launches of one training step."""
-    rng = torch.Generator().manual_seed(0)
-    new = functools.partial(torch.empty, dtype=dtype)
+def recorded(
+    shape: Shape, products: Products, dtype: torch.dtype, members: int = 1, card: Card = H100, device: str = "cpu"
+) -> Iterator[tuple[str, Recorder]]:
+    """The launches of one training step, on tensors of zeros."""
+    new = functools.partial(torch.zeros, dtype=dtype, device=device)
     for hidden, axes in [*((h, (2 * members, shape.trials)) for h in shape.encoders), *(() if shape.con else [(shape.gen, (members, shape.trials))])]:
-        tiles = choose_tiles(products=products, widest_layer=hidden, members=axes[0], trials=axes[1], card=card)
+        tiles = choose_tiles(products=products, widest_layer=hidden, blocks=triton_gru.blocks(hidden), members=axes[0], trials=axes[1], card=card)
         call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=tiles, learn=True)
         modules = triton_gru_kernels
         with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
-            packed = PACKER([new(axes[0], 3 * hidden, hidden).normal_(generator=rng)], triton_gru.layout, products)
+            packed = PACKER([new(axes[0], 3 * hidden, hidden)], triton_gru.layout, products)
             drive = new(axes[0], shape.bins, axes[1], 3 * hidden)
             states, gates, n, _ = triton_gru.run_forward(call, drive, new(*axes, hidden), packed)
             triton_gru.run_backward(call, n, packed, states, gates, n)
@@ -141,7 +146,8 @@ def recorded(shape: Shape, products: Products, dtype: torch.dtype, members: int 
     if shape.con:
         B, T, C, G, U, F = shape.trials, shape.bins, shape.con, shape.gen, shape.inputs, shape.factors
         M = members
-        tiles = choose_tiles(products=products, widest_layer=max(C, G), members=M, trials=B, card=card)
+        multiplied = triton_controlled.blocks(C, G, U, F)
+        tiles = choose_tiles(products=products, widest_layer=max(C, G), blocks=multiplied, members=M, trials=B, card=card)
         call = triton_controlled.LoopCall(
             con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True
         )
@@ -195,18 +201,18 @@ def main() -> None:
     parser.add_argument("--config", nargs="+", default=list(SHAPES))
     parser.add_argument("--products", nargs="+", default=["ieee", "tf32", "bf16"])
     parser.add_argument("--arch", type=int, nargs="+", default=[90], choices=sorted(CARDS))
-    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--members", type=int, nargs="+", default=[1])
     parser.add_argument("--sass", type=Path)
     args = parser.parse_args()
     beyond = []
-    for name, products, arch in itertools.product(args.config, args.products, args.arch):
-        for what, recorder in recorded(SHAPES[name], products, torch.float32, args.members, CARDS[arch]):
+    for name, members, products, arch in itertools.product(args.config, args.members, args.products, args.arch):
+        for what, recorder in recorded(SHAPES[name], products, torch.float32, members, CARDS[arch]):
             result = compiled(recorder.kernel, *recorder.calls[0], arch)
-            print(name, products, arch, what, result, flush=True)
+            print(name, f"x{members}", products, arch, what, result, flush=True)
             if result.shared > CARDS[arch].shared or result.stack > MOST_STACK:
-                beyond.append(f"{name} {products} {arch} {what} {result.name}")
+                beyond.append(f"{name} x{members} {products} {arch} {what} {result.name}")
             if args.sass:
-                (args.sass / f"{name}_{products}_{arch}_{result.name}_{what.replace(' ', '')}.sass").write_text(result.sass)
+                (args.sass / f"{name}_{members}_{products}_{arch}_{result.name}_{what.replace(' ', '')}.sass").write_text(result.sass)
     if beyond:
         sys.exit(f"more shared memory than there is, or more than {MOST_STACK} bytes of spills a thread: {'; '.join(beyond)}")
 

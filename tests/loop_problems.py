@@ -3,18 +3,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
+from lfads_core.recurrence import triton_controlled, triton_gru
 from lfads_core.recurrence.triton_tiles import Tiles
 from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
 
-SMALL = {
-    "ieee": Tiles(rows=2, widest=16, depth=2, warps=1, stages=1),  # several tiles and programs even for odd little sizes
-    "tf32": Tiles(rows=16, widest=16, depth=32, warps=4, stages=2),
-    "bf16": Tiles(rows=16, widest=16, depth=32, warps=4, stages=2),
+OF_PIECES = Tiles(rows=16, widest=16, depth=32, warps=4, stages=2)
+WHOLE = replace(OF_PIECES, widest=64)  # a block must be one tile to be held
+SMALL = {  # several tiles and programs even for odd little sizes
+    "ieee": Tiles(rows=2, widest=16, depth=2, warps=1, stages=1),
+    "read": OF_PIECES,
+    "held": replace(WHOLE, held=(255, 255)),
+    "some held": replace(WHOLE, held=(0b011001, 0b10100101)),
+    "many rows": replace(OF_PIECES, rows=32),
 }
+"""Tiles by name: how weights come to the products, of each kind that is chosen."""
+DOUBLE, SINGLE = torch.float64, torch.float32
+WAYS = [
+    ("ieee", DOUBLE, "ieee"), ("ieee", SINGLE, "ieee"), ("tf32", SINGLE, "read"), ("tf32", SINGLE, "held"),
+    *(("bf16", SINGLE, name) for name in SMALL if name != "ieee"),
+]  # fmt: skip
+"""Arithmetic of the products, type of the data, tiles."""
+WATCHED = [("ieee", DOUBLE, "ieee"), *(("bf16", SINGLE, name) for name in SMALL if name != "ieee")]
+"""Those that read and write at other places."""
+
+
+def small_tiles(monkeypatch, name):
+    for module in (triton_gru, triton_controlled):
+        monkeypatch.setattr(module, "choose_tiles", lambda **_: SMALL[name])
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Kernels held to their rule in Triton's interpreter: in a phase no location is read and written, or written twice, and programs share nothing."""
 
+# ruff: noqa: PLR0917 - arguments that pytest fills
+
 from __future__ import annotations
 
 from collections import Counter
@@ -18,7 +20,7 @@ from triton.runtime import interpreter
 from lfads_core.recurrence import triton_controlled, triton_gru
 from lfads_core.recurrence.triton_language import jit
 from lfads_core.recurrence.triton_launch import LAUNCHES
-from loop_problems import SMALL, Driven, gru_weights, loop_arguments, moved, normal, outcome
+from loop_problems import WATCHED, Driven, gru_weights, loop_arguments, moved, normal, outcome, small_tiles
 
 BUILDER = interpreter.InterpreterBuilder
 
@@ -99,8 +101,6 @@ def watch(monkeypatch):
     monkeypatch.setattr(BUILDER, "create_barrier", lambda _: watch.end_phase())
     monkeypatch.setattr(BUILDER, "set_grid_idx", seen_place)
     monkeypatch.setattr(interpreter.GridExecutor, "__call__", seen_launch)
-    for module in (triton_gru, triton_controlled):
-        monkeypatch.setattr(module, "choose_tiles", lambda products, **_: SMALL[products])
     return watch
 
 
@@ -108,12 +108,10 @@ def in_type(records, dtype):
     return [moved(record, lambda v: v.detach().to(dtype).requires_grad_(v.requires_grad)) for record in records]
 
 
-PRODUCTS = [("ieee", torch.float64), ("tf32", torch.float32), ("bf16", torch.float32)]
-
-
-@pytest.mark.parametrize(("products", "dtype"), PRODUCTS, ids=[name for name, _ in PRODUCTS])
+@pytest.mark.parametrize(("products", "dtype", "tiles"), WATCHED)
 @pytest.mark.parametrize(("members", "trials", "hidden", "reverse"), [((), 3, 7, False), ((2,), 3, 19, True)])
-def test_a_grus_kernels_have_no_race(watch, members, trials, hidden, reverse, products, dtype):
+def test_a_grus_kernels_have_no_race(watch, members, trials, hidden, reverse, products, dtype, tiles, monkeypatch):
+    small_tiles(monkeypatch, tiles)
     rng = torch.Generator().manual_seed(hidden)
     start = Driven(x=normal(rng, *members, trials, 3, 2), h0=normal(rng, *members, trials, hidden))
     records = in_type((start, gru_weights(rng, 2, hidden, members)), dtype)
@@ -124,9 +122,10 @@ def test_a_grus_kernels_have_no_race(watch, members, trials, hidden, reverse, pr
     assert +watch.found == Counter()
 
 
-@pytest.mark.parametrize(("products", "dtype"), PRODUCTS[::2], ids=["ieee", "bf16"])
+@pytest.mark.parametrize(("products", "dtype", "tiles"), WATCHED)
 @pytest.mark.parametrize(("members", "external", "noise", "masks"), [((), 0, True, True), ((2,), 1, False, False)])
-def test_the_closed_loops_kernels_have_no_race(watch, members, external, noise, masks, products, dtype):
+def test_the_closed_loops_kernels_have_no_race(watch, members, external, noise, masks, products, dtype, tiles, monkeypatch):
+    small_tiles(monkeypatch, tiles)
     records = in_type(loop_arguments(torch.Generator().manual_seed(external), members, external=external, noise=noise, masks=masks), dtype)
     outcome(lambda *given: triton_controlled.controlled(*given, clip=0.4, products=products), *records)
     assert LAUNCHES.refusal is None

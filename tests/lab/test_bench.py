@@ -15,6 +15,7 @@ from lfads_core.errors import ConfigError
 from lfads_core.model.noise import Noise
 from lfads_core.plugins import load_registry
 from lfads_plugins_lab.bench import population
+from lfads_plugins_lab.bench.epoch import trainer_of
 from lfads_plugins_lab.bench.naive import naive_pass
 from lfads_plugins_lab.bench.peak import peak_memory
 from lfads_plugins_lab.bench.problem import first_batch, load_problem
@@ -73,6 +74,14 @@ def test_epochs_and_inference_are_measured_and_kept_by_date_and_device(what, tin
     assert table.read_text() in done.output
     assert [(result["config"], list(result["paths"])) for result in found["results"]] == [(n, ["auto", "reference"]) for n in ("tiny", "tiny-free")]
     assert table.read_text().count("| tiny |") == 2
+
+
+@pytest.mark.parametrize("path", ["reference", "fused"])
+def test_epochs_train_and_validate_on_the_loops_that_are_measured(path, tiny, tmp_path):
+    """The weights that are validated are averages, of a model of their own."""
+    trainer = trainer_of(load_problem("tiny", [], load_registry(), ["train.device=cpu"]), path, tmp_path)
+    assert trainer.judged is not trainer.model
+    assert (trainer.model.loops.name, trainer.judged.loops.name) == (path, path)
 
 
 def test_a_population_is_measured_for_each_number_of_members(tiny):

@@ -17,7 +17,7 @@ from lfads_core.recurrence.fused_controlled import parts_of_inputs
 from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.triton_gru import affine, after, before, strides, weight_gradient
 from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
-from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles, power_of_two, up_to
+from lfads_core.recurrence.triton_tiles import PACKER, Blocks, Products, Tiles, choose_tiles, power_of_two, up_to
 from lfads_core.recurrence.weights import DecoderDrive, DecoderPath, DecoderStart, DecoderWeights
 
 
@@ -26,15 +26,16 @@ def controlled(start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights
     members, trials = (1, *start.controller.shape[:-1])[-2:]
     device, dtype = start.controller.device, start.controller.dtype
     products = "ieee" if dtype == torch.float64 else products
-    widest = max(start.controller.shape[-1], start.generator.shape[-1])
+    con, gen, factors, inputs = start.controller.shape[-1], start.generator.shape[-1], start.factors.shape[-1], weights.posterior.shape[-2] // 2
+    multiplied, card = blocks(con, gen, inputs, factors), card_of(device)
     call = LoopCall(
-        con=start.controller.shape[-1],
-        gen=start.generator.shape[-1],
-        inputs=weights.posterior.shape[-2] // 2,
-        factors=start.factors.shape[-1],
+        con=con,
+        gen=gen,
+        inputs=inputs,
+        factors=factors,
         clip=clip,
         products=products,
-        tiles=choose_tiles(products=products, widest_layer=widest, members=members, trials=trials, card=card_of(device)),
+        tiles=choose_tiles(products=products, widest_layer=max(con, gen), blocks=multiplied, members=members, trials=trials, card=card),
         given=(drive.con_mask is not None, drive.state_mask is not None, drive.noise is not None),
         learn=torch.is_grad_enabled(),
     )
@@ -74,11 +75,11 @@ class LoopCall:
         """Widths of [state | input | reset state] of controller and generator, so that rows start at 16 bytes."""
         return up_to(2 * self.con + self.factors, 4), up_to(2 * self.gen + self.inputs, 4)
 
-    def constants(self, stride: int, *gates: int) -> tuple[Any, ...]:
-        """The kernels' last arguments, after how far apart members' weights are; ``gates`` are forward's tiles over both gates of both cells."""
+    def constants(self, stride: int, held: int, *gates: int) -> tuple[Any, ...]:
+        """The kernels' last arguments: how far apart members' weights are, and which are held; ``gates`` are forward's tiles of gates."""
         sizes, tiles = (self.con, self.gen, self.inputs, self.factors), self.tiles
         units = tiles.units(self.con), tiles.units(self.gen), *gates, power_of_two(self.inputs), tiles.units(self.factors)
-        return stride, self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products
+        return stride, held, self.clip, *sizes, *self.rows, tiles.rows, *units, tiles.warps, tiles.depth, self.products
 
     def attempt(self, start: DecoderStart, drive: DecoderDrive, weights: DecoderWeights) -> None:
         """Compile and launch on one trial of no bins."""
@@ -133,6 +134,14 @@ def layout(
 
     ahead = *cell(con_recurrent, con_feed), posterior.unflatten(0, (2, -1)), *cell(gen_recurrent, gen_feed), factors.unsqueeze(0)
     return *ahead, *back(con_feed, con_recurrent, posterior), *back(gen_feed, gen_recurrent, factors)
+
+
+def blocks(con: int, gen: int, inputs: int, factors: int) -> tuple[Blocks, Blocks]:
+    """Place, terms and columns of the blocks that can be held, forwards and backwards; forwards the posterior, 2, is read in two halves."""
+    ahead = (0, con + factors, 2 * con), (1, con + factors, con), (3, gen + inputs, 2 * gen), (4, gen + inputs, gen), (5, gen, factors)
+    of_con = (0, 2 * con, con), (1, con, con), (2, 3 * con, factors), (3, 2 * inputs, con)
+    of_gen = (4, 2 * gen, gen), (5, gen, gen), (6, 3 * gen, inputs), (7, factors, gen)
+    return ahead, (*of_con, *of_gen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +209,7 @@ def run_forward(call: LoopCall, given: LoopTensors, packed: tuple[Tensor, ...]) 
             drive.contiguous(), given.gen_drive.contiguous(), c0, given.g0.contiguous(), given.f0.contiguous(), given.feedback_mask, given.state_mask,
             None if given.noise is None else given.noise.contiguous(), given.posterior_bias.contiguous(), *all_of(kept), *packed[:6],
             bins, trials, *strides(c0),
-            *call.constants(packed[0].stride(0), call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
+            *call.constants(packed[0].stride(0), call.tiles.held[0], call.tiles.units(2 * con), call.tiles.units(2 * gen)), **call.tiles.options(),
         )  # fmt: skip
     return kept
 
@@ -243,7 +252,7 @@ def run_backward(
             kept.con_rows, kept.con_gates, kept.con_n, kept.moments, kept.gen_rows, kept.gen_gates, kept.gen_n,
             out.con, out.gen, out.moments, out.noise, out.path,
             *(new(like.shape) for like in (out.c0, out.c0, out.g0, out.g0)), out.c0, out.g0, *packed[6:],
-            bins, trials, *call.constants(packed[0].stride(0)), **call.tiles.options(),
+            bins, trials, *call.constants(packed[0].stride(0), call.tiles.held[1]), **call.tiles.options(),
         )  # fmt: skip
     return out
 

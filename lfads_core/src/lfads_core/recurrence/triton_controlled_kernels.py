@@ -19,7 +19,8 @@ def controlled_forward(
     con_drive, gen_drive, c0, g0, f0, feedback_mask, state_mask, noise, posterior_bias,
     con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n, masked, path,
     w_con_gates, w_con_n, w_posterior, w_gen_gates, w_gen_n, w_factors, T, B, start_member, start_trial,
-    STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
+    STRIDE: constexpr, HELD: constexpr, clip: constexpr,
+    C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, CON_GATES: constexpr, GEN_GATES: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
@@ -29,12 +30,12 @@ def controlled_forward(
     ok = (trials < B)[:, None]
     one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
     rows, ends, once = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B, one + member.to(tl.int64) * B
-    w_con_gates = weights_of(member, w_con_gates, STRIDE)
-    w_con_n = weights_of(member, w_con_n, STRIDE)
-    w_posterior = weights_of(member, w_posterior, STRIDE)
-    w_gen_gates = weights_of(member, w_gen_gates, STRIDE)
-    w_gen_n = weights_of(member, w_gen_n, STRIDE)
-    w_factors = weights_of(member, w_factors, STRIDE)
+    w_con_gates = weights_of(member, w_con_gates, STRIDE, C + F, 2 * C, CON_GATES, HELD & 1)
+    w_con_n = weights_of(member, w_con_n, STRIDE, C + F, C, CON, HELD & 2)
+    w_posterior = weights_of(member, w_posterior, STRIDE, C, 2 * U, INPUTS, 0)
+    w_gen_gates = weights_of(member, w_gen_gates, STRIDE, G + U, 2 * G, GEN_GATES, HELD & 8)
+    w_gen_n = weights_of(member, w_gen_n, STRIDE, G + U, G, GEN, HELD & 16)
+    w_factors = weights_of(member, w_factors, STRIDE, G, F, FACTORS, HELD & 32)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     mean_bias = tl.load(posterior_bias + member * (2 * U) + few, mask=few < U, other=0.0)[None, :]
@@ -100,7 +101,8 @@ def controlled_backward(
     feedback_mask, state_mask, noise, con_rows, con_gates, con_n, moments, gen_rows, gen_gates, gen_n,
     con_to_gates, gen_to_gates, d_moments, d_noise, path, con_kept, con_carry, gen_kept, gen_carry, grad_c0, grad_g0,
     w_con_gates, w_con_n, w_con_feed, w_posterior, w_gen_gates, w_gen_n, w_gen_feed, w_factors, T, B,
-    STRIDE: constexpr, clip: constexpr, C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
+    STRIDE: constexpr, HELD: constexpr, clip: constexpr,
+    C: constexpr, G: constexpr, U: constexpr, F: constexpr, CON_ROW: constexpr, GEN_ROW: constexpr,
     ROWS: constexpr, CON: constexpr, GEN: constexpr, INPUTS: constexpr, FACTORS: constexpr,
     WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
@@ -113,14 +115,14 @@ def controlled_backward(
     ok = (trials < B)[:, None]
     one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
     rows, ends, once = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B, one + member.to(tl.int64) * B
-    w_con_gates = weights_of(member, w_con_gates, STRIDE)
-    w_con_n = weights_of(member, w_con_n, STRIDE)
-    w_con_feed = weights_of(member, w_con_feed, STRIDE)
-    w_posterior = weights_of(member, w_posterior, STRIDE)
-    w_gen_gates = weights_of(member, w_gen_gates, STRIDE)
-    w_gen_n = weights_of(member, w_gen_n, STRIDE)
-    w_gen_feed = weights_of(member, w_gen_feed, STRIDE)
-    w_factors = weights_of(member, w_factors, STRIDE)
+    w_con_gates = weights_of(member, w_con_gates, STRIDE, 2 * C, C, CON, HELD & 1)
+    w_con_n = weights_of(member, w_con_n, STRIDE, C, C, CON, HELD & 2)
+    w_con_feed = weights_of(member, w_con_feed, STRIDE, 3 * C, F, FACTORS, HELD & 4)
+    w_posterior = weights_of(member, w_posterior, STRIDE, 2 * U, C, CON, HELD & 8)
+    w_gen_gates = weights_of(member, w_gen_gates, STRIDE, 2 * G, G, GEN, HELD & 16)
+    w_gen_n = weights_of(member, w_gen_n, STRIDE, G, G, GEN, HELD & 32)
+    w_gen_feed = weights_of(member, w_gen_feed, STRIDE, 3 * G, U, INPUTS, HELD & 64)
+    w_factors = weights_of(member, w_factors, STRIDE, F, G, GEN, HELD & 128)
     few = tl.arange(0, INPUTS)
     an_input = ok & (few < U)[None, :]
     con_kept += once * C

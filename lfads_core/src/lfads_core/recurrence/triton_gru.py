@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.recurrence import fused_gru, reference
 from lfads_core.recurrence.precision import in_full
 from lfads_core.recurrence.triton_launch import LAUNCHES, card_of, on_device_of
-from lfads_core.recurrence.triton_tiles import PACKER, Products, Tiles, choose_tiles
+from lfads_core.recurrence.triton_tiles import PACKER, Blocks, Products, Tiles, choose_tiles
 from lfads_core.recurrence.weights import GRUWeights
 
 
@@ -34,8 +34,9 @@ def gru(
     """Run a GRU over time; ``products`` is the arithmetic of the loop's products, whose sums and states keep the type of the data."""
     members, trials = (1, *h0.shape[:-1])[-2:]
     products = "ieee" if h0.dtype == torch.float64 else products
-    tiles = choose_tiles(products=products, widest_layer=h0.shape[-1], members=members, trials=trials, card=card_of(h0.device))
-    call = GRUCall(hidden=h0.shape[-1], clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
+    hidden, card = h0.shape[-1], card_of(h0.device)
+    tiles = choose_tiles(products=products, widest_layer=hidden, blocks=blocks(hidden), members=members, trials=trials, card=card)
+    call = GRUCall(hidden=hidden, clip=clip, reverse=reverse, products=products, tiles=tiles, learn=torch.is_grad_enabled())
     if not trials or not x.shape[-2] or not LAUNCHES.ready(call, h0.device, h0.dtype, functools.partial(call.attempt, weights.recurrent)):
         return fused_gru.gru(x, h0, weights, clip=clip, reverse=reverse)
     drive = affine(x.transpose(-2, -3), weights.input, weights.bias)
@@ -70,10 +71,10 @@ class GRUCall:
     tiles: Tiles
     learn: bool
 
-    def constants(self, stride: int, *more: int) -> tuple[Any, ...]:
-        """The kernels' last arguments: how far apart members' weights are; ``more`` follows the tile over units."""
+    def constants(self, stride: int, held: int, *more: int) -> tuple[Any, ...]:
+        """The kernels' last arguments: how far apart members' weights are, and which are held; ``more`` follows the tile over units."""
         tiles, units = self.tiles, self.tiles.units(self.hidden)
-        return stride, self.clip, int(self.reverse), self.hidden, tiles.rows, units, *more, tiles.warps, tiles.depth, self.products
+        return stride, held, self.clip, int(self.reverse), self.hidden, tiles.rows, units, *more, tiles.warps, tiles.depth, self.products
 
     def attempt(self, recurrent: Float[Tensor, "*M H3 H"]) -> None:
         """Compile and launch on one trial of no bins."""
@@ -91,6 +92,11 @@ def layout(recurrent: Tensor) -> tuple[Tensor, ...]:
     return z_r, n, z_r.flatten(0, 1).mT.unsqueeze(0), n.mT
 
 
+def blocks(hidden: int) -> tuple[Blocks, Blocks]:
+    """Place, terms and columns of each block, forwards and backwards."""
+    return ((0, hidden, 2 * hidden), (1, hidden, hidden)), ((0, 2 * hidden, hidden), (1, hidden, hidden))
+
+
 def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, packed: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """States of all bins and the one before them, gates, candidates, and reset states."""
     from lfads_core.recurrence.triton_gru_kernels import gru_forward
@@ -103,7 +109,7 @@ def run_forward(call: GRUCall, drive: Tensor, h0: Tensor, packed: tuple[Tensor, 
     with on_device_of(drive):
         gru_forward[tiles.grid(math.prod(first), trials)](
             drive.contiguous(), h0, states, gates, n, reset, *packed[:2], bins, trials, *strides(h0),
-            *call.constants(packed[0].stride(0), tiles.units(2 * hidden)), **tiles.options(),
+            *call.constants(packed[0].stride(0), tiles.held[0], tiles.units(2 * hidden)), **tiles.options(),
         )  # fmt: skip
     return states, gates, n, reset
 
@@ -118,7 +124,7 @@ def run_backward(call: GRUCall, grad: Tensor, packed: tuple[Tensor, ...], states
     with on_device_of(n):
         gru_backward[tiles.grid(math.prod(first), trials)](
             grad.contiguous(), states, gates, n, to_gates, kept, carry, grad_h0, *packed[2:], bins, trials,
-            *call.constants(packed[0].stride(0)), **tiles.options(),
+            *call.constants(packed[0].stride(0), tiles.held[1]), **tiles.options(),
         )  # fmt: skip
     return after(to_gates) if call.reverse else before(to_gates), grad_h0
 

@@ -17,7 +17,7 @@ from lfads_core.recurrence.triton_language import constexpr, kernel, product, tl
 @no_type_check
 def gru_forward(
     drive, h0, states, gates, n, reset, w_gates, w_n, T, B, start_member, start_trial,
-    STRIDE: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
+    STRIDE: constexpr, HELD: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
     ROWS: constexpr, UNITS: constexpr, GATES: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Two phases a bin: gates, candidate. ``w_gates`` is (H, 2H), ``w_n`` (H, H); ``h0`` may be the same for all trials of a member."""
@@ -26,8 +26,8 @@ def gru_forward(
     ok = (trials < B)[:, None]
     one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
     rows, ends = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B
-    w_gates = weights_of(member, w_gates, STRIDE)
-    w_n = weights_of(member, w_n, STRIDE)
+    w_gates = weights_of(member, w_gates, STRIDE, H, 2 * H, GATES, HELD & 1)
+    w_n = weights_of(member, w_n, STRIDE, H, H, UNITS, HELD & 2)
     copy_phase(h0 + member * start_member + one * start_trial, states + (ends + (T * REVERSE) * B) * H, ok, H, UNITS)
     tl.debug_barrier()
     for s in range(T):
@@ -45,7 +45,7 @@ def gru_forward(
 @no_type_check
 def gru_backward(
     grad, states, gates, n, to_gates, kept, carry, grad_h0, w_gates, w_n, T, B,
-    STRIDE: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
+    STRIDE: constexpr, HELD: constexpr, clip: constexpr, REVERSE: constexpr, H: constexpr,
     ROWS: constexpr, UNITS: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr,
 ):  # fmt: skip
     """Two phases a bin. ``w_gates`` (2H, H) and ``w_n`` (H, H) are as they stand, not transposed.
@@ -57,8 +57,8 @@ def gru_backward(
     ok = (trials < B)[:, None]
     one = tl.minimum(trials, B - 1).to(tl.int64)[:, None]  # reading beyond the last trial reads the last
     rows, ends = one + member.to(tl.int64) * T * B, one + member.to(tl.int64) * (T + 1) * B
-    w_gates = weights_of(member, w_gates, STRIDE)
-    w_n = weights_of(member, w_n, STRIDE)
+    w_gates = weights_of(member, w_gates, STRIDE, 2 * H, H, UNITS, HELD & 1)
+    w_n = weights_of(member, w_n, STRIDE, H, H, UNITS, HELD & 2)
     once = one + member.to(tl.int64) * B
     kept += once * H
     carry += once * H

@@ -48,9 +48,19 @@ def cut(x):
 
 @jit
 @no_type_check
-def weights_of(member, w, STRIDE: constexpr):
-    """Where a member's begin: STRIDE numbers hold all weights of one, those of every block, each of them (K, N) as ``pack`` lays it out."""
-    return w + member * STRIDE
+def weights_of(member, w, STRIDE: constexpr, K: constexpr, N: constexpr, UNITS: constexpr, HELD: constexpr):
+    """A member's block (K, N), as ``pack`` lays it out; STRIDE numbers hold all blocks of one member.
+
+    It is where the block begins; or, HELD, the numbers themselves, read once for all bins and kept in shared memory or registers.
+    """
+    w += member * STRIDE
+    if HELD:
+        WIDTH: constexpr = (N + 7) // 8 * 8
+        DEEP: constexpr = triton.next_power_of_2(K) if K > 16 else 16
+        term, column = tl.arange(0, DEEP)[:, None], tl.arange(0, UNITS)[None, :]
+        return tl.load(w + term * WIDTH + column, mask=(term < K) & (column < WIDTH), other=0.0)
+    else:
+        return w
 
 
 @jit
@@ -87,6 +97,10 @@ def product(a, w, columns, K: constexpr, N: constexpr, WARPS: constexpr, DEPTH: 
             other = tl.load(last_right + i * (GROUPS * WIDTH), mask=inside & there, other=0.0)
             part += tl.load(last_left + i * GROUPS, mask=inside, other=0.0) * other
         return tl.sum(part, axis=1)
+    elif not w.dtype.is_ptr():
+        term = tl.arange(0, w.shape[0])
+        here = tl.load(a + term[None, :], mask=(term < K)[None, :], other=0.0)
+        return dot(here, w, tl.full((ROWS, UNITS), 0.0, a.dtype.element_ty), PRODUCTS)
     else:
         PIECE: constexpr = DEPTH if K > 32 else (32 if K > 16 else 16)
         term = tl.arange(0, PIECE)

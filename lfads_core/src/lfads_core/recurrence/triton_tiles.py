@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,13 +28,15 @@ def power_of_two(size: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """One launch's choices: trials of a program, terms of one piece of a product, and Triton's own two."""
+    """One launch's choices: trials of a program, terms of one piece of a product, Triton's own two, and the blocks whose weights are held."""
 
     rows: int
     widest: int
     depth: int
     warps: int
     stages: int
+    held: tuple[int, int] = (0, 0)
+    """Forwards and backwards: bit i is set where block i of the kernel is read once for all bins, and stays in shared memory or registers."""
 
     def units(self, size: int) -> int:
         """Side of a tile over ``size`` columns."""
@@ -61,25 +64,64 @@ SMALLEST = Card(processors=16, shared=99 * 1024)
 """What every card of compute capability 8.0 or more has at least: those of 8.6, 8.9 and 12.0 have no more shared memory."""
 SPARE = 8 * 1024
 """Shared memory of a program beside the pieces of weights under way, by the compiler's word."""
+WARPS = 8
+DEEPEST = 256
+"""Terms of a block that may be held: the states of 16 trials then take 16 registers of each thread."""
+
+Blocks = tuple[tuple[int, int, int], ...]
+"""The blocks of weights of a kernel that could be held: of each its place among the kernel's arguments, terms, columns."""
 
 
-def choose_tiles(*, products: Products, widest_layer: int, members: int, trials: int, card: Card) -> Tiles:
+@functools.cache
+def choose_tiles(*, products: Products, widest_layer: int, blocks: tuple[Blocks, Blocks], members: int, trials: int, card: Card) -> Tiles:
     """Choose by arithmetic and by what the compiler reports; ``docs/speed.md`` has the reasons. No device has measured it yet.
 
-    Tensor cores want 16 trials. In float32 few trials a program spread a small batch over more multiprocessors; the more there are
-    in all, the more should share a weight that is read, above all where weights of one bin do not fit the first-level cache.
+    Tensor cores take 16 trials at once. In float32 few trials a program spread a small batch over more multiprocessors. Either way, the
+    more programs there are, the more trials should share a weight that is read for each bin anew, above all where the weights of one bin
+    do not fit the first-level cache. Weights that are held need not be shared.
     """
-    if products != "ieee":
-        widest, depth, stages, size = (512, 64, 3, 2) if products == "bf16" else (256, 32, 3, 4)
-        while (stages - 1) * depth * min(widest, power_of_two(2 * widest_layer)) * size + SPARE > card.shared:
-            widest //= 2
-        return Tiles(rows=16, widest=widest, depth=depth, warps=8, stages=stages)
-    cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
-    rows, most = (2, 4) if cached else (4, 16)
-    while rows < most and members * -(-trials // rows) > card.processors:
-        rows *= 2
-    alone = members * -(-trials // rows) <= card.processors
-    return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=8 if alone or not cached else 4, stages=1)
+    if products == "ieee":
+        cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
+        rows = _rows(*((2, 4) if cached else (4, 16)), members, trials, card)
+        alone = members * -(-trials // rows) <= card.processors
+        return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=WARPS if alone or not cached else 4, stages=1)
+    rows = _rows(16, 32, members, trials, card)
+    few = _on_tensor_cores(16, products, widest_layer, blocks, card)
+    all_held = all(held == sum(1 << place for place, _, _ in those) for held, those in zip(few.held, blocks, strict=True))
+    return few if rows == 16 or all_held else _on_tensor_cores(rows, products, widest_layer, ((), ()), card)
+
+
+def _rows(fewest: int, most: int, members: int, trials: int, card: Card) -> int:
+    """Trials of a program: twice as many as long as there are more programs than multiprocessors."""
+    while fewest < most and members * -(-trials // fewest) > card.processors:
+        fewest *= 2
+    return fewest
+
+
+def _on_tensor_cores(rows: int, products: Products, widest_layer: int, blocks: tuple[Blocks, Blocks], card: Card) -> Tiles:
+    """As wide as registers allow for the sums, and shared memory for what is read in pieces; then whatever can be held."""
+    widest, depth, stages, size = (512, 64, 3, 2) if products == "bf16" else (256, 32, 3, 4)
+    widest = widest if rows == 16 else 64
+    piece = (stages - 1) * depth * size
+    while piece * min(widest, power_of_two(2 * widest_layer)) + SPARE > card.shared:
+        widest //= 2
+    ahead, back = (_held(those, widest, piece, size, card) for those in blocks)
+    return Tiles(rows=rows, widest=widest, depth=depth, warps=WARPS, stages=stages, held=(ahead, back))
+
+
+def _held(blocks: Blocks, widest: int, piece: int, size: int, card: Card) -> int:
+    """Bits of the blocks that a program can hold, the largest first: they stand in shared memory beside pieces of the rest, or pass through it.
+
+    What is multiplied with a block that is held is read whole, so the deepest stay out. Where less than half fits, none is: registers are dear.
+    """
+    held, taken = 0, 0
+    sides = [(place, power_of_two(terms), power_of_two(columns)) for place, terms, columns in blocks]
+    for place, deep, wide in sorted(sides, key=lambda side: -side[1] * side[2]):
+        need = taken + deep * wide * size
+        pieces = piece * max((min(widest, other) for i, _, other in sides if i != place and not held >> i & 1), default=0)
+        if deep <= DEEPEST and wide <= widest and need + pieces + SPARE <= card.shared:
+            held, taken = held | 1 << place, need
+    return held if 2 * taken >= size * sum(deep * wide for _, deep, wide in sides) else 0
 
 
 def pack(blocks: Num[Tensor, "*M gates N K"], products: Products) -> Num[Tensor, "members deep width"]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import attrs
 
 from lfads_core.plugins.registry import Registry
-from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.train.device import use_cpu
 from lfads_core.train.loop import fit
 from lfads_core.train.trainer import Trainer
@@ -40,10 +40,9 @@ def bench_epoch(config: str, data: Sequence[Path], options: Options, registry: R
 
 
 def trainer_of(problem: BenchProblem, path: str, folder: Path) -> Trainer:
-    """A trainer of fresh weights, whose loops are those of a backend."""
-    trainer = problem.trainer(folder / path)
-    trainer.model.loops = choose_recurrence(path, problem.device)
-    return trainer
+    """A trainer of fresh weights that trains and validates on the loops of a backend."""
+    config = attrs.evolve(problem.config, train=attrs.evolve(problem.config.train, recurrence=path))
+    return replace(problem, config=config).trainer(folder / path)
 
 
 def one_epoch(trainer: Trainer, device: str, rows: list[dict[str, float]] | None = None) -> float:
