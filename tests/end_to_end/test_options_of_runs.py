@@ -10,6 +10,7 @@ import re
 import click
 import h5py
 import numpy as np
+import pytest
 import yaml
 
 import lfads_core
