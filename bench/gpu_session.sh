@@ -106,7 +106,7 @@ try population 70
 try inference 40
 try quality 90
 try trace 40
-has table && "$PY" "$ROOT/bench/gpu/session.py" table --out "$OUT"
+if has table; then "$PY" "$ROOT/bench/gpu/session.py" table --out "$OUT" || failed="$failed table"; fi
 ls -la "$OUT"
 echo "-- $((SECONDS - BEGAN)) s; failed:${failed:- nothing}"
 [ -z "$failed" ]

@@ -112,6 +112,7 @@ def test_predictions_follow_from_the_numbers_they_name(root, monkeypatch):
     assert predictions.of_step("S1", "triton", 32, captured=True) == pytest.approx(2 * 2.34 + 4 + 391 * 0.0025)
     assert predictions.predicted("steps", "S1 triton captured") == "3.3 ms"
     assert predictions.predicted("steps", "S1 fused") == ""
+    assert predictions.predicted("quality", "triton") == ""
 
 
 def test_a_stage_goes_on_after_a_failure_and_names_what_failed_was_wrong_or_ran_elsewhere(root, tmp_path, monkeypatch):

@@ -58,8 +58,10 @@ def of_step(name: str, path: str, members: int, *, captured: bool) -> float:
 
 def predicted(stage: str, key: str) -> str:
     """What was expected of a line of results, or nothing."""
+    if stage not in {"steps", "population"}:
+        return ""
     name, path, *rest = key.split()
-    if name not in BINS or path not in CARRIED or "precision" in rest or stage not in {"steps", "population"}:
+    if name not in BINS or path not in CARRIED or "precision" in rest:
         return ""
     return f"{of_step(name, path, 1 if stage == 'steps' else 32, captured='captured' in rest):.1f} ms"
 
