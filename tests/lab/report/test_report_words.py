@@ -7,7 +7,8 @@ import pytest
 
 from lfads_core.data.layout import session_from_arrays
 from lfads_plugins_lab.evaluate.recorded import Recorded
-from lfads_plugins_lab.report.words import rate_scale, times_of
+from lfads_plugins_lab.report.words import scale_of, times_of
+from lfads_plugins_std.figures.units import Scale
 
 
 def recorded(is_rate=True, **attributes):
@@ -24,10 +25,11 @@ def test_times_count_from_the_event_in_bins_of_the_files_width():
 @pytest.mark.parametrize(
     ("session", "wanted"),
     [
-        (recorded(bin_ms=7.0), (1000 / 7, "events/s")),
-        (recorded(), (1.0, "events/bin")),
-        (recorded(is_rate=False, bin_ms=7.0), (1.0, "units of the data")),
+        (recorded(bin_ms=7.0), Scale(factor=1000 / 7, unit="rate (spikes/s)")),
+        (recorded(), Scale(factor=1.0, unit="rate (spikes/bin)")),
+        (recorded(is_rate=False, bin_ms=7.0), Scale(factor=1.0, unit="unit of the data")),
+        (recorded(is_rate=False, bin_ms=7.0, data_unit="mV"), Scale(factor=1.0, unit="mV")),
     ],
 )
 def test_rates_are_events_per_second_where_bins_have_a_width(session, wanted):
-    assert rate_scale(session) == wanted
+    assert scale_of(session) == wanted
