@@ -278,14 +278,14 @@ def test_copies_replace_nothing_unasked(files, tmp_path):
 def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
     monkeypatch.setenv("LFADS_PLUGINS", "lab")
     result = CliRunner().invoke(
-        cli, ["data", "align", *map(str, files), "-o", str(tmp_path / "out"), "--components", "3", "--smooth", "20", "--ridge"]
+        cli, ["data", "align", *map(str, files), "-o", str(tmp_path / "out"), "--components", "3", "--smooth", "20", "--ridge", "--format", "svg"]
     )
     assert result.exit_code == 0, result.output
     assert "3 components of 6 conditions hold" in result.output
     assert re.search(r"monday\s+7\s+12\s+\d", result.output)
     assert f"lfads run {tmp_path / 'out'} --set components.readin=pcr" in result.output.replace("\n", " ")
     pytest.importorskip("matplotlib")
-    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == [f"alignment_{name}.png" for name in sorted(CHANNELS)]
+    assert sorted(p.name for p in (tmp_path / "out").glob("alignment_*")) == [f"alignment_{name}.svg" for name in sorted(CHANNELS)]
 
 
 def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Real
 
+from lfads_plugins_std.figures.door import part
+
 INK = "#222222"
 SOFT = "#6e6e6e"
 BLUE = "#0072b2"
@@ -40,27 +42,19 @@ def colours_of(count: int) -> list[str]:
 
 def shades(values: Real[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     """Colours of the heat map from dark to light, by rank."""
-    from matplotlib import colormaps
-
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    colours: np.ndarray = colormaps[HEAT](ranks / max(1, len(values) - 1))
+    colours: np.ndarray = part().colormaps[HEAT](ranks / max(1, len(values) - 1))
     return colours
 
 
 def colour_map(name: str | None = HEAT) -> Any:
     """Return a colour map in which NaN has a colour of its own; None is ink on whatever lies below."""
-    from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
-
-    found = LinearSegmentedColormap.from_list("ink", [(0, 0, 0, 0), (0, 0, 0, 1)]) if name is None else colormaps[name]
+    ink = [(0, 0, 0, 0), (0, 0, 0, 1)]
+    found = part("colors").LinearSegmentedColormap.from_list("ink", ink) if name is None else part().colormaps[name]
     return found.with_extremes(bad=MISSING)
 
 
 def colour_scale(low: float, high: float, lightest: float = 1.0, *, backwards: bool = False) -> Any:
     """Colours for values from ``low`` to ``high``, dark to light, or ``backwards``; ``lightest`` below 1 leaves out what is hard to see on white."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-
-    steps = colormaps[HEAT](np.linspace(0.0, lightest, 256))
-    return ScalarMappable(Normalize(low, high), ListedColormap(steps[::-1] if backwards else steps))
+    colors, steps = part("colors"), part().colormaps[HEAT](np.linspace(0.0, lightest, 256))
+    return part("cm").ScalarMappable(colors.Normalize(low, high), colors.ListedColormap(steps[::-1] if backwards else steps))

@@ -1,12 +1,12 @@
-"""The one door to matplotlib: figures without pyplot or any other global state, and one look for all."""
+"""Figures without pyplot or any other global state, and one look for all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lfads_core.errors import LfadsError
 from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.door import part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +28,8 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     Raises:
         LfadsError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as err:
-        raise LfadsError('plots: matplotlib must be installed, got none. Run: pip install "lfads-core[plot]"') from err
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06), facecolor="white")
+    layout = part("layout_engine").ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)
+    figure: Figure = part("figure").Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     if title:
         figure.suptitle(title, fontsize=_LARGE, color=INK, x=0.01, ha="left")
     return figure
@@ -72,13 +68,11 @@ def legend(ax: Axes, *, above: bool = False, **placement: Any) -> None:
 
 def key_of(figure: Figure, key: Key) -> None:
     """Name lines below all axes, as many side by side as there is room for; labels that are empty have no name."""
-    from matplotlib.lines import Line2D
-
     named = {label: line for label, line in key.items() if label}
     if named:
         longest = max(map(len, named)) + 6  # with its line
         columns = max(1, int(_LETTERS * figure.get_figwidth()) // longest)
-        lines = [Line2D([], [], **line) for line in named.values()]
+        lines = [part("lines").Line2D([], [], **line) for line in named.values()]
         _plain(figure.legend(lines, list(named), **_LEGEND, loc="outside lower left", ncols=min(len(named), columns)))
 
 

@@ -13,6 +13,7 @@ from lfads_core.config.fields import FIGURE_FORMATS
 from lfads_core.errors import ConfigError
 from lfads_core.files import replacing
 from lfads_core.wording import printable
+from lfads_plugins_std.figures.door import part
 from lfads_plugins_std.figures.figure import DPI
 
 if TYPE_CHECKING:
@@ -41,11 +42,10 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 def as_png(figure: Figure) -> bytes:
     """A PNG of 256 colours."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # comes with matplotlib
 
     _make_printable(figure)
-    canvas, content = FigureCanvasAgg(figure), BytesIO()
+    canvas, content = part("backends.backend_agg").FigureCanvasAgg(figure), BytesIO()
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(content, format="png", optimize=True, dpi=(DPI, DPI))
@@ -63,23 +63,19 @@ def as_pdf(figure: Figure) -> bytes:
 
 
 def _drawn(figure: Figure, form: str, how: dict[str, Any]) -> bytes:
-    from matplotlib import rc_context
-
     _make_printable(figure)
     content, layout = BytesIO(), figure.get_layout_engine()
     if layout is not None:  # once: saving would draw everything for it, and draw again
         layout.execute(figure)
         figure.set_layout_engine(None)
-    with rc_context(how):
+    with part().rc_context(how):
         figure.savefig(content, format=form, transparent=True, metadata=dict.fromkeys(_NO_METADATA[form]))
     return content.getvalue()
 
 
 def _make_printable(figure: Figure) -> None:
     """Names from a file may hold what no font has and no SVG may."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
+    for text in figure.findobj(part("text").Text):
         if (shown := printable(text.get_text())) != text.get_text():
             text.set_text(shown)
 

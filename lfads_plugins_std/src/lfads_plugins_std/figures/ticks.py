@@ -7,24 +7,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lfads_plugins_std.figures.door import part
+
 _MOST = 5
 
 
 def few_ticks(axis: Any) -> None:
     """At most five numbers on a linear axis, small and large ones with a common power of ten."""
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
-
-    form = ScalarFormatter()
+    form = part("ticker").ScalarFormatter()
     form.set_powerlimits((-2, 4))
     axis.set_major_formatter(form)
-    axis.set_major_locator(MaxNLocator(_MOST))
+    axis.set_major_locator(part("ticker").MaxNLocator(_MOST))
 
 
 def whole_ticks(axis: Any) -> None:
     """Whole numbers only, for epochs and generations."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(7, steps=(1, 2, 5, 10), integer=True))
+    axis.set_major_locator(part("ticker").MaxNLocator(7, steps=(1, 2, 5, 10), integer=True))
 
 
 def rate_ticks(axis: Any, low: float, high: float) -> None:
@@ -32,19 +30,17 @@ def rate_ticks(axis: Any, low: float, high: float) -> None:
 
     Values within a factor of three have a linear axis, others a logarithmic one.
     """
-    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
-
-    few = high < 3 * low
-    if few:
-        ticks = np.array([low]) if high == low else np.asarray(MaxNLocator(_MOST - 1, steps=(1, 2, 5, 10)).tick_values(low, high))
+    ticker = part("ticker")
+    if high < 3 * low:
+        ticks = np.array([low]) if high == low else np.asarray(ticker.MaxNLocator(_MOST - 1, steps=(1, 2, 5, 10)).tick_values(low, high))
         axis.set_view_interval(low - 0.05 * max(high - low, 4 * low), high + 0.05 * max(high - low, 4 * low), ignore=True)
     else:
         ticks = log_numbers(low, high)
         axis.axes.set_yscale("log") if axis.axis_name == "y" else axis.axes.set_xscale("log")
         axis.set_view_interval(low * 0.9, high * 1.1, ignore=True)
-    axis.set_major_locator(FixedLocator(ticks.tolist()))
-    axis.set_major_formatter(FixedFormatter([f"{tick:.6g}" for tick in ticks]))
-    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(ticker.FixedLocator(ticks.tolist()))
+    axis.set_major_formatter(ticker.FixedFormatter([f"{tick:.6g}" for tick in ticks]))
+    axis.set_minor_locator(ticker.NullLocator())
 
 
 def log_numbers(low: float, high: float) -> Float[np.ndarray, " n"]:

@@ -45,7 +45,7 @@ def draw_truth(
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.75, 1)))
     axes = left.subplots(max(1, len(shown)), max(1, len(trials)), squeeze=False, sharex=True, sharey="row")
     time = time or time_axis(rates.shape[1], None)
-    for row, n in enumerate(shown):
+    for row, n in enumerate(shown.tolist()):
         for column, trial in enumerate(trials):
             ax = axes[row, column]
             ax.plot(time.middles, truth[trial, :, n] * scale.factor, **_TRUE)
