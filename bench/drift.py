@@ -92,9 +92,9 @@ def measure(folder: Path, kind: str, seed: int, registry: Registry) -> Measured:
     settings = resolve([], [], (*SETTINGS, f"train.seed={seed}"), registry)
     timed(folder / "day1", lambda path: start_run(path, [first], settings, registry, Display()))
     parent = load(folder / "day1", registry=registry)
+    before = here / "before.h5"
+    infer_files(parent, [second], samples=parent.default_samples, output=before)  # also loads what the first inference of a process loads
     spent = timed(here / "aligned", lambda path: adapt_run(parent, [second], (), Display(), path, align="nomad"))
-    if not (before := here / "before.h5").exists():
-        infer_files(parent, [second], samples=parent.default_samples, output=before)
     old = decoder(folder / "day1" / "lfads_output_day1.h5")
     retrained, whole = None, None
     if kind not in NO_DRIFT:

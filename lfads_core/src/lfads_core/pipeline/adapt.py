@@ -131,10 +131,10 @@ def _read_in(loaded: LoadedRun) -> list[str]:
 
 
 def _of_so_many_steps(config: RunConfig, sessions: Sequence[Session], steps: int) -> RunConfig:
-    """As many epochs as make these steps."""
+    """As many epochs as make about these steps."""
     trials = sum(session.trials("train") for session in sessions)
     each = known(config.data.passes, "data.passes") * math.ceil(trials / known(config.data.batch_size, "data.batch_size"))
-    return attrs.evolve(config, train=attrs.evolve(config.train, epochs=math.ceil(steps / each)))
+    return attrs.evolve(config, train=attrs.evolve(config.train, epochs=max(1, round(steps / each))))
 
 
 def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
