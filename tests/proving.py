@@ -19,7 +19,7 @@ from _pytest.runner import runtestprotocol
 from ignoring import ignoring
 
 TABLE = Path(__file__).parent / "end_to_end" / "acting.toml"
-SECONDS = 60
+SECONDS = 180
 """Most for one test with something ignored: without its limit on epochs, say, a training goes on."""
 
 unnoticed: dict[str, set[str]] = {}

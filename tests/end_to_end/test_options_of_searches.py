@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +28,12 @@ def search(invoke, write_tiny, tiny_settings, tmp_path, monkeypatch):
             return made.executor
 
         monkeypatch.setattr(search_run, "make_executor", make)
-        monkeypatch.setattr(search_run, "_finish", lambda folder, _, state, *__, **___: search_run.Searched(folder=folder, state=state))
+
+        def finish(folder, _, state, *__, **___):
+            made.state = state
+            return search_run.Searched(folder=folder, state=state)
+
+        monkeypatch.setattr(search_run, "_finish", finish)
         sets = [part for setting in (*tiny_settings, "search.interval=2", "search.min_improvement=null") for part in ("--set", setting)]
         more = [write_tiny(), "--runs", tmp_path / "searches", "--name", name, *sets] if data else []
         made.said = invoke(verb, *words[:1], *more, *words[1:], code=code)
@@ -83,7 +87,8 @@ def test_a_search_goes_where_and_is_carried_out_by_what_is_asked_for(search, kin
     assert made.base.components.reconstruction.name == "gaussian"
     assert made.base.optim.eps == 0.5
     assert made.state.targets[-1] == 4
-    assert search(kind, *spaces, "--epochs", 40, "--minutes", "1e-9", name="ended").state.stopped == "minutes"
+    ended = search(kind, *spaces, "--epochs", 40, "--minutes", "1e-9", "--executor", "serial", name="ended")
+    assert (ended.state.stopped, ended.name) == ("minutes", "serial")
     if kind != "grid":
         other = search(kind, *WHERE, "--members", 3, "--epochs", 4, "--seed", 6, "--hold-out", 0.45, "--plugin", "gaussian", name="other")
         assert [dict(member.values) for member in other.state.members] != [dict(member.values) for member in made.state.members]
@@ -175,6 +180,8 @@ def test_settings_of_a_search_stand_for_its_options(search):
     assert made.state.score == "valid/recon_smooth"
     by_option = search("random", *WHERE, "--set", "search.suggested=false", "--members", 3, "--epochs", 2, "--seed", 7, name="o")
     assert [dict(m.values) for m in by_option.state.members] == [dict(m.values) for m in made.state.members]
+    other = search("random", *WHERE, "--set", "search.suggested=false", "--members", 3, "--epochs", 2, name="n")
+    assert [dict(m.values) for m in other.state.members] != [dict(m.values) for m in made.state.members]
     wide = search("random", *WHERE, "--members", 2, "--epochs", 2, name="w")
     assert set(wide.state.spaces) > set(SPACES)
     ended = search("pbt", *WHERE, "--members", 2, "--epochs", 9, "--burn-in", 2, "--set", "search.minutes=1e-9", name="m")
@@ -184,6 +191,7 @@ def test_settings_of_a_search_stand_for_its_options(search):
 @pytest.mark.parametrize(("verb", "fate", "code"), [("resume", "raise", 130), ("retry", "failed", 2)])
 def test_a_search_goes_on_with_the_executor_that_is_asked_for(search, verb, fate, code, tmp_path):
     search("pbt", *WHERE, "--members", 2, "--epochs", 6, "--burn-in", 2, fate=lambda _task, _: fate, code=code)
+    assert search(verb, tmp_path / "searches" / "s", "--executor", "serial", fate=lambda _task, _: fate, code=code, data=False).name == "serial"
     made = search(verb, tmp_path / "searches" / "s", "--executor", "ray", *PLACING, data=False)
     assert made.name == "ray"
     assert_placed(made)
@@ -196,5 +204,6 @@ def test_a_bundle_searches_with_the_executor_that_is_asked_for(search, write_tin
     assert made.name == "ray"
     assert_placed(made)
     assert made.base.components.reconstruction.name == "gaussian"
-    assert made.base.optim.patience == 6
-    assert not math.isnan(made.base.optim.lr)
+    assert made.base.model.generator.hidden == 8
+    assert made.state.kind == "random"
+    assert search(write_tiny(), *sets, "--search", "random", "--executor", "serial", "-o", "b.zip", verb="bundle", data=False).name == "serial"
