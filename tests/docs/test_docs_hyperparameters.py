@@ -18,7 +18,7 @@ from lfads_core.plugins.registry import Registry
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "hyperparameters.md").read_text(encoding="utf-8")
 REGISTRY = Registry.from_installed()
-KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout", "encoder", "generator", "latent", "loss")
+KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout", "encoder", "generator", "latent", "loss", "alignment")
 
 
 def sections():
