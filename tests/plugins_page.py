@@ -1,4 +1,4 @@
-"""The files that docs/plugins.md shows, as plugins in memory, and a registry that has them beside everything of this project."""
+"""The files that docs/plugins.md and docs/hooks show, as plugins in memory, and a registry that has them beside everything of this project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 from lfads_core.plugins import NoSettings, Registry, Spec
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+_DOCS = Path(__file__).resolve().parents[1] / "docs"
+_HOOKS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((_DOCS / "hooks").glob("*.md")))
+PAGE = (_DOCS / "plugins.md").read_text(encoding="utf-8") + re.sub(r"^##? (lfads_\w+)$", r"\n### \1", _HOOKS, flags=re.MULTILINE)
+"""docs/plugins.md and the pages of hooks, each hook a section of its own."""
 OURS = {"core": "lfads_core.builtin", **{name: f"lfads_plugins_{name}.plugin" for name in ("std", "calcium", "emg", "tune", "lab")}}
 """Entry point -> module of every plugin of this project."""
 

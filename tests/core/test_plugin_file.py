@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import pytest
 from click.testing import CliRunner
@@ -168,6 +169,33 @@ def test_a_search_keeps_the_file_for_its_members_and_its_best(plugin, write_tiny
     assert kept == [".", "best", "members/000", "members/001"]
     assert lfads_core.load(folder / "best").model.input_prior.scale == 1.0
     lfads("search", "best", folder)
+
+
+def test_a_bundle_keeps_the_file_so_that_its_model_is_loaded_elsewhere(plugin, write_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("lfads_plugins_tune.bundle.make._report", lambda *_: None)
+    path, words = plugin(), ["--search", "none", "--work", tmp_path / "work", "-o", tmp_path / "a.zip"]
+    (tmp_path / "tiny.yaml").write_text("")
+    chosen = ["--set", "components.input_prior={name: sparse, scale: 0.5}", "--set", "train.epochs=1"]
+    lfads("bundle", write_tiny(), tmp_path / "tiny.yaml", "--plugin-file", path, *SET, *chosen, *words)
+    path.unlink()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    (state,) = (tmp_path / "elsewhere").rglob("run.json")
+    assert lfads_core.load(state.parent).model.input_prior.scale == 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_workers_of_ray_find_the_file_that_the_search_keeps(plugin, write_tiny, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lfads-core[tune]'")
+    path, folder = plugin(), tmp_path / "runs/s"
+    words = ["search", "random", write_tiny(), "--members", 2, "--executor", "ray", "--per-worker", 1, "--plugin-file", path]
+    words += ["--set", "components.input_prior=sparse", *SET, "--set", "search.min_improvement=null", "--runs", folder.parent, "--name", "s"]
+    command = [sys.executable, "-m", "lfads_core.cli.main", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path.unlink()
+    assert lfads_core.load(folder / "best").model.input_prior.scale == 1.0
 
 
 def test_files_that_are_wanted_are_known_to_processes_that_are_started(plugin):

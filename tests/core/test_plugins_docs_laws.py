@@ -33,4 +33,4 @@ def test_the_test_of_the_page_passes_in_the_repository_that_the_page_makes(tmp_p
 
 def test_the_page_names_every_kind_that_has_a_template():
     (line,) = re.findall(r"`--kind` is one of (.*)\.", PAGE)
-    assert re.findall(r"`(\w+)`", line) == list(KINDS)
+    assert re.findall(r"`([\w-]+)`", line) == list(KINDS)

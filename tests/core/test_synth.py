@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from lfads_core.cli import synth as synth_cli
 from lfads_core.cli.main import cli
 from lfads_core.config.fields import at_least, setting
-from lfads_core.errors import ConfigError, DataError
+from lfads_core.errors import ConfigError, DataError, PluginError
 from lfads_core.plugins import SyntheticSpec, hookimpl
 from lfads_core.plugins.registry import Registry
 from lfads_core.synth.settings import synthetic_settings
@@ -84,7 +84,7 @@ def test_a_generator_that_fails_leaves_nothing_behind(tmp_path):
     def broken(_settings, _rng):
         return {"fine": np.ones(3), "odd": np.array([object()], dtype=object)}
 
-    with pytest.raises(TypeError):
+    with pytest.raises(PluginError, match=r"^generate must give numbers and texts, got a ndarray for 'odd'$"):
         write_synthetic(SyntheticSpec(name="broken", summary="x", config=RampSettings, generate=broken), RampSettings(), 0, tmp_path / "data.h5")
     assert list(tmp_path.iterdir()) == []
 

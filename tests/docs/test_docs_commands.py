@@ -21,7 +21,9 @@ from lfads_core.plugins.registry import Registry
 from plugins_page import PLUGINS, registry_with
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")])
+PAGES = sorted(
+    [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/hooks/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")]
+)
 REGISTRY = Registry.from_installed()
 WITH_EXAMPLES = registry_with(*PLUGINS)
 """What is there once somebody has installed the examples of plugins.md, which its commands name."""
@@ -36,7 +38,7 @@ def shown() -> Iterator[tuple[str, str]]:
                     words = shlex.split(line.removeprefix("$ "), comments=True)
                     words = words[next((i for i, word in enumerate(words) if not re.match(r"\w+=", word)), 0) :]
                     if words[:1] == ["lfads"]:
-                        yield page.name, shlex.join(words)
+                        yield str(page.relative_to(ROOT)), shlex.join(words)
 
 
 SHOWN = sorted(set(shown()))
@@ -48,7 +50,7 @@ def test_there_are_commands_to_check():
 
 @pytest.mark.parametrize(("page", "line"), SHOWN, ids=[f"{page}: {line}" for page, line in SHOWN])
 def test_every_command_shown_is_accepted(page, line, monkeypatch):
-    registry = WITH_EXAMPLES if page == "plugins.md" else REGISTRY
+    registry = WITH_EXAMPLES if page == "docs/plugins.md" or page.startswith("docs/hooks/") else REGISTRY
     monkeypatch.setattr(Registry, "from_installed", lambda: registry)
     command, params = parsed(line)
     if page == "README.md":  # it uses the name of a plugin that it shows how to write

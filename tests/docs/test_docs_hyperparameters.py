@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
 
 import attrs
+import pytest
 
+from lfads_core.cli.given import RECORDS, given_page
 from lfads_core.config.explain import explain
 from lfads_core.plugins import reference
 from lfads_core.plugins.registry import Registry
@@ -15,7 +18,7 @@ from lfads_core.plugins.registry import Registry
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "hyperparameters.md").read_text(encoding="utf-8")
 REGISTRY = Registry.from_installed()
-KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout", "encoder", "generator", "latent", "loss")
+KINDS = ("reconstruction", "prior", "augmentation", "readin", "readout", "encoder", "generator", "latent", "loss", "alignment")
 
 
 def sections():
@@ -50,3 +53,13 @@ def test_the_page_of_hyperparameters_is_up_to_date():
 def test_the_page_of_hooks_is_up_to_date():
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     assert reference.reference_page() == page, "run: python -m lfads_core.plugins.reference > docs/hooks.md"
+
+
+def test_the_page_of_what_plugins_are_given_is_up_to_date():
+    assert given_page() == (ROOT / "docs" / "given.md").read_text(encoding="utf-8"), "run: python -m lfads_core.cli.given > docs/given.md"
+
+
+@pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
+def test_every_field_of_what_plugins_are_given_has_its_row(cls):
+    section = given_page().split(f"\n### {cls.__name__}\n")[1].split("\n##")[0]
+    assert re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE) == [field.name for field in dataclasses.fields(cls)]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/hooks/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("lfads_*/README.md")]
+)
 LARGEST_FIGURE = 150_000
 
 
@@ -46,10 +48,10 @@ def test_every_page_is_linked_from_the_index_and_the_index_from_the_readme():
 
 def test_every_page_has_its_place_in_the_site():
     listed: list[str] = []
-    for page in [ROOT / "docs" / "index.md", ROOT / "docs" / "tutorials.md"]:
+    for page in [ROOT / "docs" / f"{name}.md" for name in ("index", "tutorials", "plugins")]:
         for block in re.findall(r"^```\{toctree\}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE):
             listed += [line for line in block.splitlines() if line and not line.startswith(":")]
-    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
+    pages = [page for folder in ("", "tutorials", "hooks") for page in (ROOT / "docs" / folder).glob("*.md")]
     assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs").with_suffix("")) for page in pages if page.name != "index.md")
 
 
@@ -63,7 +65,7 @@ def test_figures_are_small_and_shown_somewhere():
 def test_every_module_that_a_page_names_exists():
     sources = [ROOT, *ROOT.glob("lfads_*/src/lfads_*")]
     missing = []
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "hooks").glob("*.md")]:
         text = page.read_text(encoding="utf-8")
         files = re.findall(r"(?<![\w/<])([a-z_]+/[a-z_]+\.py)\b", text)
         folders = [name for name in re.findall(r"`([a-z_]+)/`", text) if name not in {"plots", "docs"}]

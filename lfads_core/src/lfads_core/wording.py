@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
+
 _LONGEST = 80
 _LONGEST_REASON = 300
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -31,9 +33,7 @@ def printable(text: str) -> str:
 
 def one_line(err: BaseException) -> str:
     """Say an exception's kind and text in one line of bounded length."""
-    said = (
-        err.args[0] if len(err.args) > 1 and isinstance(err.args[0], str) and not isinstance(err, OSError | KeyError) else err
-    )  # attrs adds objects
+    said = err.args[0] if any(isinstance(arg, attrs.Attribute) for arg in err.args) else err  # validators of attrs add objects to their text
     text = " ".join(f"{type(err).__name__}: {said}".split()).removesuffix(":")
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 

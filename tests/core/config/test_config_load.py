@@ -122,15 +122,20 @@ def test_an_unknown_plugin_is_one_fault_among_the_others(wrong, file):
     assert second == "lfads.yaml:1: optim.lr: must be > 0, got -1.0"
 
 
-def test_a_wrong_recipe_is_told_by_its_name(wrong):
+TEST_PLUGIN = "test-plugin 0 (entry point 'test-plugin')"
+
+
+def test_a_wrong_recipe_is_told_by_its_name_and_its_package(wrong):
     assert wrong([], ["wrong"]) == [
-        "recipe wrong: components.train_augmentations.0: must be the name of an augmentation, with its settings if any, got 3",
+        f"recipe wrong of {TEST_PLUGIN}: components.train_augmentations.0: must be the name of an augmentation, with its settings if any, got 3",
         (
-            "recipe wrong: optim.learning_rate: no such setting. Known here: lr, betas, eps, weight_decay, clip_norm, schedule, warmup_epochs, "
-            "step_epochs, decay, patience, min_lr"
+            f"recipe wrong of {TEST_PLUGIN}: optim.learning_rate: no such setting. Known here: lr, betas, eps, weight_decay, clip_norm, "
+            "schedule, warmup_epochs, step_epochs, decay, patience, min_lr"
         ),
     ]
-    assert wrong([], ["bare"]) == ["recipe bare: components: must be a group of settings, got null. Leave the key out for its defaults"]
+    assert wrong([], ["bare"]) == [
+        f"recipe bare of {TEST_PLUGIN}: components: must be a group of settings, got null. Leave the key out for its defaults"
+    ]
 
 
 def test_a_component_named_after_a_recipe_that_turned_everything_off_turns_it_on(settle):

@@ -298,6 +298,7 @@ def test_a_type_that_nobody_brings_is_still_the_authors_fault(own):
             yield from list(types())[:1]
 
     text = (
+        "lab-units 0 (entry point 'lab-units'): the settings 'rig' cannot be read: "
         "settings cannot be of type <enum 'Window'>. Use bool, int, float, str, Path, Literal, tuples, lists, dict[str, ...], attrs classes, "
         "and null for off, or offer the type in lfads_setting_types."
     )
@@ -452,7 +453,7 @@ def test_a_union_takes_the_first_type_that_fits(own):
 
 
 def test_the_example_of_the_docs_says_what_the_page_says(root):
-    page = (root / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "hooks" / "lfads_setting_types.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n# lfads_stimulus.py\n(.*?)```", page, flags=re.DOTALL)
     module = ModuleType("lfads_stimulus")
     exec(compile(code, "lfads_stimulus.py", "exec"), module.__dict__)

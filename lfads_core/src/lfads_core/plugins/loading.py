@@ -7,7 +7,6 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
-import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
@@ -20,6 +19,7 @@ from lfads_core import __version__
 from lfads_core.errors import PluginError
 from lfads_core.origin import know_package
 from lfads_core.plugins import hookspecs
+from lfads_core.plugins.collecting import call, collect, short
 from lfads_core.plugins.compatible import incompatibility
 from lfads_core.plugins.hook_names import check_names
 from lfads_core.plugins.hooks import CORE_HOOKS, Hook, hooks_in
@@ -187,8 +187,8 @@ def inspect_plugin(plugin: object, provider: Provider, hooks: Sequence[Hook] = C
     for name, impl in impls.items():
         if impl.hookwrapper or impl.wrapper:
             raise PluginError(f"{name}: must be a plain hook, because every plugin is called by itself, got a wrapper")
-    specs = {hook.record: _collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
-    listeners = {hook.name: functools.partial(_call, impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
+    specs = {hook.record: collect(impls[hook.name], hook.name, hook.record) for hook in hooks if hook.record and hook.name in impls}
+    listeners = {hook.name: functools.partial(call, impls[hook.name]) for hook in hooks if hook.record is None and hook.name in impls}
     package = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else ""
     if package and package.replace("_", "-") not in OURS:  # ours is ours, whatever it is registered as
         know_package(package, str(provider))
@@ -220,7 +220,7 @@ def _declared_hooks(plugin: object, known: Sequence[Hook]) -> list[Hook]:
     found: list[Hook] = []
     for module in modules:
         if not isinstance(module, ModuleType):
-            raise PluginError(f"{DECLARES}: must yield modules, got {_short(module)}")
+            raise PluginError(f"{DECLARES}: must yield modules, got {short(module)}")
         found += hooks_in(module)
     taken = {hook.name: hook.module.__name__ for hook in known}
     for hook in found:
@@ -293,37 +293,3 @@ def _load(entry_point: EntryPoint) -> object:
         return entry_point.load()
     except (Exception, SystemExit) as err:
         raise PluginError(one_line(err)) from err
-
-
-def _call(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
-    return impl.function(*(arguments[name] for name in impl.argnames))
-
-
-def _collect(impl: pluggy.HookImpl, hook: str, spec: type[Spec]) -> tuple[Spec, ...]:
-    """Call one hook and consume what it returns; checked."""
-    wanted = f"{hook}: must yield or return a list of {spec.__name__}"
-    try:
-        result = _call(impl, {})
-        if inspect.iscoroutine(result):
-            result.close()  # nobody waits for it
-        if isinstance(result, spec) or not isinstance(result, Iterable):
-            raise PluginError(f"{wanted}, got {_short(result)}")
-        specs = list(result)
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as err:
-        raise PluginError(f"{hook}: {one_line(err)}") from err
-    given: set[str] = set()
-    for item in specs:
-        if not isinstance(item, spec):
-            raise PluginError(f"{wanted}, got {_short(item)} in it")
-        if item.name in given:
-            raise PluginError(f"{hook}: every name must be offered once, got {item.name!r} twice")
-        given.add(item.name)
-    return tuple(specs)
-
-
-def _short(value: object) -> str:
-    if value is None or isinstance(value, str | int | float):
-        return repr(value)
-    return f"a {type(value).__name__}"

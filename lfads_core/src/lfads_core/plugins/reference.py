@@ -19,8 +19,8 @@ def reference_page() -> str:
         "# Hooks",
         "",
         "Every door a plugin can come through, those of this project's packages included, and the records that are handed through it; made by",
-        "`python -m lfads_core.plugins.reference > docs/hooks.md`. [Plugins](plugins.md) shows how to write one, [the contracts](contracts.md)",
-        "say what must hold.",
+        "`python -m lfads_core.plugins.reference > docs/hooks.md`. [Plugins](plugins.md) shows how to write one, and leads to a page for each hook",
+        "with an example and its contract. [What plugins are given](given.md) has batches, sessions, settings, spaces and noise.",
     ]
     hooks = Registry.from_installed().hooks
     modules = list(dict.fromkeys(hook.module for hook in hooks))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from lfads_core.errors import RunError
 from lfads_core.files import replacing, spoken_failure
+from lfads_core.plugins.single_files import FOLDER
 from lfads_core.runs import Run
 from lfads_plugins_tune.bundle.readme import readme
 from lfads_plugins_tune.search.history import JOURNAL
@@ -65,7 +66,7 @@ def contents(best: Run, search: Path | None) -> dict[str, Path]:
         "fitlog.csv": best.fitlog if search is None else search / "fitlog.csv",
         **{path.name: path for path in sorted(folder.glob("lfads_output_*.h5"))},
         **{f"checkpoints/{path.name}": path for path in _of_checkpoint(best)},
-        **{str(PurePosixPath(path.relative_to(folder))): path for path in _visible(best.plots)},
+        **{str(PurePosixPath(path.relative_to(folder))): path for part in (best.plots, folder / FOLDER) for path in _visible(part)},
         **{name: folder / name for name in ("report.html", "evaluation.json") if (folder / name).is_file()},
     }
     if search is not None:

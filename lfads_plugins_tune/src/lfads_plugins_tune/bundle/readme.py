@@ -23,6 +23,8 @@ FILES = {
     r"checkpoints/kept\.json": "the best epochs that were kept, with their costs",
     r"checkpoints/.+\.json": "what weights these are, in plain text, and the hash of their file",
     r"checkpoints/.+\.pt": "the weights (PyTorch, loadable without executing anything)",
+    r"plugins/files\.json": "hashes of the plugin files",
+    r"plugins/.+\.py": "a plugin that is one file, which the model needs",
     r"plots/search/.+": "figure of the search",
     r"plots/.+": "figure of the best model",
     r"report\.html": "all of this on one page, for any browser: is it good, trials, factors, inputs, decoding, settings",
