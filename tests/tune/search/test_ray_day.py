@@ -101,6 +101,8 @@ def test_a_day_in_a_cluster_ends_with_the_decisions_of_one_process_and_leaves_no
         wait_for(lambda mark=mark: not [c for c in marked(mark).values() if c.startswith(("ray::WorkerProcess", "ray::TaskQueue"))])
     assert not [path for path in hidden[0].iterdir() if path.name.startswith("lfads-storage")]  # the driver's machine trained nothing
     runs = server.runs()
-    assert {"day", *(f"day/{number:03d}" for number in range(8))} <= set(runs), set(runs)
+    members = {f"m{number:02d} \N{MIDDLE DOT} day": member for number, member in enumerate(searches.journal("day")["members"])}
+    assert {"day", *members} <= set(runs), set(runs)
     assert runs["day"]["info"]["status"] == "FINISHED"
-    assert server.curve("day/000", "valid/recon_smooth") == list(range(len(server.curve("day/000", "valid/recon_smooth"))))
+    for name, member in members.items():
+        assert sorted(set(server.curve(name, "valid/recon_smooth"))) == list(range(member["epochs"]))
