@@ -105,4 +105,4 @@ def test_a_day_in_a_cluster_ends_with_the_decisions_of_one_process_and_leaves_no
     assert {"day", *members} <= set(runs), set(runs)
     assert runs["day"]["info"]["status"] == "FINISHED"
     for name, member in members.items():
-        assert sorted(set(server.curve(name, "valid/recon_smooth"))) == list(range(member["epochs"]))
+        assert sorted(set(server.curve(name, "lr"))) == list(range(member["epochs"]))
