@@ -26,8 +26,9 @@ def normal(rng):
 
 def latents(states):
     zero = torch.zeros(len(states), 1, dtype=states.dtype)
+    start = states[:, 0]
     return Latents(
-        ic=Posterior(mean=zero, std=zero), inputs=None, ci=None, gen_init=zero, gen_states=states, gen_inputs=zero, con_states=None, factors=states
+        ic=Posterior(mean=zero, std=zero), inputs=None, ci=None, gen_init=start, gen_states=states, gen_inputs=states, con_states=None, factors=states
     )
 
 
@@ -87,7 +88,7 @@ def test_only_generator_states_count():
     part = build()
     states = torch.randn(9, 6, G, generator=stream(0), dtype=torch.float64)
     part.meet(latents(states))
-    other = replace(latents(states), factors=states + 3, gen_init=states[:, 0])
+    other = replace(latents(states), factors=states + 3, gen_init=states[:, 1])
     assert torch.equal(part.distance(other), part.distance(latents(states)))
 
 

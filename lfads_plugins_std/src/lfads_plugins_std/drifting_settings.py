@@ -23,5 +23,5 @@ class DriftingConfig(LorenzConfig):
     def rules(self) -> list[str]:
         """Faults across fields."""
         if self.lost + self.gained > 1:
-            return [*super().rules(), f"lost: must leave room for gained ({self.gained:g}), so that both are at most 1, got {self.lost:g}"]
-        return super().rules()
+            return [*LorenzConfig.rules(self), f"lost: must leave room for gained ({self.gained:g}), so that both are at most 1, got {self.lost:g}"]
+        return LorenzConfig.rules(self)

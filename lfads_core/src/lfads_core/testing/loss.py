@@ -75,7 +75,7 @@ def _built(case: LossCase) -> Iterator[str]:
     return build_faults(case.fresh, AbstractLoss)
 
 
-def _terms(case: LossCase) -> Iterator[str]:
+def _terms(case: Any) -> Iterator[str]:
     part = case.build()
     for what, found in (("a pass", part(seen_by(part))), ("measure()", part.measure(seen_by(part)))):
         if not isinstance(found, Mapping):
@@ -89,7 +89,7 @@ def _terms(case: LossCase) -> Iterator[str]:
                 yield f"{what}: {name!r} must be one number for all trials, a tensor without axes, got {got}"
 
 
-def _reaches(case: LossCase) -> Iterator[str]:
+def _reaches(case: Any) -> Iterator[str]:
     """Something must feel it."""
     part = case.build()
     seen = _with_gradients(seen_by(part))
@@ -98,7 +98,7 @@ def _reaches(case: LossCase) -> Iterator[str]:
         yield "a term must depend on latents, parameters or trained weights, but has no gradient"
 
 
-def _gradients(case: LossCase) -> Iterator[str]:
+def _gradients(case: Any) -> Iterator[str]:
     part = case.build()
     seen = _with_gradients(seen_by(part))
     leaves = [*_floating(seen.latents), seen.params]
@@ -115,7 +115,7 @@ def _gradients(case: LossCase) -> Iterator[str]:
         yield f"the gradient must be that of finite differences, got {' '.join(str(err).split())[:200]}"
 
 
-def _ends(case: LossCase) -> Iterator[str]:
+def _ends(case: Any) -> Iterator[str]:
     part = case.fresh().float()
     for size in (1e-30, 1e4):
         seen = _with_gradients(seen_by(part, torch.float32, size))
@@ -127,7 +127,7 @@ def _ends(case: LossCase) -> Iterator[str]:
                         yield from not_finite(f"a gradient of {name} for latents of size {size:g}", slope)
 
 
-def _chance(case: LossCase) -> Iterator[str]:
+def _chance(case: Any) -> Iterator[str]:
     part, faults = case.build(), list[str]()
     seen = seen_by(part)
     with no_shared_chance("a pass", faults):
@@ -140,7 +140,7 @@ def _chance(case: LossCase) -> Iterator[str]:
         yield "draw() must give the same for the same random numbers"
 
 
-def _untouched(case: LossCase) -> Iterator[str]:
+def _untouched(case: Any) -> Iterator[str]:
     part = case.build()
     seen, kept = seen_by(part), seen_by(part)
     part(seen)
@@ -152,7 +152,7 @@ def _untouched(case: LossCase) -> Iterator[str]:
         yield "latents must not be changed in place"
 
 
-def _bare(case: LossCase) -> Iterator[str]:
+def _bare(case: Any) -> Iterator[str]:
     try:
         case.fresh({})
     except LfadsError:
@@ -161,11 +161,11 @@ def _bare(case: LossCase) -> Iterator[str]:
         yield f"a session whose file lacks what is needed must be refused with a DataError, got {type(err).__name__}: {err}"
 
 
-def _copies(case: LossCase) -> Iterator[str]:
+def _copies(case: Any) -> Iterator[str]:
     return copy_faults(case.build, lambda part: {name: value.detach() for name, value in part(seen_by(part)).items()})
 
 
-def _memory(case: LossCase) -> Iterator[str]:
+def _memory(case: Any) -> Iterator[str]:
     return memory_faults(
         case.build(), lambda part: {name: value.detach() for name, value in part(seen_by(part)).items()}, lambda part: part(seen_by(part, size=2.0))
     )
