@@ -161,7 +161,7 @@ def test_loops_that_compute_something_else_end_a_run_before_its_first_step(broke
 def test_loops_that_raise_are_named_to_those_who_ask_for_them(broken, tiny):
     broken("lab_jpca.loops:gru")
     said = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine", code=2).stderr.splitlines()[-1]
-    assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' failed in fail (RuntimeError: on purpose, at test_foreign_broken.py:")
+    assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' failed (RuntimeError: on purpose, at test_foreign_broken.py:")
 
 
 # A search

@@ -106,6 +106,18 @@ def test_the_learning_rate_starts_again_if_that_is_asked_for(how, train_tiny, tm
     assert lfads_core.load(run.path).columns()["lr"][-1] == (1e-3 if how == "no" else 4e-3)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_rate_that_follows_from_the_epoch_cannot_be_reset(schedule, train_tiny):
+    from click.testing import CliRunner
+
+    from lfads_core.cli.main import cli
+
+    run = train_tiny("train.epochs=1", f"optim.schedule={schedule}").run
+    done = CliRunner().invoke(cli, ["run", "--resume", str(run.path), "--set", "train.epochs=2", "--reset-lr"])
+    assert done.exit_code == 2
+    assert f"--reset-lr: is for optim.schedule: plateau, whose rate depends on how a training went, got {schedule}," in " ".join(done.output.split())
+
+
 def test_resetting_a_rate_without_a_run_is_refused():
     from click.testing import CliRunner
 

@@ -17,7 +17,7 @@ from lfads_core.config.structure import unstructure
 from lfads_core.config.trained import settings_of_run, trained_by
 from lfads_core.config.yaml_io import dump
 from lfads_core.data.known import differences
-from lfads_core.errors import RunError
+from lfads_core.errors import ConfigError, RunError
 from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.infer.loading import description_of
 from lfads_core.infer.run import finish
@@ -107,11 +107,16 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
 
     Raises:
         RunError: there is no run, its checkpoint is damaged, or an override touches what the weights depend on.
-        ConfigError: an override is none.
+        ConfigError: an override is none, or there is no rate to reset.
     """
     run = Run.open(path)
     config = settings_of_run(run, overrides, registry, going_on=True)
     _only_allowed(path, settings_of_run(run, (), registry, going_on=True), config)
+    if reset_lr and config.optim.schedule != "plateau":
+        raise ConfigError(
+            f"--reset-lr: is for optim.schedule: plateau, whose rate depends on how a training went, got {config.optim.schedule}, where it follows "
+            "from the epoch. Leave it out; --set optim.lr=... changes the rate."
+        )
     with only_one(run.path):
         remove_leftovers(run.path)
         tidy(run.checkpoints)
