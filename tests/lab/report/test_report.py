@@ -225,7 +225,7 @@ def test_figures_and_a_section_of_others_are_on_the_page_and_one_that_raises_cos
     assert text.count("could not be drawn") == 2
     assert caplog.messages == [
         "report: the figure 'Broken one' could not be drawn (OSError: no ink)",
-        "report: broken could not be drawn (OSError: no ink)",
+        "report: broken of stranger 0 (entry point 'stranger') could not be drawn (OSError: no ink)",
     ]
 
 
