@@ -220,7 +220,7 @@ def test_settings_that_no_longer_fit_the_weights_are_a_sentence(train_tiny, resu
     ("content", "text"),
     [
         ("{", "must be JSON written by lfads, got: Expecting property name enclosed in double quotes: line 1 column 2 (char 1). "),
-        ("[1]", "must be a JSON object written by lfads, got list. "),
+        ("[1]", "must be JSON written by lfads, an object, got list. "),
         ("{}", "must name the run's data as a list of paths under 'data', got None. "),
     ],
 )
