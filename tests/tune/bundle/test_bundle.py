@@ -91,7 +91,7 @@ def test_one_recording_and_one_file_of_settings_become_one_zip(invoke_whole, wri
     assert run.outputs()["valid_output_params"].shape == (6, 8, 5)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["data"] == ["mine.h5"]  # no folder of this machine
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "mine: 12 train, 6 valid trials, 8 bins of 10 ms, 5 channels" in page
+    assert "mine: 12 training, 6 validation trials, 8 bins of 10 ms, 5 channels" in page
     assert str(tmp_path) not in page
     assert [name for name in names if name not in (tmp_path / "out" / "README.txt").read_text()] == []
     again = CliRunner().invoke(cli, ["infer", str(tmp_path / "out"), str(data), "-o", str(tmp_path / "again.h5")])
