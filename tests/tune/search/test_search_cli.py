@@ -163,9 +163,8 @@ def test_without_data_it_says_so():
 
 
 def test_what_is_no_search_says_so(tmp_path):
-    message = (
-        f"error: {tmp_path}/search.json: must be the journal of a search, got: No such file or directory. Give a folder that `lfads search` made.\n"
-    )
+    what = f"error: {tmp_path}/search.json: must be the journal of a search, got: No such file or directory."
+    message = f"{what} Give a folder that `lfads search` made, or restore it.\n"
     for command in ("status", "resume", "retry", "best"):
         assert run("search", command, tmp_path) == (2, message)
 

@@ -273,6 +273,6 @@ def test_figures_of_the_best_and_of_the_search_are_drawn_unless_the_settings_say
     drawn = []
     monkeypatch.setattr("lfads_core.infer.run.draw_reports", lambda run, *_: drawn.append(run.path.name))
     monkeypatch.setattr("lfads_plugins_tune.search.run.draw_figures", lambda folder, form: drawn.append((folder.name, form)))
-    for setting, wanted in (("false", []), ("true", ["best", "s"])):
-        search("grid", "serial", "train.epochs=1", f"infer.figures={setting}", spaces=["optim.lr=choice:1e-3,2e-3"])
+    for setting, wanted in (("false", []), ("true", ["best", ("s", "svg")])):
+        search("grid", "serial", "train.epochs=1", f"infer.figures={setting}", "infer.figure_format=svg", spaces=["optim.lr=choice:1e-3,2e-3"])
         assert drawn == wanted
