@@ -308,7 +308,16 @@ def bad(tmp_path, monkeypatch):
     load_registry.cache_clear()
 
 
-@pytest.mark.parametrize("case", [*QUICK, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)])
+WRONG_TYPES = {"settings whose rule raises"}  # on purpose: a function where a rule belongs
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(case, marks=pytest.mark.wrong_types) if case in WRONG_TYPES else case for case in QUICK),
+        *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW),
+    ],
+)
 def test_it_is_named_and_said(case, bad, caplog):
     source, words, code, text = {**QUICK, **SLOW}[case]
     bad(source)
