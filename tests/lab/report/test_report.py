@@ -350,6 +350,7 @@ def test_a_figure_that_fails_costs_one_line(full, tmp_path, caplog):
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.wrong_types
 def test_formats_that_are_none_are_refused(full, tmp_path):
     wrong = CliRunner().invoke(cli, ["report", str(full.path), "--format", "jpg"])
     assert (wrong.exit_code, "'jpg' is not one of 'html', 'png', 'svg', 'pdf'" in wrong.output) == (2, True)
