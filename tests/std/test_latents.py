@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.components import AbstractLatent, LatentInfo
+from lfads_core.components.batch import Batch
 from lfads_core.config.load import resolve
 from lfads_core.config.losses import LatentConfig
 from lfads_core.errors import ConfigError, PluginError
@@ -120,7 +120,8 @@ def test_a_latent_of_each_bin_trains_and_is_inferred(write_tiny, train_tiny):
     sizes = {name: outputs[f"valid_latent_{name}_std"].shape for name in ("drift", "context")}
     assert sizes == {"drift": (6, 8, 1), "context": (6, 2)}
     with h5py.File(run.output("tiny")) as file:
-        read = loaded.model.read_in("tiny", SimpleNamespace(encod=torch.from_numpy(file["valid_encod_data"][()])))
+        encod = torch.from_numpy(file["valid_encod_data"][()])
+    read = loaded.model.read_in("tiny", Batch(encod=encod, recon=encod, external=encod[..., :0], trials=torch.arange(len(encod))))
     mean = loaded.model.latents["context"](read).chunk(2, dim=-1)[0].detach().numpy()
     np.testing.assert_allclose(outputs["valid_latent_context_mean"], mean, atol=1e-5)
     made = loaded.model.generate(torch.zeros(4, 8, 0), stream(0))

@@ -34,9 +34,9 @@ def info(**shapes):
 def seen(factors, behaviour):
     zero = torch.zeros(len(factors), 1)
     counts = torch.zeros(len(factors), T, 4)
-    latents = Latents(
-        ic=Posterior(mean=zero, std=zero), inputs=None, ci=None, gen_init=zero, gen_states=counts, gen_inputs=counts, con_states=None, factors=factors
-    )
+    start = Posterior(mean=zero, std=zero)
+    states = {"gen_init": zero.expand(-1, 4), "gen_states": counts, "gen_inputs": counts, "con_states": None}
+    latents = Latents(ic=start, inputs=None, ci=None, factors=factors, **states)
     batch = Batch(encod=counts, recon=counts, external=counts, trials=torch.arange(len(factors)), extras={"behavior": behaviour})
     return LossInputs(batch=batch, latents=latents, params=counts[..., None], draw={})
 

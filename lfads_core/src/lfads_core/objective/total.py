@@ -50,12 +50,12 @@ class Losses:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Terms:
-    """What :meth:`Objective.terms` finds; see :class:`Losses`."""
+    """What :meth:`Objective.terms` finds; see :class:`Losses`. Members of a population that are trained as one come as a first axis M."""
 
-    vector: Float[Tensor, " K"]
+    vector: Float[Tensor, "*M K"]
     further: tuple[str, ...]  # names of terms of plugins
-    per_session: Mapping[str, Float[Tensor, ""]]
-    per_value: Mapping[str, Float[Tensor, "B T N"]]
+    per_session: Mapping[str, Float[Tensor, "*M"]]
+    per_value: Mapping[str, Float[Tensor, "*M B T N"]]
     measures: Mapping[str, Tensor]
 
 
@@ -87,7 +87,7 @@ class Objective:
         ramps = self.ramps(epoch)
         return Weights(kl=ramps.kl, l2=ramps.l2, losses=ramps.losses)
 
-    def beside(self, epoch: int, further: Sequence[str], like: Float[Tensor, " K"]) -> Float[Tensor, " K"]:
+    def beside(self, epoch: int, further: Sequence[str], like: Float[Tensor, "*M K"]) -> Float[Tensor, " K"]:
         """What the terms are multiplied with, in the order of :meth:`Losses.terms`: on the host, but for a captured step."""
         of, weights = self.config, self.weights(epoch)
         if like.dtype == torch.float32 and not isinstance(weights.kl, Tensor):  # rounded where a captured step rounds
