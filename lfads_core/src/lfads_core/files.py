@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -100,6 +101,16 @@ def read_json(path: Path, what: str = "JSON written by lfads", mend: str = "Rest
     if not isinstance(found, dict):
         raise RunError(f"{path}: must be {what}, an object, got {type(found).__name__}. {mend}")
     return found
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def expanded(path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lfads_core.errors import PluginError
-from lfads_core.files import write_bytes, write_json
+from lfads_core.files import sha256_of, write_bytes, write_json
 from lfads_core.origin import where
 from lfads_core.wording import one_line
 
@@ -122,4 +122,4 @@ def want_files_of(folder: Path) -> None:
 
 
 def _hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sha256_of(path) if path.is_file() else None

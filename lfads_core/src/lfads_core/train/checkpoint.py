@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from lfads_core.errors import RunError
-from lfads_core.files import remove_leftovers, write_bytes, write_json
+from lfads_core.files import remove_leftovers, sha256_of, write_bytes, write_json
 
 SCHEMA = 1
 """Version of the layout; a checkpoint of another one is refused."""
@@ -84,7 +84,7 @@ def load_checkpoint(folder: Path, which: Which, device: str = "cpu") -> Checkpoi
     tensors = folder / str(manifest["tensors"])
     if tensors.parent != folder or not tensors.is_file():
         raise RunError(f"{path}: its tensors must lie beside it as {manifest['tensors']!r}, but they do not. Restore the file, or train again.")
-    if _sha256(tensors) != manifest["sha256"]:
+    if sha256_of(tensors) != manifest["sha256"]:
         raise RunError(f"{tensors}: must be as lfads wrote it, but its SHA-256 differs from that in {path.name}. Restore both files, or train again.")
     try:
         with warnings.catch_warnings(action="ignore"):  # of torch, about pickles that are refused anyway
@@ -201,8 +201,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest["state"], dict):
         raise RunError(f"{path}: 'state' must be an object, got {type(manifest['state']).__name__}. Restore the file, or train again.")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

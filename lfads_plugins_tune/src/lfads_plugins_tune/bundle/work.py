@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 from lfads_core.config.differences import differences, settings_hash
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import RunError
-from lfads_core.files import read_json, spoken_failure, write_json
+from lfads_core.files import read_json, sha256_of, spoken_failure, write_json
 from lfads_plugins_tune.search.history import JOURNAL
-
-_CHUNK = 1 << 22
 
 NO_SEARCH = "none"
 """Stands for a single run where a search algorithm could be named."""
@@ -88,11 +85,8 @@ def purpose_of(source: Path, config: RunConfig, kind: str) -> Purpose:
     Raises:
         RunError: the source cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with source.open("rb") as file:
-            while block := file.read(_CHUNK):
-                digest.update(block)
+        digest = sha256_of(source)
     except OSError as err:
         raise RunError(f"{source}: must be a readable recording or zip, got: {err.strerror}. Check the path.") from err
-    return Purpose(data=digest.hexdigest(), settings=settings_hash(differences(config)), kind=kind)
+    return Purpose(data=digest, settings=settings_hash(differences(config)), kind=kind)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
-from lfads_core.files import replacing
+from lfads_core.files import replacing, sha256_of
 from lfads_core.wording import one_line
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Storage:
         Raises:
             RunError: the storage does not take it.
         """
-        name, size = _sha256(path), path.stat().st_size
+        name, size = sha256_of(path), path.stat().st_size
 
         def send() -> None:
             if self._files.get_file_info(f"{self._folder}/{name}").size != size:
@@ -104,7 +104,7 @@ class Storage:
         """
         for name in sorted(files, key=lambda name: (name.endswith(".json"), name)):
             path = folder / name
-            if not (path.is_file() and _sha256(path) == files[name]):
+            if not (path.is_file() and sha256_of(path) == files[name]):
                 self.get(files[name], path)
         for path in list(_files_of(folder, parts)):
             if str(path.relative_to(folder)) not in files:
@@ -187,8 +187,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
