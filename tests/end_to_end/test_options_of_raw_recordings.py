@@ -143,15 +143,15 @@ def test_bins_have_the_width_that_is_asked_for(both):
     assert (both(regular(), "--bin", 40).whole().shape[1], both(regular(), "--force").whole().shape[1]) == (10, 40)
 
 
+def samples_of_trials(values):
+    """Values that are sampled every 10 ms, and trials to be cut from them."""
+    starts = np.arange(TRIALS) * 1.0
+    return {"data": values, "bin_ms": 10.0, "trial_start": starts, "trial_stop": starts + 0.8, "trial_go": starts + GO}
+
+
 def test_samples_of_wider_bins_are_summed_or_averaged(both):
     values = np.arange(1000.0)[:, None] + np.zeros(3)
-    arrays = {
-        "data": values,
-        "bin_ms": 10.0,
-        "trial_start": np.arange(TRIALS) * 1.0,
-        "trial_stop": np.arange(TRIALS) + 0.8,
-        "trial_go": np.arange(TRIALS) + GO,
-    }
+    arrays = samples_of_trials(values)
     sums, means = (both(arrays, "--bin", 40, "--force", *more).whole() for more in ((), ("--mean",)))
     first = 0.0 if both.verb == "chop" else 30.0
     assert sums[0, 0, 0] == 4 * first + 6
@@ -203,13 +203,7 @@ def test_gaps_of_a_signal_are_filled_up_to_the_length_that_is_asked_for(both):
 def test_trials_in_which_a_channel_was_off_are_dropped_or_unknown(both):
     values = np.ones((1000, 3))
     values[440:450, 1] = np.nan
-    arrays = {
-        "data": values,
-        "bin_ms": 10.0,
-        "trial_start": np.arange(TRIALS) * 1.0,
-        "trial_stop": np.arange(TRIALS) + 0.8,
-        "trial_go": np.arange(TRIALS) + GO,
-    }
+    arrays = samples_of_trials(values)
     dropped, kept = (both(arrays, "--unobserved", how, "--force").whole() for how in ("drop", "nan"))
     assert len(dropped) == len(kept) - 1
     assert not np.isnan(dropped).any()

@@ -78,12 +78,7 @@ def _gone(state: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any
     known = state.get("plugins")
     if isinstance(known, list):
         offered = {(entry.provider.distribution, entry.kind, entry.spec.name) for entry in registry.entries}
-        return [
-            item
-            for item in known
-            if isinstance(item, Mapping)
-            and (item.get("distribution") not in here or (item.get("distribution"), item.get("kind"), item.get("name")) not in offered)
-        ]
+        return [item for item in known if isinstance(item, Mapping) and tuple(map(item.get, ("distribution", "kind", "name"))) not in offered]
     versions = state.get("versions")
     beside = versions.items() if isinstance(versions, Mapping) else ()
     return [

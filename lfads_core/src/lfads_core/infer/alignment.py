@@ -15,7 +15,7 @@ from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
-from lfads_core.model.rows import mapped, tensors_in
+from lfads_core.model.rows import joined_records, mapped
 from lfads_core.origin import blaming, origin_of
 from lfads_core.rng import stream
 from lfads_core.train.data import trial_source
@@ -47,9 +47,7 @@ def sampled_latents(model: LFADS, config: RunConfig, stack: AugmentationStack, s
         trials += len(x)
         if trials >= MOST_TRIALS:
             break
-    columns = iter([torch.cat(column) for column in zip(*map(tensors_in, parts), strict=True)])
-    whole: Latents = mapped(parts[0], lambda _: next(columns))
-    return whole
+    return joined_records(parts, torch.cat)
 
 
 def distance(part: AbstractAlignment, latents: Latents) -> float:

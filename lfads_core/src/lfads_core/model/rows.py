@@ -27,9 +27,9 @@ def joined(rows: Sequence[Tensor]) -> Tensor:
     return torch.as_strided(base, (len(rows), *first.shape), (step, *first.stride()), places[0])
 
 
-def joined_records(records: Sequence[T]) -> T:
-    """Records of one form as one, every tensor joined; what is no tensor is the first's."""
-    columns = iter([joined(column) for column in zip(*map(tensors_in, records), strict=True)])
+def joined_records(records: Sequence[T], join: Callable[[Sequence[Tensor]], Tensor] | None = None) -> T:
+    """Records of one form as one, every tensor joined, by :func:`joined` unless ``join`` is given; what is no tensor is the first's."""
+    columns = iter([(join or joined)(column) for column in zip(*map(tensors_in, records), strict=True)])
     whole: T = mapped(records[0], lambda _: next(columns))
     return whole
 

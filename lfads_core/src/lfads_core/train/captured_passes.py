@@ -68,8 +68,7 @@ def _filled(one: ValidationPass, most: Mapping[str, int]) -> Given | None:
 
 
 def _priced(tallies: Sequence[Tally], given: Sequence[Given]) -> list[PricedPass]:
-    passes = [ValidationPass(raw=raw, batches=batches, noise=noise, kept=kept, seen={}) for raw, batches, noise, kept in given]
-    return list(price_each(dict(enumerate(tallies)), dict(enumerate(passes)), None).values())
+    return _plainly(tallies, [ValidationPass(raw=raw, batches=batches, noise=noise, kept=kept, seen={}) for raw, batches, noise, kept in given])
 
 
 def _plainly(tallies: Sequence[Tally], passes: Sequence[ValidationPass]) -> list[PricedPass]:

@@ -57,11 +57,6 @@ class ValidationPass:
     seen: Mapping[str, slice | Tensor]  # trials that metrics get to see, by session
     kept: Mapping[str, Tensor] | None = None
 
-    @property
-    def trials(self) -> Mapping[str, int]:
-        """Of each session."""
-        return {name: batch.trials.shape[0] for name, batch in self.raw.items()}
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PricedPass:
@@ -127,7 +122,7 @@ class Tally:
         if priced.terms is not None:
             self.sums.add_losses(self.validator.objective.weighted(priced.terms, self.epoch), one.batches)
         for name, mean in priced.means.items():
-            self.means.setdefault(name, []).append(mean[: one.trials[name]][one.seen[name]].to("cpu", copy=True).numpy())
+            self.means.setdefault(name, []).append(mean[: one.raw[name].trials.shape[0]][one.seen[name]].to("cpu", copy=True).numpy())
 
     def validation(self) -> Validation:
         """All passes together."""

@@ -127,15 +127,15 @@ def recordings_here(storage: Storage, node: Path, data: Mapping[str, str]) -> li
     return [folder / name for name in dict.fromkeys(Path(name).parts[0] for name in data)]
 
 
-def open_scratch(work: Mapping[str, Any], mine: Path) -> tuple[Storage, Path, list[Path]]:
-    """The storage, a search's folder with the plugin files it keeps, and the recordings, all on this machine.
+def open_scratch(work: Mapping[str, Any], mine: Path) -> tuple[Storage, list[Path]]:
+    """The storage and the recordings, on this machine; the plugin files that the search keeps are in this folder then.
 
     Raises:
         LfadsError: something cannot be had here.
     """
     storage = Storage(work["storage"]["url"], work["key"])
     storage.fetch(mine, work["storage"]["plugins"], (PLUGINS,))
-    return storage, mine, recordings_here(storage, mine.parent.parent, work["storage"]["data"])
+    return storage, recordings_here(storage, mine.parent.parent, work["storage"]["data"])
 
 
 def _home() -> Path:

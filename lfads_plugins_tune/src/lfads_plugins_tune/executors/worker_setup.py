@@ -61,8 +61,8 @@ def member_trainer(work: Mapping[str, Any]) -> Iterator[Trains]:
     from lfads_plugins_tune.executors.stored import StoredTrainer, open_scratch, scratch
 
     with scratch(work["key"]) as mine:
-        storage, search, recordings = open_scratch(work, mine)
-        yield StoredTrainer(_opened(work, search, recordings), storage, mine)
+        storage, recordings = open_scratch(work, mine)
+        yield StoredTrainer(_opened(work, mine, recordings), storage, mine)
 
 
 def _opened(work: Mapping[str, Any], search: Path, recordings: Sequence[str | Path]) -> MemberTrainer:
