@@ -47,7 +47,7 @@ def sampled_latents(model: LFADS, config: RunConfig, stack: AugmentationStack, s
         trials += len(x)
         if trials >= MOST_TRIALS:
             break
-    return joined_records(parts, torch.cat)
+    return joined_records(parts, lambda column: torch.cat(list(column)))
 
 
 def distance(part: AbstractAlignment, latents: Latents) -> float:
