@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, Draw
+from lfads_core.components.function import Operation
 from lfads_core.errors import ConfigError
 from lfads_plugins_std.normal import normal_log_density
 from lfads_plugins_std.settings import AutoregressiveConfig
@@ -34,7 +35,7 @@ def autoregressive_log_density(path: Float[Tensor, "B T U"], log_tau: Float[Tens
     return torch.cat([first, rest], dim=-2).sum(dim=-1)
 
 
-class LogRatio(torch.autograd.Function):
+class LogRatio(Operation):
     """``ln q(u_t) - ln p(u_t | u_{t-1})`` at ``u = μ + σ ε``, summed over inputs, each bin by itself.
 
     ::
@@ -108,7 +109,7 @@ class AutoregressivePrior(AbstractPrior):
     def _per_bin(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, "B T"]:
         if mean.dim() < 3:
             raise ConfigError("autoregressive: must be a prior of inputs over bins, got values without bins. Use it as components.input_prior.")
-        per_bin: Tensor = LogRatio.apply(mean, std, self.standardise(draw), self.log_tau, self.log_variance)[0]  # type: ignore[no-untyped-call]
+        per_bin: Tensor = LogRatio.apply(mean, std, self.standardise(draw), self.log_tau, self.log_variance)[0]
         return per_bin
 
     def log_ratio(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, " B"]:

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from lfads_core.components import AbstractAugmentation
 from lfads_core.components.augmentation import Noise
 from lfads_core.components.batch import Batch, mean_over_trials
+from lfads_core.components.function import Operation
 from lfads_core.rng import Streams, bernoulli
 from lfads_plugins_std.settings import CoordinatedDropoutConfig, SampleValidationConfig
 
@@ -36,7 +37,7 @@ def hide(encod: Float[Tensor, "B Te Ne"], keep: Float[Tensor, "B Tm Ne"], rate: 
     return hidden if first_bin == 0 else torch.cat([encod[:, :first_bin], hidden], dim=1)
 
 
-class LearnOnly(torch.autograd.Function):
+class LearnOnly(Operation):
     """The loss itself, whose gradient is multiplied by a block of zeros and ones on the bins and channels it was laid on."""
 
     generate_vmap_rule = True
@@ -106,7 +107,7 @@ class CoordinatedDropout(AbstractAugmentation):
         block = batch.masks.get(f"{self.name}/learn")
         if block is None:
             return loss
-        learnt: Tensor = LearnOnly.apply(loss, block, batch.ic_bins)  # type: ignore[no-untyped-call]
+        learnt: Tensor = LearnOnly.apply(loss, block, batch.ic_bins)
         return learnt
 
 

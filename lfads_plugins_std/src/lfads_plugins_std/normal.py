@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, Draw
+from lfads_core.components.function import Operation
 from lfads_core.plugins.specs import NoSettings
 from lfads_plugins_std.settings import NormalConfig
 
@@ -27,7 +28,7 @@ def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tens
     return 0.5 * (prior_log_var - 2 * std.log() + (std.square() + (mean - prior_mean).square()) * torch.exp(-prior_log_var) - 1)
 
 
-class NormalKL(torch.autograd.Function):
+class NormalKL(Operation):
     """:func:`normal_kl` summed over dimensions, by hand: with a handful of operations each way."""
 
     generate_vmap_rule = True
@@ -89,7 +90,7 @@ class NormalPrior(AbstractPrior):
 
     def kl(self, mean: Float[Tensor, "B *T K"], std: Float[Tensor, "B *T K"], draw: Draw) -> Float[Tensor, " B"]:
         """Sum over dimensions; MEAN over bins if there are any."""
-        per_bin: Tensor = NormalKL.apply(mean, std, self.mean, self.log_variance())[0]  # type: ignore[no-untyped-call]
+        per_bin: Tensor = NormalKL.apply(mean, std, self.mean, self.log_variance())[0]
         return per_bin if per_bin.dim() == 1 else per_bin.mean(dim=-1)
 
     def generate(self, like: Tensor, rng: torch.Generator) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lfads_core.components import AbstractReconstruction, Support
+from lfads_core.components.function import Operation
 from lfads_core.plugins.specs import NoSettings
 
 _STEEPEST = 60.0  # log-rates beyond this grow linearly, so that exp and its gradient stay finite in float32
@@ -34,11 +35,11 @@ def poisson_nll(log_rate: Float[Tensor, "*B T N"], counts: Float[Tensor, "*B T N
     """``exp(x) - k x + S(k)`` with Stirling's S, in nats."""
     if counts.requires_grad:
         return rate_from_log(log_rate) - counts * log_rate + stirling(counts)
-    loss: Tensor = PoissonLoss.apply(*torch.broadcast_tensors(log_rate, counts))[0]  # type: ignore[no-untyped-call]
+    loss: Tensor = PoissonLoss.apply(*torch.broadcast_tensors(log_rate, counts))[0]
     return loss
 
 
-class PoissonLoss(torch.autograd.Function):
+class PoissonLoss(Operation):
     """The loss and, in the same pass over the data, its slope in the log-rate: ``exp(min(x, 60)) - k``.
 
     On a CPU a dozen operations over all values would each wait for the memory; block by block they find them in the cache.
@@ -83,7 +84,7 @@ class PoissonLoss(torch.autograd.Function):
         """Members are further values."""
         del info
         x, k = (t if at is None else t.movedim(at, 0) for t, at in zip((log_rate, counts), in_dims, strict=True))
-        return PoissonLoss.apply(*torch.broadcast_tensors(x, k)), (0, 0)  # type: ignore[no-untyped-call]
+        return PoissonLoss.apply(*torch.broadcast_tensors(x, k)), (0, 0)
 
 
 class Poisson(AbstractReconstruction):

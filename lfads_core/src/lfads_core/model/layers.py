@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lfads_core.components.function import Operation
 from lfads_core.recurrence.reference import affine
 from lfads_core.recurrence.weights import GRUWeights
 
@@ -62,11 +63,11 @@ class UnitRows(nn.Module):
 
     def rows(self) -> Float[Tensor, "*M F G"]:
         """Rows divided by their length, the length floored at 1e-12."""
-        rows: Tensor = UnitLength.apply(self.weight)[0]  # type: ignore[no-untyped-call]
+        rows: Tensor = UnitLength.apply(self.weight)[0]
         return rows
 
 
-class UnitLength(torch.autograd.Function):
+class UnitLength(Operation):
     """``w / max(|w|, 1e-12)``, with a way back of five operations: ``(g - u (g · u)) / |w|``."""
 
     generate_vmap_rule = True

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lfads_core.components.batch import mean_over_trials
+from lfads_core.components.function import Operation
 from lfads_core.config.schema import RegularisationConfig
 from lfads_core.model.lfads import LFADS
 
@@ -54,11 +55,11 @@ def l2_of_kernels(kernels: Sequence[tuple[float, Tensor]]) -> Tensor:
     if not counted:
         return kernels[0][1].new_zeros(()) if kernels else torch.zeros(())  # on the kernels' device, whatever the scales
     entries = sum(kernel.numel() for _, kernel in counted) + 1e-8
-    price: Tensor = HalfSquares.apply([scale / entries for scale, _ in counted], *(kernel for _, kernel in counted))[0]  # type: ignore[no-untyped-call]
+    price: Tensor = HalfSquares.apply([scale / entries for scale, _ in counted], *(kernel for _, kernel in counted))[0]
     return price
 
 
-class HalfSquares(torch.autograd.Function):
+class HalfSquares(Operation):
     """``Σ_k s_k ½‖W_k‖²`` and ``½ s_k W_k``, over all kernels at once: each by itself would be a handful of small operations each way."""
 
     generate_vmap_rule = True

@@ -23,6 +23,8 @@ class AveragedModel:
     def __init__(self, model: torch.nn.Module, steps: int) -> None:
         self.source, self.keep = model, 1 - 1 / steps
         self.model: Any = copy.deepcopy(model)
+        both = zip(self.model.parameters(), model.parameters(), strict=True)
+        self.pairs = [(mine, w) for mine, w in both if w.requires_grad]  # walking through modules at each step would take longer than the step
         self.taken = 0
         self.start()
 
@@ -54,7 +56,6 @@ def follow_all(averages: Sequence[AveragedModel]) -> None:
     for one in averages:
         one.taken += 1
         keep = min(one.keep, one.taken / (one.taken + 9))
-        both = zip(one.model.parameters(), one.source.parameters(), strict=True)
-        pairs.setdefault(keep, []).extend((mine, w) for mine, w in both if w.requires_grad)
+        pairs.setdefault(keep, []).extend(one.pairs)
     for keep, found in pairs.items():
         torch._foreach_lerp_([mine for mine, _ in found], [w for _, w in found], 1 - keep)

@@ -174,9 +174,9 @@ def gradient_norms(model: LFADS) -> dict[str, Float[Tensor, ""]]:
     return dict(zip(found, torch._foreach_norm(list(found.values())), strict=True)) if found else {}  # noqa: SLF001 - one call for all
 
 
-def clip_gradients(model: LFADS, norm: Float[Tensor, ""], limit: float | None) -> None:
+def clip_gradients(params: Sequence[Tensor], norm: Float[Tensor, ""], limit: float | None) -> None:
     """Scale all gradients by ``min(1, limit / (norm + 1e-6))``."""
     if limit is not None:
-        grads = [grad for _, grad in named_gradients(model)]
+        grads = [p.grad for p in params if p.grad is not None]
         if grads:
             torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))

@@ -151,7 +151,7 @@ def update(model: LFADS, optimizer: AdamW, losses: Losses, progress: tuple[int, 
     at_once = model.device.type in ASKED_AT_ONCE
     if at_once:
         check.require()  # before the clip, which would spread one parameter's NaN over all
-    clip_gradients(model, check.grad_norm, clip_norm)
+    clip_gradients(optimizer.params, check.grad_norm, clip_norm)
     optimizer.step(None if at_once else check.skip())
     return StepResult(losses=losses, grad_norm=check.grad_norm, check=None if at_once else check)
 
