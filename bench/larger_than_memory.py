@@ -75,10 +75,10 @@ def train(path: Path, limit: float, steps: int) -> None:
     from lfads_core.model.description import describe
     from lfads_core.plugins import load_registry
     from lfads_core.runs import Run
+    from lfads_core.train.auto import resolve_auto
     from lfads_core.train.data import check_for, put_on, read_for
     from lfads_core.train.device import choose_device
     from lfads_core.train.loop import fit
-    from lfads_core.train.settle import settle
     from lfads_core.train.threads import set_threads
     from lfads_core.train.trainer import Trainer
 
@@ -87,7 +87,7 @@ def train(path: Path, limit: float, steps: int) -> None:
     batch = 64
     config = resolve([], [], [f"data.batch_size={batch}", *([] if limit else ["data.memory_gb=1e6"])], registry)
     sessions = read_for(config, [path], registry)
-    config = settle(config, sessions)
+    config = resolve_auto(config, sessions)
     check_for(config, sessions, registry)
     device = choose_device(config.train.device)
     set_threads(config.train)

@@ -27,9 +27,9 @@ from lfads_core.plugins.specs import (
     ReconstructionSpec,
 )
 from lfads_core.rng import stream
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, put_on
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.settle import settle
 from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 SMALL = [
@@ -75,7 +75,7 @@ RECIPES = {"spikes": "counts", "zig": "events with gaps", "radical": "events wit
 @pytest.mark.parametrize(("recipe", "kind"), RECIPES.items(), ids=RECIPES)
 def test_a_recipe_by_name_takes_gradient_steps_on_its_kind_of_data(registry, recipe, kind, precision):
     config, session = resolve([], [recipe], [*SMALL, f"train.precision={precision}"], registry), make_session(kind)
-    config = settle(config, [session])
+    config = resolve_auto(config, [session])
     check_for(config, [session], registry)
     model = prepare_model(config, [session], registry, "cpu")
     stack, _ = build_stacks(config, registry)
@@ -101,7 +101,7 @@ def test_a_recipe_by_name_takes_gradient_steps_on_its_kind_of_data(registry, rec
 def test_what_was_not_observed_costs_nothing_and_moves_nothing(registry):
     """The value that stands in for a missing one reaches no gradient."""
     config, session = resolve([], ["zig"], [*SMALL, "model.dropout=0"], registry), make_session("events with gaps")
-    config = settle(config, [session])
+    config = resolve_auto(config, [session])
     model = prepare_model(config, [session], registry, "cpu")
     stack, _ = build_stacks(config, registry)
     batch = augmented({"a": put_on("cpu", [session]).splits["train"]["a"].take(torch.arange(8))}, stack, None, stream(0))["a"]

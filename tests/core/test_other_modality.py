@@ -16,8 +16,8 @@ from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.settle import settle
 from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 SMALL = [
@@ -40,7 +40,7 @@ def spikes_to_muscles(channels: int, muscles: int):
 def test_any_numbers_of_channels_train_and_every_loss_teaches(channels, muscles, augmentation):
     session, registry = spikes_to_muscles(channels, muscles), load_registry()
     assert not session.splits["train"].nested
-    config = settle(resolve([], [], [*SMALL, f"components.train_augmentations=[{augmentation}]"], registry), [session])
+    config = resolve_auto(resolve([], [], [*SMALL, f"components.train_augmentations=[{augmentation}]"], registry), [session])
     model, stack = prepare_model(config, [session], registry, "cpu"), build_stacks(config, registry)[0]
     raw = {"arm": SplitTensors.from_split(session.splits["train"]).take(torch.arange(8))}
     batches = augmented(raw, stack, None, stream(0, "masks"))

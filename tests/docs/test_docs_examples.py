@@ -21,7 +21,7 @@ from lfads_core.infer.outputs import MEANINGS
 from lfads_core.plugins.hookspecs import DECLARES
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
-from lfads_core.train.settle import SHARES_OF_ELBO
+from lfads_core.train.auto import SHARES_OF_ELBO
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REGISTRY = Registry.from_installed()

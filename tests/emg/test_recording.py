@@ -13,9 +13,9 @@ from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.settle import settle
 from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
 
 
@@ -35,7 +35,7 @@ def test_the_recipe_learns_from_a_recording_with_finite_losses_and_gradients(rec
     registry = load_registry()
     config = resolve([], ["emg"], [], registry)
     (session,) = read_for(config, [recording], registry)
-    config = settle(config, [session])
+    config = resolve_auto(config, [session])
     assert inspect_session(session, "gamma", registry) == []
     session = replace(session, splits={name: first_bins(split, 60) for name, split in session.splits.items()})  # for time's sake
     model = prepare_model(config, [session], registry, "cpu")

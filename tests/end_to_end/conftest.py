@@ -20,8 +20,8 @@ from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.noise import Noise
 from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import read_for
-from lfads_core.train.settle import settle
 
 
 def invoke(*words, code=0):
@@ -109,7 +109,7 @@ def built(write_tiny, tiny_settings):
         registry = load_registry()
         config = resolve([], (), [*tiny_settings, *overrides], registry)
         sessions = read_for(config, [data or write_tiny(**arrays)], registry)
-        config = settle(config, sessions)
+        config = resolve_auto(config, sessions)
         (session,) = sessions
         split = session.splits["train"]
         batch = SplitTensors.from_split(split, extras=split.extras).take(torch.arange(len(split.encod)))

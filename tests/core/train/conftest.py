@@ -20,14 +20,14 @@ def make_trainer(tmp_path: Path, write_tiny: Callable[..., Path], tiny_settings:
         from lfads_core.model.description import describe
         from lfads_core.plugins import load_registry
         from lfads_core.runs import Run
+        from lfads_core.train.auto import resolve_auto
         from lfads_core.train.data import put_on, read_for
-        from lfads_core.train.settle import settle
         from lfads_core.train.trainer import Trainer
 
         registry = registry or load_registry()
         config = resolve([], plugins, [*tiny_settings, *overrides], registry)
         sessions = read_for(config, [data or write_tiny()] if not isinstance(data, list) else data, registry)
-        config = settle(config, sessions)
+        config = resolve_auto(config, sessions)
         run = Run(tmp_path / "runs" / name)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         model = prepare_model(config, sessions, registry, "cpu")

@@ -25,10 +25,10 @@ from lfads_core.pipeline.adapt import adapt_run, adapted_config
 from lfads_core.pipeline.run import resume_run
 from lfads_core.plugins import AlignmentSpec, Registry, load_registry
 from lfads_core.plugins.hookspecs import hookimpl
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.data import read_for
 from lfads_core.train.progress import Display
-from lfads_core.train.settle import settle
 
 NEW = ("readins.new.", "readouts.new.", "reconstructions.new.")
 MET = ("losses.new.nomad.mean", "losses.new.nomad.covariance")
@@ -156,7 +156,7 @@ def test_it_takes_steps_rather_than_epochs_and_a_rate_of_its_own(train_tiny, ali
     assert (config.train.epochs, config.optim.lr) == (25, 0.01)  # 75 steps, 3 an epoch
     assert (config.components.alignment.name, config.components.alignment.settings.scale) == ("nomad", 0.1)
     given = adapted_config(parent, ("regularisation.reduce=sum", "components.alignment.floor=0.2"), "nomad")
-    summed = settle(given, read_for(given, [new], parent.registry)).components.alignment.settings
+    summed = resolve_auto(given, read_for(given, [new], parent.registry)).components.alignment.settings
     assert (summed.scale, summed.floor) == (0.1 * 8 * 5, 0.2)
 
 

@@ -15,7 +15,7 @@ from lfads_plugins_std import plugin as std
 from lfads_plugins_tune import plugin as tune
 from lfads_plugins_tune.search.parse import parse_spaces
 from lfads_plugins_tune.search.paths import member_config
-from lfads_plugins_tune.search.settings import settle
+from lfads_plugins_tune.search.settings import resolve_base
 from lfads_plugins_tune.search.spaces_of import resolve_spaces
 
 
@@ -53,7 +53,7 @@ def own():
 
 
 def spaces(registry, *texts):
-    base = settle("random", [], [], ["search.suggested=false"], parse_spaces(texts), registry)
+    base = resolve_base("random", [], [], ["search.suggested=false"], parse_spaces(texts), registry)
     return base, resolve_spaces("random", base, registry)
 
 

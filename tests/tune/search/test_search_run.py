@@ -20,7 +20,7 @@ from lfads_core.track.fitlog import read_fitlog
 from lfads_plugins_tune.search.parse import parse_spaces
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.run import Placing, first_state, make_best, resume_search, start_search
-from lfads_plugins_tune.search.settings import settle
+from lfads_plugins_tune.search.settings import resolve_base
 from lfads_plugins_tune.search.state import read_state, write_state
 from lfads_plugins_tune.search.table import lineage
 
@@ -43,7 +43,7 @@ def search(data, tiny_settings, tmp_path_factory):
     def run(kind, executor, *overrides, spaces=(), path=None):
         registry = load_registry()
         settings = [*tiny_settings, "train.epochs=6", "search.interval=2", "search.members=3", "search.min_improvement=null", *overrides]
-        first = first_state(kind, settle(kind, [], [], settings, parse_spaces(tuple(spaces)), registry), [data], registry, executor)
+        first = first_state(kind, resolve_base(kind, [], [], settings, parse_spaces(tuple(spaces)), registry), [data], registry, executor)
         folder = path or tmp_path_factory.mktemp("runs") / "s"
         return start_search(folder, first, registry, SearchDisplay(io.StringIO()), Placing(executor=executor))
 
@@ -182,7 +182,7 @@ def test_a_member_that_was_given_up_may_be_tried_again_alone(search):
 
 def test_the_best_so_far_can_be_had_before_the_end(search, monkeypatch, data, tiny_settings, tmp_path):
     registry = load_registry()
-    base = settle("pbt", [], [], [*tiny_settings, "train.epochs=6", "search.interval=2", "search.members=2"], {}, registry)
+    base = resolve_base("pbt", [], [], [*tiny_settings, "train.epochs=6", "search.interval=2", "search.members=2"], {}, registry)
     asked = iter(range(10**6))
     from lfads_plugins_tune.search import run as module
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_compared_is_refused(score, message, search):
 
 def test_scores_that_copying_may_win_are_warned_of(data, tiny_settings, caplog):
     registry = load_registry()
-    base = settle("random", [], [], [*tiny_settings, "search.score=recon"], {}, registry)
+    base = resolve_base("random", [], [], [*tiny_settings, "search.score=recon"], {}, registry)
     with caplog.at_level(logging.WARNING, "lfads_plugins_tune.search.score"):
         _, state = first_state("random", base, [data], registry, "serial")
     assert state.score == "valid/recon_smooth"
@@ -242,10 +242,10 @@ def test_scores_that_copying_may_win_are_warned_of(data, tiny_settings, caplog):
 
 def test_held_out_channels_are_compared_by_where_there_are_any(data, tiny_settings):
     registry = load_registry()
-    held = settle("random", [], [], [*tiny_settings, "data.hold_out.fraction=0.4"], {}, registry)
+    held = resolve_base("random", [], [], [*tiny_settings, "data.hold_out.fraction=0.4"], {}, registry)
     ready, state = first_state("random", held, [data], registry, "serial")
     assert (state.score, ready.base.validation.judge) == ("valid/heldout_smooth", "heldout")
-    asked = settle("random", [], [], [*tiny_settings, "data.hold_out.fraction=0.4", "validation.judge=masked"], {}, registry)
+    asked = resolve_base("random", [], [], [*tiny_settings, "data.hold_out.fraction=0.4", "validation.judge=masked"], {}, registry)
     assert first_state("random", asked, [data], registry, "serial")[1].score == "valid/masked_smooth"
 
 

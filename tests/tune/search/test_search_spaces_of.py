@@ -15,7 +15,7 @@ from lfads_core.errors import ConfigError
 from lfads_core.plugins import load_registry
 from lfads_plugins_tune.search.parse import parse_spaces
 from lfads_plugins_tune.search.paths import addresses, find, member_config
-from lfads_plugins_tune.search.settings import settle, settled
+from lfads_plugins_tune.search.settings import resolve_base, resolve_search
 from lfads_plugins_tune.search.spaces_of import resolve_spaces, suggestions
 from lfads_plugins_tune.specs import SearchSpec
 
@@ -133,7 +133,7 @@ def test_components_suggest_spaces_of_their_own(base):
 
 
 def spaces(kind, *texts, registry, overrides=(), plugins=()):
-    config = settle(kind, [], plugins, overrides, parse_spaces(texts), registry)
+    config = resolve_base(kind, [], plugins, overrides, parse_spaces(texts), registry)
     return resolve_spaces(kind, config, registry)
 
 
@@ -160,7 +160,7 @@ def test_a_file_and_a_recipe_may_bring_spaces(registry, tmp_path):
     both = Registry.from_plugins({"core": builtin, "std": standard, "tune": tune, "recipes": Recipes})
     file = tmp_path / "a.yaml"
     file.write_text("search:\n  interval: 10\n  spaces:\n    model.dropout: {kind: uniform, low: 0.1, high: 0.3}\n    regularisation.kl_ic: null\n")
-    config = settle("pbt", [file], ["slow"], [], parse_spaces(("optim.weight_decay=log:1e-6:1e-2",)), both)
+    config = resolve_base("pbt", [file], ["slow"], [], parse_spaces(("optim.weight_decay=log:1e-6:1e-2",)), both)
     found = resolve_spaces("pbt", config, both)
     assert (config.search.members, config.search.interval) == (7, 10)
     assert (found["optim.lr"].low, found["model.dropout"].high, found["optim.weight_decay"].low) == (1e-4, 0.3, 1e-6)
@@ -276,10 +276,10 @@ def test_a_strangers_component_declares_what_may_be_searched(registry):
 
 
 def test_each_kind_begins_from_its_own_defaults_and_the_users_settings_win(registry):
-    config = settle("pbt", [], [], [], {}, registry)
+    config = resolve_base("pbt", [], [], [], {}, registry)
     assert (config.optim.decay, config.optim.min_lr, config.train.early_stopping) == (1.0, 0.0, None)
-    assert settle("pbt", [], [], ["optim.decay=0.9"], {}, registry).optim.decay == 0.9
-    assert settle("random", [], [], [], {}, registry).train.early_stopping == "auto"
+    assert resolve_base("pbt", [], [], ["optim.decay=0.9"], {}, registry).optim.decay == 0.9
+    assert resolve_base("random", [], [], [], {}, registry).train.early_stopping == "auto"
     assert {spec.name for spec in registry.all(SearchSpec)} == {"pbt", "random", "grid", "sha", "tpe"}
 
 
@@ -310,16 +310,16 @@ RAMPS = ("regularisation.kl_ramp.increase_epochs=80", "regularisation.l2_ramp.in
 )
 def test_a_search_that_cannot_end_well_is_refused(overrides, kind, message, registry):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        settled(kind, settle(kind, [], [], overrides, {}, registry), "valid/masked_smooth", "masked", registry)
+        resolve_search(kind, resolve_base(kind, [], [], overrides, {}, registry), "valid/masked_smooth", "masked", registry)
 
 
 def test_generations_are_laid_out_after_the_burn_in(registry):
-    base = settle("pbt", [], [], ["search.generations=3", "search.interval=30", "train.metrics_every=5", *RAMPS], {}, registry)
-    ready = settled("pbt", base, "valid/masked_smooth", "masked", registry)
+    base = resolve_base("pbt", [], [], ["search.generations=3", "search.interval=30", "train.metrics_every=5", *RAMPS], {}, registry)
+    ready = resolve_search("pbt", base, "valid/masked_smooth", "masked", registry)
     assert (ready.burn_in, ready.targets, ready.base.train.epochs) == (80, (20, 50, 80, 110, 140, 170), 170)
     assert ready.base.validation.judge == "masked"
 
 
 def test_a_search_section_that_is_off_is_asked_for(registry):
     with pytest.raises(ConfigError, match=r"^search: must be on for a search, got null\. Leave it out for its defaults\.$"):
-        settle("pbt", [], [], ["search=null"], {}, registry)
+        resolve_base("pbt", [], [], ["search=null"], {}, registry)

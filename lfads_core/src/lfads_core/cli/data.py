@@ -16,7 +16,7 @@ from lfads_core.screen import open_console
 if TYPE_CHECKING:
     from lfads_core.data.checks import Problem
     from lfads_core.data.summary import SessionSummary
-    from lfads_core.front.look import Wishes
+    from lfads_core.front.tables import Wishes
     from lfads_core.plugins.registry import Registry
 
 _SUPPORTS = ("counts", "real", "nonnegative", "positive")
@@ -51,7 +51,7 @@ def check(  # click hands over every option
     are only warnings and notes.
     """
     from lfads_core.data.checks import worst_first
-    from lfads_core.front.look import wishes_of
+    from lfads_core.front.tables import wishes_of
 
     registry = installed()
     wishes = wishes_of(plugins, registry)
@@ -102,7 +102,7 @@ def _plain(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> d
 
 
 def _print(sessions: Sequence[SessionSummary], problems: Sequence[Problem]) -> None:
-    from lfads_core.front.look import shown_problems, shown_sessions
+    from lfads_core.front.tables import shown_problems, shown_sessions
 
     console = open_console()
     for part in (*shown_sessions(sessions), *shown_problems(problems)):

@@ -107,12 +107,12 @@ def _start(
     registry = load_registry()
     path = folder / (default_name(data) if name is None else checked_name(name))
     if dry_run:
+        from lfads_core.train.auto import resolve_auto
         from lfads_core.train.data import check_for, read_for
-        from lfads_core.train.settle import settle
 
         config = resolve(files, *chosen, registry)
         sessions = read_for(config, data, registry, contents=False)
-        config = settle(config, sessions)
+        config = resolve_auto(config, sessions)
         check_for(config, sessions, registry)
         click.echo(dump(config), nl=False)
         return

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 Auto = Literal["auto"]
 AUTO: Final = "auto"
-"""Stands for a number that is found from the recording when a training begins, and recorded with it (:mod:`lfads_core.train.settle`)."""
+"""Stands for a number that is found from the recording when a training begins, and recorded with it (:mod:`lfads_core.train.auto`)."""
 
 FigureFormat = Literal["png", "svg", "pdf"]
 """Of figures that are files: for the screen, to change in a drawing program, for papers."""
@@ -46,7 +46,7 @@ def known(value: T | Auto, key: str) -> T:
         ConfigError: it is still "auto".
     """
     if value == AUTO:
-        raise ConfigError(f"{key}: must be a number once the recordings are known, got auto. Settle the settings with lfads_core.train.settle.")
+        raise ConfigError(f"{key}: must be a number once the recordings are known, got auto. Resolve them with lfads_core.train.auto.")
     return value
 
 

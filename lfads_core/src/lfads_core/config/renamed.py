@@ -1,4 +1,4 @@
-"""Settings that had another name once: ``setting(..., was="old_name")`` is read under both, and written under the new one."""
+"""Settings that had another name or place once: ``setting(..., was="old_name")`` is read under both names, and written under the new one."""
 
 from __future__ import annotations
 
@@ -55,3 +55,23 @@ def renamed_way(way: list[str], cls: type, own: Types) -> list[str]:
 @functools.cache
 def _say_once(where: str, old: str, new: str) -> None:
     log.warning("settings: %s of %s is called %s now, and is read under both names. Write the new one.", old, where, new)
+
+
+def as_today(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Plain settings with what has moved in its new place: ``regularisation.input_correlation`` is the loss ``input-correlation``."""
+    group = data.get("regularisation")
+    if not isinstance(group, Mapping) or "input_correlation" not in group:
+        return data
+    rest = {key: value for key, value in group.items() if key != "input_correlation"}
+    scale, components = group["input_correlation"], data.get("components") or {}
+    moved = {**data, "regularisation": rest}
+    if scale == 0 or not isinstance(components, Mapping):
+        return moved
+    _say_moved()
+    losses = [*(components.get("losses") or ()), {"name": "input-correlation", "scale": scale, **rest.get("kl_ramp", {})}]
+    return {**moved, "components": {**components, "losses": losses}}
+
+
+@functools.cache
+def _say_moved() -> None:
+    log.info("regularisation.input_correlation is today the loss 'input-correlation' (components.losses), and is read as that")

@@ -18,10 +18,9 @@ from lfads_core.config.converter import Faulty, Found, Unknown, ValueConverter
 from lfads_core.config.faults import Origins, Path, SettingsFault, dotted, origin_of, refuse, said
 from lfads_core.config.groups import run_config_class, types_of, without_absent
 from lfads_core.config.kinds import Setting, Specs, is_component, is_group, settings_of, types_in, words
-from lfads_core.config.moved import as_today
 from lfads_core.config.own_types import Types
 from lfads_core.config.places import elsewhere
-from lfads_core.config.renamed import old_names, renamed
+from lfads_core.config.renamed import as_today, old_names, renamed
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.values import Misfit
 from lfads_core.errors import PluginError

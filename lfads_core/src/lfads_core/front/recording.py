@@ -17,7 +17,7 @@ from lfads_core.data.summary import SessionSummary
 from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, as_overrides, brought
-from lfads_core.front.look import look_at, shown_problems, shown_sessions, wishes_of
+from lfads_core.front.tables import look_at, shown_problems, shown_sessions, wishes_of
 from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.runs import free_folder
 from lfads_core.screen import as_html, as_text

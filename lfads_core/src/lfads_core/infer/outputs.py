@@ -13,7 +13,7 @@ import numpy as np
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
-from lfads_core.infer.carry import carry_stored, write_as_stored
+from lfads_core.infer.copied_inputs import copy_inputs, write_as_stored
 from lfads_core.infer.posterior import Inferred
 from lfads_core.output_file import OutputFile
 
@@ -94,7 +94,7 @@ def _carry(file: h5py.File, session: Session, source: h5py.File | None) -> None:
     for key, array in session.arrays.items():
         _carry_array(file, key, array, source)
     if session.stored and source is not None:
-        carry_stored(file, session, source)
+        copy_inputs(file, session, source)
     for name, split in () if session.stored else session.splits.items():
         for key, array in {"encod_data": split.encod, "recon_data": split.recon, "ext_input": split.external, **split.extras}.items():
             if array.size:

@@ -72,7 +72,7 @@ class Decoder(nn.Module):
             )
         )
         self.factors = UnitRows(size.hidden, size.factors, rng)
-        self.hears = "none" if control is None else control.feedback
+        self.feedback = "none" if control is None else control.feedback
         self.controller = None if control is None else Controller(inputs.heard, control.hidden, control.inputs, rng, config.weight_scale)
 
     def forward(
@@ -91,8 +91,8 @@ class Decoder(nn.Module):
         """
         if self.controller is None or ci is None:
             return self.unroll(ic, external, loops, masks)
-        if self.hears == "none":
-            return self._deaf(self.controller, ic, ci, external, noise, loops, masks)
+        if self.feedback == "none":
+            return self._open_loop(self.controller, ic, ci, external, noise, loops, masks)
         external, gen_init, state_mask = self._start(ic, external, masks)
         con, rows = self.controller, self.factors.rows()
         first_factors = affine(drop(gen_init, None if masks is None else masks.gen_init), rows)
@@ -113,7 +113,7 @@ class Decoder(nn.Module):
             return control_stepwise(self.generator, start, drive, weights, clip=self.clip, rates=rates)
         return loops.controlled(start, drive, DecoderWeights(**vars(weights), generator=gru), clip=self.clip)
 
-    def _deaf(
+    def _open_loop(
         self,
         con: Controller,
         ic: Tensor,

@@ -149,7 +149,7 @@ class LFADS(nn.Module):
         drawn = ic.mean if noise.ic is None else ic.mean + ic.std * noise.ic
         values = {name: q.mean if noise.latents is None else q.mean + q.std * noise.latents[name] for name, q in encoded.further.items()}
         drawn, external = entered(dict(self.latents.items()), values, drawn, external)
-        rates = self.rates_of if self.decoder.hears == "rates" else None
+        rates = self.rates_of if self.decoder.feedback == "rates" else None
         run = self.decoder(drawn, encoded.ci, external, noise.inputs, self.loops, noise.dropout, rates)
         return self._latents(ic, encoded.ci, run, encoded.further)
 

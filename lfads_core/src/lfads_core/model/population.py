@@ -30,7 +30,7 @@ def forward_population(models: Sequence[LFADS], batches: Sequence[Mapping[str, B
     The models must be of one shape. Rates of dropout, and whether posteriors are
     sampled, may differ; so may numbers of trials, where the smaller are filled up with zeros.
     """
-    if len(models) == 1 or any(model.decoder.hears == "rates" for model in models):  # rates are read out by each alone, within the loop
+    if len(models) == 1 or any(model.decoder.feedback == "rates" for model in models):  # rates are read out by each alone, within the loop
         return [model(given, noise) for model, given, noise in zip(models, batches, noises, strict=True)]
     read = [model.gather(given) for model, given in zip(models, batches, strict=True)]
     trials = [x.shape[0] for x, _ in read]

@@ -25,10 +25,10 @@ from lfads_core.pipeline.follow import follow
 from lfads_core.pipeline.run import Finished, record_start, train_and_finish
 from lfads_core.plugins.specs import AlignmentSpec
 from lfads_core.runs import Run
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.progress import Display
-from lfads_core.train.settle import settle
 from lfads_core.train.threads import set_threads
 from lfads_core.train.trainer import Trainer
 
@@ -78,7 +78,7 @@ def adapt_run(
     config = adapted_config(parent, overrides, align)
     sessions = read_for(config, patterns, registry)
     _check_new(parent, sessions, align)
-    config = settle(config, sessions)
+    config = resolve_auto(config, sessions)
     said = {text.partition("=")[0].strip() for text in overrides}
     if "data.batch_size" not in said:
         config = _with_a_batch_that_fits(config, sessions)

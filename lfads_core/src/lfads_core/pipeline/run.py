@@ -30,6 +30,7 @@ from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
 from lfads_core.track.collect import Trackers, open_trackers
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device
@@ -37,7 +38,6 @@ from lfads_core.train.evaluate import EpochResult, score
 from lfads_core.train.interrupt import stop_wish
 from lfads_core.train.loop import fit
 from lfads_core.train.progress import Display
-from lfads_core.train.settle import settle
 from lfads_core.train.threads import set_threads, settle_threads
 from lfads_core.train.trainer import Outcome, Trainer
 
@@ -73,7 +73,7 @@ def start_run(
         RunError: the folder is taken.
     """
     sessions = read_for(config, patterns, registry)
-    config = settle(config, sessions)
+    config = resolve_auto(config, sessions)
     check_for(config, sessions, registry)
     device = choose_device(config.train.device)
     set_threads(config.train)
@@ -121,7 +121,7 @@ def resume_run(path: Path, overrides: Sequence[str], registry: Registry, display
         remove_leftovers(run.path)
         tidy(run.checkpoints)
         sessions = read_for(config, run.data, registry)
-        config = settle(config, sessions)
+        config = resolve_auto(config, sessions)
         check_for(config, sessions, registry)
         device = choose_device(config.train.device)
         set_threads(config.train)

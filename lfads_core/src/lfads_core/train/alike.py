@@ -58,7 +58,7 @@ def stack_of(members: Sequence[Compared]) -> StackedWeights | None:
     if known is None or known[0] != who:
         try:
             described = [_described(member) for member in members]
-            alike = first.decoder.hears != "rates" and all(one == described[0] for one in described)
+            alike = first.decoder.feedback != "rates" and all(one == described[0] for one in described)
         except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
             alike = False
         known = _KNOWN[first] = who, StackedWeights([member.model for member in members]) if alike else None

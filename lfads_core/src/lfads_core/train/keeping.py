@@ -100,6 +100,6 @@ class Keeper:
             for which, one in (("best", best), ("last", last)):
                 if one is not None:
                     save_checkpoint(self.folder, which, one)
-            self.top_k.settle(kept, self.judge)
+            self.top_k.finish(kept, self.judge)
         except BaseException as err:  # noqa: BLE001 - it is raised where it can be heard
             self._raised = err

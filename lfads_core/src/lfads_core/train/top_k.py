@@ -104,7 +104,7 @@ class TopKCheckpoints:
         """None of the epochs so far is good any longer; their files go once ``last`` knows."""
         self.unsaved, best.costs = {}, {}
 
-    def settle(self, best: TopK, judge: str) -> None:
+    def finish(self, best: TopK, judge: str) -> None:
         """Write the index, remove checkpoints of epochs that are not among the best; these are on disk already, and ``last`` knows of them.
 
         Raises:

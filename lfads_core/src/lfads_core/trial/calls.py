@@ -21,9 +21,9 @@ from lfads_core.origin import failure, is_fault
 from lfads_core.rng import stream
 from lfads_core.trial.compare import no_shared_chance, same
 from lfads_core.trial.kinds import GIVES_NO_GRADIENT, faults_of_kind
+from lfads_core.trial.observed import Method
 from lfads_core.trial.shapes import Sizes, bound_arguments, letters, may_be_none, misfit, sizes_of
 from lfads_core.trial.trees import a_value, copied, held, leaves_of
-from lfads_core.trial.watch import Method
 
 log = logging.getLogger(__name__)
 

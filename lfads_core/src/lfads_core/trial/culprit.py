@@ -13,7 +13,7 @@ from lfads_core.augment.stack import AugmentationStack
 from lfads_core.errors import LfadsError
 from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
-from lfads_core.trial.watch import Method, components_of, watched
+from lfads_core.trial.observed import Method, components_of, watched
 
 
 @dataclass(eq=False)

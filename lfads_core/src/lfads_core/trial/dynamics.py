@@ -11,9 +11,9 @@ from torch import Tensor
 from lfads_core.components import AbstractEncoder, AbstractGenerator, GRUWeights
 from lfads_core.recurrence import reference
 from lfads_core.rng import stream
+from lfads_core.trial.observed import Method
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.trees import a_value
-from lfads_core.trial.watch import Method
 
 _BINS = 4
 """Bins of a stream that are tried: without a memory of its own an encoder reads everything anew in each."""

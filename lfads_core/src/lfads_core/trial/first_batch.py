@@ -21,8 +21,8 @@ from lfads_core.origin import blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
 from lfads_core.trial.loops import run_or_blame_loops, try_loops
+from lfads_core.trial.observed import components_of, is_foreign, watched
 from lfads_core.trial.shapes import Sizes
-from lfads_core.trial.watch import components_of, is_foreign, watched
 
 TRIALS = 6
 """Trials of each session that are tried: enough to see them mixed up."""

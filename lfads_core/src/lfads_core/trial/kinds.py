@@ -13,9 +13,9 @@ from torch import Tensor
 from lfads_core.components.batch import Batch
 from lfads_core.trial import dynamics
 from lfads_core.trial.compare import same
+from lfads_core.trial.observed import Method
 from lfads_core.trial.shapes import Sizes
 from lfads_core.trial.trees import a_value
-from lfads_core.trial.watch import Method
 
 GIVES_NO_GRADIENT = frozenset(
     {

@@ -23,13 +23,13 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
 from lfads_core.runs import Run
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.captured import graphs_for
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.device import choose_device
 from lfads_core.train.graphs import REHEARSALS
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.records import StepInputs
-from lfads_core.train.settle import settle
 from lfads_core.train.step import LoneMember, augmented, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
@@ -95,7 +95,7 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         own = SHAPES[config].settings() if config in SHAPES else []
         settings = resolve([], (), [*own, *overrides], registry)
         session = SHAPES[config].session(batches=batches) if config in SHAPES else lorenz_session(registry)
-        settings = settle(settings, [session])
+        settings = resolve_auto(settings, [session])
         return BenchProblem(name=config, config=settings, sessions=[session], registry=registry, device=choose_device(settings.train.device))
     path = Path(config)
     if path.suffix.lower() not in {".yaml", ".yml"}:
@@ -104,7 +104,7 @@ def load_problem(config: str, data: Sequence[Path], registry: Registry, override
         raise ConfigError(f"--data: settings from a file need recordings to be measured on, got none. Give --data FILE.h5 with --config {config}.")
     settings = resolve([path], (), overrides, registry)
     sessions = read_for(settings, data, registry, contents=False)
-    settings = settle(settings, sessions)
+    settings = resolve_auto(settings, sessions)
     return BenchProblem(name=path.stem, config=settings, sessions=sessions, registry=registry, device=choose_device(settings.train.device))
 
 

@@ -161,8 +161,8 @@ class StreamingModel:
         inferred = given[:, :0]
         if decoder.controller is not None and ci is not None and self.con is not None:
             con = decoder.controller
-            fed = self.model.rates_of(self.factors) if decoder.hears == "rates" else self.factors
-            heard = torch.cat([ci] if decoder.hears == "none" else [ci, fed], dim=-1)
+            fed = self.model.rates_of(self.factors) if decoder.feedback == "rates" else self.factors
+            heard = torch.cat([ci] if decoder.feedback == "none" else [ci, fed], dim=-1)
             self.con = gru_step(affine(heard, con.gru.input, con.gru.bias), self.con, con.gru.recurrent, clip)
             inferred = affine(self.con, con.posterior.weight, con.posterior.bias).chunk(2, dim=-1)[0]
         if self.gen is None:

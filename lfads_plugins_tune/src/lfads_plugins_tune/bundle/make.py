@@ -22,7 +22,7 @@ from lfads_plugins_tune.bundle.outside import refuse_outside
 from lfads_plugins_tune.bundle.pack import Packed, pack
 from lfads_plugins_tune.bundle.unzip import unpack
 from lfads_plugins_tune.bundle.work import NO_SEARCH, Work, purpose_of
-from lfads_plugins_tune.collection.moved import data_are_at
+from lfads_plugins_tune.collection.relink import data_are_at
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.run import Placing, first_state, resume_search, start_search
 from lfads_plugins_tune.search.settings import defaults_of

@@ -90,7 +90,7 @@ def say(text: str) -> None:
 
 
 def _end(ctx: click.Context, counts: Mapping[str, int]) -> None:
-    from lfads_plugins_tune.collection.look import ORDER
+    from lfads_plugins_tune.collection.rows import ORDER
 
     total = sum(counts.values())
     say(f"{total} runs: {', '.join(f'{counts[status]} {status}' for status in ORDER if counts.get(status))}")
@@ -107,7 +107,7 @@ def wait(ctx: click.Context, name: Path) -> None:
     """Wait until the queue in the background has ended; the exit code is 1 when some runs are not done then."""
     from lfads_plugins_tune.collection import control
     from lfads_plugins_tune.collection.folder import Collection
-    from lfads_plugins_tune.collection.look import states, tally
+    from lfads_plugins_tune.collection.rows import states, tally
 
     collection = Collection.open(name)
     control.wait(collection)

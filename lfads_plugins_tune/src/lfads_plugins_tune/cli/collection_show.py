@@ -35,8 +35,8 @@ def status(name: Path, runs: tuple[str, ...], lines: int, *, former: bool, as_js
     """Show where each run stands, and the last lines of failed ones."""
     from lfads_plugins_tune.collection.control import is_working, read_queue
     from lfads_plugins_tune.collection.folder import Collection
-    from lfads_plugins_tune.collection.look import STATE_HEADINGS, plain_state, state_row, states, tally
     from lfads_plugins_tune.collection.prepare import is_current
+    from lfads_plugins_tune.collection.rows import STATE_HEADINGS, plain_state, state_row, states, tally
     from lfads_plugins_tune.collection.state import tail
 
     collection = Collection.open(name)
@@ -95,7 +95,7 @@ def info(name: Path, min_trials: int | None, batch_size: int | None, *, as_json:
     """Show the recordings: trials, bins, channels, conditions, and the hash of their contents."""
     from lfads_core.plugins import registry_of
     from lfads_plugins_tune.collection.folder import Collection
-    from lfads_plugins_tune.collection.look import recordings_table
+    from lfads_plugins_tune.collection.rows import recordings_table
 
     collection = Collection.open(name)
     rows = [row for row in recordings_table(collection, registry_of(collection.path)) if row["trials"]["train"] >= (min_trials or 0)]
@@ -144,11 +144,11 @@ def _say_batches(rows: Sequence[Mapping[str, Any]], batch_size: int) -> None:
 def table(name: Path, runs: tuple[str, ...], output: Path | None, *, every: bool, as_csv: bool) -> None:
     """Show final scores of the runs side by side, with the settings that vary; CSV has more columns than fit the screen."""
     from lfads_core.cli import tables
-    from lfads_plugins_tune.collection import look
     from lfads_plugins_tune.collection.folder import Collection
+    from lfads_plugins_tune.collection.rows import score_table
 
     collection = Collection.open(name)
-    columns, rows = look.score_table(collection.chosen(runs), every=every)
+    columns, rows = score_table(collection.chosen(runs), every=every)
     if output is not None:
         tables.write_csv(output, columns, rows)
         click.echo(f"wrote {output}")

@@ -21,7 +21,7 @@ from lfads_plugins_tune.search.state import SearchState, read_state
 
 if TYPE_CHECKING:
     from lfads_plugins_tune.search.run import Searched
-    from lfads_plugins_tune.search.settings import Settled
+    from lfads_plugins_tune.search.settings import SearchSettings
 
 FIRST = 8
 """Members whose first hyperparameters are printed by ``--dry-run``."""
@@ -34,7 +34,7 @@ def make_search_display() -> SearchDisplay:
     return display
 
 
-def print_plan(ready: Settled, state: SearchState) -> None:
+def print_plan(ready: SearchSettings, state: SearchState) -> None:
     """Say what would be searched, and how."""
     from lfads_plugins_tune.search.spaces_of import search_of, text_of
 

@@ -19,8 +19,8 @@ from lfads_core.locks import taking
 from lfads_core.plugins import registry_of
 from lfads_plugins_tune.collection.change import remove_outputs
 from lfads_plugins_tune.collection.folder import CollectedRun, Collection, taken
-from lfads_plugins_tune.collection.moved import data_are_at
 from lfads_plugins_tune.collection.prepare import data_of
+from lfads_plugins_tune.collection.relink import data_are_at
 from lfads_plugins_tune.collection.state import ATTEMPT, INTERRUPTED, JobRecord, is_done, read_job, write_job
 from lfads_plugins_tune.jobs.local import LOCK_VARIABLE
 

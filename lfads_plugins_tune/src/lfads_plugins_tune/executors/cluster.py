@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lfads_core.errors import ConfigError, RunError
-from lfads_plugins_tune.executors import reaper as guard
+from lfads_plugins_tune.executors import reaper
 from lfads_plugins_tune.jobs.on_ray import last_line
 
 STORE = 80 * 2**20
@@ -50,7 +50,7 @@ class Cluster:
         self.ray = ray
         self._found = bool(ray.is_initialized())
         self.local = address == "local" and not self._found
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         if self._found:
             return
         try:
@@ -80,10 +80,10 @@ class Cluster:
             return
         with _signals_kept():
             self.ray.shutdown()
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
+        if self._reaper is not None and self._reaper.stdin is not None:
+            self._reaper.stdin.close()
             with suppress(subprocess.TimeoutExpired):
-                self._guard.wait(20.0)
+                self._reaper.wait(20.0)
 
     def _connect(self, address: str) -> None:
         """Without a token, then with the one that is there, unless the user says which: a cluster without tokens lets nobody work who brings one."""
@@ -106,12 +106,12 @@ class Cluster:
     def _start(self) -> None:
         folder, mark = tempfile.mkdtemp(prefix="lfads-ray-"), uuid.uuid4().hex
         # In a session of its own: neither Ctrl-C nor a kill of the driver's process group reaches it.
-        command = [sys.executable, "-I", "-S", guard.__file__, folder, mark]
-        self._guard = subprocess.Popen(  # noqa: S603 - our own file
+        command = [sys.executable, "-I", "-S", reaper.__file__, folder, mark]
+        self._reaper = subprocess.Popen(  # noqa: S603 - our own file
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
         )
         # A token of its own: Ray would write one into the home folder, for which every later cluster of this user would ask.
-        ours = {guard.VARIABLE: mark, **({} if _MODE in os.environ else {_MODE: "token", _TOKEN: uuid.uuid4().hex * 2})}
+        ours = {reaper.VARIABLE: mark, **({} if _MODE in os.environ else {_MODE: "token", _TOKEN: uuid.uuid4().hex * 2})}
         os.environ.update(ours)
         _read_mode_anew()
         try:

@@ -1,7 +1,7 @@
 """A small process beside a cluster of our own: when the driver is gone, however it went, nothing of the cluster stays.
 
 Ray ends its own processes when the driver is killed, but some of them take a minute for it, and the folder of the session stays.
-``python guard.py FOLDER MARK`` waits for the end of its standard input, which the driver holds open; then it kills
+``python reaper.py FOLDER MARK`` waits for the end of its standard input, which the driver holds open; then it kills
 every process that carries the mark in its environment, and removes the folder. It needs nothing but the standard library.
 """
 

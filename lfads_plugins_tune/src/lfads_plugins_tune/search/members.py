@@ -18,12 +18,12 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.checkpoint import has_checkpoint, remove_checkpoint, tidy
 from lfads_core.train.data import check_for, put_on, read_for
 from lfads_core.train.device import choose_device, use_cpu
 from lfads_core.train.evaluate import EpochResult, score
 from lfads_core.train.loop import MemberEnd
-from lfads_core.train.settle import settle
 from lfads_core.train.shards import shards_of, threads_of, train_in_shards
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_tune.search.batches import by_batch, settled_parts
@@ -57,7 +57,7 @@ class MemberTrainer:
         self.registry = registry
         self.column, self.sign = score.removeprefix("-"), -1.0 if score.startswith("-") else 1.0
         sessions = read_for(base, patterns, registry)
-        self.base = base = settle(base, sessions)
+        self.base = base = resolve_auto(base, sessions)
         check_for(base, sessions, registry)
         self.device = choose_device(base.train.device)
         self.threads = (workers if self.device == "cpu" else 1) * (base.train.threads or 1)

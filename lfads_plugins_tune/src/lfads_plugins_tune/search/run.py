@@ -21,9 +21,9 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
+from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
-from lfads_core.train.settle import settle as settle_by_data
 from lfads_plugins_tune.executors import DEFAULT, ExecutorOptions, make_executor
 from lfads_plugins_tune.search.best import copy_out, find_best, infer_best
 from lfads_plugins_tune.search.blamed import BlamedAlgorithm, BlamedExecutor
@@ -35,7 +35,7 @@ from lfads_plugins_tune.search.plan import Chances, SearchRule, with_another_try
 from lfads_plugins_tune.search.progress import SearchDisplay
 from lfads_plugins_tune.search.report import WHY_STOPPED
 from lfads_plugins_tune.search.score import choose_score
-from lfads_plugins_tune.search.settings import Settled, settle, settled
+from lfads_plugins_tune.search.settings import SearchSettings, resolve_base, resolve_search
 from lfads_plugins_tune.search.spaces_of import search_of
 from lfads_plugins_tune.search.state import SearchState, read_state, write_state
 from lfads_plugins_tune.search.trackers import draw_figures, tracked
@@ -61,16 +61,16 @@ class Placing:
     options: ExecutorOptions = ExecutorOptions()
 
 
-def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[Settled, SearchState]:
-    """Settle a search and draw its first members; nothing is written.
+def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], registry: Registry, executor: str) -> tuple[SearchSettings, SearchState]:
+    """Resolve a search and draw its first members; nothing is written.
 
     Raises:
         ConfigError, DataError: settings, spaces or data that do not do.
     """
     sessions = read_for(base, patterns, registry, contents=False)
-    base = settle_by_data(base, sessions)
+    base = resolve_auto(base, sessions)
     score, judge = choose_score(base, sessions, registry)
-    ready = settled(kind, base, score, judge, registry)
+    ready = resolve_search(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
     members = BlamedAlgorithm(kind, registry).first(ready.spaces, search_of(base).members, chances_of(ready.base, registry))
     state = SearchState(
@@ -92,20 +92,22 @@ Said = tuple[Sequence[Path], Sequence[str], Sequence[str], Mapping[str, Any]]
 """Settings of a search as a user says them: files, plugins, overrides, spaces."""
 
 
-def planned_search(kind: str, patterns: Sequence[str | Path], said: Said, registry: Registry, placing: Placing | None) -> tuple[Settled, SearchState]:
-    """Settle what a user says, and draw the first members; nothing is written.
+def planned_search(
+    kind: str, patterns: Sequence[str | Path], said: Said, registry: Registry, placing: Placing | None
+) -> tuple[SearchSettings, SearchState]:
+    """Resolve what a user says, and draw the first members; nothing is written.
 
     Raises:
         ConfigError, DataError: settings, spaces or data that do not do.
     """
     files, plugins, overrides, spaces = said
-    base = settle(kind, files, plugins, overrides, spaces, registry)
+    base = resolve_base(kind, files, plugins, overrides, spaces, registry)
     return first_state(kind, base, patterns, registry, (placing.executor if placing else None) or DEFAULT)
 
 
 def start_search(
     path: Path,
-    first: tuple[Settled, SearchState],
+    first: tuple[SearchSettings, SearchState],
     registry: Registry,
     display: SearchDisplay,
     placing: Placing | None = None,

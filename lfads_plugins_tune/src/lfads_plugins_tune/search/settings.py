@@ -25,8 +25,8 @@ from lfads_plugins_tune.specs import SearchSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
-    """A search whose settings are settled: everything its decisions depend on."""
+class SearchSettings:
+    """The resolved settings of a search: everything its decisions depend on."""
 
     kind: str
     base: RunConfig
@@ -36,7 +36,7 @@ class Settled:
     burn_in: int  # epochs before the first comparison
 
 
-def settle(
+def resolve_base(
     kind: str, files: Sequence[Path], plugins: Sequence[str], overrides: Sequence[str], spaces: Mapping[str, Any], registry: Registry
 ) -> RunConfig:
     """The base settings of a search; ``spaces`` are those of the command line, which win.
@@ -63,7 +63,7 @@ def defaults_of(kind: str, registry: Registry) -> dict[str, Any]:
     return {"search": {}, **registry.get(SearchSpec, kind).defaults}
 
 
-def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Registry) -> Settled:
+def resolve_search(kind: str, base: RunConfig, score: str, judge: Judge, registry: Registry) -> SearchSettings:
     """Settle spaces and generations, with members judged by ``judge`` and compared by the column ``score``.
 
     Raises:
@@ -87,7 +87,7 @@ def settled(kind: str, base: RunConfig, score: str, judge: Judge, registry: Regi
     every = known(base.train.metrics_every, "train.metrics_every")
     every = min(every, search.interval) if score.startswith("-") else every
     base = attrs.evolve(base, train=attrs.evolve(base.train, epochs=total, metrics_every=every))
-    return Settled(
+    return SearchSettings(
         kind=kind,
         base=base,
         spaces=resolve_spaces(kind, base, registry),

@@ -17,7 +17,7 @@ from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session
 
 
-def carry_stored(file: h5py.File, session: Session, source: h5py.File) -> None:
+def copy_inputs(file: h5py.File, session: Session, source: h5py.File) -> None:
     """Copy every array with a row per trial: data as the model takes them, the rest as the session has it.
 
     Unchanged arrays are copied as they are stored; those whose channels were put in another order or left out, and true rates that are

@@ -45,7 +45,7 @@ SHARES_OF_ELBO = {"regularisation.kl_ic": 0.03, "regularisation.kl_inputs": 0.01
 """What a nat of divergence costs, in nats of reconstruction."""
 
 
-def settle(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
+def resolve_auto(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     """The same settings with a number wherever they said ``auto``; those that say a number keep it.
 
     With n training trials, B of them in a step and R passes an epoch has ``s = R ceil(n / B)`` steps. With T bins and N channels the

@@ -13,7 +13,7 @@ from lfads_core.config.load import resolve, resolve_saved
 from lfads_core.data.read import read_sessions
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import load_registry
-from lfads_core.train.settle import LENGTHS, settle
+from lfads_core.train.auto import LENGTHS, resolve_auto
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def recording(tmp_path):
 
 def settled(paths, *overrides):
     registry = load_registry()
-    return settle(resolve([], (), overrides, registry), read_sessions(paths, registry))
+    return resolve_auto(resolve([], (), overrides, registry), read_sessions(paths, registry))
 
 
 @pytest.mark.parametrize(("trials", "batch"), [(1, 1), (3, 3), (11, 11), (16, 16), (60, 16), (129, 32), (200, 50), (1013, 64), (20000, 64)])
@@ -84,7 +84,7 @@ def test_what_somebody_said_stays_as_it_was_said(recording):
 def test_settings_are_settled_once(recording):
     path, registry = recording(30), load_registry()
     once = settled([path])
-    assert settle(once, read_sessions([path], registry)) == once
+    assert resolve_auto(once, read_sessions([path], registry)) == once
     assert not any(known(_at(once, key), key) == AUTO for key in (*LENGTHS, "data.batch_size", "data.passes"))
 
 
@@ -92,7 +92,7 @@ def test_a_number_that_was_never_found_is_named():
     with pytest.raises(ConfigError) as err:
         known(AUTO, "optim.patience")
     assert str(err.value) == (
-        "optim.patience: must be a number once the recordings are known, got auto. Settle the settings with lfads_core.train.settle."
+        "optim.patience: must be a number once the recordings are known, got auto. Resolve them with lfads_core.train.auto."
     )
 
 
