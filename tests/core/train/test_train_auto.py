@@ -91,9 +91,7 @@ def test_settings_are_settled_once(recording):
 def test_a_number_that_was_never_found_is_named():
     with pytest.raises(ConfigError) as err:
         known(AUTO, "optim.patience")
-    assert str(err.value) == (
-        "optim.patience: must be a number once the recordings are known, got auto. Resolve them with lfads_core.train.auto."
-    )
+    assert str(err.value) == ("optim.patience: must be a number once the recordings are known, got auto. Resolve them with lfads_core.train.auto.")
 
 
 def test_a_run_keeps_the_numbers_that_were_found(train_tiny):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from dataclasses import replace
 
 import pytest
 import torch
 
+from lfads_core.data.loader import epoch_batches
 from lfads_core.model.rows import joined, tensors_in
 from lfads_core.train import loop, together
 from lfads_core.train.alike import stack_of
+from lfads_core.train.loop import step_together
 from lfads_core.train.step import take_step
 from lfads_plugins_std.poisson import Poisson
 
@@ -164,3 +167,16 @@ def test_a_captured_step_or_batch_of_a_validation_launches_next_to_nothing_besid
     found = counted("S1", 1, captured=True, validation=validation)
     assert found["replay"] == 1
     assert found.total() <= most
+
+
+def test_a_step_looks_at_no_signature_and_lists_the_parameters_once(make_trainer, monkeypatch):
+    """Both take as long as a tenth of a small network's step."""
+    trainer = make_trainer("lean", "train.average=10")
+    trainer.begin()
+    batch = next(epoch_batches(trainer.data.splits["train"], 4))
+    step_together({0: trainer}, {0: (0, batch)}, None)
+    signature, members, found = inspect.signature, torch.nn.Module.named_parameters, []
+    monkeypatch.setattr(inspect, "signature", lambda *args, **more: (found.append("signature"), signature(*args, **more))[1])
+    monkeypatch.setattr(torch.nn.Module, "named_parameters", lambda *args, **more: (found.append("parameters"), members(*args, **more))[1])
+    step_together({0: trainer}, {0: (0, batch)}, None)
+    assert found == ["parameters"]
