@@ -77,6 +77,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("old", "new", "fault"), BROKEN, ids=[fault[:50] for _, _, fault in BROKEN])
 def test_a_fault_of_the_recipe_is_told(old, new, fault, check):
     assert old in TEXT

@@ -65,6 +65,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("code", "fault"), FAULTS.items(), ids=[fault.split(" at ")[0] or "none" for fault in FAULTS.values()])
 def test_every_kind_of_fault_is_seen(code, fault, tmp_path):
     """In another process, which has loaded no torch and can fork."""

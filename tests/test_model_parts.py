@@ -29,6 +29,7 @@ def weights(run, which="last"):
     return load_checkpoint(run.checkpoints, which).tensors["model"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chosen", CHOSEN)
 def test_a_resumed_run_is_the_run_that_was_never_interrupted(chosen, train_tiny, write_tiny):
     data = write_tiny()

@@ -122,6 +122,7 @@ def test_an_old_run_that_had_finished_trains_for_more_epochs(old):
     assert lfads_core.load(old / "runs/finished", "last").config.train.epochs == 5
 
 
+@pytest.mark.long
 def test_an_old_run_is_evaluated_reported_and_exported(old, tolerance):
     run, known = old / "runs/finished", scores_of(old / "runs/finished")
     lfads("eval", run)

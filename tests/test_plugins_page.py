@@ -180,6 +180,7 @@ def test_the_raw_format_of_the_page_becomes_a_file_for_training(here):
     assert counts.sum() == 4000
 
 
+@pytest.mark.long
 def test_the_section_of_the_page_is_on_the_page_of_a_run_and_finds_a_rhythm(trained, monkeypatch):
     trained.folder.lfads("report", "runs/data")
     text = (trained.run / "report.html").read_text()

@@ -102,6 +102,7 @@ def call(*arguments):
     return result.output
 
 
+@pytest.mark.long
 def test_a_recording_with_gaps_goes_through_a_whole_run(tmp_path):
     """Checks, training, validation, inference, metrics and figures, with two thirds of all values missing."""
     data = tmp_path / "fine.h5"

@@ -136,6 +136,7 @@ def test_the_module_runs_as_a_script(arguments):
     assert done.stderr.startswith(("Usage: lfads", "error: no plugin named 'no-such-thing'."))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what GNU's OpenMP says of itself")
 @pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
 def test_threads_of_torch_sleep_between_operations_unless_the_environment_says_otherwise(given, found, tmp_path):

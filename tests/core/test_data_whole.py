@@ -63,6 +63,7 @@ def write(path, trials, *, twice):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("twice", "settings", "most"),
     [

@@ -347,6 +347,7 @@ def test_a_method_of_runs_may_come_from_a_plugin(recording, settings, here):
         _ = run.median_rate
 
 
+@pytest.mark.long
 def test_without_the_package_that_brings_it_a_method_says_which_does(recording, settings, here):
     """Core and the standard components train; arrays and tables come from lab."""
     registry = Registry.from_plugins(

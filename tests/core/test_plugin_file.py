@@ -85,6 +85,7 @@ def lfads(*words, code=0):
 SET = [word for text in (*TINY, "train.epochs=2") for word in ("--set", text)]
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_file_and_its_hash_and_is_loaded_resumed_and_inferred_without_the_original(plugin, write_tiny, tmp_path, end_state):
     path, data, runs = plugin(), write_tiny(), tmp_path / "runs"
     lfads("run", data, "--plugin-file", path, "--set", "components.input_prior={name: sparse, scale: 0.5}", *SET, "--runs", runs, "--name", "a")
@@ -198,6 +199,7 @@ def test_workers_of_ray_find_the_file_that_the_search_keeps(plugin, write_tiny, 
     assert lfads_core.load(folder / "best").model.input_prior.scale == 1.0
 
 
+@pytest.mark.long
 def test_files_that_are_wanted_are_known_to_processes_that_are_started(plugin):
     want_files([plugin()])
     done = subprocess.run([sys.executable, "-m", "lfads_core.cli.main", "plugins", "list"], capture_output=True, text=True, check=False)

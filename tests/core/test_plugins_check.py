@@ -48,6 +48,7 @@ def test_a_component_of_ours_obeys_every_law():
     assert lines[-1] == "all 15 laws hold"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "exit_code"), [("loud", 2), ("noise", 2), ("Noise", 2)])
 def test_a_broken_one_is_found_by_its_name_or_that_of_its_distribution(install, name, exit_code):
     install("noise", LOUD)
@@ -95,6 +96,7 @@ def test_a_reader_is_given_a_file(install, tmp_path):
     assert "raised ValueError: cannot" in result.stdout
 
 
+@pytest.mark.long
 def test_what_prints_is_slow_or_has_a_mutable_default_is_told(install, tmp_path):
     source = """
         import time

@@ -16,12 +16,14 @@ from plugins_page import PAGE, PLUGINS, registry_with
 ENTRIES = {f"{entry.kind} {entry.spec.name}": entry for entry in registry_with(*PLUGINS).entries if entry.provider.entry_point in PLUGINS}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_an_example_of_the_page_obeys_the_laws_of_its_kind(entry):
     findings = try_laws(entry.spec, Given(registry=registry_with(*PLUGINS)))
     assert {finding.law: finding.faults for finding in findings if not finding.ok} == {}
 
 
+@pytest.mark.long
 def test_the_test_of_the_page_passes_in_the_repository_that_the_page_makes(tmp_path):
     root = make_plugin("laplace", "prior", tmp_path)
     (block,) = re.findall(r"```python\n# test_laplace.py\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -33,6 +33,7 @@ def test_importing_the_plugin_module_loads_nothing_heavy(module):
     assert loaded(f"import {module}") == "heavy:"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_a_light_command_loads_nothing_heavy(line):
     if "poisson" in line:

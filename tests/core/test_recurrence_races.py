@@ -108,6 +108,7 @@ def in_type(records, dtype):
     return [moved(record, lambda v: v.detach().to(dtype).requires_grad_(v.requires_grad)) for record in records]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("products", "dtype", "tiles"), WATCHED)
 @pytest.mark.parametrize(("members", "trials", "hidden", "reverse"), [((), 3, 7, False), ((2,), 3, 19, True)])
 def test_a_grus_kernels_have_no_race(watch, members, trials, hidden, reverse, products, dtype, tiles, monkeypatch):
@@ -122,6 +123,7 @@ def test_a_grus_kernels_have_no_race(watch, members, trials, hidden, reverse, pr
     assert +watch.found == Counter()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("products", "dtype", "tiles"), WATCHED)
 @pytest.mark.parametrize(("members", "external", "noise", "masks"), [((), 0, True, True), ((2,), 1, False, False)])
 def test_the_closed_loops_kernels_have_no_race(watch, members, external, noise, masks, products, dtype, tiles, monkeypatch):

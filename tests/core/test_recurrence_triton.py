@@ -54,6 +54,7 @@ IN_A_GRU = {("ieee", torch.float64): 1e-12, ("ieee", torch.float32): 1e-5, ("tf3
 IN_CLOSED_LOOP = {("ieee", torch.float64): 1e-11, ("ieee", torch.float32): 1e-5, ("tf32", torch.float32): 5e-3, ("bf16", torch.float32): 5e-2}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("products", "dtype", "tiles"), WAYS)
 @pytest.mark.parametrize(("members", "trials", "inputs", "hidden", "reverse", "clip"), GRUS)
 def test_a_gru_and_all_its_gradients_are_those_of_the_reference(
@@ -72,6 +73,7 @@ def test_a_gru_and_all_its_gradients_are_those_of_the_reference(
     assert not LAUNCHES._given_up
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("members", "external", "noise", "masks", "clip"), [((), 0, True, True, 5.0), ((), 2, False, False, 0.4), ((3,), 1, True, False, 0.4)]
 )

@@ -58,6 +58,7 @@ EXAMPLES = [
 """The examples of plugins.md have tests of their own."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("page", "number", "code"), EXAMPLES, ids=[f"{page}-{number}" for page, number, _ in EXAMPLES])
 def test_every_example_runs(page, number, code, journey):
     with contextlib.chdir(journey.folder):

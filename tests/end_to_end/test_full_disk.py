@@ -97,6 +97,7 @@ def test_without_a_home_everything_works(finished, sets, tmp_path):
         assert done.returncode == 0, (words, done.stdout, done.stderr)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", ["config explain", "--version", "--help"])
 def test_an_output_that_is_closed_or_read_no_further_is_nothing_to_speak_of(words):
     lfads = f"{sys.executable} -c 'from lfads_core.cli.main import main; main()' {words}"

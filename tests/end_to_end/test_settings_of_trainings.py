@@ -98,6 +98,7 @@ RATES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", RATES)
 def test_the_rate_falls_as_is_asked_for(train_tiny, name):
     settings, wanted = RATES[name]
@@ -266,6 +267,7 @@ def test_what_is_judged_is_what_is_asked_for(train_tiny):
     np.testing.assert_allclose(masked["valid/masked_smooth"][0], masked["valid/masked"][0])
 
 
+@pytest.mark.long
 def test_hidden_values_are_as_many_in_as_many_passes_of_the_seed_as_is_asked_for(train_tiny, monkeypatch):
     from lfads_core.train import evaluate
 

@@ -73,6 +73,7 @@ def warnings(result, caplog):
 # The plugin as a whole
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_that_raises_leaves_the_package_out_and_lfads_goes_on(broken_hook, hook):
     broken_hook(hook)
@@ -92,6 +93,7 @@ def test_a_hook_that_raises_leaves_the_package_out_and_lfads_goes_on(broken_hook
         assert [entry["distribution"] for entry in listed["components"] if entry["kind"] == "rotation"] == ["lab-planes"]
 
 
+@pytest.mark.long
 def test_a_run_and_a_search_go_on_without_the_package(broken_hook, tiny, tmp_path, caplog):
     broken_hook("lfads_trackers")
     result = lfads("run", tiny.data, tiny.yaml, "--name", "run")
@@ -103,6 +105,7 @@ def test_a_run_and_a_search_go_on_without_the_package(broken_hook, tiny, tmp_pat
 # A run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", ["lfads_run_started", "lfads_epoch_ended", "lfads_run_finished"])
 def test_a_notification_that_raises_costs_a_run_one_warning(broken, tiny, tmp_path, caplog, hook):
     broken("lab_jpca.diary:write", lambda what, *_: fail() if what == hook.removeprefix("lfads_").replace("_", " ") else None)
@@ -111,6 +114,7 @@ def test_a_notification_that_raises_costs_a_run_one_warning(broken, tiny, tmp_pa
     assert len((tmp_path / "runs/run/fitlog.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["open_lines", "Lines.log", "Lines.artifacts", "Lines.close"])
 def test_a_tracker_that_raises_costs_a_run_one_warning(broken, tiny, tmp_path, caplog, what):
     broken(f"lab_jpca.track:{what}")
@@ -167,6 +171,7 @@ def test_loops_that_raise_are_named_to_those_who_ask_for_them(broken, tiny):
 # A search
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", ["lfads_search_started", "lfads_generation_ended", "lfads_search_finished", "lfads_epoch_ended"])
 def test_a_notification_that_raises_costs_a_search_one_warning(broken, tiny, tmp_path, caplog, hook):
     broken("lab_jpca.diary:write", lambda what, *_: fail() if what == hook.removeprefix("lfads_").replace("_", " ") else None)
@@ -175,6 +180,7 @@ def test_a_notification_that_raises_costs_a_search_one_warning(broken, tiny, tmp
     assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["open_lines", "Lines.log", "Lines.close"])
 def test_a_tracker_that_raises_costs_a_search_one_warning_a_member(broken, tiny, tmp_path, caplog, what):
     broken(f"lab_jpca.track:{what}")
@@ -184,6 +190,7 @@ def test_a_tracker_that_raises_costs_a_search_one_warning_a_member(broken, tiny,
     assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["__init__", "generation"])
 def test_an_executor_that_raises_before_anything_is_trained_is_one_line_and_leaves_no_folder(broken, tiny, tmp_path, monkeypatch, what):
     with monkeypatch.context() as patched:
@@ -200,6 +207,7 @@ def test_an_executor_that_raises_before_anything_is_trained_is_one_line_and_leav
     assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.long
 def test_an_executor_that_raises_later_is_one_line_and_another_one_goes_on(broken, tiny, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         from lab_jpca.executor import Backwards
@@ -215,6 +223,7 @@ def test_an_executor_that_raises_later_is_one_line_and_another_one_goes_on(broke
     assert json.loads((tmp_path / "runs/s/search.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.long
 def test_an_executor_that_cannot_be_closed_costs_a_search_one_warning(broken, tiny, tmp_path, caplog):
     broken("lab_jpca.executor:Backwards.close")
     result = lfads("search", "random", tiny.data, tiny.yaml, "--name", "s", "--members", 2, "--executor", "mine")
@@ -236,6 +245,7 @@ def test_an_algorithm_that_raises_is_one_line_and_what_was_trained_is_kept(broke
 # After training
 
 
+@pytest.mark.long
 def test_a_section_that_raises_leaves_the_page_whole(broken, trained, caplog):
     broken("lab_jpca.page:section")
     result = lfads("report", trained)

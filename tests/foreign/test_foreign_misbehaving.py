@@ -311,6 +311,7 @@ def bad(tmp_path, monkeypatch):
 WRONG_TYPES = {"settings whose rule raises"}  # on purpose: a function where a rule belongs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case",
     [

@@ -135,6 +135,7 @@ def test_its_settings_are_shown_explained_and_checked():
     assert lfads("config", "show", "--set", "mine.level=-1", code=2).stderr == "error: --set: mine.level: must be >= 0, got -1\n"
 
 
+@pytest.mark.long
 def test_its_loops_train_to_the_numbers_of_the_reference(tiny, tmp_path):
     from lab_jpca import loops
 
@@ -149,6 +150,7 @@ def test_its_loops_train_to_the_numbers_of_the_reference(tiny, tmp_path):
     assert mine == reference
 
 
+@pytest.mark.long
 def test_a_run_is_evaluated_exported_and_reported_with_what_it_brings(trained, tmp_path):
     assert lfads("export", trained, "--to", "npz", tmp_path / "all.npz").stdout == f"wrote {tmp_path / 'all.npz'}\n"
     with np.load(tmp_path / "all.npz") as file, h5py.File(trained / "lfads_output_tiny.h5") as outputs:
@@ -216,6 +218,7 @@ def check_told_and_tracked(folder, diary, lines_folder):
 PBT = ("--set", "search.members=3", "--set", "search.interval=1", "--set", "search.burn_in=1", "--set", "search.generations=2")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("executor", ["serial", "batched", "mine"])
 def test_a_population_is_tracked_and_told_epoch_by_epoch(tiny, tmp_path, executor):
     folder = tmp_path / "lines"
@@ -253,6 +256,7 @@ def test_a_population_on_ray_is_tracked_and_told_in_the_process_that_drives_it(t
     check_told_and_tracked(tmp_path / "runs/pbt", tiny.diary, folder)
 
 
+@pytest.mark.long
 def test_a_search_by_its_executor_decides_as_with_one_of_ours(tiny, tmp_path):
     for name in ("mine", "serial"):
         lfads("search", "random", tiny.data, tiny.yaml, "--name", name, "--members", 3, "--set", "search.interval=1", "--executor", name)
@@ -262,6 +266,7 @@ def test_a_search_by_its_executor_decides_as_with_one_of_ours(tiny, tmp_path):
 HALVING = ("--members", "4", "--set", "search.interval=1", "--executor", "serial")
 
 
+@pytest.mark.long
 def test_its_algorithm_is_a_verb_of_search_that_halves_for_real(tiny, tmp_path):
     assert "halving  Stop the worse half after each generation." in lfads("search", "--help").stdout
     lfads("search", "halving", tiny.data, tiny.yaml, "--name", "h", *HALVING)
@@ -274,6 +279,7 @@ def test_its_algorithm_is_a_verb_of_search_that_halves_for_real(tiny, tmp_path):
     assert (tmp_path / "runs/h/best/lfads_output_tiny.h5").is_file()
 
 
+@pytest.mark.long
 def test_its_algorithm_goes_on_after_an_interruption_to_the_same_journal(tiny, tmp_path, monkeypatch):
     from lfads_plugins_tune.search.progress import SearchDisplay
 

@@ -63,6 +63,7 @@ def test_a_step_is_measured_on_every_path_and_against_the_reference(tiny):
     assert result["paths"]["reference"]["speedup"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["epoch", "infer"])
 def test_epochs_and_inference_are_measured_and_kept_by_date_and_device(what, tiny, tmp_path):
     few = ["--set", "infer.samples=3", "--set", "train.metrics_every=1"]
@@ -95,6 +96,7 @@ def test_a_population_is_measured_for_each_number_of_members(tiny):
             assert row["per_member_s"] == pytest.approx(row["median_s"] / result["members"], abs=1e-5)
 
 
+@pytest.mark.long
 def test_memory_is_that_of_a_process_of_its_own():
     found = peak_memory("S1", [], ["data.batch_size=2"], "reference", 1)
     assert 0 < found["torch_mb"] <= found["built_mb"] <= found["peak_mb"]
@@ -111,6 +113,7 @@ def test_the_start_is_measured_beside_a_bare_import_of_torch():
     assert result["beyond_torch_s"] == pytest.approx(first - bare, abs=2e-3)  # not its sign: one round on a busy machine may say anything
 
 
+@pytest.mark.long
 def test_a_run_that_ends_before_its_first_step_is_no_start_to_be_timed():
     with pytest.raises(RuntimeError, match=r"^first_step must end with exit code 77, got 2: .*optim\.lr"):
         bench_startup("lorenz", [], Options(paths=[], rounds=1, threads=1, overrides=["optim.lr=-1"]), load_registry())

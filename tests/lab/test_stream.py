@@ -63,6 +63,7 @@ def autonomous(tmp_path, write_tiny, tiny_settings):
     return config, prepare_model(config, sessions, registry, "cpu"), describe(sessions), sessions[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overrides", [case for name, case in CASES.items() if name != "autonomous"], ids=[n for n in CASES if n != "autonomous"])
 def test_bin_by_bin_is_the_pass_over_whole_trials(overrides, causal):
     loaded, session = causal(*overrides)

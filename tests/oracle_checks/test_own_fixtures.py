@@ -54,6 +54,7 @@ def _folders(tmp_path):
         yield folder, seed
 
 
+@pytest.mark.long
 def test_the_oracle_loads_neither_torch_nor_our_packages(root):
     code = "import sys, oracle.make_fixtures; print(sorted({m.split('.')[0] for m in sys.modules if m.startswith(('torch', 'lfads'))}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=root / "tests", capture_output=True, text=True, check=True)

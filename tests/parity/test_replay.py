@@ -216,6 +216,7 @@ ALTERED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("case", "array"), ALTERED)
 def test_one_altered_number_is_noticed(own_fixtures, case, array):
     fixture = read_fixture(own_fixtures / f"{case}.h5")
@@ -268,6 +269,7 @@ def test_a_missing_value_where_none_is_expected_is_a_failure_that_json_can_say(o
     assert [(r["array"], r["error"]) for r in failures] == [("outputs/factors", None)]
 
 
+@pytest.mark.long
 def test_the_script_exits_1_on_an_altered_file_and_2_on_files_that_are_no_fixtures(root, own_fixtures, tmp_path):
     altered, foreign, text = tmp_path / "altered.h5", tmp_path / "foreign.h5", tmp_path / "text.h5"
     shutil.copy(own_fixtures / "x_mse.h5", altered)

@@ -200,6 +200,7 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     assert list(cache.folder().iterdir()) == []
 
 
+@pytest.mark.long
 def test_what_does_not_pass_its_trial_is_not_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", failing(tmp_path, "open(sys.argv[sys.argv.index('-o') + 1], 'w').write('no code')"))
     with pytest.raises(build.NoLibraryError, match=r"^the compiled code does not pass its trial run: "):

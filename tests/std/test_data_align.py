@@ -275,6 +275,7 @@ def test_copies_replace_nothing_unasked(files, tmp_path):
         align_files(files, files[0].parent, LEAST_SQUARES, registry, overwrite=True)
 
 
+@pytest.mark.long
 def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
     monkeypatch.setenv("LFADS_PLUGINS", "lab")
     result = CliRunner().invoke(

@@ -351,6 +351,7 @@ def test_inputs_of_groups_are_their_averages_and_events_have_their_own_panel(rng
     assert (ax.get_title(loc="left"), ax.get_xlabel()) == ("Size of inputs around go cue", "time from go cue (ms)")
 
 
+@pytest.mark.long
 def test_an_svg_has_words_as_text_and_is_the_same_each_time_but_for_ids_of_another_salt(rng):
     def drawn(salt):
         return as_svg(draw_inputs(np.arange(12.0).reshape(2, 3, 2)), salt)
@@ -431,6 +432,7 @@ def test_time_counts_from_the_event_and_the_lines_have_a_mark_where_it_is(rng):
     assert [0, 0] not in [list(line.get_xdata()) for ax in late.axes for line in ax.get_lines()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bin_ms", [None, 5.0])
 def test_one_trial_one_channel_one_factor_can_be_drawn_and_saved(bin_ms, tmp_path):
     one = np.full((1, 6, 1), 0.2)
@@ -458,6 +460,7 @@ def test_saving_makes_a_small_png_and_leaves_nothing_else(rng, tmp_path):
         assert min(picture.size) > 500
 
 
+@pytest.mark.long
 def test_words_of_svg_and_pdf_are_words_and_the_same_figure_gives_the_same_file(rng, tmp_path):
     def figure():
         return draw_inputs(np.arange(24.0).reshape(2, 6, 2))

@@ -113,6 +113,7 @@ def rows(run):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_behaviour_is_learnt_from_training_trials_and_scored_on_validation_trials(write_tiny, train_tiny):
     data = behaving(write_tiny)
     run = train_tiny("components.losses=[{name: behaviour, increase_epochs: 0}]", "train.epochs=30", "optim.lr=0.02", data=data).run

@@ -406,6 +406,7 @@ def test_the_library_is_opened_once(compiled):
     assert isinstance(compiled.controlled(*loop_arguments(stream(0, "once"), 1, 1, 1), clip=1.0), DecoderPath)
 
 
+@pytest.mark.long
 def test_a_library_that_computes_something_else_does_not_pass_its_trial(compiled, tmp_path):
     assert max(of_library(load(), dtype) / tolerance for dtype, tolerance in TRIAL_TOLERANCE.items()) < 0.1
     sources = tmp_path / "source"

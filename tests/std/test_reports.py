@@ -31,6 +31,7 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("attributes", "middles", "label", "event"),
     [

@@ -131,6 +131,7 @@ def test_every_option_is_the_model_written_out_as_loops(overrides, backend, make
         np.testing.assert_allclose(value.detach().numpy(), wanted[name], rtol=1e-9, atol=1e-11, err_msg=name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_every_option_has_the_gradients_of_finite_differences(overrides, make_model, make_batch, usable):
     bins = (5, 6)  # a pass takes as long as it has bins, and here are two for each parameter
@@ -298,6 +299,7 @@ def test_correlated_inputs_cost_what_the_scale_says_along_the_ramp(make_model, m
 WHOLE_RUNS = ("causal", "causal with a segment", "no feedback", "rates fed back", "all at once")  # every option, and each that another one rules out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overrides", [CASES[name] for name in WHOLE_RUNS], ids=WHOLE_RUNS)
 def test_a_run_with_the_option_trains_infers_and_loads_again(overrides, train_tiny, write_tiny):
     import lfads_core

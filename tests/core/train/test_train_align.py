@@ -53,6 +53,7 @@ def weights(run, which="last"):
     return load_checkpoint(run.checkpoints, which).tensors["model"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "channels"),
     [
@@ -80,6 +81,7 @@ def test_only_the_new_days_layers_move(train_tiny, write_tiny, align, settings, 
     assert {key for key in set(after) - set(before) if not key.startswith(NEW)} == set(MET)
 
 
+@pytest.mark.long
 def test_new_days_meet_the_sampled_states_of_all_old_days(train_tiny, write_tiny, align):
     days = [write_tiny(f"days/{name}.h5", channels=n, seed=n) for name, n in (("one", 5), ("two", 4))]
     parent = train_tiny(data=days, name="parent").run
@@ -95,6 +97,7 @@ def test_new_days_meet_the_sampled_states_of_all_old_days(train_tiny, write_tiny
     np.testing.assert_allclose(weights(run)[MET[1]], np.cov(states.T, bias=True), atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_read_in_starts_as_it_was_by_place_or_by_name(train_tiny, write_tiny, align):
     still = ("optim.lr=1e-12", "optim.min_lr=0", "train.epochs=1")
     old = write_tiny("old.h5", channels=4, channel_names=np.array([b"a", b"b", b"c", b"d"]))
@@ -160,6 +163,7 @@ def test_it_takes_steps_rather_than_epochs_and_a_rate_of_its_own(train_tiny, ali
     assert (summed.scale, summed.floor) == (0.1 * 8 * 5, 0.2)
 
 
+@pytest.mark.long
 def test_following_that_goes_on_ends_as_if_unbroken(train_tiny, align):
     parent = train_tiny(name="parent").run
     unbroken, broken, cut = align(parent, name="unbroken"), align(parent, "train.epochs=2", name="broken"), align(parent, name="cut")
@@ -173,6 +177,7 @@ def test_following_that_goes_on_ends_as_if_unbroken(train_tiny, align):
         assert run.read_state()["alignment"] == unbroken.read_state()["alignment"]
 
 
+@pytest.mark.long
 def test_day_after_day_is_aligned_to_the_first(train_tiny, write_tiny, align):
     parent = train_tiny(name="parent").run
     first = align(parent, name="first")

@@ -86,6 +86,7 @@ def host_draws(monkeypatch):
     monkeypatch.setattr(training, "stream", lambda *name, **_: stream(*name))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("host_draws")
 @pytest.mark.parametrize("recipe", FEW)
 def test_a_step_of_one_makes_the_host_wait_for_nothing(recipe, make_trainer, short):
@@ -104,6 +105,7 @@ def test_a_step_of_one_makes_the_host_wait_for_nothing(recipe, make_trainer, sho
     assert taken == ["meta"] * 2
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # where weights lie tells whether they were moved; here nowhere
 @pytest.mark.usefixtures("host_draws")
 @pytest.mark.parametrize("recipe", FEW)

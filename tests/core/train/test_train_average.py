@@ -68,6 +68,7 @@ def test_the_average_is_what_is_judged_kept_and_used(train_tiny):
         assert torch.equal(best.tensors["model"]["decoder.generator.recurrent"], loaded["decoder.generator.recurrent"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_training_that_goes_on_has_the_same_average_bit_by_bit(train_tiny, resume, end_state, passes, tmp_path):
     settings = ("train.average=4", f"data.passes={passes}")

@@ -71,6 +71,7 @@ def test_a_runs_folder_without_permission_is_a_sentence(tmp_path):
         Run.create(tmp_path / "a")
 
 
+@pytest.mark.long
 def test_trainings_side_by_side_do_not_disturb_each_other(lfads, write_tiny, tiny_settings, end_state, tmp_path):
     data, sets = write_tiny(), [part for setting in tiny_settings for part in ("--set", setting)]
     processes = [lfads("run", data, *sets) for _ in range(2)]

@@ -25,6 +25,7 @@ def first_weights(train_tiny, *overrides, data):
     return weights_of(run.path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("setting", "moves"),
     [
@@ -89,6 +90,7 @@ def test_names_that_fit_nothing_are_refused_with_near_misses(train_tiny):
     assert str(caught.value) == "train.only, train.frozen: must leave something to be trained, got settings under which every parameter is fixed."
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["flag", "setting", "no"])
 def test_the_learning_rate_starts_again_if_that_is_asked_for(how, train_tiny, tmp_path):
     from click.testing import CliRunner

@@ -40,6 +40,7 @@ def fill(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_goes_on(small_disk, train_tiny, resume, end_state):
     from lfads_core.runs import Run
 
@@ -94,6 +95,7 @@ def test_the_command_ends_with_the_sentence_and_exit_code_2(no_room, write_tiny,
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["last-000003", "last.json", "best-0000", "config.yaml", "run.json"])
 def test_what_is_on_disk_stands_whatever_could_not_be_written(part, no_room, train_tiny, resume, end_state, tmp_path, monkeypatch):
     train_tiny("train.epochs=4", name="whole")

@@ -30,6 +30,7 @@ def stop_at(monkeypatch):
     return arm
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_rest_is_bit_by_bit(number, train_tiny, resume, end_state, stop_at, tmp_path):
     train_tiny("data.batch_size=1", name="whole")
@@ -93,6 +94,7 @@ def test_outside_the_main_thread_nothing_is_heard_and_nothing_breaks():
     assert heard == [False]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_how_to_go_on(number, lfads, write_tiny, tiny_settings, tmp_path):
     sets = [

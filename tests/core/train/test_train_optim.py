@@ -96,6 +96,7 @@ def test_a_state_of_other_parameters_is_refused():
         AdamW([parameters()[0], parameters()[2], parameters()[1]], **SETTINGS).load_state_dict(state)
 
 
+@pytest.mark.long
 def test_training_does_not_load_torchs_compiler():
     script = (
         "import sys, torch\n"

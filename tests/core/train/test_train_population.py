@@ -231,6 +231,7 @@ def raising(call, nll):
 RAISES_AT = raising.__code__.co_firstlineno + 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("spoil", "end"),
     [
@@ -275,6 +276,7 @@ def test_a_read_in_that_fails_costs_its_member_alone(make_trainer, monkeypatch):
     assert ends == {0: ("done", None), 1: ("failed", "ZeroDivisionError: division by zero"), 2: ("done", None)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_member_that_may_go_back_to_its_checkpoint_ends_as_it_would_alone(times, make_trainer, spoiled, caplog):
     alone, *members = (make_trainer(name, f"train.seed={i}", "train.epochs=3") for name, i in (("alone", 0), ("first", 0), ("second", 1)))

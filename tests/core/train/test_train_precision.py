@@ -136,6 +136,7 @@ def priced(trainer, ready, output):
     return trainer.model, ready.batches, output, ready.noise, trainer.train_stack, 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -46,6 +46,7 @@ def kill_and_resume(lfads, data, settings, *, kills, seed, folder):
     return met
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kills", "epochs"), [(2, 60), pytest.param(12, 300, marks=pytest.mark.slow)])
 def test_a_training_killed_at_random_moments_ends_as_an_unbroken_one(kills, epochs, lfads, write_tiny, tiny_settings, end_state, tmp_path):
     data, settings = write_tiny(), options(tiny_settings, f"train.epochs={epochs}", "train.early_stopping=null")

@@ -178,6 +178,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's switches")
 def test_memory_that_was_freed_is_not_asked_for_again():
     def faults(how, **more):

@@ -227,6 +227,7 @@ def refusal(*arguments):
     return done.stderr
 
 
+@pytest.mark.long
 def test_every_command_takes_a_kept_epoch(kept_run, tmp_path):
     run, (_, second, third) = kept_run
     name = f"epoch-{second:06d}"

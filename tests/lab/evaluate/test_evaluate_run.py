@@ -83,6 +83,7 @@ def test_costs_are_the_negative_log_likelihoods_of_posterior_means(run):
     assert found.hidden is not None
 
 
+@pytest.mark.long
 def test_the_command_writes_what_it_prints_and_compare_shows_it(invoke, run, train_tiny, data):
     done = invoke("eval", "runs/held", "--few-shot", 4)
     assert done.exit_code == 0, done.output
@@ -133,6 +134,7 @@ def test_wrong_input_is_one_line(invoke, run, train_tiny, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_decoder_and_averages_of_one_session_are_tried_on_another(train_tiny, write_tiny):
     rng, paths = np.random.default_rng(0), []
     for seed, name in enumerate(("a.h5", "b.h5")):

@@ -105,6 +105,7 @@ def test_tables_across_sessions_turn_with_the_order_of_sessions(run):
         np.testing.assert_array_equal(getattr(other, name), table[::-1, ::-1])
 
 
+@pytest.mark.long
 def test_a_session_without_outputs_is_named_where_the_others_are_scored(run, invoke):
     whole = json.loads(invoke("eval", "runs/both", "--json").stdout)
     assert whole["notes"] == []
@@ -131,6 +132,7 @@ def test_output_files_that_changed_their_names_are_not_taken_for_one_another(run
     )
 
 
+@pytest.mark.long
 def test_runs_of_other_sessions_are_compared_with_a_warning_and_order_is_nothing(run, trained, tiny_settings, tmp_path, invoke):
     for name, sessions in (("swapped", "ab"), ("of_a", "a"), ("of_b", "b")):
         train(trained, name, sessions, tiny_settings)

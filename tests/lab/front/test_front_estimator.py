@@ -39,6 +39,7 @@ def test_parameters_are_what_was_given_and_a_clone_has_them(fitted):
         clone(fitted).transform(X)
 
 
+@pytest.mark.long
 def test_rates_are_those_of_a_run_on_the_same_trials_and_channels_in_their_order(fitted, tmp_path):
     recording = lf.Recording.from_arrays(X, valid=0.2, seed=0)
     run = lf.run(recording, settings=SETTINGS, hold_out=0.4, name="same", runs=tmp_path, progress=False)

@@ -132,6 +132,7 @@ def test_runs_are_compared_in_a_table(run, settings, here):
     assert table.loc["other", "optim.lr"] == "0.001"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["trials", "factors", "psth", "inputs", "training"])
 def test_a_figure_is_one_that_a_notebook_shows(run, kind):
     figure = getattr(run.plot, kind)()
@@ -144,5 +145,6 @@ def test_a_figure_of_what_is_not_there_is_refused(run):
         run.plot.trials(split="test")
 
 
+@pytest.mark.long
 def test_the_page_is_made(run, here):
     assert run.report("page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

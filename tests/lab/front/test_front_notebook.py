@@ -54,6 +54,7 @@ def test_the_ten_lines_show_it_all_in_a_kernel_and_an_interrupted_cell_gives_the
     check.check_ten_lines(tmp_path)
 
 
+@pytest.mark.long
 def test_it_stands_in_a_pipeline_with_a_decoder_and_is_cross_validated(check):
     check.check_pipeline()
 

@@ -115,6 +115,7 @@ def as_nwb(recording, folder):
     return folder / "mine.nwb", AROUND
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("written", [as_tables, as_matlab, as_nwb])
 def test_from_a_raw_recording_to_rates_with_conditions_and_behaviour_beside_them(recording, written, tmp_path, tiny_settings):
     source, options = written(recording, tmp_path)

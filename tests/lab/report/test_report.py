@@ -320,6 +320,7 @@ def test_a_run_keeps_how_its_training_ended(trained):
     assert json.loads(trained.state_path.read_text())["outcome"] == "epochs"
 
 
+@pytest.mark.long
 def test_every_figure_of_the_page_is_written_as_a_file_in_the_words_of_the_recording(full, tmp_path):
     done = CliRunner().invoke(cli, ["report", str(full.path), "--format", "svg", "-o", str(tmp_path / "figures")])
     assert done.exit_code == 0, done.output
@@ -374,11 +375,13 @@ def test_without_matplotlib_sentences_stand_in_place_of_figures(full):
     assert "Drag or use the arrow keys to turn" in text  # what a browser draws needs none
 
 
+@pytest.mark.long
 def test_the_same_run_gives_the_same_page(trained, whole):
     assert page(load(trained.path)) == whole
     assert len(whole) < 1_000_000
 
 
+@pytest.mark.long
 def test_a_search_is_told_with_the_way_to_the_best_member(full):
     members = [
         {"member": m, "parent": None, "score": 1.0 - m / 10, "status": "done", "hyperparameters": {"optim.lr": 0.01 * (m + 1)}} for m in range(2)

@@ -84,6 +84,7 @@ def check_page(page: Words, of: Reaches, output, names: tuple[str, str], unit: s
         assert set(shown) == {f"Channel {k + 1}" for k in order[:4]} | held
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FORMATS)
 def test_three_commands_make_a_page_of_any_file(kind, tmp_path, tiny_settings):
     of = reaches(trials=20, cells=6, conditions=2)

@@ -72,6 +72,7 @@ def opened(output, folder):
         return archive.namelist()
 
 
+@pytest.mark.long
 def test_one_recording_and_one_file_of_settings_become_one_zip(invoke_whole, write_tiny, config, tmp_path):
     data = write_tiny("mine.h5")
     done = invoke_whole("mine.h5", "config.yaml", "--search", "none")

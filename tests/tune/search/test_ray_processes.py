@@ -17,6 +17,7 @@ import pytest
 from ray_searches import MARK, Searches, all_gone, marked, wait_for
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc"),
     pytest.mark.timeout(900),

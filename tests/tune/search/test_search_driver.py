@@ -83,6 +83,7 @@ def kill_at(monkeypatch):
     return arm
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fates", [{}, {(1, 0): "diverged", (0, 1): "nan", (2, 1): "fails once"}], ids=["all live", "some die"])
 def test_killed_at_any_change_of_the_disk_it_goes_on_with_the_same_decisions_and_numbers(fates, toy_search, ending, kill_at):
     def fate(task, tried):

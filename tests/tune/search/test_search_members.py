@@ -247,6 +247,7 @@ def test_a_diverged_member_is_forgotten_and_can_be_replaced(base, tasks, write_t
 THREE = (*RATES, {"optim.lr": 2e-3, "train.seed": 3})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [(0, 2), (1,), (0, 1, 2)], ids=str)
 def test_what_is_left_of_a_generation_is_trained_in_the_batches_it_began_in(left, base, tasks, write_tiny, tmp_path, monkeypatch):
     data, used = write_tiny(), []

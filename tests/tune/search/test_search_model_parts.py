@@ -88,6 +88,7 @@ def test_one_word_chooses_it(word):
     assert word in {part.name for part in (components.encoder, components.generator, *components.losses, *components.latents)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_batched_population_trains_with_values_of_its_members_own_and_its_best_is_a_run(case, here):
     lfads(*searched(case, "batched"))
