@@ -286,11 +286,11 @@ RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
 @pytest.mark.parametrize(
     ("state", "log", "sentence"),
     [
-        ({"outcome": "minutes"}, RAMPS, "Training was stopped by the time limit (train.minutes 3.0) after 2 epochs, with the ramps at 70 %."),
+        ({"outcome": "minutes"}, RAMPS, "Training was stopped by the time limit (train.minutes 3.0) after 2 epochs, with the ramps at 70%."),
         (
             {"outcome": "epochs"},
             {"kl_ramp": np.ones(2), "l2_ramp": np.array([0.5, 0.996])},
-            "Training came to its last epoch (train.epochs 5) after 2 epochs, with the ramp of the L2 terms at 99 %.",
+            "Training came to its last epoch (train.epochs 5) after 2 epochs, with the ramp of the L2 terms at 99%.",
         ),
         (
             {"outcome": "early stopping"},
@@ -301,7 +301,7 @@ RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
         (
             {},
             {"loss_ramp/speed_match": np.array([0.0, 0.25]), "kl_ramp": np.ones(2)},
-            "Training ended after 2 epochs, with the ramp of speed match at 25 %.",
+            "Training ended after 2 epochs, with the ramp of speed match at 25%.",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
@@ -18,6 +18,7 @@ from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, as_overrides, brought
 from lfads_core.front.look import look_at, shown_problems, shown_sessions, wishes_of
+from lfads_core.front.words import said_in_python
 from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.runs import free_folder
 from lfads_core.screen import as_html, as_text
@@ -51,15 +52,28 @@ class CutOptions(ArrayOptions, total=False):
     condition: str | Sequence[str]  #: column that is the condition, or several for their combinations
     behaviour: str | Sequence[str]  #: signals to decode as a score
     external: str | Sequence[str]  #: signals that are external inputs
-    beyond: str  #: keep, drop or nan, for bins of a window beyond its trial
-    overlaps: str  #: refuse or keep, for windows that share time
-    unobserved: str  #: drop or nan, for trials in which a channel was off
-    time_unit: str  #: s, ms or us, of all times
-    axes: str | Sequence[str]  #: order of the axes, such as nbt; of one array by its name, such as hand=nbt
-    key: str | Sequence[str]  #: arrays by what they are, such as data=R_y
+    circular: str | Sequence[str]  #: signals that are angles, averaged round the circle
+    decode_within: str  #: column of the trials; behaviour is decoded within the trials of each of its values
+    max_gap: float  #: gap up to which a signal is interpolated, 100 by default
+    beyond: Literal["keep", "drop", "nan"]  #: bins of a window beyond its trial
+    overlaps: Literal["refuse", "keep"]  #: windows that share time
+    unobserved: Literal["drop", "nan"]  #: trials in which a channel was off
+    jitter: float  #: move each window at random by up to so much
+    smooth: float  #: carry along data smoothed by a Gaussian of this width
+    time_unit: Literal["s", "ms", "us", "ns"]  #: of all times; s by default, and what looks odd is refused
     window: float  #: chop into windows of this length, whatever the trials are
     overlap: float  #: that neighbouring windows share
     split_column: str  #: column of the trials that says train, valid or test
+    every: int  #: every n-th trial is for validation
+
+
+class FileOptions(CutOptions, total=False):
+    """How a file is to be understood too."""
+
+    axes: str | Sequence[str]  #: order of the axes, such as nbt; of one array by its name, such as hand=nbt
+    key: str | Sequence[str]  #: arrays by what they are, such as data=R_y
+    times_from: Literal["trial", "session"]  #: what times in a cell for each trial count from
+    mean: bool  #: average the source's bins where new ones are wider, instead of summing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +84,7 @@ class Recording:
     notes: tuple[Problem, ...] = ()  # what there was to say when it was made
 
     @classmethod
+    @said_in_python
     def from_arrays(
         cls,
         counts: np.ndarray,
@@ -85,8 +100,8 @@ class Recording:
         """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.
 
         ``conditions`` are labels of the trials, numbers or words; ``behaviour`` (trials, bins, dimensions) is decoded as a score; ``split`` says
-        train, valid or test for each trial (without it every fifth is for validation, at random within conditions); ``trials`` has further
-        columns by name, such as ``start_s``, when each began on the session's clock.
+        train, valid or test for each trial (without it every fifth is for validation, at random within conditions; trials that are only to be
+        inferred are all ``test``); ``trials`` has further columns by name, such as ``start_s``, when each began on the session's clock.
 
         Raises:
             DataError: arrays that do not fit together.
@@ -97,6 +112,7 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_spikes(
         cls, times: Mapping[Any, Any] | np.ndarray, units: np.ndarray | None = None, trials: Any = None, **options: Unpack[CutOptions]
     ) -> Recording:
@@ -112,7 +128,8 @@ class Recording:
         return made
 
     @classmethod
-    def from_nwb(cls, path: str | Path, **options: Unpack[CutOptions]) -> Recording:
+    @said_in_python
+    def from_nwb(cls, path: str | Path, **options: Unpack[FileOptions]) -> Recording:
         """Make a recording of the units and trials of an NWB file.
 
         Raises:
@@ -122,7 +139,8 @@ class Recording:
         return made
 
     @classmethod
-    def from_mat(cls, path: str | Path, **options: Unpack[CutOptions]) -> Recording:
+    @said_in_python
+    def from_mat(cls, path: str | Path, **options: Unpack[FileOptions]) -> Recording:
         """Make a recording of a MAT-file of any version: binned arrays, spike times, or structures of trials.
 
         Raises:
@@ -132,6 +150,7 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_pynapple(cls, units: Any, trials: Any = None, *, series: Mapping[str, Any] | None = None, **options: Unpack[CutOptions]) -> Recording:
         """Make a recording of a ``TsGroup``, an ``IntervalSet`` of trials (its metadata are columns), and ``Tsd`` or ``TsdFrame`` by name.
 
@@ -142,6 +161,7 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_file(cls, path: str | Path) -> Recording:
         """Open a file of the layout (``lfads data make``, ``lfads synth``, or your own); one larger than memory stays on disk.
 
@@ -152,13 +172,14 @@ class Recording:
         return cls(session=session)
 
     @classmethod
+    @said_in_python
     def of(cls, name: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any], notes: Sequence[Problem] = ()) -> Recording:
         """Make a recording of arrays under the keys of a file, ``train_encod_data`` and so on.
 
         Raises:
             DataError: a key is missing, or they do not fit together.
         """
-        return cls(session=session_from_arrays(name, arrays, attributes), notes=tuple(notes))
+        return cls(session=session_from_arrays(name, arrays, attributes, required=()), notes=tuple(notes))
 
     @property
     def name(self) -> str:
@@ -196,6 +217,7 @@ class Recording:
         wishes = wishes_of(as_names(plugin), registry, as_overrides(settings), said="settings")
         return look_at(self.session, wishes, registry)[1]
 
+    @said_in_python
     def save(self, path: str | Path, *, overwrite: bool = False) -> Recording:
         """Write it as a file of the layout, which commands and ``from_file`` read; returns the recording in that file.
 
@@ -255,6 +277,27 @@ Recordings = Recording | str | Path | Sequence[Recording | str | Path]
 """What a run may be given: recordings, files, folders, patterns."""
 
 
+def as_recordings(given: Recordings) -> list[Recording | str | Path]:
+    """One recording or several, as a list.
+
+    Raises:
+        DataError: something is none, two have the same name, or there are none.
+    """
+    found = [given] if isinstance(given, Recording | str | Path) else list(given) if isinstance(given, Sequence) else [given]
+    for one in found:
+        if not isinstance(one, Recording | str | Path):
+            raise DataError(
+                f"recording: must be a Recording, a file, a folder or a pattern, or several of these, got {type(one).__name__}. "
+                "Arrays go through lf.Recording.from_arrays."
+            )
+    if not found:
+        raise DataError("recording: must be at least one, got an empty list.")
+    names = [one.name for one in found if isinstance(one, Recording) and one.session.path is None]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"recording: each must have a name of its own, got {twice[0]!r} twice. Give them names: from_arrays(..., name='monday').")
+    return found
+
+
 def placed(recordings: Recordings, folder: Path) -> list[str | Path]:
     """Files of recordings, and of those in memory such as are written into a folder ``recordings`` within this one.
 
@@ -263,7 +306,7 @@ def placed(recordings: Recordings, folder: Path) -> list[str | Path]:
     """
     found: list[str | Path] = []
     place: Path | None = None
-    for one in [recordings] if isinstance(recordings, Recording | str | Path) else recordings:
+    for one in as_recordings(recordings):
         if not isinstance(one, Recording):
             found.append(one)
         elif one.session.path is not None:

@@ -13,6 +13,7 @@ from lfads_core.front.recording import Recordings
 from lfads_core.front.run import load
 from lfads_core.front.trained import TrainedRun
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, with_folder
+from lfads_core.front.words import said_in_python
 from lfads_core.plugins import Registry, load_registry
 from lfads_core.runs import Run
 
@@ -110,6 +111,7 @@ class SearchOptions(RunOptions, total=False):
     gpus: float  #: for each worker process of Ray
 
 
+@said_in_python
 def search(
     recording: Recordings,
     kind: str = "pbt",
