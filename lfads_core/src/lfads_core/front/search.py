@@ -43,13 +43,13 @@ class SearchResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Members, the best first: score, epochs, hyperparameters, and whose weights they have."""
+        """Members, the best first, with score, epochs, hyperparameters, and whose weights they have."""
         table: pd.DataFrame = brought("search-table", self.registry)(Path(self.path))
         return table
 
     @property
     def plot(self) -> SearchPlots:
-        """Figures: ``search.plot.curves()`` and its like."""
+        """Figures such as ``search.plot.curves()``."""
         return SearchPlots(self)
 
     def resume(self, *, progress: bool = True) -> SearchResult:

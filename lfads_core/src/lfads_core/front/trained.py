@@ -76,7 +76,7 @@ class TrainedRun(LoadedRun):
 
     @property
     def rates(self) -> xr.DataArray:
-        """Inferred rates (trial, time, unit): events per second where bins have a width and data are counts, else values in the data's unit."""
+        """Inferred rates (trial, time, unit), in events per second where bins have a width and data are counts, else in the data's unit."""
         return self.results["rates"]
 
     @property
@@ -96,13 +96,13 @@ class TrainedRun(LoadedRun):
 
     @property
     def log(self) -> pd.DataFrame:
-        """Costs, scores and ramps, a row for each epoch: ``fitlog.csv``."""
+        """Costs, scores and ramps of ``fitlog.csv``, a row for each epoch."""
         table: pd.DataFrame = self._brought("log")(self)
         return table
 
     @property
     def plot(self) -> RunPlots:
-        """Figures: ``run.plot.trials()`` and its like."""
+        """Figures such as ``run.plot.trials()``."""
         return RunPlots(self)
 
     @said_in_python
