@@ -1,4 +1,4 @@
-"""``python scripts/check_site.py docs docs/_build/html``: does every page show its own first heading and whole docstrings, and fit a desk and a phone?
+"""``python scripts/check_site.py docs docs/_build/html``: does every page show its own heading and whole docstrings, and fit a desk and a phone?
 
 A page whose HTML another one overwrites is lost without a warning: ``search.md`` is, by the site's own search. A table that is too wide must scroll
 inside itself, never the page; where there is no Chromium this is not looked at. Exits with a sentence and status 1.
@@ -44,7 +44,7 @@ def lost(sources: Path, site: Path) -> list[str]:
 def misread(site: Path) -> list[str]:
     """A sentence for each page on which a docstring was cut at its colon: of an attribute, what stands before one is taken for its type."""
     pages = [page for page in sorted(site.rglob("*.html")) if re.search(r'<dt class="field-\w+">Type<', page.read_text(encoding="utf-8"))]
-    return [f"{page.relative_to(site)}: docstrings of attributes must have no colon in their first line, got one that was cut there" for page in pages]
+    return [f"{page.relative_to(site)}: an attribute's docstring must have no colon in its first line, got one that was cut there" for page in pages]
 
 
 def sideways(site: Path) -> list[str]:

@@ -45,7 +45,7 @@ def test_a_page_that_the_site_overwrites_or_leaves_out_is_named(tmp_path):
 def test_a_page_with_a_docstring_that_was_cut_at_its_colon_is_named(tmp_path):
     (tmp_path / "api.html").write_text('<dt class="field-odd">Type<span class="colon">:</span></dt><dd>Figures</dd>', encoding="utf-8")
     (tmp_path / "fine.html").write_text('<dt class="field-odd">Raises<span class="colon">:</span></dt> Type', encoding="utf-8")
-    text = "api.html: docstrings of attributes must have no colon in their first line, got one that was cut there"
+    text = "api.html: an attribute's docstring must have no colon in its first line, got one that was cut there"
     assert CHECK.misread(tmp_path) == [text]
 
 
