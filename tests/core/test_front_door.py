@@ -195,7 +195,7 @@ def test_an_option_of_another_type_is_refused_by_its_name(options, text):
 def test_every_option_of_the_command_has_one_in_python():
     from typing import get_type_hints
 
-    from lfads_core.front.recording import FileOptions
+    from lfads_core.front.options import FileOptions
     from lfads_plugins_lab.cli.make import chop, make
     from lfads_plugins_lab.front.recordings import _NAMES
 
@@ -353,6 +353,14 @@ def test_what_is_no_recording_is_refused(given, text, recording, here):
 def test_settings_plugins_and_numbers_of_another_type_are_refused(recording, settings, here):
     with pytest.raises(lf.ConfigError, match=r"^settings: must be given by name, such as \{'optim\.lr': 0\.002\}, got list\.$"):
         lf.run(recording, settings=["optim.lr=1"])
+    with pytest.raises(lf.ConfigError, match=r"^space: must be given by name, such as \{'optim\.lr': 'log:1e-4:1e-2'\}, got list\.$"):
+        lf.search(recording, "random", space=["optim.lr"])
+    with pytest.raises(lf.ConfigError, match=r"^synthetic: 'seed' must be a whole number >= 0, got -1\.$"):
+        lf.synthetic("lorenz", seed=-1)
+    for name in "ab":
+        recording.save(f"days/{name}.h5")
+    with pytest.raises(lf.DataError, match=r"^days: must be one file, got 2\. Give them to lf\.run as they are, or open them one by one\.$"):
+        lf.Recording.from_file("days")
     with pytest.raises(lf.PluginError, match=r"^plugins: must be a list, such as \[MyPrior\], got HalfNormal\.$"):
         lf.run(recording, plugins=HalfNormal)
     with pytest.raises(lf.DataError, match=r"^recording 'recording': 'train_recon_data' must hold counts"):  # its file is gone

@@ -47,14 +47,14 @@ def check_options(options: Mapping[str, Any], known: type, where: str) -> None:
             raise ConfigError(f"{where}: {name!r} must be {wanted}, got {value!r}.")
 
 
-def check_mapping(settings: Any) -> None:
-    """Refuse settings that are given as something else.
+def check_mapping(what: str, given: Any, example: Mapping[str, Any]) -> None:
+    """Refuse settings or spaces that are not given by name.
 
     Raises:
-        ConfigError: they are.
+        ConfigError: they are not.
     """
-    if settings is not None and not isinstance(settings, Mapping):
-        raise ConfigError(f"settings: must be given by name, such as {{'optim.lr': 0.002}}, got {type(settings).__name__}.")
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"{what}: must be given by name, such as {example}, got {type(given).__name__}.")
 
 
 def _wanted(kind: Any, value: Any) -> str:
@@ -88,7 +88,7 @@ def as_overrides(settings: Mapping[str, Any] | None, **shortcuts: Any) -> list[s
     Raises:
         ConfigError: settings are no mapping.
     """
-    check_mapping(settings)
+    check_mapping("settings", settings, {"optim.lr": 0.002})
     found = list(_flat(settings or {}, ()))
     return [*found, *(f"{path.replace('__', '.')}={_written(value)}" for path, value in shortcuts.items() if value is not None)]
 

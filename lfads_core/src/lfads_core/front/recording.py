@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
@@ -18,6 +19,7 @@ from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, as_overrides, brought
 from lfads_core.front.look import look_at, shown_problems, shown_sessions, wishes_of
+from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
 from lfads_core.front.words import said_in_python
 from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.runs import free_folder
@@ -26,54 +28,6 @@ from lfads_core.screen import as_html, as_text
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
-
-
-class ArrayOptions(TypedDict, total=False):
-    """What is said of trials that are cut already; times in ms."""
-
-    name: str  #: of the session; the file's name, or "recording", by default
-    event: str  #: what trials are aligned to, a column of theirs where they are still to be cut; their start by default
-    before: float  #: so many ms before it they begin
-    min_rate: float  #: leave out channels with fewer events per second
-    keep_trials: str  #: only trials for which this holds, such as "success and reaction_time < 0.5"
-    valid: float  #: share of trials for validation, 0.2 by default
-    test: float  #: share of trials for testing, 0 by default
-    last: bool  #: the last trials are for validation, then testing
-    seed: int  #: of the random split
-
-
-class CutOptions(ArrayOptions, total=False):
-    """How raw recordings are cut and binned too: options of ``lfads data make`` under the same names; times in ms."""
-
-    event_from_start: bool  #: the event's times count from the start of each trial
-    after: float  #: end so many ms after the event; by default as the shortest trial does
-    bin_ms: float  #: width of a bin; by default 10 for times of events, else the source's
-    keep_units: str  #: only units for which this holds, such as "quality == 'good'"
-    condition: str | Sequence[str]  #: column that is the condition, or several for their combinations
-    behaviour: str | Sequence[str]  #: signals to decode as a score
-    external: str | Sequence[str]  #: signals that are external inputs
-    circular: str | Sequence[str]  #: signals that are angles, averaged round the circle
-    decode_within: str  #: column of the trials; behaviour is decoded within the trials of each of its values
-    max_gap: float  #: gap up to which a signal is interpolated, 100 by default
-    beyond: Literal["keep", "drop", "nan"]  #: bins of a window beyond its trial
-    overlaps: Literal["refuse", "keep"]  #: windows that share time
-    unobserved: Literal["drop", "nan"]  #: trials in which a channel was off
-    jitter: float  #: move each window at random by up to so much
-    smooth: float  #: carry along data smoothed by a Gaussian of this width
-    time_unit: Literal["s", "ms", "us", "ns"]  #: of all times; s by default, and what looks odd is refused
-    window: float  #: chop into windows of this length, whatever the trials are
-    overlap: float  #: that neighbouring windows share
-    split_column: str  #: column of the trials that says train, valid or test
-    every: int  #: every n-th trial is for validation
-
-
-class FileOptions(CutOptions, total=False):
-    """How a file is to be understood too."""
-
-    axes: str | Sequence[str]  #: order of the axes, such as nbt; of one array by its name, such as hand=nbt
-    key: str | Sequence[str]  #: arrays by what they are, such as data=R_y
-    times_from: Literal["trial", "session"]  #: what times in a cell for each trial count from
-    mean: bool  #: average the source's bins where new ones are wider, instead of summing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,8 +122,10 @@ class Recording:
         Raises:
             DataError: it cannot be read; a raw recording is told how to be made into one.
         """
-        (session,) = read_sessions([path], load_registry(), required=(), room=room_for_data())
-        return cls(session=session)
+        sessions = read_sessions([path], load_registry(), required=(), room=room_for_data())
+        if len(sessions) > 1:
+            raise DataError(f"{path}: must be one file, got {len(sessions)}. Give them to lf.run as they are, or open them one by one.")
+        return cls(session=sessions[0])
 
     @classmethod
     @said_in_python
@@ -260,6 +216,8 @@ def synthetic(name: str, *, seed: int = 0, **settings: Any) -> Recording:
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import generate
 
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ConfigError(f"synthetic: 'seed' must be a whole number >= 0, got {seed!r}.")
     registry = load_registry()
     spec = registry.get(SyntheticSpec, name)
     chosen = synthetic_settings(spec, as_overrides(settings), registry, said="synthetic")

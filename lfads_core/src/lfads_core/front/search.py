@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lfads_core.errors import RunError
-from lfads_core.front.brought import as_files, as_names, as_overrides, brought, check_options
+from lfads_core.front.brought import as_files, as_names, as_overrides, brought, check_mapping, check_options
 from lfads_core.front.recording import Recordings
 from lfads_core.front.run import load
 from lfads_core.front.trained import TrainedRun
@@ -131,6 +131,7 @@ def search(
         ConfigError, DataError, PluginError: settings, spaces or data do not do; nothing was written.
     """
     check_options(options, SearchOptions, "lf.search")
+    check_mapping("space", space, {"optim.lr": "log:1e-4:1e-2"})
     registry = load_registry().with_plugins(plugins)
     start = brought("search", registry)
     short = {path: options.get(name) for name, path in SETTINGS.items()}

@@ -13,7 +13,8 @@ import numpy as np
 from lfads_core.data.read import session_name
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, check_options
-from lfads_core.front.recording import ArrayOptions, CutOptions, FileOptions, Recording
+from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
+from lfads_core.front.recording import Recording
 from lfads_core.front.words import in_python
 from lfads_core.wording import first_few
 from lfads_plugins_lab.recordings.build import make
