@@ -64,3 +64,13 @@ def test_a_tag_must_be_the_version_of_every_package():
     TAG.main(f"v{version}")
     with pytest.raises(SystemExit, match=r"check_tag: the tag must be 'v' and the version of every package, got 'v0\.0\.9' where "):
         TAG.main("v0.0.9")
+
+
+def test_names_on_the_site_may_break_and_numbers_may_not():
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "docs" / "conf.py")
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    shown = {"body": '<span class="pre">log:1e-06:0.001:explore=0.8</span><span class="pre">model.controller.inputs</span>'}
+    conf.let_names_break(None, "", "", shown, None)
+    ranges, name = "log:<wbr>1e-06:<wbr>0.001:<wbr>explore=<wbr>0.8", "model.<wbr>controller.<wbr>inputs"
+    assert shown["body"] == f'<span class="pre">{ranges}</span><span class="pre">{name}</span>'

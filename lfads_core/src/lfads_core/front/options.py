@@ -13,7 +13,7 @@ class ArrayOptions(TypedDict, total=False):
     event: str  #: what trials are aligned to, a column of theirs where they are still to be cut; their start by default
     before: float  #: so many ms before it they begin
     min_rate: float  #: leave out channels with fewer events per second
-    keep_trials: str  #: only trials for which this holds, such as "success and reaction_time < 0.5"
+    keep_trials: str  #: only trials for which this holds, such as ``success and reaction_time < 0.5``
     valid: float  #: share of trials for validation, 0.2 by default
     test: float  #: share of trials for testing, 0 by default
     last: bool  #: the last trials are for validation, then testing
@@ -26,7 +26,7 @@ class CutOptions(ArrayOptions, total=False):
     event_from_start: bool  #: the event's times count from the start of each trial
     after: float  #: end so many ms after the event; by default as the shortest trial does
     bin_ms: float  #: width of a bin; by default 10 for times of events, else the source's
-    keep_units: str  #: only units for which this holds, such as "quality == 'good'"
+    keep_units: str  #: only units for which this holds, such as ``quality == 'good'``
     condition: str | Sequence[str]  #: column that is the condition, or several for their combinations
     behaviour: str | Sequence[str]  #: signals to decode as a score
     external: str | Sequence[str]  #: signals that are external inputs

@@ -31,7 +31,7 @@ class RunOptions(TypedDict, total=False):
     config: str | Path | Sequence[str | Path]  #: settings files, over which settings win
     name: str  #: of its folder; by default the data's, with a number where that is taken
     runs: str | Path  #: folder of all runs, ``runs`` by default
-    progress: bool  #: whether anything is shown, as by default
+    progress: bool  #: whether the training is shown, True by default
 
 
 def place_of(options: Mapping[str, Any], usual: str) -> tuple[Path, bool]:
