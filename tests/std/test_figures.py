@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -28,7 +29,7 @@ from lfads_plugins_std.figures import (
     save,
 )
 from lfads_plugins_std.figures.channels import Channels
-from lfads_plugins_std.figures.colours import colours_of
+from lfads_plugins_std.figures.colours import PAPER, colours_of
 from lfads_plugins_std.figures.conditions import Groups, all_together, groups_by
 from lfads_plugins_std.figures.curves import MOST_PANELS
 from lfads_plugins_std.figures.factors import MOST_TRIALS, principal_components
@@ -141,6 +142,7 @@ def test_one_bad_step_does_not_flatten_the_rest_and_is_named():
     assert low < 0.9
     assert high < 1.2
     assert [text.get_text() for text in ax.texts] == ["beyond: up to 3e+04"]
+    assert to_hex(ax.texts[0].get_bbox_patch().get_facecolor()) == PAPER  # what lies below is dimmed, and the page puts its own colour there
 
 
 @pytest.mark.parametrize("table", [{}, {"epoch": np.arange(3)}, {"epoch": np.arange(1), "train/recon": np.array([0.5])}])

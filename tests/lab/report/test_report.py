@@ -38,6 +38,7 @@ from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.page import page
 from lfads_plugins_lab.report.trials import truth
 from lfads_plugins_std.figures.chart import draw_chart
+from lfads_plugins_std.figures.curves import draw_curves
 from lfads_plugins_std.figures.figure import new_figure
 from lfads_plugins_std.figures.files import as_png
 
@@ -446,6 +447,11 @@ def test_ink_of_figures_is_that_of_the_page_and_what_is_large_is_a_png(monkeypat
     assert 'role="img" aria-label="Mine"' in text
     assert "fill: currentColor" in text
     assert not re.search(r"#222222|#ffffff|DejaVu|<style|xmlns", text)
+    cost = np.linspace(1.0, 0.9, 60)
+    cost[40] = 3e4  # which a note tells
+    noted = markup([PictureBlock(image=lambda: draw_curves({"train/recon": cost}), caption="Mine")])
+    assert "fill: var(--panel)" in noted
+    assert not re.search(r"#fefefe|#ffffff", noted)
     monkeypatch.setattr("lfads_plugins_lab.report.embed.MOST_CHARACTERS", 100)
     assert '<img src="data:image/png;base64,' in markup([block])
 
