@@ -357,7 +357,7 @@ def test_formats_that_are_none_are_refused(full, tmp_path):
     assert (wrong.exit_code, "'jpg' is not one of 'html', 'png', 'svg', 'pdf'" in wrong.output) == (2, True)
     both = CliRunner().invoke(cli, ["report", str(full.path), "--format", "pdf", "--open"])
     assert (both.exit_code, "--open opens the page: leave it out with --format, or take --format html." in both.output) == (2, True)
-    with pytest.raises(ConfigError, match=r"^--format: must be one of png, svg, pdf, got 'tiff'\.$"):
+    with pytest.raises(ConfigError, match=r"^format: must be one of png, svg, pdf, got 'tiff'\.$"):
         lf.load(full.path).plot.save(tmp_path / "none", format="tiff")
 
 
