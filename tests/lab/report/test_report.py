@@ -41,6 +41,7 @@ from lfads_plugins_std.figures.chart import draw_chart
 from lfads_plugins_std.figures.curves import draw_curves
 from lfads_plugins_std.figures.figure import new_figure
 from lfads_plugins_std.figures.files import as_png
+from lfads_plugins_std.metrics.titles import title
 
 VOID = {"meta", "link", "br", "img", "input"}
 TITLES = [
@@ -281,6 +282,15 @@ def test_scores_of_behaviour_have_the_names_of_its_dimensions(full):
     assert "dimension 1" not in said
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_scores_that_lack_the_same_are_told_together_with_the_reason_once(full):
+    loaded = load(full.path)
+    lacking = gather(loaded).found(gather(loaded).sessions[0])["lacking"]
+    (said,) = re.findall(r"Not available: (.*?)\.(?= |$)", words(full))
+    assert all(said.count(f"({why})") == 1 for why in lacking.values())
+    assert sum(said.count(title(name)) for name in lacking) >= len(lacking)
+
+
 RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
 
 
@@ -299,6 +309,9 @@ RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
             "Training was stopped early, 100 epochs without a better validation cost, after 2 epochs.",
         ),
         ({"status": "interrupted", "outcome": "minutes"}, {}, "Training was interrupted after 2 epochs."),
+        ({}, {"seconds": np.array([1.0, 40.4])}, "Training ended after 2 epochs and 40 s."),
+        ({}, {"seconds": np.array([1.0, 200.0])}, "Training ended after 2 epochs and 3 min 20 s."),
+        ({}, {"seconds": np.array([1.0, 7380.0])}, "Training ended after 2 epochs and 2 h 3 min."),
         (
             {},
             {"loss_ramp/speed_match": np.array([0.0, 0.25]), "kl_ramp": np.ones(2)},
