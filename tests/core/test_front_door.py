@@ -243,6 +243,28 @@ def test_spike_times_that_are_none_are_refused(times, text):
         lf.Recording.from_spikes(times, trials={"start": np.arange(8.0)}, after=500)
 
 
+def test_signals_beside_spike_times_are_decoded_in_the_bins_of_the_data():
+    trials = {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8}
+    clock = np.arange(0, 21, 0.001)
+    hand = (clock, np.stack([clock, -clock], axis=1))
+    spikes = {"a": np.arange(0, 20, 0.1), "b": np.arange(0.05, 20, 0.1)}
+    made = lf.Recording.from_spikes(spikes, trials=trials, bin_ms=20, series={"hand": hand, "speed": (clock, clock)}, behaviour="hand")
+    split = made.session.splits["train"]
+    middles = split.extras["start_s"][:, None] + (np.arange(40) + 0.5) * 0.02
+    np.testing.assert_allclose(split.extras["behavior"], np.stack([middles, -middles], axis=2), atol=1e-3)
+    np.testing.assert_allclose(split.extras["speed"][..., 0], middles, atol=1e-3)
+    for wrong, text in {
+        "array": (clock, "spikes: the signal 'x' must be a pair of times (s) and values, got ndarray. Give both."),
+        "short": (
+            (clock, clock[:3]),
+            "spikes: the signal 'x' must have a time for each sample, (samples,) and (samples, dimensions), got (21000,) and (3, 1).",
+        ),
+        "text": ((clock, "a"), "spikes: the signal 'x': its values must be numbers, got 'a'."),
+    }.values():
+        with pytest.raises(lf.DataError, match=f"^{re.escape(text)}"):
+            lf.Recording.from_spikes(spikes, trials=trials, series={"x": wrong})
+
+
 def test_bins_in_seconds_are_taken_for_a_mistake():
     made = lf.Recording.from_spikes({"a": np.arange(0, 9, 0.01)}, trials={"start": np.arange(8.0)}, after=0.8, bin_ms=0.02)
     assert made.notes[-1].text == "bins of 0.02 ms are narrower than a spike. Is their width in ms?"

@@ -68,17 +68,24 @@ class Recording:
     @classmethod
     @said_in_python
     def from_spikes(
-        cls, times: Mapping[Any, Any] | np.ndarray, units: np.ndarray | None = None, trials: Any = None, **options: Unpack[CutOptions]
+        cls,
+        times: Mapping[Any, Any] | np.ndarray,
+        units: np.ndarray | None = None,
+        trials: Any = None,
+        *,
+        series: Mapping[str, tuple[Any, Any]] | None = None,
+        **options: Unpack[CutOptions],
     ) -> Recording:
         """Make a recording of spike times in seconds: by unit, or in one array beside that of each one's unit.
 
         ``trials`` is a table (a pandas DataFrame or arrays by name) with ``start`` and ``stop``, and columns for events and conditions; without
-        ``stop`` the end is ``after`` the event.
+        ``stop`` the end is ``after`` the event. ``series`` are signals by name, each the times of its samples in seconds and their values,
+        (samples,) or (samples, dimensions); ``behaviour="hand"`` decodes one as a score.
 
         Raises:
-            DataError: times and trials that do not fit together.
+            DataError: times, trials and signals that do not fit together.
         """
-        made: Recording = brought("recording-from-spikes")(times, units, trials, **options)
+        made: Recording = brought("recording-from-spikes")(times, units, trials, series=series, **options)
         return made
 
     @classmethod

@@ -21,7 +21,7 @@ from lfads_plugins_lab.recordings.build import make
 from lfads_plugins_lab.recordings.files import SourceOptions, read_source
 from lfads_plugins_lab.recordings.options import MakeOptions, WindowOptions
 from lfads_plugins_lab.recordings.pynapple import from_pynapple as raw_of_pynapple
-from lfads_plugins_lab.recordings.raw import Cut, Raw, Trials, Uneven
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Trials, Uneven
 from lfads_plugins_lab.recordings.tables import trials_of, units_of
 from lfads_plugins_lab.recordings.wishes import DEFAULTS, aligned, wishes
 
@@ -51,8 +51,8 @@ def from_raw(path: str | Path, **options: Any) -> Recording:
     return replace(recording, session=replace(recording.session, attributes=attributes))
 
 
-def from_spikes(times: Any, units: Any, trials: Any, **options: Any) -> Recording:
-    """Spike times in seconds, by unit or beside the unit of each."""
+def from_spikes(times: Any, units: Any, trials: Any, *, series: Mapping[str, tuple[Any, Any]] | None, **options: Any) -> Recording:
+    """Spike times in seconds, by unit or beside the unit of each, and signals."""
     where = "spikes"
     if isinstance(times, Mapping):
         if units is not None:
@@ -64,7 +64,9 @@ def from_spikes(times: Any, units: Any, trials: Any, **options: Any) -> Recordin
         raise ConfigError(f"{where}: times in one array must come with the unit of each, got none. Give units=..., or times by unit: {{'a': times}}.")
     else:
         events = units_of(where, np.asarray(units).ravel(), _numbers(f"{where}: times", times).ravel())
-    return _made(Raw(where=where, units=events, trials=_trials(where, trials)), _wishes(options, CutOptions)[1], _called(options))
+    signals = {str(name): _series(f"{where}: the signal {name!r}", pair) for name, pair in (series or {}).items()}
+    raw = Raw(where=where, units=events, trials=_trials(where, trials), series=signals)
+    return _made(raw, _wishes(options, CutOptions)[1], _called(options))
 
 
 def from_pynapple(units: Any, trials: Any, *, series: Mapping[str, Any] | None, **options: Any) -> Recording:
@@ -184,6 +186,23 @@ def _numbers(what: str, values: Any) -> np.ndarray:
         raise DataError(
             f"{what} must be numbers, got {reprlib.repr(values) if isinstance(values, list | str) else type(values).__name__}.{hint}"
         ) from err
+
+
+def _series(what: str, pair: Any) -> Series:
+    """A signal of the times of its samples and their values.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise DataError(f"{what} must be a pair of times (s) and values, got {type(pair).__name__}. Give both.")
+    times, values = (_numbers(f"{what}: its {part}", given) for part, given in zip(("times", "values"), pair, strict=True))
+    values = values[:, None] if values.ndim == 1 else values
+    if times.ndim != 1 or values.ndim != 2 or len(times) != len(values):
+        raise DataError(
+            f"{what} must have a time for each sample, (samples,) and (samples, dimensions), got {times.shape} and {values.shape}. Mend it."
+        )
+    return Series(times=times, values=values)
 
 
 def _wishes(options: Mapping[str, Any], known: type) -> tuple[SourceOptions, MakeOptions]:
