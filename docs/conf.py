@@ -44,11 +44,12 @@ napoleon_numpy_docstring = False
 
 
 def let_names_break(_app: object, _page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
-    """Long names in code may break behind a dot, a slash or the like, very long ones behind an underscore; what is copied stays as it is."""
+    """Long names in code may break behind a dot, a slash or the like, very long ones behind an underscore; numbers and what is copied stay whole."""
 
     def broken(found: re.Match[str]) -> str:
         name = found.group()
-        return re.sub(r"([._/=:]+)(?=\w)" if len(name) > 28 else r"([./=:]+)(?=\w)", r"\1<wbr>", name)
+        signs = r"/=:_" if len(name) > 28 else r"/=:"
+        return re.sub(rf"((?:[{signs}]|\.(?!\d))+)(?=\w)", r"\1<wbr>", name)
 
     if "body" in context:
         context["body"] = re.sub(r'(?<=<span class="pre">)[^<]{13,}(?=</span>)', broken, context["body"])

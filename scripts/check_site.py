@@ -1,4 +1,4 @@
-"""``python scripts/check_site.py docs docs/_build/html``: does every page of the sources show its own first heading, and fit a desk and a phone?
+"""``python scripts/check_site.py docs docs/_build/html``: does every page show its own heading and whole docstrings, and fit a desk and a phone?
 
 A page whose HTML another one overwrites is lost without a warning: ``search.md`` is, by the site's own search. A table that is too wide must scroll
 inside itself, never the page; where there is no Chromium this is not looked at. Exits with a sentence and status 1.
@@ -41,6 +41,12 @@ def lost(sources: Path, site: Path) -> list[str]:
     return faults
 
 
+def misread(site: Path) -> list[str]:
+    """A sentence for each page on which a docstring was cut at its colon: of an attribute, what stands before one is taken for its type."""
+    pages = [page for page in sorted(site.rglob("*.html")) if re.search(r'<dt class="field-\w+">Type<', page.read_text(encoding="utf-8"))]
+    return [f"{page.relative_to(site)}: an attribute's docstring must have no colon in its first line, got one that was cut there" for page in pages]
+
+
 def sideways(site: Path) -> list[str]:
     """A sentence for each page of ``site`` that must be moved sideways to be read."""
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
@@ -63,4 +69,4 @@ def sideways(site: Path) -> list[str]:
 
 if __name__ == "__main__":
     sources, site = map(Path, sys.argv[1:])
-    sys.exit("\n".join([*lost(sources, site), *sideways(site)]) or 0)
+    sys.exit("\n".join([*lost(sources, site), *misread(site), *sideways(site)]) or 0)

@@ -44,7 +44,8 @@ def chaotic() -> Drawn:
 def emg() -> Drawn:
     """Envelopes of muscles with artefacts."""
     recording = lf.synthetic("emg", trials=120, bins=60)
-    yield "emg", lf.run(recording, plugin="emg", settings={**QUIET, "optim.lr": 0.008, "train.epochs": 80}).plot.trials()
+    settings = {**QUIET, **SHORT, "model.controller": None, "train.epochs": 120}
+    yield "emg", lf.run(recording, plugin="emg", settings=settings).plot.trials()
 
 
 def calcium() -> Drawn:
@@ -75,7 +76,7 @@ def main(names: list[str]) -> None:
                 path = IMAGES / f"gallery_{what}.png"
                 figure.savefig(path, dpi=110)
                 with Image.open(path) as image:
-                    few = image.convert("RGB").quantize(64)  # a quarter of the size, and nothing to be seen of it
+                    few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)  # half the size, and nothing to be seen of it
                 few.save(path, optimize=True)
                 sys.stdout.write(f"{path}\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -82,3 +83,19 @@ def test_gradients_are_finite_and_none_comes_from_missing_values(part, share):
 def test_it_takes_care_of_missing_values_and_says_so():
     assert SelectiveBackprop.observes_missing
     assert SelectiveBackprop().draw(make_batch(torch.zeros(B, T, N, dtype=torch.bool)), stream(0)) == {}
+
+
+def test_values_missing_here_and_there_in_every_trial_can_be_trained_on(tmp_path, monkeypatch, tiny_settings):
+    """Shares that differ from trial to trial: what a batch weighs by is a mean over all its trials, which is no mixing of trials."""
+    import yaml
+
+    import lfads_core as lf
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    events = rng.gamma(1.0, 1.0, (30, 8, 5)) * (rng.random((30, 8, 5)) < 0.3)
+    recording = lf.Recording.from_arrays(np.where(rng.random(events.shape) < 0.2, np.nan, events), bin_ms=10.0)
+    settings = {key: yaml.safe_load(value) for key, value in (text.split("=") for text in tiny_settings)}
+    run = lf.run(recording, plugin="zig", settings={**settings, "train.epochs": 2}, progress=False)
+    assert np.isfinite(run.rates.values).all()
+    assert np.isfinite(run.log["train/recon"]).all()

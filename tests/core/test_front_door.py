@@ -147,13 +147,134 @@ def test_synthetic_data_are_those_of_the_command(here):
         ({"trials": [1, 2]}, "trials: must be a table, such as a DataFrame or arrays by name, got list. Wrap it."),
         (
             {"split": ["later"] * 12},
-            "arrays: the column 'split' must say train, valid (or val) or test, got 'later'. Name another, or split by --valid.",
+            "arrays: the column 'split' must say train, valid (or val) or test, got 'later'. Name another, or split by 'valid'.",
+        ),
+        (
+            {"counts": [np.ones((4, 2)), np.ones((3, 2))]},
+            "arrays: counts must be one array (trials, bins, channels), got trials of unequal length. Cut them to one length, or fill up with NaN.",
+        ),
+        ({"behaviour": "hand"}, "arrays: behaviour must be numbers, got 'hand'. Mend them."),
+        ({"bin_ms": 0}, "arrays: 'bin_ms' must be > 0, the width of a bin in ms, got 0."),
+        (
+            {"counts": np.ones((1, 4, 2))},
+            (
+                "arrays: the split 'valid' must have trials, got none of 1. Give more trials, or other shares. "
+                "Trials that are only to be inferred say 'test' in a column, named by 'split_column'."
+            ),
         ),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_one_sentence(arguments, text):
     with pytest.raises(lf.DataError, match=f"^{re.escape(text)}$"):
         lf.Recording.from_arrays(**{"counts": np.ones((12, 4, 2)), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"bin_ms": "20"}, "'bin_ms' must be a number, got '20'."),
+        ({"bin_ms": float("nan")}, "'bin_ms' must be a number, got nan."),
+        ({"valid": True}, "'valid' must be a number, got True."),
+        ({"seed": 1.5}, "'seed' must be a whole number, got 1.5."),
+        ({"last": 1}, "'last' must be True or False, got 1."),
+        ({"keep_units": 3}, "'keep_units' must be a text, got 3."),
+        ({"condition": ["side", 3]}, "'condition' must be a text, or a list of some, got ['side', 3]."),
+        ({"overlaps": "keeep"}, "'overlaps' must be one of 'refuse', 'keep', got 'keeep'."),
+        ({"overlap": 20.0}, "'overlap' is of windows that chop a whole recording, got no 'window'. Say how long they are."),
+        ({"window": 500, "event": "go"}, "'window' chops the whole recording, so it goes without 'event', got both. Give one of them."),
+        ({"name": "../day 1"}, "'name' must be letters, digits, '_' and '-' of ASCII, for files are named by it, got '../day 1'. Such as 'day_1'."),
+    ],
+)
+@pytest.mark.wrong_types
+def test_an_option_of_another_type_is_refused_by_its_name(options, text):
+    trials = {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8, "side": ["l", "r"] * 10}
+    with pytest.raises(lf.ConfigError, match=f"^Recording: {re.escape(text)}$"):
+        lf.Recording.from_spikes({"a": np.arange(0, 20, 0.1)}, trials=trials, **options)
+
+
+def test_every_option_of_the_command_has_one_in_python():
+    from typing import get_type_hints
+
+    from lfads_core.front.options import FileOptions
+    from lfads_plugins_lab.cli.make import chop, make
+    from lfads_plugins_lab.front.recordings import _NAMES
+
+    mine = {_NAMES.get(name, name) for name in get_type_hints(FileOptions)} | {"chop_ms", "overlap_ms"}
+    # Files of tables, and where to write, are arguments; channels are held out when a run is made, in Python by its name too.
+    elsewhere = {"sources", "output", "force", "trials", "series", "no_stratify", "hold_out", "hold_out_channel", "hold_out_column", "forward_ms"}
+    assert {option.name for command in (make, chop) for option in command.params} - mine == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("times should be in seconds. Say --time-unit ms, or --time-unit s.", "times should be in seconds. Say time_unit='ms', or time_unit='s'."),
+        ("a: --before must be whole bins. Lower --min-rate.", "a: 'before' must be whole bins. Lower 'min_rate'."),
+        ("--min-rate 0.01 leaves such channels out.", "min_rate=0.01 leaves such channels out."),
+        (
+            "--units: must be a condition; --key stop=NAME, or --event-from-start.",
+            "keep_units: must be a condition; key='stop=NAME', or event_from_start=True.",
+        ),
+        ("shorten it: --set a.b=18.", "shorten it: settings={'a.b': 18}."),
+        ("Use --resume to continue it, or another --name.", "Go on with lf.load(...).resume(), or take another 'name'."),
+        ("a -- b, --- c", "a -- b, --- c"),
+    ],
+)
+def test_sentences_of_the_command_line_speak_of_pythons_options_in_python(said, meant):
+    from lfads_core.front.words import in_python
+
+    assert in_python(said) == meant
+
+
+def test_notes_speak_of_pythons_options_too():
+    notes = lf.Recording.from_arrays(np.zeros((12, 4, 2)), bin_ms=10).notes
+    assert [problem.text for problem in notes] == ["channels 0, 1 of 2: no event in any window. min_rate=0.01 leaves such channels out."]
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        ({1: np.arange(9.0), "1": np.arange(9.0)}, "spikes: each unit must have a name of its own, got 1, '1'. Rename them."),
+        ({"a": ["x", "y"]}, "spikes: times of unit 'a' must be numbers, got ['x', 'y']. Mend them."),
+    ],
+)
+def test_spike_times_that_are_none_are_refused(times, text):
+    with pytest.raises(lf.DataError, match=f"^{re.escape(text)}$"):
+        lf.Recording.from_spikes(times, trials={"start": np.arange(8.0)}, after=500)
+
+
+def test_signals_beside_spike_times_are_decoded_in_the_bins_of_the_data():
+    trials = {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8}
+    clock = np.arange(0, 21, 0.001)
+    hand = (clock, np.stack([clock, -clock], axis=1))
+    spikes = {"a": np.arange(0, 20, 0.1), "b": np.arange(0.05, 20, 0.1)}
+    made = lf.Recording.from_spikes(spikes, trials=trials, bin_ms=20, series={"hand": hand, "speed": (clock, clock)}, behaviour="hand")
+    split = made.session.splits["train"]
+    middles = split.extras["start_s"][:, None] + (np.arange(40) + 0.5) * 0.02
+    np.testing.assert_allclose(split.extras["behavior"], np.stack([middles, -middles], axis=2), atol=1e-3)
+    np.testing.assert_allclose(split.extras["speed"][..., 0], middles, atol=1e-3)
+    for wrong, text in {
+        "array": (clock, "spikes: the signal 'x' must be a pair of times (s) and values, got ndarray. Give both."),
+        "short": (
+            (clock, clock[:3]),
+            "spikes: the signal 'x' must have a time for each sample, (samples,) and (samples, dimensions), got (21000,) and (3, 1).",
+        ),
+        "text": ((clock, "a"), "spikes: the signal 'x': its values must be numbers, got 'a'."),
+    }.values():
+        with pytest.raises(lf.DataError, match=f"^{re.escape(text)}"):
+            lf.Recording.from_spikes(spikes, trials=trials, series={"x": wrong})
+
+
+def test_bins_in_seconds_are_taken_for_a_mistake():
+    made = lf.Recording.from_spikes({"a": np.arange(0, 9, 0.01)}, trials={"start": np.arange(8.0)}, after=0.8, bin_ms=0.02)
+    assert made.notes[-1].text == "bins of 0.02 ms are narrower than a spike. Is their width in ms?"
+
+
+def test_trials_of_no_split_and_no_condition_are_told():
+    made = lf.Recording.from_arrays(np.ones((12, 4, 2)), split=["train", "valid", None] * 4)
+    assert [problem.text for problem in made.notes] == ["4 of 12 trials are in no split: left out."]
+    made = lf.Recording.from_arrays(np.ones((12, 4, 2)), conditions=["a", "a", None] * 4)
+    assert [problem.text for problem in made.notes] == ["4 of 12 trials have no condition: they make one of their own."]
 
 
 def test_an_option_that_is_none_is_refused_with_what_comes_near():
@@ -220,6 +341,79 @@ def test_wrong_settings_are_said_as_such(recording, here):
         lf.run(recording, settings={"optim.lrr": 1})
     with pytest.raises(lf.ConfigError, match=r"^lf.run: must be given options that it has, got 'nam'. Did you mean 'name'"):
         lf.run(recording, nam="x")
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            np.ones((3, 4, 2)),
+            (
+                "recording: must be a Recording, a file, a folder or a pattern, or several of these, got ndarray. "
+                "Arrays go through lf.Recording.from_arrays."
+            ),
+        ),
+        (
+            [np.ones(3)],
+            (
+                "recording: must be a Recording, a file, a folder or a pattern, or several of these, got ndarray. "
+                "Arrays go through lf.Recording.from_arrays."
+            ),
+        ),
+        ([], "recording: must be at least one, got an empty list."),
+        ("twice", "recording: each must have a name of its own, got 'recording' twice. Give them names: from_arrays(..., name='monday')."),
+    ],
+)
+def test_what_is_no_recording_is_refused(given, text, recording, here):
+    with pytest.raises(lf.DataError, match=f"^{re.escape(text)}$"):
+        lf.run([recording, recording] if isinstance(given, str) else given)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.wrong_types
+def test_settings_plugins_and_numbers_of_another_type_are_refused(recording, settings, here):
+    with pytest.raises(lf.ConfigError, match=r"^settings: must be given by name, such as \{'optim\.lr': 0\.002\}, got list\.$"):
+        lf.run(recording, settings=["optim.lr=1"])
+    with pytest.raises(lf.ConfigError, match=r"^space: must be given by name, such as \{'optim\.lr': 'log:1e-4:1e-2'\}, got list\.$"):
+        lf.search(recording, "random", space=["optim.lr"])
+    with pytest.raises(lf.ConfigError, match=r"^synthetic: 'seed' must be a whole number >= 0, got -1\.$"):
+        lf.synthetic("lorenz", seed=-1)
+    for name in "ab":
+        recording.save(f"days/{name}.h5")
+    with pytest.raises(lf.DataError, match=r"^days: must be one file, got 2\. Give them to lf\.run as they are, or open them one by one\.$"):
+        lf.Recording.from_file("days")
+    with pytest.raises(lf.PluginError, match=r"^plugins: must be a list, such as \[MyPrior\], got HalfNormal\.$"):
+        lf.run(recording, plugins=HalfNormal)
+    with pytest.raises(lf.DataError, match=r"^recording 'recording': 'train_recon_data' must hold counts"):  # its file is gone
+        lf.run(lf.Recording.from_arrays(np.full((30, 8, 5), -1.0)), settings=settings, progress=False)
+    run = lf.run(recording, settings={**settings, "train.epochs": 1}, progress=False)
+    for number in (0, -1, 2.5):
+        with pytest.raises(lf.ConfigError, match=rf"^trials: must be a whole number > 0, got {number}\.$"):
+            run.generate(number)
+        with pytest.raises(lf.ConfigError, match=rf"^samples: must be a whole number > 0, got {number}\.$"):
+            run.infer(recording, samples=number)
+    with pytest.raises(lf.ConfigError, match=r"must be a device of this machine .*, got 'gpu'"):
+        lf.load(run.path, device="gpu")
+    with pytest.raises(AttributeError) as raised:
+        _ = run.rate
+    assert (raised.value.name, raised.value.obj) == ("rate", run)  # by which Python finds what was meant
+
+
+def test_trials_that_are_only_inferred_need_no_training_split_and_leave_nothing_but_the_file(recording, settings, here):
+    run = lf.run(recording, settings={**settings, "train.epochs": 1}, progress=False)
+    before = sorted(path.name for path in run.path.iterdir())
+    counts = np.random.default_rng(1).poisson(1.0, (1, 8, 5))
+    one = lf.Recording.from_arrays(counts, bin_ms=10.0, split=["test"], name="one")
+    assert one.notes[0].text == "no trial is for training or validation: a trained model can infer these trials, none can be trained."
+    found = run.infer(one)
+    assert found["split"].values.tolist() == ["test"]
+    np.testing.assert_array_equal(found["data"].values, counts)
+    with pytest.raises(lf.DataError, match=r"^recording 'one': must have the channels and the bins that the model was trained on, got bins of 20 ms"):
+        run.infer(lf.Recording.from_arrays(counts, bin_ms=20.0, split=["test"], name="one"))
+    assert sorted(path.name for path in run.path.iterdir()) == sorted([*before, "inferred"])
+    with pytest.raises(lf.DataError, match=r"^recording 'one': .*train"):
+        lf.run(one, settings=settings, progress=False)
 
 
 def test_files_patterns_and_several_recordings_share_a_model(recording, settings, here):

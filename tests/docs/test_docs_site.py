@@ -42,6 +42,13 @@ def test_a_page_that_the_site_overwrites_or_leaves_out_is_named(tmp_path):
     ]
 
 
+def test_a_page_with_a_docstring_that_was_cut_at_its_colon_is_named(tmp_path):
+    (tmp_path / "api.html").write_text('<dt class="field-odd">Type<span class="colon">:</span></dt><dd>Figures</dd>', encoding="utf-8")
+    (tmp_path / "fine.html").write_text('<dt class="field-odd">Raises<span class="colon">:</span></dt> Type', encoding="utf-8")
+    text = "api.html: an attribute's docstring must have no colon in its first line, got one that was cut there"
+    assert CHECK.misread(tmp_path) == [text]
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 def test_a_page_that_is_too_wide_for_a_phone_is_named(tmp_path):
@@ -57,3 +64,13 @@ def test_a_tag_must_be_the_version_of_every_package():
     TAG.main(f"v{version}")
     with pytest.raises(SystemExit, match=r"check_tag: the tag must be 'v' and the version of every package, got 'v0\.0\.9' where "):
         TAG.main("v0.0.9")
+
+
+def test_names_on_the_site_may_break_and_numbers_may_not():
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "docs" / "conf.py")
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    shown = {"body": '<span class="pre">log:1e-06:0.001:explore=0.8</span><span class="pre">model.controller.inputs</span>'}
+    conf.let_names_break(None, "", "", shown, None)
+    ranges, name = "log:<wbr>1e-06:<wbr>0.001:<wbr>explore=<wbr>0.8", "model.<wbr>controller.<wbr>inputs"
+    assert shown["body"] == f'<span class="pre">{ranges}</span><span class="pre">{name}</span>'

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -28,7 +29,7 @@ from lfads_plugins_std.figures import (
     save,
 )
 from lfads_plugins_std.figures.channels import Channels
-from lfads_plugins_std.figures.colours import colours_of
+from lfads_plugins_std.figures.colours import PAPER, colours_of
 from lfads_plugins_std.figures.conditions import Groups, all_together, groups_by
 from lfads_plugins_std.figures.curves import MOST_PANELS
 from lfads_plugins_std.figures.factors import MOST_TRIALS, principal_components
@@ -141,6 +142,7 @@ def test_one_bad_step_does_not_flatten_the_rest_and_is_named():
     assert low < 0.9
     assert high < 1.2
     assert [text.get_text() for text in ax.texts] == ["beyond: up to 3e+04"]
+    assert to_hex(ax.texts[0].get_bbox_patch().get_facecolor()) == PAPER  # what lies below is dimmed, and the page puts its own colour there
 
 
 @pytest.mark.parametrize("table", [{}, {"epoch": np.arange(3)}, {"epoch": np.arange(1), "train/recon": np.array([0.5])}])
@@ -149,9 +151,21 @@ def test_curves_of_a_run_that_hardly_began_can_be_drawn_and_saved(table, tmp_pat
 
 
 def test_columns_beyond_the_most_are_counted():
-    figure = draw_curves({f"q{i}": np.arange(5.0) for i in range(MOST_PANELS + 4)})
-    assert len(_titles(figure)) == MOST_PANELS
-    assert _key(figure) == ["4 more quantities stand in fitlog.csv"]
+    for more, words in {4: "4 more quantities stand", 1: "1 more quantity stands"}.items():
+        figure = draw_curves({f"q{i}": np.arange(5.0) for i in range(MOST_PANELS + more)})
+        assert len(_titles(figure)) == MOST_PANELS
+        assert _key(figure) == [f"{words} in fitlog.csv"]
+
+
+def test_what_was_0_throughout_has_no_panel_but_a_ramp_has():
+    cost, none = np.linspace(1.0, 0.9, 40), np.zeros(40)
+    figure = draw_curves({"valid/recon": cost, "train/input_kl": none, "valid/input_kl": none, "valid/bps": np.full(40, np.nan), "kl_ramp": none})
+    assert _titles(figure) == ["Reconstruction cost", "Ramps"]
+
+
+def test_ramps_are_drawn_from_0_to_their_full_weight():
+    ramp = np.minimum(np.arange(200) / 10, 1.0)  # what is usual after the first tenth is 1 alone
+    assert _panel(draw_curves({"kl_ramp": ramp, "l2_ramp": ramp}), "Ramps").get_ylim() == (-0.05, 1.05)
 
 
 def _drawn(image):
@@ -174,7 +188,7 @@ def test_trials_show_recording_rates_and_truth_in_one_order_and_unit(rng):
     assert figure.axes[0].images[0].get_extent() == [-49, 91, 5, 0]
     assert figure.axes[6].get_xlabel() == "time from go cue (ms)"
     assert figure.axes[-1].get_ylabel() == "rate (spikes/s)"
-    assert _key(figure) == ["go cue"]
+    assert _key(figure) == ["go cue", "not observed"]  # one value is NaN
 
 
 def test_held_out_channels_stand_last_beside_a_bar_and_events_of_trials_have_lines(rng):

@@ -167,6 +167,7 @@ def test_curves_are_those_of_all_members_with_a_gap_where_weights_were_taken():
         "Reconstruction cost, training trials",
         f"{JUDGED}, by generation",
     ]
+    assert [ax.get_ylabel() for ax in figure.axes[:3]] == ["nats/value"] * 3
     ax = _panel(figure, JUDGED)
     lines = [line for line in ax.get_lines() if len(line.get_xdata()) > 2 and line.get_color() != BEST]
     gaps = {int(np.isnan(line.get_ydata()).sum()) for line in lines}

@@ -73,7 +73,7 @@ def test_an_interrupted_search_is_returned_and_goes_on(recording, here, monkeypa
     ("more", "text"),
     [
         ({"member": 3}, r"^lf\.search: must be given options that it has, got 'member'\. Did you mean 'members'\?"),
-        ({"space": {"optim.lr": "lgo:1:2"}}, r"^--space: must be PATH=SPACE"),
+        ({"space": {"optim.lr": "lgo:1:2"}}, r"^space: must be PATH=SPACE"),
         ({"settings": {"optim.lrr": 1}}, r"optim\.lrr: no such setting"),
     ],
 )

@@ -13,7 +13,7 @@ from lfads_core.data.hold_out import pick_channels
 from lfads_core.data.layout import session_from_arrays
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings import Cut, HoldOutOptions, MakeOptions, SplitOptions, make
-from lfads_plugins_lab.recordings.split import split_trials
+from lfads_plugins_lab.recordings.split import split_notes, split_trials
 from lfads_plugins_lab.recordings.trialwise import conditions
 
 
@@ -51,8 +51,20 @@ def test_every_fifth_the_last_and_what_the_trials_say():
     assert {name: rows.tolist() for name, rows in splits.items()} == {"train": [0, 4], "valid": [1, 5], "test": [2]}
 
 
+def test_a_column_may_leave_splits_empty_which_is_told():
+    splits = split_trials("mine", 4, SplitOptions(by="column"), None, np.array(["test", "train", "no", "train"], dtype=object))
+    assert {name: rows.tolist() for name, rows in splits.items()} == {"train": [1, 3], "test": [0]}
+    assert [note.text for note in split_notes(splits, 4)] == [
+        "1 of 4 trials are in no split: left out.",
+        "no trial is for validation: a trained model can infer these trials, none can be trained.",
+    ]
+
+
 def test_a_split_without_trials_is_refused():
-    text = "mine: the split 'valid' must have trials, got none of 3. Give more trials, or other shares."
+    text = (
+        "mine: the split 'valid' must have trials, got none of 3. Give more trials, or other shares. "
+        "Trials that are only to be inferred say 'test' in a column, named by --split-column."
+    )
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         split_trials("mine", 3, SplitOptions(valid=0.1), None, None)
     text = "mine: the column 'split' must say train, valid (or val) or test, got 'A', 'B'. Name another, or split by --valid."

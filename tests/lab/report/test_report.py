@@ -38,8 +38,10 @@ from lfads_plugins_lab.report.facts import gather
 from lfads_plugins_lab.report.page import page
 from lfads_plugins_lab.report.trials import truth
 from lfads_plugins_std.figures.chart import draw_chart
+from lfads_plugins_std.figures.curves import draw_curves
 from lfads_plugins_std.figures.figure import new_figure
 from lfads_plugins_std.figures.files import as_png
+from lfads_plugins_std.metrics.titles import title
 
 VOID = {"meta", "link", "br", "img", "input"}
 TITLES = [
@@ -280,17 +282,26 @@ def test_scores_of_behaviour_have_the_names_of_its_dimensions(full):
     assert "dimension 1" not in said
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_scores_that_lack_the_same_are_told_together_with_the_reason_once(full):
+    loaded = load(full.path)
+    lacking = gather(loaded).found(gather(loaded).sessions[0])["lacking"]
+    (said,) = re.findall(r"Not available: (.*?)\.(?= |$)", words(full))
+    assert all(said.count(f"({why})") == 1 for why in lacking.values())
+    assert sum(said.count(title(name)) for name in lacking) >= len(lacking)
+
+
 RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
 
 
 @pytest.mark.parametrize(
     ("state", "log", "sentence"),
     [
-        ({"outcome": "minutes"}, RAMPS, "Training was stopped by the time limit (train.minutes 3.0) after 2 epochs, with the ramps at 70 %."),
+        ({"outcome": "minutes"}, RAMPS, "Training was stopped by the time limit (train.minutes 3.0) after 2 epochs, with the ramps at 70%."),
         (
             {"outcome": "epochs"},
             {"kl_ramp": np.ones(2), "l2_ramp": np.array([0.5, 0.996])},
-            "Training came to its last epoch (train.epochs 5) after 2 epochs, with the ramp of the L2 terms at 99 %.",
+            "Training came to its last epoch (train.epochs 5) after 2 epochs, with the ramp of the L2 terms at 99%.",
         ),
         (
             {"outcome": "early stopping"},
@@ -298,10 +309,13 @@ RAMPS = {"kl_ramp": np.array([0.2, 0.7]), "l2_ramp": np.array([0.2, 0.7])}
             "Training was stopped early, 100 epochs without a better validation cost, after 2 epochs.",
         ),
         ({"status": "interrupted", "outcome": "minutes"}, {}, "Training was interrupted after 2 epochs."),
+        ({}, {"seconds": np.array([1.0, 40.4])}, "Training ended after 2 epochs and 40 s."),
+        ({}, {"seconds": np.array([1.0, 200.0])}, "Training ended after 2 epochs and 3 min 20 s."),
+        ({}, {"seconds": np.array([1.0, 7380.0])}, "Training ended after 2 epochs and 2 h 3 min."),
         (
             {},
             {"loss_ramp/speed_match": np.array([0.0, 0.25]), "kl_ramp": np.ones(2)},
-            "Training ended after 2 epochs, with the ramp of speed match at 25 %.",
+            "Training ended after 2 epochs, with the ramp of speed match at 25%.",
         ),
     ],
 )
@@ -357,7 +371,7 @@ def test_formats_that_are_none_are_refused(full, tmp_path):
     assert (wrong.exit_code, "'jpg' is not one of 'html', 'png', 'svg', 'pdf'" in wrong.output) == (2, True)
     both = CliRunner().invoke(cli, ["report", str(full.path), "--format", "pdf", "--open"])
     assert (both.exit_code, "--open opens the page: leave it out with --format, or take --format html." in both.output) == (2, True)
-    with pytest.raises(ConfigError, match=r"^--format: must be one of png, svg, pdf, got 'tiff'\.$"):
+    with pytest.raises(ConfigError, match=r"^format: must be one of png, svg, pdf, got 'tiff'\.$"):
         lf.load(full.path).plot.save(tmp_path / "none", format="tiff")
 
 
@@ -449,6 +463,11 @@ def test_ink_of_figures_is_that_of_the_page_and_what_is_large_is_a_png(monkeypat
     assert 'role="img" aria-label="Mine"' in text
     assert "fill: currentColor" in text
     assert not re.search(r"#222222|#ffffff|DejaVu|<style|xmlns", text)
+    cost = np.linspace(1.0, 0.9, 60)
+    cost[40] = 3e4  # which a note tells
+    noted = markup([PictureBlock(image=lambda: draw_curves({"train/recon": cost}), caption="Mine")])
+    assert "fill: var(--panel)" in noted
+    assert not re.search(r"#fefefe|#ffffff", noted)
     monkeypatch.setattr("lfads_plugins_lab.report.embed.MOST_CHARACTERS", 100)
     assert '<img src="data:image/png;base64,' in markup([block])
 

@@ -34,7 +34,7 @@ class AbstractEncoder(nn.Module, abc.ABC):
     size: int
     """C, the width of a direction's states."""
     directions: int
-    """W: 2, or 1 for an encoder that reads forwards alone, as it must when it is built for ``causal``."""
+    """W, which is 2, or 1 for an encoder that reads forwards alone, as it must when it is built for ``causal``."""
     population: ClassVar[bool] = False
     """Whether weights and data may carry a leading axis M (:func:`lfads_core.recurrence.reference.affine`); otherwise it is vectorised."""
 

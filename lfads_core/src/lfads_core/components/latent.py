@@ -34,7 +34,7 @@ class AbstractLatent(nn.Module, abc.ABC):
     per: Literal["trial", "bin"] = "trial"
     """Whether there is one of a trial, or one of each bin."""
     enters: Literal["generator", "initial"] = "generator"
-    """Where it enters: as further inputs of the generator in each bin, or, of a trial, beside the initial condition."""
+    """Where it enters, as further inputs of the generator in each bin, or, of a trial, beside the initial condition."""
     prior: AbstractPrior
     """Over vectors (B K) of trials, or their paths (B T K); says the family of the posterior too."""
     population: ClassVar[bool] = False

@@ -64,15 +64,22 @@ class _InMemory:
 
 
 def session_from_arrays(
-    name: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any] | None = None, *, dtype: DTypeLike = np.float32
+    name: str,
+    arrays: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    dtype: DTypeLike = np.float32,
+    required: Collection[str] = ("train", "valid"),
 ) -> Session:
     """Make a session from NumPy arrays under the keys of a file, such as ``train_encod_data`` (trials, bins, channels).
+
+    ``required`` names the splits that must be there; with ``()`` any one of them does.
 
     Raises:
         DataError: A key is missing, or the arrays do not fit together.
     """
     sources = {key: _InMemory(values) for key, values in arrays.items()}
-    return build_session(name, sources, attributes or {}, where=f"session '{name}'", dtype=dtype)
+    return build_session(name, sources, attributes or {}, where=f"session '{name}'", dtype=dtype, required=required)
 
 
 def rebuild_session(session: Session, *, name: str, path: Path, dtype: DTypeLike, required: Collection[str]) -> Session:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import FunctionSpec, Registry, load_registry
@@ -31,24 +32,63 @@ def as_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def check_options(options: Mapping[str, Any], known: type, where: str) -> None:
-    """Refuse options that a class of them does not name.
+    """Refuse options that a class of them does not name, and values of another type than it says; None is not given.
 
     Raises:
-        ConfigError: one is unknown.
+        ConfigError: one is unknown, or no number, text or choice as it should be.
     """
-    names = list(known.__annotations__)
-    for name in options:
-        if name not in names:
-            close = near(name, names)
+    kinds = get_type_hints(known)
+    for name, value in options.items():
+        if name not in kinds:
+            close = near(name, kinds)
             hint = f" Did you mean {listed(map(repr, close))}?" if close else ""
-            raise ConfigError(f"{where}: must be given options that it has, got {name!r}.{hint} It has {', '.join(names)}.")
+            raise ConfigError(f"{where}: must be given options that it has, got {name!r}.{hint} It has {', '.join(kinds)}.")
+        if value is not None and (wanted := _wanted(kinds[name], value)):
+            raise ConfigError(f"{where}: {name!r} must be {wanted}, got {value!r}.")
+
+
+def check_mapping(what: str, given: Any, example: Mapping[str, Any]) -> None:
+    """Refuse settings or spaces that are not given by name.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"{what}: must be given by name, such as {example}, got {type(given).__name__}.")
+
+
+def _wanted(kind: Any, value: Any) -> str:
+    """What a value of this kind would be; nothing if it is one, or nobody can tell."""
+    if get_origin(kind) is Literal:
+        return "" if value in get_args(kind) else f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind in (int, float) and isinstance(value, bool):
+        return _KINDS[kind][1]
+    if kind in _KINDS:
+        return "" if isinstance(value, _KINDS[kind][0]) and value == value else _KINDS[kind][1]  # noqa: PLR0124 - NaN
+    if kind == str | Sequence[str]:
+        several = [value] if isinstance(value, str) else value if isinstance(value, Sequence) else [None]
+        return "" if all(isinstance(one, str) for one in several) else "a text, or a list of some"
+    return ""
+
+
+_KINDS: Mapping[Any, tuple[type, str]] = {
+    float: (Real, "a number"),
+    int: (Integral, "a whole number"),
+    bool: (bool, "True or False"),
+    str: (str, "a text"),
+}
+"""What types of options are called."""
 
 
 def as_overrides(settings: Mapping[str, Any] | None, **shortcuts: Any) -> list[str]:
     """Settings as the command line has them, ``optim.lr=0.002``, from mappings that are nested or have dots in their keys.
 
     ``shortcuts`` follow, settings by their path with ``__`` for dots; None is not given.
+
+    Raises:
+        ConfigError: settings are no mapping.
     """
+    check_mapping("settings", settings, {"optim.lr": 0.002})
     found = list(_flat(settings or {}, ()))
     return [*found, *(f"{path.replace('__', '.')}={_written(value)}" for path, value in shortcuts.items() if value is not None)]
 

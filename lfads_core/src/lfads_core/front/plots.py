@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lfads_core.config.fields import FigureFormat
 from lfads_core.front.brought import brought
+from lfads_core.front.words import said_in_python
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +42,7 @@ class RunPlots:
         """Costs, scores and ramps over epochs."""
         return self._draw("training")
 
+    @said_in_python
     def save(self, folder: str | Path | None = None, *, format: FigureFormat = "pdf") -> list[Path]:  # noqa: A002 - the word of the command
         """Write every figure of the run's page as a file of its own, into the run's folder ``plots`` by default; returns the files.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lfads_core.data.checks import Problem
 from lfads_core.data.layout import session_from_arrays
@@ -17,7 +18,9 @@ from lfads_core.data.summary import SessionSummary
 from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, as_overrides, brought
+from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
 from lfads_core.front.tables import look_at, shown_problems, shown_sessions, wishes_of
+from lfads_core.front.words import said_in_python
 from lfads_core.plugins import SyntheticSpec, load_registry
 from lfads_core.runs import free_folder
 from lfads_core.screen import as_html, as_text
@@ -25,41 +28,6 @@ from lfads_core.screen import as_html, as_text
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
-
-
-class ArrayOptions(TypedDict, total=False):
-    """What is said of trials that are cut already; times in ms."""
-
-    name: str  #: of the session; the file's name, or "recording", by default
-    event: str  #: what trials are aligned to, a column of theirs where they are still to be cut; their start by default
-    before: float  #: so many ms before it they begin
-    min_rate: float  #: leave out channels with fewer events per second
-    keep_trials: str  #: only trials for which this holds, such as "success and reaction_time < 0.5"
-    valid: float  #: share of trials for validation, 0.2 by default
-    test: float  #: share of trials for testing, 0 by default
-    last: bool  #: the last trials are for validation, then testing
-    seed: int  #: of the random split
-
-
-class CutOptions(ArrayOptions, total=False):
-    """How raw recordings are cut and binned too: options of ``lfads data make`` under the same names; times in ms."""
-
-    event_from_start: bool  #: the event's times count from the start of each trial
-    after: float  #: end so many ms after the event; by default as the shortest trial does
-    bin_ms: float  #: width of a bin; by default 10 for times of events, else the source's
-    keep_units: str  #: only units for which this holds, such as "quality == 'good'"
-    condition: str | Sequence[str]  #: column that is the condition, or several for their combinations
-    behaviour: str | Sequence[str]  #: signals to decode as a score
-    external: str | Sequence[str]  #: signals that are external inputs
-    beyond: str  #: keep, drop or nan, for bins of a window beyond its trial
-    overlaps: str  #: refuse or keep, for windows that share time
-    unobserved: str  #: drop or nan, for trials in which a channel was off
-    time_unit: str  #: s, ms or us, of all times
-    axes: str | Sequence[str]  #: order of the axes, such as nbt; of one array by its name, such as hand=nbt
-    key: str | Sequence[str]  #: arrays by what they are, such as data=R_y
-    window: float  #: chop into windows of this length, whatever the trials are
-    overlap: float  #: that neighbouring windows share
-    split_column: str  #: column of the trials that says train, valid or test
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +38,7 @@ class Recording:
     notes: tuple[Problem, ...] = ()  # what there was to say when it was made
 
     @classmethod
+    @said_in_python
     def from_arrays(
         cls,
         counts: np.ndarray,
@@ -85,8 +54,8 @@ class Recording:
         """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.
 
         ``conditions`` are labels of the trials, numbers or words; ``behaviour`` (trials, bins, dimensions) is decoded as a score; ``split`` says
-        train, valid or test for each trial (without it every fifth is for validation, at random within conditions); ``trials`` has further
-        columns by name, such as ``start_s``, when each began on the session's clock.
+        train, valid or test for each trial (without it every fifth is for validation, at random within conditions; trials that are only to be
+        inferred are all ``test``); ``trials`` has further columns by name, such as ``start_s``, when each began on the session's clock.
 
         Raises:
             DataError: arrays that do not fit together.
@@ -97,22 +66,31 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_spikes(
-        cls, times: Mapping[Any, Any] | np.ndarray, units: np.ndarray | None = None, trials: Any = None, **options: Unpack[CutOptions]
+        cls,
+        times: Mapping[Any, Any] | np.ndarray,
+        units: np.ndarray | None = None,
+        trials: Any = None,
+        *,
+        series: Mapping[str, tuple[Any, Any]] | None = None,
+        **options: Unpack[CutOptions],
     ) -> Recording:
         """Make a recording of spike times in seconds: by unit, or in one array beside that of each one's unit.
 
         ``trials`` is a table (a pandas DataFrame or arrays by name) with ``start`` and ``stop``, and columns for events and conditions; without
-        ``stop`` the end is ``after`` the event.
+        ``stop`` the end is ``after`` the event. ``series`` are signals by name, each the times of its samples in seconds and their values,
+        (samples,) or (samples, dimensions); ``behaviour="hand"`` decodes one as a score.
 
         Raises:
-            DataError: times and trials that do not fit together.
+            DataError: times, trials and signals that do not fit together.
         """
-        made: Recording = brought("recording-from-spikes")(times, units, trials, **options)
+        made: Recording = brought("recording-from-spikes")(times, units, trials, series=series, **options)
         return made
 
     @classmethod
-    def from_nwb(cls, path: str | Path, **options: Unpack[CutOptions]) -> Recording:
+    @said_in_python
+    def from_nwb(cls, path: str | Path, **options: Unpack[FileOptions]) -> Recording:
         """Make a recording of the units and trials of an NWB file.
 
         Raises:
@@ -122,7 +100,8 @@ class Recording:
         return made
 
     @classmethod
-    def from_mat(cls, path: str | Path, **options: Unpack[CutOptions]) -> Recording:
+    @said_in_python
+    def from_mat(cls, path: str | Path, **options: Unpack[FileOptions]) -> Recording:
         """Make a recording of a MAT-file of any version: binned arrays, spike times, or structures of trials.
 
         Raises:
@@ -132,6 +111,7 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_pynapple(cls, units: Any, trials: Any = None, *, series: Mapping[str, Any] | None = None, **options: Unpack[CutOptions]) -> Recording:
         """Make a recording of a ``TsGroup``, an ``IntervalSet`` of trials (its metadata are columns), and ``Tsd`` or ``TsdFrame`` by name.
 
@@ -142,23 +122,27 @@ class Recording:
         return made
 
     @classmethod
+    @said_in_python
     def from_file(cls, path: str | Path) -> Recording:
         """Open a file of the layout (``lfads data make``, ``lfads synth``, or your own); one larger than memory stays on disk.
 
         Raises:
             DataError: it cannot be read; a raw recording is told how to be made into one.
         """
-        (session,) = read_sessions([path], load_registry(), required=(), room=room_for_data())
-        return cls(session=session)
+        sessions = read_sessions([path], load_registry(), required=(), room=room_for_data())
+        if len(sessions) > 1:
+            raise DataError(f"{path}: must be one file, got {len(sessions)}. Give them to lf.run as they are, or open them one by one.")
+        return cls(session=sessions[0])
 
     @classmethod
+    @said_in_python
     def of(cls, name: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any], notes: Sequence[Problem] = ()) -> Recording:
         """Make a recording of arrays under the keys of a file, ``train_encod_data`` and so on.
 
         Raises:
             DataError: a key is missing, or they do not fit together.
         """
-        return cls(session=session_from_arrays(name, arrays, attributes), notes=tuple(notes))
+        return cls(session=session_from_arrays(name, arrays, attributes, required=()), notes=tuple(notes))
 
     @property
     def name(self) -> str:
@@ -196,6 +180,7 @@ class Recording:
         wishes = wishes_of(as_names(plugin), registry, as_overrides(settings), said="settings")
         return look_at(self.session, wishes, registry)[1]
 
+    @said_in_python
     def save(self, path: str | Path, *, overwrite: bool = False) -> Recording:
         """Write it as a file of the layout, which commands and ``from_file`` read; returns the recording in that file.
 
@@ -238,6 +223,8 @@ def synthetic(name: str, *, seed: int = 0, **settings: Any) -> Recording:
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import generate
 
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ConfigError(f"synthetic: 'seed' must be a whole number >= 0, got {seed!r}.")
     registry = load_registry()
     spec = registry.get(SyntheticSpec, name)
     chosen = synthetic_settings(spec, as_overrides(settings), registry, said="synthetic")
@@ -255,6 +242,27 @@ Recordings = Recording | str | Path | Sequence[Recording | str | Path]
 """What a run may be given: recordings, files, folders, patterns."""
 
 
+def as_recordings(given: Recordings) -> list[Recording | str | Path]:
+    """One recording or several, as a list.
+
+    Raises:
+        DataError: something is none, two have the same name, or there are none.
+    """
+    found = [given] if isinstance(given, Recording | str | Path) else list(given) if isinstance(given, Sequence) else [given]
+    for one in found:
+        if not isinstance(one, Recording | str | Path):
+            raise DataError(
+                f"recording: must be a Recording, a file, a folder or a pattern, or several of these, got {type(one).__name__}. "
+                "Arrays go through lf.Recording.from_arrays."
+            )
+    if not found:
+        raise DataError("recording: must be at least one, got an empty list.")
+    names = [one.name for one in found if isinstance(one, Recording) and one.session.path is None]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"recording: each must have a name of its own, got {twice[0]!r} twice. Give them names: from_arrays(..., name='monday').")
+    return found
+
+
 def placed(recordings: Recordings, folder: Path) -> list[str | Path]:
     """Files of recordings, and of those in memory such as are written into a folder ``recordings`` within this one.
 
@@ -263,7 +271,7 @@ def placed(recordings: Recordings, folder: Path) -> list[str | Path]:
     """
     found: list[str | Path] = []
     place: Path | None = None
-    for one in [recordings] if isinstance(recordings, Recording | str | Path) else recordings:
+    for one in as_recordings(recordings):
         if not isinstance(one, Recording):
             found.append(one)
         elif one.session.path is not None:

@@ -11,12 +11,15 @@ from lfads_core.front.brought import as_files, as_names, as_overrides, check_opt
 from lfads_core.front.recording import Recordings
 from lfads_core.front.trained import TrainedRun, as_trained
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, watched, with_folder
+from lfads_core.front.words import said_in_python
 from lfads_core.infer.loading import load as load_run
 from lfads_core.pipeline.run import start_run
 from lfads_core.plugins import Registry, load_registry, registry_of
 from lfads_core.runs import Run, run_or_best
+from lfads_core.train.device import choose_device
 
 
+@said_in_python
 def run(
     recording: Recordings,
     *,
@@ -48,6 +51,7 @@ def run(
         )
 
 
+@said_in_python
 def load(
     path: str | Path,
     checkpoint: str | None = None,
@@ -58,12 +62,13 @@ def load(
 ) -> TrainedRun:
     """Open a trained run by its folder, or a search by that of its best model.
 
-    ``checkpoint`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes the one the run's settings name.
+    ``checkpoint`` is ``best``, ``last`` or an epoch that was kept, ``epoch-12``; None takes the one the run's settings name. ``device`` is ``cpu``,
+    ``cuda``, ``mps`` or ``auto``.
 
     Raises:
         RunError: the folder is no run, or its checkpoint is missing or damaged.
-        ConfigError: its settings cannot be read by this version.
+        ConfigError: its settings cannot be read by this version, or there is no such device here.
         PluginError: a component's package is not installed; give it in ``plugins`` if it is none.
     """
     folder = run_or_best(Path(path))
-    return as_trained(load_run(folder, checkpoint, device=device, registry=(registry or registry_of(folder)).with_plugins(plugins)))
+    return as_trained(load_run(folder, checkpoint, device=choose_device(device), registry=(registry or registry_of(folder)).with_plugins(plugins)))

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lfads_core.errors import RunError
-from lfads_core.front.brought import as_files, as_names, as_overrides, brought, check_options
+from lfads_core.front.brought import as_files, as_names, as_overrides, brought, check_mapping, check_options
 from lfads_core.front.recording import Recordings
 from lfads_core.front.run import load
 from lfads_core.front.trained import TrainedRun
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, with_folder
+from lfads_core.front.words import said_in_python
 from lfads_core.plugins import Registry, load_registry
 from lfads_core.runs import Run
 
@@ -42,13 +43,13 @@ class SearchResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Members, the best first: score, epochs, hyperparameters, and whose weights they have."""
+        """Members, the best first, with score, epochs, hyperparameters, and whose weights they have."""
         table: pd.DataFrame = brought("search-table", self.registry)(Path(self.path))
         return table
 
     @property
     def plot(self) -> SearchPlots:
-        """Figures: ``search.plot.curves()`` and its like."""
+        """Figures such as ``search.plot.curves()``."""
         return SearchPlots(self)
 
     def resume(self, *, progress: bool = True) -> SearchResult:
@@ -110,6 +111,7 @@ class SearchOptions(RunOptions, total=False):
     gpus: float  #: for each worker process of Ray
 
 
+@said_in_python
 def search(
     recording: Recordings,
     kind: str = "pbt",
@@ -129,6 +131,7 @@ def search(
         ConfigError, DataError, PluginError: settings, spaces or data do not do; nothing was written.
     """
     check_options(options, SearchOptions, "lf.search")
+    check_mapping("space", space, {"optim.lr": "log:1e-4:1e-2"})
     registry = load_registry().with_plugins(plugins)
     start = brought("search", registry)
     short = {path: options.get(name) for name, path in SETTINGS.items()}

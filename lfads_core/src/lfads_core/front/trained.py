@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lfads_core.errors import RunError
+from lfads_core.errors import ConfigError, DataError, LfadsError, RunError
 from lfads_core.front.brought import as_overrides, brought
 from lfads_core.front.plots import RunPlots
 from lfads_core.front.recording import Recording, Recordings, placed
-from lfads_core.front.training import Settings, name_of, watched, with_folder
+from lfads_core.front.training import Settings, name_of, name_recordings, watched, with_folder
+from lfads_core.front.words import said_in_python
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.run import infer_files
 from lfads_core.pipeline.adapt import adapt_run
@@ -73,7 +76,7 @@ class TrainedRun(LoadedRun):
 
     @property
     def rates(self) -> xr.DataArray:
-        """Inferred rates (trial, time, unit): events per second where bins have a width and data are counts, else values in the data's unit."""
+        """Inferred rates (trial, time, unit), in events per second where bins have a width and data are counts, else in the data's unit."""
         return self.results["rates"]
 
     @property
@@ -93,26 +96,29 @@ class TrainedRun(LoadedRun):
 
     @property
     def log(self) -> pd.DataFrame:
-        """Costs, scores and ramps, a row for each epoch: ``fitlog.csv``."""
+        """Costs, scores and ramps of ``fitlog.csv``, a row for each epoch."""
         table: pd.DataFrame = self._brought("log")(self)
         return table
 
     @property
     def plot(self) -> RunPlots:
-        """Figures: ``run.plot.trials()`` and its like."""
+        """Figures such as ``run.plot.trials()``."""
         return RunPlots(self)
 
+    @said_in_python
     def evaluate(self, *, few_shot: int | None = None) -> pd.DataFrame:
         """Scores of the model and of baselines, by session, split and predictor, as ``lfads eval`` finds them; kept in ``evaluation.json``."""
         self.ensure_inferred()
         table: pd.DataFrame = self._brought("evaluate")(self, few_shot=few_shot)
         return table
 
+    @said_in_python
     def compare(self, *others: LoadedRun | str | Path) -> pd.DataFrame:
         """This run beside others, a row each: settings that differ, scores, epochs, time, as ``lfads compare`` has them."""
         table: pd.DataFrame = self._brought("compare")(self, *others)
         return table
 
+    @said_in_python
     def infer(self, recording: Recording | str | Path, *, samples: int | None = None) -> xr.Dataset:
         """Infer trials that the model was not trained on, of a session that it knows; the file is kept in ``inferred``.
 
@@ -121,17 +127,34 @@ class TrainedRun(LoadedRun):
         Raises:
             DataError: the recording does not fit the model.
         """
-        (source,) = placed(recording, self.path)
-        name = recording.name if isinstance(recording, Recording) else Path(recording).stem
-        (written,) = infer_files(self, [source], samples=samples or self.default_samples, output=self.path / "inferred" / f"{name}.h5")
-        found: xr.Dataset = self._brought("results")(written)
+        if samples is not None and not (isinstance(samples, Integral) and samples > 0):
+            raise ConfigError(f"samples: must be a whole number > 0, got {samples!r}.")
+        name = name_of(recording)
+        with TemporaryDirectory(prefix="lfads-") as folder:  # the file that is written holds the data too
+            sources = placed(recording, Path(folder))
+            try:
+                written = infer_files(self, sources, samples=samples or self.default_samples, output=self.path / "inferred" / f"{name}.h5")
+            except LfadsError as err:
+                name_recordings(err, Path(folder))
+                raise
+        if len(written) > 1:
+            raise DataError(f"recording: must be one session, got {len(written)}. Infer them one by one.")
+        found: xr.Dataset = self._brought("results")(written[0])
         return found
 
+    @said_in_python
     def generate(self, trials: int, *, seed: int = 0) -> xr.Dataset:
-        """Sample new trials from the prior: factors, rates and data, labelled."""
+        """Sample new trials from the prior: factors, rates and data, labelled.
+
+        Raises:
+            ConfigError: ``trials`` is no whole number above 0.
+        """
+        if not (isinstance(trials, Integral) and trials > 0):
+            raise ConfigError(f"trials: must be a whole number > 0, got {trials!r}.")
         found: xr.Dataset = self._brought("generate")(self, trials, seed)
         return found
 
+    @said_in_python
     def adapt(
         self,
         recording: Recordings,
@@ -157,6 +180,7 @@ class TrainedRun(LoadedRun):
                 watched(Run(folder), lambda display: adapt_run(self, data, overrides, display, folder, align=align), self.registry, progress=progress)
             )
 
+    @said_in_python
     def resume(self, *, settings: Settings | None = None, minutes: float | None = None, progress: bool = True) -> TrainedRun:
         """Go on with a run that was interrupted, or train a finished one for longer, bit by bit as if it had never stopped.
 
@@ -168,12 +192,14 @@ class TrainedRun(LoadedRun):
             watched(self.run, lambda display: resume_run(self.path, overrides, self.registry, display), self.registry, progress=progress)
         )
 
+    @said_in_python
     def report(self, path: str | Path | None = None) -> Path:
         """Make one HTML page on the run, ``report.html`` in its folder by default; returns the file."""
         self.ensure_inferred()
         written: Path = self._brought("report")(self, None if path is None else Path(path))
         return written
 
+    @said_in_python
     def to_nwb(self, path: str | Path, *, source: str | Path | None = None, subject: Mapping[str, str] | None = None) -> Path:
         """Write rates, factors and inputs into an NWB file, beside all that ``source`` holds: by default the NWB file the recording was made of.
 
@@ -187,6 +213,7 @@ class TrainedRun(LoadedRun):
         written: Path = self._brought("to-nwb")(self, Path(path), None if source is None else Path(source), subject)
         return written
 
+    @said_in_python
     def to_pynapple(self) -> dict[str, Any]:
         """``rates``, ``factors`` and ``inputs`` as ``TsdFrame`` on the session's own clock, and ``trials`` as ``IntervalSet``.
 
@@ -212,7 +239,7 @@ class TrainedRun(LoadedRun):
             for spec in self.registry.all(FunctionSpec):
                 if spec.name == wanted:
                     return lambda *args, **kwargs: spec.call(self, *args, **kwargs)
-        raise AttributeError(f"a run has no {name!r}, and no plugin offers 'run-{name}'")
+        raise AttributeError(f"a run has no {name!r}, and no plugin offers 'run-{name}'", name=name, obj=self)
 
     def __repr__(self) -> str:
         """One line."""

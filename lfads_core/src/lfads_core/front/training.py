@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from lfads_core.errors import LfadsError
 from lfads_core.front.logs import logs_said
-from lfads_core.front.recording import Recording, Recordings, placed
+from lfads_core.front.recording import Recording, Recordings, as_recordings, placed
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.loading import load as load_run
 from lfads_core.pipeline.run import Finished
@@ -29,7 +31,7 @@ class RunOptions(TypedDict, total=False):
     config: str | Path | Sequence[str | Path]  #: settings files, over which settings win
     name: str  #: of its folder; by default the data's, with a number where that is taken
     runs: str | Path  #: folder of all runs, ``runs`` by default
-    progress: bool  #: whether anything is shown, as by default
+    progress: bool  #: whether the training is shown, True by default
 
 
 def place_of(options: Mapping[str, Any], usual: str) -> tuple[Path, bool]:
@@ -44,11 +46,11 @@ def place_of(options: Mapping[str, Any], usual: str) -> tuple[Path, bool]:
 
 def name_of(recordings: Recordings) -> str:
     """A run's name: that of its recording, or of the folder of several files."""
-    if isinstance(recordings, Recording):
-        return recordings.name
-    several = [recordings] if isinstance(recordings, str | Path) else list(recordings)
+    several = as_recordings(recordings)
     files = [one for one in several if not isinstance(one, Recording)]
-    return default_name(files) if len(files) == len(several) else "sessions" if len(several) > 1 else next(iter(several)).name  # type: ignore[union-attr]
+    if len(files) == len(several):
+        return default_name(files)
+    return "sessions" if len(several) > 1 or not isinstance(several[0], Recording) else several[0].name
 
 
 @contextmanager
@@ -65,10 +67,18 @@ def with_folder(path: Path, numbered: bool, recordings: Recordings) -> Iterator[
     folder, existed = free_folder(path) if numbered else path, not numbered and path.exists()
     try:
         yield folder, placed(recordings, folder)
-    except BaseException:
+    except BaseException as err:
         if not existed and not (folder / "config.yaml").exists():  # which a run and a search write first
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(err, LfadsError):
+                name_recordings(err, folder)
         raise
+
+
+def name_recordings(err: LfadsError, folder: Path) -> None:
+    """Let an error name recordings whose files were only in passing in this folder, see :func:`placed`."""
+    gone = re.escape(str(folder / "recordings")) + r"/([\w-]+)\.h5"
+    err.args = tuple(re.sub(gone, r"recording '\1'", str(arg)) for arg in err.args)
 
 
 def watched(run: Run, train: Callable[[Display], Finished], registry: Registry, *, progress: bool) -> LoadedRun:

@@ -24,6 +24,8 @@ def installed_with(installed: Installed, given: Sequence[object]) -> Installed:
     Raises:
         PluginError: one of them is no plugin, or a plugin with a fault.
     """
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise PluginError(f"plugins: must be a list, such as [MyPrior], got {getattr(given, '__name__', type(given).__name__)}.")
     return attrs.evolve(installed, plugins=(*installed.plugins, *(_inspected(one, installed.hooks) for one in given)))
 
 

@@ -34,7 +34,7 @@ def to_nwb(run: TrainedRun, path: Path, source: Path | None, subject: Mapping[st
 
     Raises:
         DataError: pynwb is not installed, it is not known when trials began, they share time, or the source is no NWB file.
-        ConfigError: there is a source, and a subject beside it.
+        ConfigError: there is a source, and a subject beside it; or the subject has a field that NWB does not know.
         RunError: the file cannot be written.
     """
     pynwb = pynwb_of(str(path))
@@ -88,7 +88,7 @@ def _new_file(pynwb: Any, run: TrainedRun, inferred: tuple[OnClock, xr.Dataset],
         identifier=str(uuid4()),
         session_start_time=datetime.fromtimestamp(0, UTC),
         experiment_description="The recording was given as arrays: when it was made is not known, and stands as 1970-01-01.",
-        subject=None if subject is None else pynwb.file.Subject(**subject),
+        subject=_subject_of(pynwb, subject),
     )
     conditions = found["condition"].values[laid.order] if "condition" in found.coords else None
     if conditions is not None:
@@ -96,6 +96,15 @@ def _new_file(pynwb: Any, run: TrainedRun, inferred: tuple[OnClock, xr.Dataset],
     for row, (start, stop) in enumerate(laid.trials.tolist()):
         file.add_trial(start_time=start, stop_time=stop, **({} if conditions is None else {"condition": str(conditions[row])}))
     return file
+
+
+def _subject_of(pynwb: Any, subject: Mapping[str, str] | None) -> Any:
+    try:
+        return None if subject is None else pynwb.file.Subject(**subject)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(
+            f"subject: must have fields of NWB's Subject, such as subject_id, species, sex and age, got {dict(subject or {})!r}: {err}"
+        ) from err
 
 
 def _add(pynwb: Any, file: Any, run: TrainedRun, found: xr.Dataset, laid: OnClock) -> None:

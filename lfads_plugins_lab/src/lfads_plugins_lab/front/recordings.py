@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy as np
 from lfads_core.data.read import session_name
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.front.brought import as_names, check_options
-from lfads_core.front.recording import CutOptions, Recording
+from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
+from lfads_core.front.recording import Recording
+from lfads_core.front.words import in_python
+from lfads_core.wording import first_few
 from lfads_plugins_lab.recordings.build import make
 from lfads_plugins_lab.recordings.files import SourceOptions, read_source
 from lfads_plugins_lab.recordings.options import MakeOptions, WindowOptions
 from lfads_plugins_lab.recordings.pynapple import from_pynapple as raw_of_pynapple
-from lfads_plugins_lab.recordings.raw import Cut, Raw, Trials, Uneven
+from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Trials, Uneven
 from lfads_plugins_lab.recordings.tables import trials_of, units_of
 from lfads_plugins_lab.recordings.wishes import DEFAULTS, aligned, wishes
 
@@ -25,6 +29,8 @@ _NAMES = {
     "event_from_start": "from_start",
     "before": "before_ms",
     "after": "after_ms",
+    "jitter": "jitter_ms",
+    "smooth": "smooth_ms",
     "keep_units": "units",
     "key": "keys",
 }
@@ -33,42 +39,55 @@ _NAMES = {
 _ANY_WIDTH = 1e6
 """Stands for the width of bins that nobody knows, in ms: so wide that nothing looks odd; no file has it."""
 
-_SEVERAL = ("condition", "behaviour", "external", "axes", "key")
+_SEVERAL = ("condition", "behaviour", "external", "circular", "axes", "key")
 
 
 def from_raw(path: str | Path, **options: Any) -> Recording:
     """A raw file of any kind that ``lfads data make`` reads."""
     path = Path(path)
-    source, how = _wishes(options)
-    recording = _made(read_source(path, source), how, options.get("name") or path.stem)
+    source, how = _wishes(options, FileOptions)
+    recording = _made(read_source(path, source), how, _called(options, session_name(path)))
     attributes = {**recording.session.attributes, "made_from": path.name, "made_from_path": str(path.resolve())}
     return replace(recording, session=replace(recording.session, attributes=attributes))
 
 
-def from_spikes(times: Any, units: Any, trials: Any, **options: Any) -> Recording:
-    """Spike times in seconds, by unit or beside the unit of each."""
+def from_spikes(times: Any, units: Any, trials: Any, *, series: Mapping[str, tuple[Any, Any]] | None, **options: Any) -> Recording:
+    """Spike times in seconds, by unit or beside the unit of each, and signals."""
     where = "spikes"
     if isinstance(times, Mapping):
         if units is not None:
             raise ConfigError(f"{where}: times by unit say which unit they are of, got units beside them. Leave units out.")
-        events = {str(name): np.asarray(values, dtype=np.float64).ravel() for name, values in times.items()}
+        if len({str(name) for name in times}) < len(times):
+            raise DataError(f"{where}: each unit must have a name of its own, got {first_few([repr(name) for name in times], 5)}. Rename them.")
+        events = {str(name): _numbers(f"{where}: times of unit {name!r}", values).ravel() for name, values in times.items()}
     elif units is None:
         raise ConfigError(f"{where}: times in one array must come with the unit of each, got none. Give units=..., or times by unit: {{'a': times}}.")
     else:
-        events = units_of(where, np.asarray(units).ravel(), np.asarray(times, dtype=np.float64).ravel())
-    return _made(Raw(where=where, units=events, trials=_trials(where, trials)), _wishes(options)[1], options.get("name") or "recording")
+        events = units_of(where, np.asarray(units).ravel(), _numbers(f"{where}: times", times).ravel())
+    signals = {str(name): _series(f"{where}: the signal {name!r}", pair) for name, pair in (series or {}).items()}
+    raw = Raw(where=where, units=events, trials=_trials(where, trials), series=signals)
+    return _made(raw, _wishes(options, CutOptions)[1], _called(options))
 
 
 def from_pynapple(units: Any, trials: Any, *, series: Mapping[str, Any] | None, **options: Any) -> Recording:
     """pynapple's objects."""
-    return _made(raw_of_pynapple(units, trials, series), _wishes(options)[1], options.get("name") or "recording")
+    return _made(raw_of_pynapple(units, trials, series), _wishes(options, CutOptions)[1], _called(options))
 
 
 def from_arrays(
     counts: Any, *, bin_ms: float | None, conditions: Any, behaviour: Any, channel_names: Any, split: Any, trials: Any, **options: Any
 ) -> Recording:
     """Values in bins, (trials, bins, channels)."""
-    where, values = "arrays", np.asarray(counts)
+    where = "arrays"
+    check_options({"bin_ms": bin_ms}, CutOptions, where)
+    if bin_ms is not None and not 0 < bin_ms < float("inf"):
+        raise DataError(f"{where}: 'bin_ms' must be > 0, the width of a bin in ms, got {bin_ms!r}.")
+    try:
+        values = np.asarray(counts)
+    except ValueError as err:
+        raise DataError(
+            f"{where}: counts must be one array (trials, bins, channels), got trials of unequal length. Cut them to one length, or fill up with NaN."
+        ) from err
     if values.dtype.kind not in "biuf" or values.ndim != 3 or 0 in values.shape:
         raise DataError(
             f"{where}: counts must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Give three axes."
@@ -80,15 +99,16 @@ def from_arrays(
     columns = {str(name): _column(column) for name, column in _table(trials).items()}
     per_trial = _per_trial(where, values, {**columns, "condition": conditions, "split": split}, behaviour)
     names = _names(where, channel_names, values.shape[2])
-    event, before = options.get("event"), options.get("before", 0.0)
-    options = {name: value for name, value in options.items() if name not in ("event", "before")}
-    how = _wishes({**options, **({} if split is None else {"split_column": "split"}), **({} if conditions is None else {"condition": "condition"})})[
-        1
-    ]
+    check_options(options, ArrayOptions, "Recording.from_arrays")
+    if bin_ms is None and options.get("min_rate"):
+        raise ConfigError("Recording.from_arrays: 'min_rate' counts events per second, so it needs 'bin_ms', got none. Give it.")
+    event, before = options.get("event"), options.get("before") or 0.0
+    said = {name: value for name, value in options.items() if name not in ("event", "before")}
+    said |= ({} if split is None else {"split_column": "split"}) | ({} if conditions is None else {"condition": "condition"})
+    how = _wishes(said, CutOptions)[1]
     width = _ANY_WIDTH if bin_ms is None else bin_ms
-    recording = _made(
-        Cut(where=where, values=values.astype(np.float64), bin_ms=width, names=names, per_trial=per_trial), how, options.get("name") or "recording"
-    )
+    cut = Cut(where=where, values=values.astype(np.float64), bin_ms=width, names=names, per_trial=per_trial)
+    recording = _made(cut, how, _called(options))
     session, known = recording.session, {} if bin_ms is None else {"bin_ms": bin_ms, "first_bin_ms": 0.0 - before}
     attributes = (
         {key: value for key, value in session.attributes.items() if key != "bin_ms"} | known | ({} if event is None else {"aligned_to": event})
@@ -111,7 +131,7 @@ def _per_trial(where: str, values: np.ndarray, columns: Mapping[str, Any], behav
         if column.shape != (len(values),):
             raise DataError(f"{where}: '{name}' must have one value for each of {len(values)} trials, got shape {column.shape}. Mend it.")
     if behaviour is not None:
-        moved = np.asarray(behaviour, dtype=np.float64)
+        moved = _numbers(f"{where}: behaviour", behaviour)
         moved = moved[..., None] if moved.ndim == 2 else moved
         if moved.ndim != 3 or moved.shape[:2] != values.shape[:2]:
             raise DataError(
@@ -136,19 +156,68 @@ def _renamed(key: str) -> str:
 
 def _made(source: Raw | Cut | Uneven, how: MakeOptions, name: str) -> Recording:
     made = make(source, how)
-    return Recording.of(session_name(Path(f"{name}.h5")), made.arrays, made.attributes, made.problems)
+    return Recording.of(name, made.arrays, made.attributes, [replace(problem, text=in_python(problem.text)) for problem in made.problems])
 
 
-def _wishes(options: Mapping[str, Any]) -> tuple[SourceOptions, MakeOptions]:
+def _called(options: Mapping[str, Any], usual: str = "recording") -> str:
+    """The name that the recording is to have.
+
+    Raises:
+        ConfigError: no file can have it.
+    """
+    name: str = usual if options.get("name") is None else options["name"]
+    if (safe := session_name(Path(f"{name or 'monday'}.h5"))) != name:
+        raise ConfigError(
+            f"Recording: 'name' must be letters, digits, '_' and '-' of ASCII, for files are named by it, got {name!r}. Such as {safe!r}."
+        )
+    return name
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    """An array of numbers.
+
+    Raises:
+        DataError: it is something else.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        hint = " For pynapple's objects there is Recording.from_pynapple." if type(values).__module__.startswith("pynapple") else " Mend them."
+        raise DataError(
+            f"{what} must be numbers, got {reprlib.repr(values) if isinstance(values, list | str) else type(values).__name__}.{hint}"
+        ) from err
+
+
+def _series(what: str, pair: Any) -> Series:
+    """A signal of the times of its samples and their values.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise DataError(f"{what} must be a pair of times (s) and values, got {type(pair).__name__}. Give both.")
+    times, values = (_numbers(f"{what}: its {part}", given) for part, given in zip(("times", "values"), pair, strict=True))
+    values = values[:, None] if values.ndim == 1 else values
+    if times.ndim != 1 or values.ndim != 2 or len(times) != len(values):
+        raise DataError(
+            f"{what} must have a time for each sample, (samples,) and (samples, dimensions), got {times.shape} and {values.shape}. Mend it."
+        )
+    return Series(times=times, values=values)
+
+
+def _wishes(options: Mapping[str, Any], known: type) -> tuple[SourceOptions, MakeOptions]:
     """Options of the command line, with those that were given."""
-    check_options(options, CutOptions, "Recording")
+    check_options(options, known, "Recording")
+    options = {name: value for name, value in options.items() if value is not None}
     said = dict(DEFAULTS)
     for name, value in options.items():
-        if name in ("name", "window", "overlap", "keep_trials") or value is None:
+        if name in ("name", "window", "overlap", "keep_trials"):
             continue
         said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else value
+    if "overlap" in options and "window" not in options:
+        raise ConfigError("Recording: 'overlap' is of windows that chop a whole recording, got no 'window'. Say how long they are.")
     window = WindowOptions(chop_ms=options["window"], overlap_ms=options.get("overlap", 0.0)) if "window" in options else aligned(said)
-    if "window" in options and (clash := [name for name in ("event", "before", "after") if name in options]):
+    if "window" in options and (clash := [name for name in ("event", "before", "after", "jitter") if name in options]):
         raise ConfigError(f"Recording: 'window' chops the whole recording, so it goes without '{clash[0]}', got both. Give one of them.")
     source, how = wishes(window, said)
     return source, replace(how, keep_trials=options.get("keep_trials"))

@@ -24,7 +24,7 @@ from lfads_plugins_lab.recordings.moments import decoding_groups, of_trials
 from lfads_plugins_lab.recordings.options import MakeOptions, Reduce, check_options
 from lfads_plugins_lab.recordings.raw import Cut, Raw, Uneven
 from lfads_plugins_lab.recordings.signals import dimensions_of, series_in_bins, with_meanings
-from lfads_plugins_lab.recordings.split import split_trials
+from lfads_plugins_lab.recordings.split import split_notes, split_trials
 from lfads_plugins_lab.recordings.trialwise import condition_columns, conditions, safe_key
 from lfads_plugins_lab.recordings.uneven import in_a_row
 from lfads_plugins_lab.recordings.windows import Windows, lay_windows, unknown, with_ends
@@ -91,7 +91,7 @@ def make(source: Raw | Cut | Uneven, options: MakeOptions | None = None) -> Made
         attributes=attributes,
         problems=tuple(problems),
     )
-    session_from_arrays(trialled.where, made.arrays, made.attributes)  # what is written can be read
+    session_from_arrays(trialled.where, made.arrays, made.attributes, required=())  # what is written can be read
     return made
 
 
@@ -283,12 +283,13 @@ def _arrays(made: _Trialled, held: Held, options: MakeOptions, problems: list[Pr
     if options.split.by == "column" and said is None:
         raise DataError(unknown(made.where, "the split must be a column of the trials", options.split.column, list(made.columns)))
     splits = split_trials(made.where, len(made.values), options.split, None if condition is None else condition[0], said)
+    problems += split_notes(splits, len(made.values))
     width = options.smooth_ms / made.bin_ms
     per_trial = {**{safe_key(key): column for key, column in made.columns.items()}, **_of_channels(made, held.order)}
     whole = dict(made.whole)
     if condition is not None:
         per_trial["cond"], whole["cond_names"] = condition[0], np.array(condition[1], dtype=object)
-        if nameless := int(np.isin(condition[0], [k for k, name in enumerate(condition[1]) if name in ("nan", "")]).sum()):
+        if nameless := int(np.isin(condition[0], [k for k, name in enumerate(condition[1]) if name in ("nan", "None", "")]).sum()):
             _say(problems, "info", f"{nameless} of {len(made.values)} trials have no condition: they make one of their own.")
     if options.decode_within is not None:
         per_trial["decode_mask"], whole["decode_groups"] = decoding_groups(made.where, made.columns, options.decode_within, splits)

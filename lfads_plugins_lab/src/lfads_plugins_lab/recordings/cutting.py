@@ -15,6 +15,9 @@ from lfads_plugins_lab.recordings.options import Reduce
 from lfads_plugins_lab.recordings.raw import Raw, Signal, tidy_times
 from lfads_plugins_lab.recordings.windows import Windows
 
+NARROW_MS = 0.5
+"""Narrower bins of events are taken for a mistake, such as seconds for milliseconds."""
+
 
 def cut_values(
     raw: Raw, windows: Windows, bin_ms: float, scale: float, reduce: Reduce, say: Callable[[Any, str], None], resolution: float = 0.0
@@ -42,6 +45,8 @@ def cut_values(
             if key not in known:
                 known[key] = observed_bins(raw.observed[name] * scale, windows.starts, windows.bins, width)
             values[:, :, n] = np.where(known[key], values[:, :, n], np.nan)
+    if bin_ms < NARROW_MS:
+        say("warning", f"bins of {bin_ms:g} ms are narrower than a spike. Is their width in ms?")
     if back:
         say("warning", f"times of {few(list(back))} go back {sum(back.values())} times; they were sorted.")
     if negative:

@@ -75,8 +75,8 @@ def decoding_groups(
     if not names:
         raise DataError(f"{where}: what trials are decoded within must have values, got none. Choose another column.")
     mask = text[:, None] == np.array(names, dtype=object)[None, :]
-    for split in ("train", "valid"):
-        if (empty := ~mask[splits[split]].any(axis=0)).any():
+    for split, rows in splits.items():
+        if split != "test" and (empty := ~mask[rows].any(axis=0)).any():
             raise DataError(
                 f"{where}: each group that is decoded by itself must have trials in the split '{split}', got none for "
                 f"{names[int(np.flatnonzero(empty)[0])]!r}. Make it a --condition, which splits are stratified by, or choose another column."

@@ -11,7 +11,7 @@ from typing import Any
 
 from lfads_core.components.page import Drawing
 from lfads_core.wording import one_line
-from lfads_plugins_std.figures.colours import COLOURS, INK, SCALE
+from lfads_plugins_std.figures.colours import COLOURS, INK, PAPER, SCALE
 from lfads_plugins_std.figures.files import as_png, as_svg
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ _CHANGES = [
     (r"\s*\n\s*", " "),
     (r"> <", "><"),
     (rf"{INK}\b", "currentColor"),
+    (rf"{PAPER}\b", "var(--panel)"),
     *((rf"{colour}\b", f"var(--c{i})") for i, colour in enumerate(COLOURS)),
     *((rf"{colour}\b", f"var(--s{i})") for i, colour in enumerate(SCALE)),
 ]

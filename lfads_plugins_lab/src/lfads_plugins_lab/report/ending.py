@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lfads_core.train.progress import clock
 from lfads_plugins_lab.report.facts import ReportFacts
 from lfads_plugins_std.metrics.titles import column_title
 
@@ -15,7 +14,7 @@ _FULL = 0.9999
 def told(facts: ReportFacts) -> list[str]:
     """Sentences: how the training ended, the ramps if they had not, the best epoch, the weights that are shown."""
     epochs, seconds = _length(facts)
-    took = "" if seconds is None else f", {clock(seconds)} (h:mm:ss or m:ss)"
+    took = "" if seconds is None else f" and {_spoken(seconds)}"
     found = [f"Training {_ended(facts)} after {epochs} epochs{took}{_ramps(facts)}."]
     best = facts.run.read_best()
     if best is not None:
@@ -58,4 +57,11 @@ def _ramps(facts: ReportFacts) -> str:
 
 def _percent(value: float) -> str:
     """Rounded down: what is not full is never said to be."""
-    return f"{int(100 * value + 1e-9)} %"
+    return f"{int(100 * value + 1e-9)}%"
+
+
+def _spoken(seconds: float) -> str:
+    """A time in its two largest units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

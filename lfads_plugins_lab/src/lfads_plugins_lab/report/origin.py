@@ -40,8 +40,8 @@ def outputs(loaded: LoadedRun) -> Iterator[Block]:
     )
     yield _table(["array", "what it is"], rows, "Arrays of the output file")
     yield TextBlock(
-        text=f"import lfads_core\nrun = lfads_core.load({loaded.run.name!r})  # the run's folder\nrates = "
-        f"run.outputs({'' if len(sessions) == 1 else repr(sessions[0])})['valid_output_params']",
+        text=f"import lfads_core as lf\n\nrun = lf.load({loaded.run.name!r})  # the run's folder\n"
+        f"rates = run{'' if len(sessions) == 1 else f'.of({sessions[0]!r})'}.rates  # labelled: trials, times, units",
         role="code",
     )
 

@@ -59,7 +59,10 @@ def _tables(facts: ReportFacts, session: Recorded) -> Iterator[Block]:
         yield TableBlock(
             head=["negative log-likelihood per value (nats)", *(f"{spoken_split(split)} trials" for split in costs)], rows=rows, label="Costs"
         )
-    if missing := "; ".join(f"{title(name)} ({why})" for name, why in found.get("lacking", {}).items()):
+    lacking: dict[str, list[str]] = {}
+    for name, why in found.get("lacking", {}).items():
+        lacking.setdefault(why, []).append(title(name))
+    if missing := "; ".join(f"{'; '.join(names)} ({why})" for why, names in lacking.items()):
         yield TextBlock(text=f"Not available: {missing}.", role="note")
 
 

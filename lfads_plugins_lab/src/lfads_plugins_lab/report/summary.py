@@ -12,7 +12,7 @@ from lfads_plugins_lab.report.blocks import para
 from lfads_plugins_lab.report.ending import told
 from lfads_plugins_lab.report.facts import ReportFacts
 from lfads_plugins_lab.report.words import shown_split, spoken_split
-from lfads_plugins_std.metrics.titles import title
+from lfads_plugins_std.metrics.titles import sentence, title
 
 _TOLD = NAMES[0]
 """The baseline that is told each trial's condition, as no other and no model is: it is none that a model is held to."""
@@ -69,7 +69,9 @@ def _cards(facts: ReportFacts) -> str:
 
 def _verdicts(facts: ReportFacts) -> str:
     said = facts.state.get("findings")  # of the training itself, in run.json
-    found = [f'<div class="verdict bad">{"".join(para(str(text)) for text in said.values())}</div>'] if isinstance(said, dict) and said else []
+    found = (
+        [f'<div class="verdict bad">{"".join(para(sentence(str(text))) for text in said.values())}</div>'] if isinstance(said, dict) and said else []
+    )
     for session in facts.sessions:
         verdict = facts.found(session).get("verdict", {})
         whose = f"{session.name}: " if len(facts.sessions) > 1 else ""

@@ -10,6 +10,8 @@ from jaxtyping import Float, Real
 from lfads_plugins_std.figures.door import part
 
 INK = "#222222"
+PAPER = "#fefefe"
+"""The ground that words stand on; pages have a colour of their own in its place, as in that of the ink."""
 SOFT = "#6e6e6e"
 BLUE = "#0072b2"
 ORANGE = "#d55e00"

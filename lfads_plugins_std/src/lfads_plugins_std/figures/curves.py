@@ -27,6 +27,7 @@ _USUAL = (0.04, 0.96)
 """Between these quantiles lies what a panel must show."""
 
 _FIRST = ("total", "recon", "ic_kl", "input_kl", "l2", "bps", "co_bps", "fp_bps", "r2", "lr", "ramp", "grad")
+_RAMPS = "ramps"
 _NO_CURVES = ("epoch", "step", "seconds", "time")
 _LINES: Key = {
     "training": {"color": BLUE, "lw": 1.2},
@@ -45,7 +46,7 @@ def draw_curves(
     """Draw one panel per quantity over the epochs that are done; the log's first epoch, 0, is the first that is done.
 
     ``table`` holds the columns; ``train/x``, ``valid/x`` and ``valid/x_smooth`` share a panel, and so do all ramps. NaN means not measured in
-    that epoch: the points beside it are joined. Columns with nothing to show are left out; beyond 15 panels the rest is only counted.
+    that epoch: the points beside it are joined. What was not measured, or was 0 throughout, is left out; beyond 15 panels the rest is only counted.
     ``best`` is the log's epoch whose weights are the best, which is marked; ``cost`` the unit of the reconstruction's cost; ``dimensions`` the
     names of the dimensions of behaviour.
     """
@@ -67,7 +68,8 @@ def draw_curves(
     drawn = {label for _, lines in shown for label, _ in lines}
     key = {label: line for label, line in _LINES.items() if label in drawn}
     marked: Key = {} if best is None else {f"best epoch ({best + 1})": _BEST}
-    more: Key = {f"{len(panels) - len(shown)} more quantities stand in fitlog.csv": {"color": "none"}} if len(panels) > len(shown) else {}
+    left = len(panels) - len(shown)
+    more: Key = {f"{left} more {'quantity stands' if left == 1 else 'quantities stand'} in fitlog.csv": {"color": "none"}} if left else {}
     key_of(figure, {**key, **marked, **more})
     return figure
 
@@ -87,14 +89,15 @@ def _panels(table: Mapping[str, np.ndarray]) -> list[tuple[str, list[Series]]]:
         if bare in _NO_CURVES or not np.isfinite(np.asarray(values, dtype=float)).any():
             continue
         if bare.endswith("_ramp") or split == "loss_ramp":
-            panels.setdefault("ramps", []).append((column_title(key), values))
+            panels.setdefault(_RAMPS, []).append((column_title(key), values))
         elif bare.endswith("_smooth"):
             panels.setdefault(rest.removesuffix("_smooth"), []).append((f"{_SPLITS[split]}, smoothed", values))
         elif split in _SPLITS:
             panels.setdefault(rest, []).append((_SPLITS[split], values))
         else:
             panels.setdefault(key, []).append(("", values))
-    return sorted(panels.items(), key=lambda panel: _rank(panel[0]))
+    moving = {name: lines for name, lines in panels.items() if name == _RAMPS or any(np.any(values) for _, values in lines)}
+    return sorted(moving.items(), key=lambda panel: _rank(panel[0]))
 
 
 def _rank(name: str) -> int:
@@ -115,6 +118,8 @@ def _draw_panel(ax: Axes, name: str, epochs: np.ndarray, lines: list[Series]) ->
     whole_ticks(ax.xaxis)
     if name == "lr" and low > 0:
         rate_ticks(ax.yaxis, low, high)
+    elif name == _RAMPS:
+        ax.set_ylim(-0.05, 1.05)
     elif all(len(v) > 20 for v in everything):
         _leave_out_what_flattens(ax, everything)
     if any(label and label not in _LINES for label, _ in lines):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lfads_plugins_std.figures.colours import INK, SOFT
+from lfads_plugins_std.figures.colours import INK, PAPER, SOFT
 from lfads_plugins_std.figures.door import part
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ def _plain(named: Any) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Write a line of small text into the upper left corner."""
-    ax.text(0.03, 0.97, text, transform=ax.transAxes, fontsize=_SMALL, color=INK, va="top", ha="left", parse_math=False)
+    """Write a line of small text into the upper left corner, over whatever is there."""
+    behind = {"facecolor": PAPER, "alpha": 0.8, "lw": 0, "pad": 1}
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, fontsize=_SMALL, color=INK, va="top", ha="left", parse_math=False, bbox=behind)
 
 
 def colour_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:

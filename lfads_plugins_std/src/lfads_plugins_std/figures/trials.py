@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from lfads_plugins_std.figures.colours import HEAT, ORANGE, colour_map, colours_of
+from lfads_plugins_std.figures.colours import HEAT, MISSING, ORANGE, colour_map, colours_of
 from lfads_plugins_std.figures.conditions import event_key
 from lfads_plugins_std.figures.figure import Key, colour_bar, dress, key_of, legend, mark_event, new_figure
 from lfads_plugins_std.figures.ticks import whole_ticks
@@ -22,6 +22,7 @@ _EVENTS: tuple[Mapping[str, Any], ...] = tuple({"color": ORANGE, "lw": 1.0, "ls"
 """Lines at events of single trials."""
 
 _HELD_OUT: Mapping[str, Any] = {"color": ORANGE, "lw": 3.0, "solid_capstyle": "butt"}
+_UNSEEN: Mapping[str, Any] = {"color": MISSING, "lw": 6.0, "solid_capstyle": "butt"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +40,13 @@ class Pictures:
     def key(self) -> Key:
         """What a legend says of their lines and marks."""
         own = {name: line for name, line in zip(self.events, _EVENTS, strict=False) if name != self.time.name}
-        return {**event_key(self.time), **own, **({"held-out channels": _HELD_OUT} if self.held_out else {})}
+        unseen = any(np.isnan(values).any() for values, _ in self.kinds.values())
+        return {
+            **event_key(self.time),
+            **own,
+            **({"held-out channels": _HELD_OUT} if self.held_out else {}),
+            **({"not observed": _UNSEEN} if unseen else {}),
+        }
 
     def draw(self, axes: Any, row: int, *, last: bool = True) -> Any:
         """Draw one of the trials, a kind on each of the axes; returns the last image."""
@@ -100,7 +107,7 @@ def pictures_of(
 def draw_trials(pictures: Pictures) -> Figure:
     """Draw a few trials, one per row: the recording, the inferred rates, the true rates where known.
 
-    Data that were not observed (NaN) have a colour of their own.
+    Data that were not observed (NaN) have a colour of their own, which the legend names.
     """
     count, kinds = len(pictures.trials), len(pictures.kinds)
     figure = new_figure(2.9 * kinds + 0.7, 2.1 * max(1, count) + 0.6)

@@ -99,7 +99,7 @@ def score_text(value: float | None, metric: str, digits: int) -> str:
 
 def unit_of_column(column: str, cost: str = "nats/value") -> str:
     """The unit of a column, without its split; ``cost`` is that of the reconstruction's cost."""
-    name = "ic_kl" if column.startswith("latent/") else column.partition("/")[0]
+    name = "ic_kl" if column.startswith("latent/") else column.partition("/")[0].removesuffix("_smooth")
     if name.endswith("_ms"):
         return "ms"
     units = {"ic_kl": "nats/trial", "input_kl": "nats/trial", "tp_corr": "r", "lr": "per step", "ramps": "share of the full weight"}

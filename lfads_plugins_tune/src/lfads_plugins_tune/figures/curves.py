@@ -37,12 +37,16 @@ def draw_search_curves(story: Story) -> Figure:
     palette = Palette(story)
     for ax, column in zip(axes, columns, strict=False):
         _draw_members(ax, story, column, palette)
-        dress(ax, sentence(score_title(column)), "epoch", unit_of_column(column.partition("/")[2] or column))
+        dress(ax, sentence(score_title(column)), "epoch", _unit(column))
         whole_ticks(ax.xaxis)
     if several:
         _draw_population(axes[-1], story)
     palette.explain(figure, list(axes), story)
     return figure
+
+
+def _unit(column: str) -> str:
+    return unit_of_column(column.partition("/")[2] or column)
 
 
 def _draw_members(ax: Axes, story: Story, column: str, palette: Palette) -> None:
@@ -113,6 +117,6 @@ def _draw_population(ax: Axes, story: Story) -> None:
     ax.fill_between(generations, low, high, color=SOFT, alpha=0.25, lw=0, label="half of the members")
     ax.plot(generations, middle, color=INK, lw=1.2, marker=".", ms=4, label="median")
     ax.plot(generations, best, color=BEST, lw=2.2, marker=".", ms=7, label="best")
-    dress(ax, f"{sentence(score_title(story.column))}, by generation", "epoch", "")
+    dress(ax, f"{sentence(score_title(story.column))}, by generation", "epoch", _unit(story.column))
     whole_ticks(ax.xaxis)
     legend(ax, loc="best")
