@@ -49,7 +49,7 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
     known = getattr(there, _MARK, None)
     if there is not None and known == digest:
         return digest, there
-    if (there is not None and known is None) or (there is None and importlib.util.find_spec(name) is not None):
+    if (there is not None and known is None) or (there is None and _taken(name, path)):
         raise PluginError(f"--plugin-file: {path}: must not be called like a module that is here already, got {name!r}. Rename the file.")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -64,6 +64,12 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
         alone = " A plugin file must stand alone: runs keep it, and nothing beside it." if isinstance(err, ImportError) else ""
         raise PluginError(f"--plugin-file: {path} must be imported, got {one_line(err)}{where(err)}.{alone}") from err
     return digest, module
+
+
+def _taken(name: str, path: Path) -> bool:
+    """Whether something else than this file would be imported by the name; in the current folder it may be found by itself."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() != path.resolve())
 
 
 def keep_files(folder: Path) -> None:
