@@ -489,7 +489,7 @@ def after(calls, change):
     return {"nll": lambda self, p, d: (change if next(count) > calls else lambda x: x)(Poisson.nll(self, p, d))}
 
 
-LATE = 40  # calls, with the trial's own: somewhere in the second epoch
+LATE = 85  # calls, with those of trials: between two of these
 
 
 def trains_until_late(change, train_tiny):

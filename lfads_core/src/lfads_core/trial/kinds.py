@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lfads_core.components import AbstractPrior
 from lfads_core.components.batch import Batch
 from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.rng import stream
@@ -109,16 +110,19 @@ def weigh_faults(call: Callable[[Tensor, Batch], Any], loss: Tensor, batch: Batc
 
 
 def _kl(method: Method, given: Mapping[str, Any], _result: Any, _sizes: Sizes) -> Iterator[str]:
-    mean, std = given["mean"].detach(), given["std"].detach()
-    rng = stream(0, "trial", device=mean.device)
+    yield from divergence_faults(method.part, given["mean"].detach(), given["std"].detach(), method.call)
+
+
+def divergence_faults(part: AbstractPrior, mean: Tensor, std: Tensor, call: Callable[[Tensor, Tensor, Any], Tensor] | None = None) -> Iterator[str]:
+    """Whether the divergence is below 0, over samples if it is an estimate; ``call`` is the prior's ``kl``, if something stands in for it."""
+    rng, kl = stream(0, "trial", device=mean.device), part.kl if call is None else call
     with torch.no_grad():
-        found = [method.call(mean, std, type(method.part).draw(method.part, mean, rng)) for _ in range(2)]
-        if not torch.equal(*found):  # an estimate, of which one may be below 0, but not their mean
-            found += [method.call(mean, std, type(method.part).draw(method.part, mean, rng)) for _ in range(_DRAWS - 2)]
+        found = [kl(mean, std, type(part).draw(part, mean, rng)) for _ in range(2)]
+        if not torch.equal(*found):  # one estimate may be below 0, but not their mean
+            found += [kl(mean, std, type(part).draw(part, mean, rng)) for _ in range(_DRAWS - 2)]
     each = torch.stack(found)
     least, doubt = each.mean(0), each.std(0) / len(found) ** 0.5
-    low = least < -(5 * doubt + 1e-4 * mean[0].numel())
-    if bool(low.any()):
+    if bool((least < -(5 * doubt + 1e-4 * mean[0].numel())).any()):
         yield f"must be 0 or more over samples of the posterior, for it is the mean of ln q - ln p, got {least.min().item():.4g}"
 
 

@@ -114,8 +114,7 @@ class Made:
         if trials < 2 or not all(x.shape[:1] == (trials,) for x in tensors_in(self.given)) or self._uses_chance():
             return
         for rows in (torch.arange(1, trials, 2).flip(0), torch.arange(1)):
-            some = {name: mapped(copied(value), lambda x, rows=rows: x.detach()[rows.to(x.device)]) for name, value in self.given.items()}
-            got, wanted = called_by_name(self.method, some), self.result.detach()[rows.to(self.result.device)]
+            got, wanted = called_by_name(self.method, _rows_of(self.given, rows)), self.result.detach()[rows.to(self.result.device)]
             if isinstance(got, Tensor) and got.shape != wanted.shape:
                 yield f"must give the shape {tuple(wanted.shape)} to a batch of {len(rows)}, such as an epoch may end with, got {tuple(got.shape)}"
             elif not _close(wanted, got):
@@ -167,6 +166,10 @@ def called_by_name(method: Method, given: Mapping[str, Any]) -> Any:
         return called(method, tuple(given.values()), {})
     by_name = {name: given[name] for name in known if name in given and known[name].kind is inspect.Parameter.KEYWORD_ONLY}
     return called(method, tuple(given[name] for name in known if name in given and name not in by_name), by_name)
+
+
+def _rows_of(given: Mapping[str, Any], rows: Tensor) -> dict[str, Any]:
+    return {name: mapped(copied(value), lambda x: x.detach()[rows.to(x.device)]) for name, value in given.items()}
 
 
 def weights_of(part: Any) -> dict[str, Tensor]:
