@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import re
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -222,6 +223,20 @@ def in_place_of_graph(self, params, data):
     return loss
 
 
+def with_parameters(cls, name, start):
+    """A read-out that begins with other parameters than it was built with."""
+
+    def start_at(self, params):
+        setattr(self, name, start(params))
+
+    return {"start_at": start_at, "forward": lambda self, x: cls.forward(self, x) + getattr(self, name, 0)}
+
+
+def uncopied(self):
+    Poisson.__init__(self)
+    self.lock = threading.Lock()
+
+
 MEAN_SHAPE = r"must give the shape \(\*B, T, N\) = \(6?4?, 8, 5\), got "
 BAD = {
     "nll that is one number": ("reconstruction", nll(lambda x, *_: x.sum()), r"nll must give the shape \(\*B, T, N\) = \(4, 8, 5\), got \(\)"),
@@ -240,6 +255,22 @@ BAD = {
         },
         "nll must pass a gradient on to params, or nothing is learnt, got none",
     ),
+    "nll of one trial": (
+        "reconstruction",
+        nll(lambda x, *_: x.squeeze(0)),
+        r"nll must give the shape \(1, 8, 5\) to a batch of 1, such as an epoch may end with, got \(8, 5\)",
+    ),
+    "nll of a validation": (
+        "reconstruction",
+        nll(lambda x, *_: x if torch.is_grad_enabled() else x / 10),
+        "nll must give the same without gradients, as in a validation, got something else",
+    ),
+    "nll of a model that is loaded": (
+        "reconstruction",
+        {"nll": lambda self, params, data: Poisson.nll(self, params, data) * (1 if self.training else 2)},
+        "nll must give the same in eval mode, in which a trained model is loaded, got something else",
+    ),
+    "a lock, which cannot be copied": ("reconstruction", {"__init__": uncopied}, "build must give what copy.deepcopy can copy, got TypeError"),
     "nll in float64": (
         "reconstruction",
         nll(lambda x, *_: x.double()),
@@ -303,6 +334,12 @@ BAD = {
     ),
     "a penalty of many numbers": ("reconstruction", {"penalty": lambda self: torch.ones(3)}, r"penalty must give the shape \(\) = \(\), got \(3,\)"),
     "kl that is one number": ("prior", kl(lambda x, _: x.mean()), r"kl must give the shape \(B\) = \(4\), got \(\)"),
+    "kl below 0": ("prior", kl(lambda x, _: -x), "kl must be 0 or more over samples of the posterior, .* got -"),
+    "kl estimated too low": (
+        "prior",
+        {"kl": lambda self, mean, std, draw: (draw["normal"] - 1).flatten(1).sum(1) + 0 * (mean + std).flatten(1).sum(1)},
+        "kl must be 0 or more over samples of the posterior, .* got -",
+    ),
     "kl per bin": ("prior", kl(lambda x, mean: mean.square()), r"kl must give the shape \(B\) = \(4\), got \(4, 4\)"),
     "kl averaged over trials": ("prior", kl(lambda x, _: x.mean().expand_as(x)), "kl must give each trial what it gets alone"),
     "kl detached": ("prior", kl(lambda x, _: x.detach()), "kl must pass gradients on to mean, std"),
@@ -373,6 +410,11 @@ BAD = {
         r"the call must give the shape \(\*B, T, PN\) = \(4, 8, 5\), got \(4, 8, 4\)",
     ),
     "read-out that mixes bins": ("readout", read(RightReadout, lambda x, _: x.cumsum(1).flip(1)), "the call must not mix bins"),
+    "read-out that begins with other parameters": (
+        "readout",
+        with_parameters(RightReadout, "bias", lambda params: nn.Parameter(params.T.reshape(-1).clone())),
+        r"start_at or start_near must change parameters and buffers in place .* but 'bias' was none and is \(5,\)",
+    ),
     "augmentation in place": ("augmentation", augment(in_place), "augment must leave 'batch' as it was, but changed it in place"),
     "augmentation that gives nothing": ("augmentation", augment(lambda *_: None), r"augment must give a batch .*, got None"),
     "augmentation of fewer bins": (
@@ -397,6 +439,16 @@ BAD = {
     ),
     "augmentation of another name": ("augmentation", {"name": "other"}, "build must give it the 'name' it is registered under, 'bad', got 'other'"),
     "weights that lose the gradient": ("augmentation", {"weigh": lambda self, loss, batch: loss.detach()}, "weigh must pass gradients on to loss"),
+    "weights that turn losses around": (
+        "augmentation",
+        {"weigh": lambda self, loss, batch: -loss},
+        "weigh must count a value that costs more no less, but its slope is -1: training would seek what is worst",
+    ),
+    "augmentation by trial that is not": (
+        "augmentation",
+        {"by_trial": True, "augment": lambda self, batch, noise: dataclasses.replace(batch, encod=batch.encod - batch.encod.mean(0))},
+        "augment must change each trial by itself, as its attribute by_trial says",
+    ),
     "weights that add up": (
         "augmentation",
         {"weigh": lambda self, loss, batch: loss.sum()},
@@ -480,7 +532,72 @@ def test_a_cache_that_settles_is_no_fault(train_tiny):
     assert trains("readin", BUILDS["readin"](spoilt("readin", forward=cached)), train_tiny).outcome == "epochs"
 
 
+# Told, and not refused
+
+
+def told_of(kind, cls, train_tiny, caplog, *more):
+    assert trains(kind, BUILDS[kind](cls), train_tiny, *more).outcome == "epochs"
+    return [message for message in caplog.messages if message.startswith(WHO.format(kind=kind))]
+
+
+def test_a_parameter_that_nothing_trains_is_told_once(train_tiny, caplog):
+    class Detached(RightReadin):
+        def __init__(self, channels):
+            super().__init__(channels)
+            self.shift = nn.Parameter(torch.zeros(4))
+
+        def forward(self, encod):
+            return encod @ self.weight.detach() + self.shift
+
+    who = WHO.format(kind="readin")
+    said = told_of("readin", Detached, train_tiny, caplog)
+    assert f"{who}: the loss must depend on all parameters, but not on weight, which nothing trains: detached, or not used." in said
+    assert sum("nothing trains" in text for text in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods", "law"),
+    [
+        ("reconstruction", {"sample": lambda self, params, rng: 3 * Poisson.sample(self, params, rng)}, "samples have the mean that is promised"),
+        (
+            "prior",
+            {"sample": lambda self, mean, std, draw: mean + 2 * std * draw["normal"]},
+            "a sample is location plus scale times standard noise",
+        ),
+        ("prior", {"log_ratio": lambda self, mean, std, draw: self.kl(mean, std, draw) - 5}, "the ratio of densities"),
+        ("prior", {"kl": lambda self, mean, std, draw: mean.square().flatten(1).sum(1)}, "the divergence counts the posterior's entropy"),
+    ],
+)
+def test_a_law_that_no_batch_shows_is_told_when_a_run_begins(kind, methods, law, train_tiny, caplog):
+    said = told_of(kind, spoilt(kind, **methods), train_tiny, caplog)
+    assert len(said) == 1
+    assert f"'bad' breaks a law of its kind, '{law}" in said[0]
+    assert said[0].endswith(" `lfads plugins check bad` tells more.")
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_nothing_is_told_of_what_keeps_the_laws(kind, train_tiny, caplog):
+    assert told_of(kind, RIGHT[kind], train_tiny, caplog) == []
+
+
 # Later than the first batch
+
+
+def test_what_goes_wrong_in_a_later_epoch_is_seen_when_it_is_tried_again(train_tiny):
+    epochs = itertools.count()
+
+    class Later(RightAugmentation):
+        def draw(self, batch, rng):
+            next(epochs)
+            return super().draw(batch, rng)
+
+        def augment(self, batch, noise):
+            if next(epochs) > LATE:
+                batch.encod.zero_()
+            return super().augment(batch, noise)
+
+    with pytest.raises(LfadsError, match="augment must leave 'batch' as it was, but changed it in place"):
+        trains("augmentation", BUILDS["augmentation"](Later), train_tiny, "train.epochs=40")
 
 
 def after(calls, change):

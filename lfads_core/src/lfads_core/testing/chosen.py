@@ -14,6 +14,7 @@ from lfads_core.testing.kit import Given, try_laws
 from lfads_core.trial.calls import ONE_AT_A_TIME, listening
 from lfads_core.world import put_back, world
 
+_LONGEST = 250
 log = logging.getLogger(__name__)
 
 
@@ -41,4 +42,4 @@ def _broken(record: Any, component: Component, registry: Registry) -> str:
         return ""
     (law, fault), others = broken[0], len(broken) - 1
     more = f", and breaks {others} more law{'s' * (others > 1)}" if others else ""
-    return f"breaks a law of its kind, '{law}': {fault}{more}"
+    return f"breaks a law of its kind, '{law}': {' '.join(fault.split())[:_LONGEST]}{more}"
