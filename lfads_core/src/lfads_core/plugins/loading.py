@@ -38,6 +38,10 @@ VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
 
 
+_said: dict["Provider", list[str]] = {}
+"""What there was to say when a plugin was first loaded: its module is imported once a process."""
+
+
 @frozen
 class EntryPoint:
     """A line of a distribution's ``entry_points.txt``, read by the standard library whoever found the distribution.
@@ -129,7 +133,7 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
                 loaded.append((provider, plugin))
             except PluginError as err:
                 faults.append(BrokenPlugin(provider, str(err), err))
-            remarks += [(provider, text) for text in said]
+            remarks += [(provider, text) for text in _said.setdefault(provider, said)]
     asked = [*(_loaded_file(path, remarks) for path in wanted_files()), *more]
     made = inspect_plugins([*loaded, *asked])
     for fault in made.faults:
@@ -147,12 +151,12 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
 def _loaded_file(path: Path, remarks: list[tuple[Provider, str]]) -> tuple[Provider, object]:
     said: list[str] = []
     try:
-        with noticing(said):
+        with noticing(said, slow=False):  # it may import torch as it stands there, for it is loaded for what it is used in
             digest, module = load_file(path)
     except PluginError as err:
         raise err if "--plugin-file" in str(err) else PluginError(f"--plugin-file: {path}: {err}") from err
     provider = Provider(path.name, digest[:8], "")
-    remarks += [(provider, text) for text in said]
+    remarks += [(provider, text) for text in _said.setdefault(provider, said)]
     return provider, module
 
 

@@ -15,8 +15,8 @@ SLOW = 2.0
 
 
 @contextlib.contextmanager
-def noticing(remarks: list[str]) -> Iterator[None]:
-    """Keep standard output clean while a plugin is loaded, and add what there is to say about it.
+def noticing(remarks: list[str], *, slow: bool = True) -> Iterator[None]:
+    """Keep standard output clean while a plugin is loaded, and add what there is to say about it; whether it is ``slow``, if that matters.
 
     Raises:
         PluginError: it has changed what all of a process shares, which is put back.
@@ -29,5 +29,5 @@ def noticing(remarks: list[str]) -> Iterator[None]:
     seconds = time.perf_counter() - start
     if said := out.getvalue().strip():
         remarks.append(f"prints when it is loaded, which is kept from standard output: {said.splitlines()[0][:60]!r}")
-    if seconds > SLOW:
+    if slow and seconds > SLOW:
         remarks.append(f"takes {seconds:.1f} s to load, at every command; import what is heavy in the functions that use it")
