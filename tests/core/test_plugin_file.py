@@ -180,6 +180,21 @@ def test_a_file_that_python_would_find_by_itself_is_no_clash(plugin, monkeypatch
     assert "sparse" in lfads("plugins", "list", "--plugin-file", path).stdout
 
 
+def test_the_original_beside_a_notebook_is_no_clash_with_the_file_that_a_run_keeps(plugin, write_tiny, tmp_path):
+    path, run = plugin("kept_one"), tmp_path / "runs/a"
+    lfads("run", write_tiny(), "--plugin-file", path, "--set", "components.input_prior=sparse", *SET, "--runs", run.parent, "--name", "a")
+    original = path.read_text()
+    for source in (original, original + "\nEDITED = True\n"):
+        path.write_text(source)
+        code = f"import lfads_core; print(lfads_core.load({str(run)!r}).model.input_prior.scale)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=path.parent)
+        assert done.stdout == "1.0\n", done.stderr
+    path.write_text(original)
+    code = f"import kept_one, lfads_core; print(type(lfads_core.load({str(run)!r}).model.input_prior) is kept_one.Sparse)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=path.parent)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_a_kept_file_that_was_changed_or_is_gone_is_refused_and_another_can_be_given(plugin, write_tiny, tmp_path, caplog):
     path, run = plugin(), tmp_path / "runs/a"
     lfads("run", write_tiny(), "--plugin-file", path, "--set", "components.input_prior=sparse", *SET, "--runs", run.parent, "--name", "a")

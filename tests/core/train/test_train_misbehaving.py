@@ -10,6 +10,7 @@ import sys
 import threading
 from types import SimpleNamespace
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.components import AbstractAugmentation, AbstractEncoder, AbstractGenerator, AbstractPrior, AbstractReadin, AbstractReadout
+from lfads_core.config.fields import setting
 from lfads_core.errors import LfadsError, NumericsError, PluginError
 from lfads_core.plugins import (
     AugmentationSpec,
@@ -357,6 +359,7 @@ BAD = {
         {"scalars": lambda self: {"tau": torch.ones(2)}},
         r"scalars must give a plain number for 'tau', got a tensor of shape \(2,\)",
     ),
+    "prior whose numbers are none": ("prior", {"scalars": lambda self: {"tau": float("nan")}}, "scalars must give finite numbers, got nan for 'tau'"),
     "read-in that mixes trials": ("readin", read(RightReadin, lambda x, _: x - x.mean(0)), "the call must give each trial what it gets alone"),
     "read-in that mixes bins": ("readin", read(RightReadin, lambda x, _: x - x.mean(1, keepdim=True)), "the call must not mix bins"),
     "read-in that goes on from bin to bin": ("readin", read(RightReadin, lambda x, _: x.cumsum(1)), "the call must not mix bins"),
@@ -490,6 +493,24 @@ def test_what_is_no_component_is_named_when_it_is_built(build, text, train_tiny)
     with pytest.raises(LfadsError, match=text) as caught:
         trains("prior", build, train_tiny)
     assert "'bad'" in str(caught.value)
+
+
+def test_a_build_that_changes_its_settings_is_named(train_tiny):
+    @attrs.define(kw_only=True)
+    class Settings:
+        width: float = setting(1.0, "width")
+
+    def build(settings, _):
+        settings.width = 9.0
+        return RightPrior()
+
+    @hookimpl
+    def lfads_priors():
+        return [PriorSpec(name="bad", summary="Misbehaves", config=Settings, build=build)]
+
+    plugins = {"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(lfads_priors=lfads_priors)}
+    with pytest.raises(LfadsError, match=r"build must leave its settings as they are, for the run writes them down, but made .*9.0.* of .*1.0"):
+        train_tiny("components.ic_prior=bad", registry=Registry.from_plugins(plugins))
 
 
 def test_weights_from_the_generator_that_all_share_are_refused_and_those_that_are_overwritten_are_not(train_tiny):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -218,7 +219,12 @@ def build_component(registry: Registry, record: type[ComponentSpec], component: 
     """
     spec: Any = registry.get(record, component.name)
     origin = Provenance(record.kind, spec.name, str(registry.owner(record, component.name)), record.contract)
-    return built(origin, lambda: spec.build(spec.config() if component.settings is None else component.settings, *context))
+    settings = spec.config() if component.settings is None else component.settings
+    kept = copy.deepcopy(settings)
+    part = built(origin, lambda: spec.build(settings, *context))
+    if settings != kept:
+        raise PluginError(f"{origin}: build must leave its settings as they are, for the run writes them down, but made {settings} of {kept}.")
+    return part
 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:

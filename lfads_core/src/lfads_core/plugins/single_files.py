@@ -47,7 +47,7 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     there = sys.modules.get(name)
     known = getattr(there, _MARK, None)
-    if there is not None and known == digest:
+    if there is not None and digest in (known, _hash_of(there)):
         return digest, there
     if (there is not None and known is None) or (there is None and _taken(name, path)):
         raise PluginError(f"--plugin-file: {path}: must not be called like a module that is here already, got {name!r}. Rename the file.")
@@ -67,9 +67,19 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
 
 
 def _taken(name: str, path: Path) -> bool:
-    """Whether something else than this file would be imported by the name; in the current folder it may be found by itself."""
+    """Whether a module that is installed would be imported by the name; a file in a folder on the path, the original of a kept one, is none."""
     spec = importlib.util.find_spec(name)
-    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() != path.resolve())
+    if spec is None:
+        return False
+    origin = Path(spec.origin or "")
+    loose = origin.name == path.name and not {"site-packages", "dist-packages"} & set(origin.parts)
+    return name in sys.stdlib_module_names or not loose
+
+
+def _hash_of(module: ModuleType) -> str | None:
+    """The hash of a module that was imported as usual."""
+    file = getattr(module, "__file__", None)
+    return None if file is None else _hash(Path(file))
 
 
 def keep_files(folder: Path) -> None:

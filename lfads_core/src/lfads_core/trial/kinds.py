@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
@@ -186,7 +187,8 @@ def sum_faults(call: Callable[[Any], Any], seen: Any, result: Mapping[str, Tenso
 
 
 def _scalars(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
-    yield from number_faults(result)
+    faults = list(number_faults(result))
+    yield from faults or (f"must give finite numbers, got {value} for {key!r}" for key, value in result.items() if not math.isfinite(value))
 
 
 def number_faults(found: object) -> Iterator[str]:
