@@ -16,7 +16,7 @@ from lfads_core.errors import PluginError
 from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.trial.compare import no_shared_chance, same
 from lfads_core.trial.kinds import faults_of_kind
-from lfads_core.trial.made import Made, SpoiltError, called, called_by_name, weights_of
+from lfads_core.trial.made import CallMade, SpoiltError, called, called_by_name, weights_of
 from lfads_core.trial.shapes import Sizes, bound_arguments, sizes_of
 from lfads_core.trial.trees import copied, held, leaves_of
 from lfads_core.trial.watch import Method
@@ -51,7 +51,7 @@ class Trial:
         sizes = {**sizes_of(method.declared, given), **self._known.get(id(method.part), {})}
         fresh, kept, weights = copied(given), copied(given), weights_of(method.part)
         result = _alone(method, args, kwargs, tell=not self._again)
-        after = Made(method, given, result, sizes)
+        after = CallMade(method, given, result, sizes)
         _refuse(method, self._touched(kept, given, weights, method.part))
         _refuse(method, after.given_rightly())
         _refuse(method, after.in_numbers(), SpoiltError)

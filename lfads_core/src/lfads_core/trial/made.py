@@ -27,7 +27,7 @@ class SpoiltError(PluginError):
     """A component gives no numbers, or none to learn from. Weights that a training has driven far away are another reason than its code."""
 
 
-class Made:
+class CallMade:
     """A call that was made, and what came of it."""
 
     def __init__(self, method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) -> None:
