@@ -20,7 +20,7 @@ PACKAGES = {
 """Distribution -> distributions that its code may import."""
 
 LAYERS = (
-    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs", "origin", "output_file", "processes", "records"),
+    ("errors", "files", "wording", "dims", "rng", "locks", "screen", "runs", "origin", "output_file", "processes", "records", "world"),
     ("components",),
     ("plugins",),
     ("config", "data"),
@@ -30,9 +30,11 @@ LAYERS = (
     ("trial",),
     ("train",),
     ("infer",),
-    ("synth", "pipeline"),
+    ("synth",),
+    ("testing",),
+    ("pipeline",),
     ("front",),
-    ("doctor", "scaffold", "testing"),
+    ("doctor", "scaffold"),
     ("cli",),
 )
 """Folders and files of core, from the bottom upwards: nothing imports what stands after it."""

@@ -47,7 +47,7 @@ def _installed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Registry, "from_installed", classmethod(lambda _: everything))
         patch.setattr("lfads_core.infer.run.draw_reports", lambda *_: [])
-        patch.setattr(lfads_plugins_tune.search.trackers, "draw_figures", lambda _: None)
+        patch.setattr(lfads_plugins_tune.search.trackers, "draw_figures", lambda *_: None)
         load_registry.cache_clear()
         yield
     load_registry.cache_clear()

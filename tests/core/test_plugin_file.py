@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import subprocess
 import sys
 import textwrap
 import zipfile
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import lfads_core
@@ -144,6 +146,54 @@ def test_a_file_that_cannot_be_loaded_is_one_sentence_with_its_line(plugin, tmp_
     )
     bad = plugin("bad_hook", "from lfads_core.plugins import hookimpl\n\n@hookimpl\ndef lfads_priors():\n    return [1]\n")
     assert "lfads_priors: must yield or return a list of PriorSpec, got 1 in it" in lfads("plugins", "list", "--plugin-file", bad, code=2).stderr
+
+
+def test_a_file_that_offers_nothing_is_refused(plugin):
+    path = plugin("forgetful", "x = 1\n")
+    said = lfads("plugins", "list", "--plugin-file", path, code=2).stderr
+    assert re.fullmatch(
+        r"error: forgetful.py \(sha256 \w{8}\): must offer something by a hook, such as lfads_priors marked with @hookimpl, but offers nothing\n",
+        said,
+    )
+
+
+def test_what_a_file_prints_is_kept_from_standard_output_and_told(plugin, caplog):
+    path = plugin("loud", "print('hello')\n" + SPARSE)
+    done = lfads("config", "show", "--set", "components.input_prior=sparse", "--plugin-file", path)
+    assert done.stdout.splitlines()[0] != "hello"
+    want_files([path])
+    load_registry()
+    assert any("loud.py" in message and "prints when it is loaded" in message and "'hello'" in message for message in caplog.messages)
+
+
+def test_a_file_that_changes_what_all_share_is_refused_and_it_is_put_back(plugin):
+    path = plugin("doubles", "import torch\ntorch.set_default_dtype(torch.float64)\n" + SPARSE)
+    said = lfads("plugins", "list", "--plugin-file", path, code=2).stderr
+    assert said == (
+        f"error: --plugin-file: {path}: must leave what all of a process shares as it is when it is loaded, but changed torch.get_default_dtype\n"
+    )
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_file_that_python_would_find_by_itself_is_no_clash(plugin, monkeypatch):
+    path = plugin("found_here")
+    monkeypatch.syspath_prepend(path.parent)
+    assert "sparse" in lfads("plugins", "list", "--plugin-file", path).stdout
+
+
+def test_the_original_beside_a_notebook_is_no_clash_with_the_file_that_a_run_keeps(plugin, write_tiny, tmp_path):
+    path, run = plugin("kept_one"), tmp_path / "runs/a"
+    lfads("run", write_tiny(), "--plugin-file", path, "--set", "components.input_prior=sparse", *SET, "--runs", run.parent, "--name", "a")
+    original = path.read_text()
+    for source in (original, original + "\nEDITED = True\n"):
+        path.write_text(source)
+        code = f"import lfads_core; print(lfads_core.load({str(run)!r}).model.input_prior.scale)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=path.parent)
+        assert done.stdout == "1.0\n", done.stderr
+    path.write_text(original)
+    code = f"import kept_one, lfads_core; print(type(lfads_core.load({str(run)!r}).model.input_prior) is kept_one.Sparse)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=path.parent)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_a_kept_file_that_was_changed_or_is_gone_is_refused_and_another_can_be_given(plugin, write_tiny, tmp_path, caplog):

@@ -125,6 +125,21 @@ class Branching(Unit):
         return kl if float(kl.detach().sum()) > 0 else kl * 1.0
 
 
+class WithoutEntropy(Unit):
+    def kl(self, mean, std, draw):
+        return mean.square().flatten(1).sum(1) / 2
+
+
+class AnotherRatio(Unit):
+    def log_ratio(self, mean, std, draw):
+        return self.kl(mean, std, draw) + 1
+
+
+class InEvalMode(Unit):
+    def kl(self, mean, std, draw):
+        return super().kl(mean, std, draw) * (1 if self.training else 2)
+
+
 class OffScale(Unit):
     def sample(self, mean, std, draw):
         return mean + 2 * std * draw["normal"]
@@ -137,7 +152,7 @@ def prior(cls):
 def test_a_prior_that_is_right_passes_and_every_law_is_told():
     findings = check_prior(prior(Unit))
     assert all(finding.ok for finding in findings)
-    assert len(findings) == 15
+    assert len(findings) == 16
 
 
 @pytest.mark.parametrize(
@@ -153,6 +168,9 @@ def test_a_prior_that_is_right_passes_and_every_law_is_told():
         (Mixing, "trials do not touch one another", "differ by up to"),
         (Detached, "gradients are finite differences", "the gradient of kl of (5, 3) must be that of finite differences"),
         (Remembering, "nothing is remembered between calls", "nothing may be kept between calls, but changed: last"),
+        (WithoutEntropy, "the divergence counts the posterior's entropy", "must be 0, for it lacks the entropy"),
+        (AnotherRatio, "the ratio of densities, if it gives one, has the divergence as its mean", "must be 0, got 1 +-"),
+        (InEvalMode, "copies give the same", "in eval mode and without gradients, as trained models are used, it must give the same"),
         (OffScale, "a sample is location plus scale times standard noise", "differ by up to"),
     ],
 )
@@ -178,13 +196,13 @@ def test_the_message_has_one_line_for_each_fault():
     with pytest.raises(ConformanceError) as caught:
         check_prior(prior(GlobalChance))
     lines = str(caught.value).splitlines()
-    assert lines[0] == "prior 'mine' breaks 1 of 15 laws."
+    assert lines[0] == "prior 'mine' breaks 1 of 16 laws."
     assert lines[1] == "  chance comes from the given generator alone: draw used torch's global generator"
 
 
 def test_laws_after_an_essential_one_are_not_tried():
     spec = PriorSpec(name="mine", summary="Mine", config=NoSettings, build=lambda _settings, _dimensions: nn.Linear(2, 2))
-    with pytest.raises(ConformanceError, match=r"breaks 1 of 15 laws. 11 more could not be tried.") as caught:
+    with pytest.raises(ConformanceError, match=r"breaks 1 of 16 laws. 12 more could not be tried.") as caught:
         check_prior(spec)
     assert "must give an AbstractPrior (lfads_core.components), got a Linear" in str(caught.value)
 
@@ -378,6 +396,21 @@ class Counting(Scale):
         return {"scale": loss.mean()}
 
 
+class Together(Scale):
+    by_trial = True
+
+    def augment(self, batch, noise):
+        return replace(batch, encod=batch.encod - batch.encod.mean(0))
+
+    def weigh(self, loss, batch):
+        return loss
+
+
+class UpsideDown(Scale):
+    def weigh(self, loss, batch):
+        return -loss
+
+
 class Cropping(Scale):
     def augment(self, batch, noise):
         return replace(super().augment(batch, noise), recon=batch.recon[:, 1:])
@@ -401,6 +434,8 @@ def test_an_augmentation_that_is_right_passes():
         (Mixing, "trials that only fill a batch up do not count, where that is promised", "weigh must leave trials whose batch.weights are 0 out"),
         (Counting, "trials that only fill a batch up do not count, where that is promised", "measure must leave trials whose batch.weights are 0"),
         (Promising, "missing values are dealt with, where that is promised", "encod, of data with missing values, is nan"),
+        (Together, "each trial is changed by itself, where that is promised", "must change each trial by itself, as its attribute by_trial says"),
+        (UpsideDown, "what costs more counts no less", "weigh must count a value that costs more no less, but its slope is -1"),
         (Cropping, "shapes and types stay, and what is no data is left alone", "recon must keep its shape (4, 9, 5)"),
     ],
 )

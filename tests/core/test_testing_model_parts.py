@@ -125,6 +125,11 @@ class Detached(Change):
         return {"change": super().forward(seen)["change"].detach()}
 
 
+class Sum(Change):
+    def forward(self, seen):
+        return {"change": seen.latents.factors.diff(dim=1).square().sum()}
+
+
 class InPlace(Change):
     def forward(self, seen):
         seen.batch.recon.zero_()
@@ -143,6 +148,7 @@ def test_a_right_loss_passes():
     ("cls", "law"),
     [
         (PerTrial, "terms are single numbers by name"),
+        (Sum, "terms are means over trials"),
         (Detached, "something can be learnt from it"),
         (InPlace, "what it sees stays as it is"),
     ],
@@ -239,6 +245,15 @@ class Level(AbstractLatent):
         return x.mean(-2) @ self.weight.T
 
 
+class Below(Unit):
+    def kl(self, mean, std, draw):
+        return -super().kl(mean, std, draw)
+
+
+class WithPriorBelow(Level):
+    prior_class = Below
+
+
 class WithOneNumber(Level):
     prior_class = OneNumber
 
@@ -259,7 +274,12 @@ def test_a_right_latent_passes():
 
 
 @pytest.mark.parametrize(
-    ("cls", "law"), [(WithOneNumber, "its prior fits it"), (OfEncodedBinsOnly, "shapes are right, and trials do not touch one another")]
+    ("cls", "law"),
+    [
+        (WithOneNumber, "its prior fits it"),
+        (WithPriorBelow, "its prior fits it"),
+        (OfEncodedBinsOnly, "shapes are right, and trials do not touch one another"),
+    ],
 )
 def test_a_latent_that_breaks_a_law_is_found(cls, law):
     assert law in broken(check_latent, latent(cls))

@@ -6,6 +6,7 @@ import importlib
 import json
 
 import pytest
+import torch
 
 from foreign_site import DISTRIBUTION, lfads
 from lfads_core.plugins import hookimpl
@@ -159,6 +160,18 @@ def test_loops_that_compute_something_else_end_a_run_before_its_first_step(broke
     broken("lab_jpca.loops:gru", lambda *args, **more: 1.1 * reference.gru(*args, **more))
     said = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine", code=2).stderr.splitlines()[-1]
     assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' must give what the loops of plain PyTorch give, but ")
+
+
+@pytest.mark.usefixtures("loops_anew")
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [(lambda _: not torch.is_grad_enabled(), " without gradients differ by"), (lambda x: x.shape[-3] == 1, " of one trial differ by")],
+)
+def test_loops_that_compute_something_else_in_a_validation_or_of_one_trial_do_so_too(broken, tiny, wrong, where):
+    broken("lab_jpca.loops:gru", lambda x, *args, **more: (1.5 if wrong(x) else 1.0) * reference.gru(x, *args, **more))
+    said = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine", code=2).stderr.splitlines()[-1]
+    assert said.startswith(f"error: {DISTRIBUTION}: the recurrence 'mine' must give what the loops of plain PyTorch give, but ")
+    assert where in said
 
 
 @pytest.mark.usefixtures("loops_anew")

@@ -66,7 +66,8 @@ def attention_by_hand(stack, x, heads, window):
     w = {name: value.detach().numpy() for name, value in stack.named_parameters()}
 
     def affine(name, value):
-        return value @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
+        return value @ weight.T + np.concatenate([np.zeros(len(weight) - len(bias)), bias])  # keys, which come first, have no bias
 
     def norm(name, value):
         centred = value - value.mean(-1, keepdims=True)

@@ -14,7 +14,7 @@ from lfads_core.config import renamed
 from lfads_core.config.fields import above, setting
 from lfads_core.config.load import resolve
 from lfads_core.config.yaml_io import dump
-from lfads_core.errors import ConfigError
+from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins import PriorSpec, Registry, SettingsSpec, hookimpl
 
 
@@ -90,3 +90,13 @@ def test_both_names_at_once_are_refused(registry, tmp_path):
     path.write_text("mine: {breadth: 2.0, width: 3.0}")
     with pytest.raises(ConfigError, match=r"mine\.breadth: is called width now, which is given too"):
         resolve([path], (), (), registry)
+
+
+def test_an_old_name_that_a_setting_has_now_is_refused():
+    @frozen(kw_only=True)
+    class Swapped:
+        width: float = setting(1.0, "width", was="scale")
+        scale: float = setting(1.0, "scale")
+
+    with pytest.raises(PluginError, match=r"Swapped: width must have been called otherwise than a setting that there is, got was='scale'$"):
+        renamed.old_names(Swapped, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from types import SimpleNamespace
 
@@ -149,7 +150,7 @@ def registry_with(**hooks):
 
 
 def test_a_failure_on_the_shared_way_back_costs_its_member_alone(make_trainer, monkeypatch):
-    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_: None)
+    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_, **_more: None)
 
     class Late(Poisson):
         calls = 0
@@ -182,7 +183,7 @@ def test_a_failure_on_the_shared_way_back_costs_its_member_alone(make_trainer, m
 
 def test_the_trial_moves_no_number_of_a_run(train_tiny, monkeypatch, end_state):
     tried = train_tiny(name="tried", plugins=("spikes",))
-    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_: None)
+    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_, **_more: None)
     untried = train_tiny(name="untried", plugins=("spikes",))
     assert end_state(tried.run.path) == end_state(untried.run.path)
 
@@ -196,6 +197,9 @@ def metric(compute):
         yield MetricSpec(name="bad", summary="Misbehaves", compute=compute)
 
     return registry_with(lfads_metrics=lfads_metrics)
+
+
+CALLS = itertools.count()
 
 
 def zeroes(evaluation):
@@ -212,6 +216,7 @@ def zeroes(evaluation):
         (lambda _: None, "must give numbers by name, an empty mapping where they make no sense, got None"),
         (lambda _: 0.5, "must give numbers by name, got 0.5"),
         (lambda _: {"a/b": 1.0}, "must name numbers by words without spaces and slashes, got 'a/b'"),
+        (lambda _: {"x": float(next(CALLS))}, "must give the same for the same predictions, got something else the second time"),
         (zeroes, "must leave the predictions and the data as they are, but changed them in place"),
     ],
 )  # fmt: skip
@@ -225,9 +230,27 @@ def test_a_metric_that_gives_no_numbers_is_named_before_the_training(compute, te
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_left_out_of_the_log_and_told_once(value, train_tiny, caplog):
+    run = train_tiny("train.epochs=3", "train.metrics_every=1", registry=metric(lambda _: {"x": value, "y": 1.0})).run
+    told = [message for message in caplog.messages if "lab-bad" in message]
+    what = f"must give finite numbers, or none, got {value} for 'x', which is left out"
+    assert told == [f"lab-bad 0 (entry point 'lab-bad'): the metric 'bad' {what}"]
+    names = run.fitlog.read_text().splitlines()[0].split(",")
+    assert "valid/y" in names
+    assert "valid/x" not in names
+
+
+def test_a_metric_that_changes_data_after_its_trial_fails_and_the_data_stay(train_tiny, caplog):
+    calls = iter(range(10**6))
+    train_tiny("train.epochs=2", registry=metric(lambda e: {"x": float((e.data.__imul__(0) if next(calls) > 1 else e.data).sum())}))
+    (told,) = [message for message in caplog.messages if "lab-bad" in message]
+    assert "the metric 'bad' failed and the run goes on (ValueError: output array is read-only)" in told
+
+
 def test_a_metric_that_gives_no_numbers_later_is_a_warning(train_tiny, caplog):
     calls = iter(range(10**6))
-    train_tiny("train.epochs=2", registry=metric(lambda _: {"x": 1.0} if next(calls) == 0 else {"x": "high"}))
+    train_tiny("train.epochs=2", registry=metric(lambda _: {"x": 1.0} if next(calls) < 2 else {"x": "high"}))
     (told,) = [message for message in caplog.messages if "lab-bad" in message]
     assert told == (
         "lab-bad 0 (entry point 'lab-bad'): the metric 'bad' failed and the run goes on "

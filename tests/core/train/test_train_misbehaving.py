@@ -7,8 +7,10 @@ import dataclasses
 import itertools
 import re
 import sys
+import threading
 from types import SimpleNamespace
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from torch import nn
 import lfads_core.builtin
 import lfads_plugins_std.plugin
 from lfads_core.components import AbstractAugmentation, AbstractEncoder, AbstractGenerator, AbstractPrior, AbstractReadin, AbstractReadout
+from lfads_core.config.fields import setting
 from lfads_core.errors import LfadsError, NumericsError, PluginError
 from lfads_core.plugins import (
     AugmentationSpec,
@@ -222,6 +225,20 @@ def in_place_of_graph(self, params, data):
     return loss
 
 
+def with_parameters(cls, name, start):
+    """A read-out that begins with other parameters than it was built with."""
+
+    def start_at(self, params):
+        setattr(self, name, start(params))
+
+    return {"start_at": start_at, "forward": lambda self, x: cls.forward(self, x) + getattr(self, name, 0)}
+
+
+def uncopied(self):
+    Poisson.__init__(self)
+    self.lock = threading.Lock()
+
+
 MEAN_SHAPE = r"must give the shape \(\*B, T, N\) = \(6?4?, 8, 5\), got "
 BAD = {
     "nll that is one number": ("reconstruction", nll(lambda x, *_: x.sum()), r"nll must give the shape \(\*B, T, N\) = \(4, 8, 5\), got \(\)"),
@@ -240,6 +257,22 @@ BAD = {
         },
         "nll must pass a gradient on to params, or nothing is learnt, got none",
     ),
+    "nll of one trial": (
+        "reconstruction",
+        nll(lambda x, *_: x.squeeze(0)),
+        r"nll must give the shape \(1, 8, 5\) to a batch of 1, such as an epoch may end with, got \(8, 5\)",
+    ),
+    "nll of a validation": (
+        "reconstruction",
+        nll(lambda x, *_: x if torch.is_grad_enabled() else x / 10),
+        "nll must give the same without gradients, as in a validation, got something else",
+    ),
+    "nll of a model that is loaded": (
+        "reconstruction",
+        {"nll": lambda self, params, data: Poisson.nll(self, params, data) * (1 if self.training else 2)},
+        "nll must give the same in eval mode, in which a trained model is loaded, got something else",
+    ),
+    "a lock, which cannot be copied": ("reconstruction", {"__init__": uncopied}, "build must give what copy.deepcopy can copy, got TypeError"),
     "nll in float64": (
         "reconstruction",
         nll(lambda x, *_: x.double()),
@@ -303,6 +336,12 @@ BAD = {
     ),
     "a penalty of many numbers": ("reconstruction", {"penalty": lambda self: torch.ones(3)}, r"penalty must give the shape \(\) = \(\), got \(3,\)"),
     "kl that is one number": ("prior", kl(lambda x, _: x.mean()), r"kl must give the shape \(B\) = \(4\), got \(\)"),
+    "kl below 0": ("prior", kl(lambda x, _: -x), "kl must be 0 or more over samples of the posterior, .* got -"),
+    "kl estimated too low": (
+        "prior",
+        {"kl": lambda self, mean, std, draw: (draw["normal"] - 1).flatten(1).sum(1) + 0 * (mean + std).flatten(1).sum(1)},
+        "kl must be 0 or more over samples of the posterior, .* got -",
+    ),
     "kl per bin": ("prior", kl(lambda x, mean: mean.square()), r"kl must give the shape \(B\) = \(4\), got \(4, 4\)"),
     "kl averaged over trials": ("prior", kl(lambda x, _: x.mean().expand_as(x)), "kl must give each trial what it gets alone"),
     "kl detached": ("prior", kl(lambda x, _: x.detach()), "kl must pass gradients on to mean, std"),
@@ -320,6 +359,7 @@ BAD = {
         {"scalars": lambda self: {"tau": torch.ones(2)}},
         r"scalars must give a plain number for 'tau', got a tensor of shape \(2,\)",
     ),
+    "prior whose numbers are none": ("prior", {"scalars": lambda self: {"tau": float("nan")}}, "scalars must give finite numbers, got nan for 'tau'"),
     "read-in that mixes trials": ("readin", read(RightReadin, lambda x, _: x - x.mean(0)), "the call must give each trial what it gets alone"),
     "read-in that mixes bins": ("readin", read(RightReadin, lambda x, _: x - x.mean(1, keepdim=True)), "the call must not mix bins"),
     "read-in that goes on from bin to bin": ("readin", read(RightReadin, lambda x, _: x.cumsum(1)), "the call must not mix bins"),
@@ -373,6 +413,11 @@ BAD = {
         r"the call must give the shape \(\*B, T, PN\) = \(4, 8, 5\), got \(4, 8, 4\)",
     ),
     "read-out that mixes bins": ("readout", read(RightReadout, lambda x, _: x.cumsum(1).flip(1)), "the call must not mix bins"),
+    "read-out that begins with other parameters": (
+        "readout",
+        with_parameters(RightReadout, "bias", lambda params: nn.Parameter(params.T.reshape(-1).clone())),
+        r"start_at or start_near must change parameters and buffers in place .* but 'bias' was none and is \(5,\)",
+    ),
     "augmentation in place": ("augmentation", augment(in_place), "augment must leave 'batch' as it was, but changed it in place"),
     "augmentation that gives nothing": ("augmentation", augment(lambda *_: None), r"augment must give a batch .*, got None"),
     "augmentation of fewer bins": (
@@ -397,6 +442,16 @@ BAD = {
     ),
     "augmentation of another name": ("augmentation", {"name": "other"}, "build must give it the 'name' it is registered under, 'bad', got 'other'"),
     "weights that lose the gradient": ("augmentation", {"weigh": lambda self, loss, batch: loss.detach()}, "weigh must pass gradients on to loss"),
+    "weights that turn losses around": (
+        "augmentation",
+        {"weigh": lambda self, loss, batch: -loss},
+        "weigh must count a value that costs more no less, but its slope is -1: training would seek what is worst",
+    ),
+    "augmentation by trial that is not": (
+        "augmentation",
+        {"by_trial": True, "augment": lambda self, batch, noise: dataclasses.replace(batch, encod=batch.encod - batch.encod.mean(0))},
+        "augment must change each trial by itself, as its attribute by_trial says",
+    ),
     "weights that add up": (
         "augmentation",
         {"weigh": lambda self, loss, batch: loss.sum()},
@@ -440,6 +495,24 @@ def test_what_is_no_component_is_named_when_it_is_built(build, text, train_tiny)
     assert "'bad'" in str(caught.value)
 
 
+def test_a_build_that_changes_its_settings_is_named(train_tiny):
+    @attrs.define(kw_only=True)
+    class Settings:
+        width: float = setting(1.0, "width")
+
+    def build(settings, _):
+        settings.width = 9.0
+        return RightPrior()
+
+    @hookimpl
+    def lfads_priors():
+        return [PriorSpec(name="bad", summary="Misbehaves", config=Settings, build=build)]
+
+    plugins = {"core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "lab-bad": SimpleNamespace(lfads_priors=lfads_priors)}
+    with pytest.raises(LfadsError, match=r"build must leave its settings as they are, for the run writes them down, but made .*9.0.* of .*1.0"):
+        train_tiny("components.ic_prior=bad", registry=Registry.from_plugins(plugins))
+
+
 def test_weights_from_the_generator_that_all_share_are_refused_and_those_that_are_overwritten_are_not(train_tiny):
     class Random(RightReadin):
         def __init__(self, channels):
@@ -480,7 +553,72 @@ def test_a_cache_that_settles_is_no_fault(train_tiny):
     assert trains("readin", BUILDS["readin"](spoilt("readin", forward=cached)), train_tiny).outcome == "epochs"
 
 
+# Told, and not refused
+
+
+def told_of(kind, cls, train_tiny, caplog, *more):
+    assert trains(kind, BUILDS[kind](cls), train_tiny, *more).outcome == "epochs"
+    return [message for message in caplog.messages if message.startswith(WHO.format(kind=kind))]
+
+
+def test_a_parameter_that_nothing_trains_is_told_once(train_tiny, caplog):
+    class Detached(RightReadin):
+        def __init__(self, channels):
+            super().__init__(channels)
+            self.shift = nn.Parameter(torch.zeros(4))
+
+        def forward(self, encod):
+            return encod @ self.weight.detach() + self.shift
+
+    who = WHO.format(kind="readin")
+    said = told_of("readin", Detached, train_tiny, caplog)
+    assert f"{who}: the loss must depend on all parameters, but not on weight, which nothing trains: detached, or not used." in said
+    assert sum("nothing trains" in text for text in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods", "law"),
+    [
+        ("reconstruction", {"sample": lambda self, params, rng: 3 * Poisson.sample(self, params, rng)}, "samples have the mean that is promised"),
+        (
+            "prior",
+            {"sample": lambda self, mean, std, draw: mean + 2 * std * draw["normal"]},
+            "a sample is location plus scale times standard noise",
+        ),
+        ("prior", {"log_ratio": lambda self, mean, std, draw: self.kl(mean, std, draw) - 5}, "the ratio of densities"),
+        ("prior", {"kl": lambda self, mean, std, draw: mean.square().flatten(1).sum(1)}, "the divergence counts the posterior's entropy"),
+    ],
+)
+def test_a_law_that_no_batch_shows_is_told_when_a_run_begins(kind, methods, law, train_tiny, caplog):
+    said = told_of(kind, spoilt(kind, **methods), train_tiny, caplog)
+    assert len(said) == 1
+    assert f"'bad' breaks a law of its kind, '{law}" in said[0]
+    assert said[0].endswith(" `lfads plugins check bad` tells more.")
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_nothing_is_told_of_what_keeps_the_laws(kind, train_tiny, caplog):
+    assert told_of(kind, RIGHT[kind], train_tiny, caplog) == []
+
+
 # Later than the first batch
+
+
+def test_what_goes_wrong_in_a_later_epoch_is_seen_when_it_is_tried_again(train_tiny):
+    epochs = itertools.count()
+
+    class Later(RightAugmentation):
+        def draw(self, batch, rng):
+            next(epochs)
+            return super().draw(batch, rng)
+
+        def augment(self, batch, noise):
+            if next(epochs) > LATE:
+                batch.encod.zero_()
+            return super().augment(batch, noise)
+
+    with pytest.raises(LfadsError, match="augment must leave 'batch' as it was, but changed it in place"):
+        trains("augmentation", BUILDS["augmentation"](Later), train_tiny, "train.epochs=40")
 
 
 def after(calls, change):
@@ -489,7 +627,7 @@ def after(calls, change):
     return {"nll": lambda self, p, d: (change if next(count) > calls else lambda x: x)(Poisson.nll(self, p, d))}
 
 
-LATE = 40  # calls, with the trial's own: somewhere in the second epoch
+LATE = 85  # calls, with those of trials: between two of these
 
 
 def trains_until_late(change, train_tiny):

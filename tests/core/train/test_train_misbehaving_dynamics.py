@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 
@@ -115,6 +116,17 @@ BAD = {
         r"summary must give the shape \(\*B, K\) = \(4, 12\), got \(4, 5\)",
     ),
     "a summary that is none": ("encoder", {"summary": lambda self, x: None}, "summary must give a tensor, got None"),
+    "an encoder that is not causal when it must be": (
+        "encoder",
+        {"__init__": lambda self, info: RightEncoder.__init__(self, dataclasses.replace(info, causal=False))},
+        "build must give one that reads forwards alone when info.causal is true, with directions 1, got 2",
+        CAUSAL,
+    ),
+    "an encoder that is another one once it is loaded": (
+        "encoder",
+        states(lambda h, _, self: h if self.training else h / 2),
+        "the call must give the same in eval mode, in which a trained model is loaded",
+    ),
     "a stream that hears something else": (
         "encoder",
         {"listen": lambda self, x, memory: (torch.zeros(len(x), self.size), memory)},

@@ -14,6 +14,13 @@ from model_parts import NormalInOne, RightLatent, RightLoss, refused, spoilt, tr
 CALLS = itertools.count()
 
 
+class NormalBelow(NormalInOne):
+    """Turned around."""
+
+    def kl(self, mean, std, draw):
+        return -(0.5 * (mean**2 + std**2 - 1) - std.log()).flatten(1).sum(1)
+
+
 def posterior(change):
     return {"forward": lambda self, x: change(RightLatent.forward(self, x), x, self)}
 
@@ -57,9 +64,29 @@ BAD = {
         posterior(lambda q, *_: q - q.mean(0, keepdim=True)),
         "the call must give each trial what it gets alone",
     ),
+    "a posterior too wide for any number": (
+        "latent",
+        posterior(lambda q, *_: 0 * q + 1000),
+        "must give log-variances, so that exp of half of them is a number, got 1000",
+    ),
+    "a latent whose prior is below 0": (
+        "latent",
+        with_attributes("latent", prior=NormalBelow()),
+        "kl must be 0 or more over samples of the posterior",
+    ),
     "a posterior that is none": ("latent", posterior(lambda *_: None), "the call must give a tensor, got None"),
     "a price without a name": ("loss", price(lambda value, _: value), r"must give tensors of one number by name, got a tensor of shape \(\)"),
     "a price of each trial": ("loss", price(lambda _, seen: {"a": seen.latents.factors.mean((1, 2))}), r"got a tensor of shape \(4,\) for 'a'"),
+    "a price summed over trials": (
+        "loss",
+        price(lambda _, seen: {"a": seen.latents.factors.square().sum()}),
+        "must give means over trials, but 'a' of twice the trials is twice as much",
+    ),
+    "a price that validations lack": (
+        "loss",
+        price(lambda value, _: {"a": value} if torch.is_grad_enabled() else {}),
+        "must give the same without gradients, as in a validation, got something else",
+    ),
     "a price that is none": ("loss", price(lambda *_: {"a": None}), "must give tensors of one number by name, got None for 'a'"),
     "a price that is a number": ("loss", price(lambda *_: {"a": 1.0}), "must give tensors of one number by name, got 1.0 for 'a'"),
     "no price at all": ("loss", price(lambda *_: {}), "must give one term at least, 0 where it costs nothing, got none"),
@@ -92,6 +119,11 @@ BAD = {
         "loss",
         with_attributes("loss", arrays="behavior"),
         "build must give it 'arrays', a tuple of keys, got 'behavior'",
+    ),
+    "a start with other parameters": (
+        "loss",
+        {"start_from": lambda self, arrays: setattr(self, "w", torch.nn.Parameter(torch.ones(3)))},
+        r"start_from must change parameters and buffers in place .* but 'w' was none and is \(3,\)",
     ),
     "a start that raises": ("loss", {"start_from": lambda self, arrays: 1 // 0}, r"failed in start_from \(ZeroDivisionError"),
 }

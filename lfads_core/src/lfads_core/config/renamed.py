@@ -9,14 +9,25 @@ from typing import Any
 
 from lfads_core.config.kinds import is_group, settings_of
 from lfads_core.config.own_types import Types
+from lfads_core.errors import PluginError
 
 log = logging.getLogger(__name__)
 
 
 def old_names(cls: type, own: Types) -> Mapping[str, str]:
-    """Old names of a class's settings, and what each is called now."""
+    """Old names of a class's settings, and what each is called now.
+
+    Raises:
+        PluginError: an old name is that of a setting that there is.
+    """
     fields = settings_of(cls, own)
-    return {str(was): name for name, setting in fields.items() if (was := setting.attribute.metadata.get("was"))}
+    found = {str(was): name for name, setting in fields.items() if (was := setting.attribute.metadata.get("was"))}
+    for was, name in found.items():
+        if was in fields:
+            raise PluginError(
+                f"{cls.__module__}.{cls.__qualname__}: {name} must have been called otherwise than a setting that there is, got was={was!r}"
+            )
+    return found
 
 
 def renamed(data: Mapping[Any, Any], cls: type, own: Types) -> Mapping[Any, Any]:

@@ -78,7 +78,10 @@ def _structuring(own: Types, registry: Specs) -> ValueConverter:
 
 def _group_hook(converter: ValueConverter, cls: type) -> Callable[[Any, Any], Any]:
     for setting in settings_of(cls, converter.own).values():
-        words(setting.type, converter.own)  # a type that settings cannot have is the plugin author's to mend
+        try:
+            words(setting.type, converter.own)
+        except PluginError as err:  # a type that settings cannot have is the plugin author's to mend
+            raise PluginError(f"{cls.__module__}.{cls.__qualname__}: {setting.name}: {err}") from err
     return partial(_group, converter)
 
 

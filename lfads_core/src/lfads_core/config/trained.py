@@ -27,7 +27,7 @@ def trained_by(config: RunConfig, registry: Registry) -> list[dict[str, Any]]:
         {"kind": spec.kind, "name": spec.name, "distribution": by.distribution, "version": by.version, "needed": spec.changes_results}
         for spec, by in registry.as_offered(SettingsSpec)
     ]
-    for record, component in _components(config):
+    for record, component in components_in(config):
         by = registry.owner(record, component.name)
         found.append({"kind": record.kind, "name": component.name, "distribution": by.distribution, "version": by.version, "needed": True})
     return found
@@ -58,7 +58,7 @@ def settings_of_run(run: Run, overrides: Sequence[str], registry: Registry, *, g
         raise type(err)(f"{err}\n{_sentence(gone)}") from err
 
 
-def _components(config: Any) -> Iterator[tuple[Any, Component]]:
+def components_in(config: Any) -> Iterator[tuple[Any, Component]]:
     """Every chosen component with its record class, wherever it stands in the settings."""
     cls: type = type(config)
     for name, setting in settings_of(cls, types_in(cls)).items():
@@ -67,9 +67,9 @@ def _components(config: Any) -> Iterator[tuple[Any, Component]]:
             if isinstance(part, Component):
                 yield setting.component, part
                 if part.settings is not None:
-                    yield from _components(part.settings)
+                    yield from components_in(part.settings)
             elif attrs.has(type(part)) and setting.group is not None:
-                yield from _components(part)
+                yield from components_in(part)
 
 
 def _gone(state: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any]]:

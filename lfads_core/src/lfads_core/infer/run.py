@@ -148,7 +148,11 @@ def draw_reports(run: Run, registry: Registry, say: Callable[[str], None]) -> li
 
 
 def _render(spec: ReportSpec, run: Run) -> list[Path]:
-    return written_by(spec.render(run, run.plots))
+    written = written_by(spec.render(run, run.plots))
+    for path in written:
+        if run.plots.resolve() not in path.resolve().parents:
+            raise ValueError(f"must write below {run.plots}, but wrote {path}")
+    return written
 
 
 def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, samples: int | None, output: Path | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,13 +20,13 @@ from lfads_core.data.loader import SplitTensors
 from lfads_core.data.means import observed_means
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError, PluginError
-from lfads_core.model.built import built, check_start
+from lfads_core.model.built import built, check_start, keeping_parameters
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.parts import Parts
 from lfads_core.model.sizes import ModelSizes
-from lfads_core.origin import Provenance, blaming
+from lfads_core.origin import Provenance, blaming, origin_of
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import (
     AlignmentSpec,
@@ -88,6 +89,11 @@ def build_model(config: RunConfig, description: ModelDescription, registry: Regi
         losses={i.name: found for i in infos if (found := _losses(config, i, description, registry))},
     )
     network = LFADS(model, sizes, parts, stream(seed, "weights"))
+    if control is not None and control.causal and network.input_encoder is not None and (ways := network.input_encoder.part.directions) != 1:
+        raise PluginError(
+            f"{origin_of(network.input_encoder.part)}: build must give one that reads forwards alone when info.causal is true, with directions 1, "
+            f"got {ways}. Or say causal=False in its record."
+        )
     return network.to(torch.get_default_dtype())
 
 
@@ -167,18 +173,19 @@ def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:
     for session in sessions:
         part = network.reconstructions[session.name]
         data = session.splits["train"].recon
-        with blaming(part, " where the read-out starts"):
+        with blaming(part, " where the read-out starts"), keeping_parameters(part, "start_from"):
             start = part.start_from(torch.as_tensor(data))
             if start is None:
                 start = part.params_from_mean(torch.as_tensor(observed_means(data), dtype=torch.get_default_dtype()))
             slopes = None if start is None else slopes_at(part, check_start(part, start, data.shape[2]))
         if start is not None and slopes is not None:
-            with blaming(network.readouts[session.name], " in start_near"):
-                network.readouts[session.name].start_near(start, slopes)
+            readout = network.readouts[session.name]
+            with blaming(readout, " in start_near"), keeping_parameters(readout, "start_at or start_near"):
+                readout.start_near(start, slopes)
         if session.name in network.losses:
             arrays = SplitTensors.from_split(session.splits["train"], dtype=torch.get_default_dtype(), extras=network.arrays_wanted).extras
             for loss in network.losses[session.name].values():
-                with blaming(loss, " in start_from"):
+                with blaming(loss, " in start_from"), keeping_parameters(loss, "start_from"):
                     loss.start_from(arrays)
 
 
@@ -212,7 +219,12 @@ def build_component(registry: Registry, record: type[ComponentSpec], component: 
     """
     spec: Any = registry.get(record, component.name)
     origin = Provenance(record.kind, spec.name, str(registry.owner(record, component.name)), record.contract)
-    return built(origin, lambda: spec.build(spec.config() if component.settings is None else component.settings, *context))
+    settings = spec.config() if component.settings is None else component.settings
+    kept = copy.deepcopy(settings)
+    part = built(origin, lambda: spec.build(settings, *context))
+    if settings != kept:
+        raise PluginError(f"{origin}: build must leave its settings as they are, for the run writes them down, but made {settings} of {kept}.")
+    return part
 
 
 def _width(infos: Sequence[SessionInfo], readins: Mapping[str, Any]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -20,10 +22,11 @@ from lfads_core.components import (
     Support,
 )
 from lfads_core.errors import PluginError
-from lfads_core.model.world import put_back, world
 from lfads_core.origin import Provenance, failure, is_fault, mark, origin_of
 from lfads_core.plugins.record import Imported
 from lfads_core.plugins.specs import PriorSpec
+from lfads_core.wording import one_line
+from lfads_core.world import put_back, world
 
 
 def built(origin: Provenance, build: Callable[[], Any]) -> Any:
@@ -34,12 +37,11 @@ def built(origin: Provenance, build: Callable[[], Any]) -> Any:
     """
     before, shared = torch.get_rng_state(), world()
     part = _made(origin, build)
-    if (now := world()) != shared:
-        put_back(shared)
-        changed = ", ".join(key for key in shared if shared[key] != now[key])
+    if changed := put_back(shared):
         raise PluginError(f"{origin}: build must leave what all of a process shares as it is, but changed {changed}.")
     for fault in _faults(part, origin):
         raise PluginError(f"{origin}: build must {fault}. `lfads plugins check {origin.name}` tries all that must hold.")
+    _require_copies(part, origin)
     if not torch.equal(before, torch.get_rng_state()) and not _equal(part, _made(origin, build)):
         raise PluginError(
             f"{origin}: build must give the same each time, but draws from the random generator that all of a process shares. "
@@ -49,6 +51,35 @@ def built(origin: Provenance, build: Callable[[], Any]) -> Any:
     if isinstance(part, AbstractLatent) and origin_of(part.prior) is None:
         mark(part.prior, replace(origin, contract=PriorSpec.contract))
     return part
+
+
+@contextmanager
+def keeping_parameters(part: nn.Module, doing: str) -> Iterator[None]:
+    """A component may change its parameters and buffers here, and must keep their names and shapes: a trained run is built and then filled.
+
+    Raises:
+        PluginError: it has others afterwards.
+    """
+    before = {name: value.shape for name, value in part.state_dict().items()}
+    yield
+    after = {name: value.shape for name, value in part.state_dict().items()}
+    if before != after:
+        name = next(name for name in (*after, *before) if before.get(name) != after.get(name))
+        shapes = [tuple(of[name]) if name in of else "none" for of in (before, after)]
+        raise PluginError(
+            f"{origin_of(part)}: {doing} must change parameters and buffers in place (under torch.no_grad, with copy_), for their names and shapes "
+            f"are those of build, but {name!r} was {shapes[0]} and is {shapes[1]}."
+        )
+
+
+def _require_copies(part: Any, origin: Provenance) -> None:
+    """Averages of weights, and members of a population, are copies."""
+    if not isinstance(part, nn.Module):
+        return
+    try:
+        copy.deepcopy(part)
+    except (Exception, SystemExit) as err:
+        raise PluginError(f"{origin}: build must give what copy.deepcopy can copy, got {one_line(err)}.") from err
 
 
 def check_start(part: AbstractReconstruction, start: Any, channels: int) -> Tensor:

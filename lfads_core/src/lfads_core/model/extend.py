@@ -11,6 +11,7 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import ConfigError, DataError
 from lfads_core.model.build import build_model, set_up, start_near_data
+from lfads_core.model.built import keeping_parameters
 from lfads_core.model.description import ModelDescription, describe
 from lfads_core.model.freeze import freeze, prunable
 from lfads_core.model.lfads import LFADS
@@ -85,8 +86,9 @@ def follow_read_in(network: LFADS, description: ModelDescription, session: str, 
         channels = channels_in(description, session, name)
         if channels is not None:
             before = dict(network.readins.items()).get(name)
-            with blaming(network.readins[session], " in follow"):
-                network.readins[session].follow(before, channels)
+            readin = network.readins[session]
+            with blaming(readin, " in follow"), keeping_parameters(readin, "follow"):
+                readin.follow(before, channels)
             return
 
 

@@ -29,6 +29,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
+from lfads_core.testing.chosen import tell_broken_laws
 from lfads_core.track.collect import Trackers, open_trackers
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy
@@ -79,6 +80,7 @@ def start_run(
     set_threads(config.train)
     model = prepare_model(config, sessions, registry, device)
     stacks = build_stacks(config, registry)
+    tell_broken_laws(config, registry)
     run = Run.create(path, numbered=numbered)
     with only_one(run.path):
         record_start(run, patterns, config, registry)

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,10 @@ OURS = frozenset(["lfads-core", *OFFERS])
 
 VARIABLE = "LFADS_PLUGINS"
 """Environment variable that limits what is loaded: entry-point names joined by commas; empty loads none."""
+
+
+_said: dict["Provider", list[str]] = {}
+"""What there was to say when a plugin was first loaded: its module is imported once a process."""
 
 
 @frozen
@@ -124,19 +129,35 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
             said: list[str] = []
             try:
                 with noticing(said):
-                    loaded.append((provider, _load(entry_point)))
+                    plugin = _load(entry_point)
+                loaded.append((provider, plugin))
             except PluginError as err:
                 faults.append(BrokenPlugin(provider, str(err), err))
-            remarks += [(provider, text) for text in said]
-    files = [(path.name, *load_file(path)) for path in wanted_files()]
-    asked = [*((Provider(name, digest[:8], ""), module) for name, digest, module in files), *more]
+            remarks += [(provider, text) for text in _said.setdefault(provider, said)]
+    asked = [*(_loaded_file(path, remarks) for path in wanted_files()), *more]
     made = inspect_plugins([*loaded, *asked])
     for fault in made.faults:
         if fault.provider in [provider for provider, _ in asked]:
             raise PluginError(str(fault)) from fault.cause
+    offering = [plugin.provider for plugin in made.plugins if plugin.listeners or any(plugin.specs.values())]
+    for provider, module in asked[: len(wanted_files())]:
+        if provider not in offering and not hasattr(module, DECLARES):
+            raise PluginError(f"{provider}: must offer something by a hook, such as lfads_priors marked with @hookimpl, but offers nothing")
     return Installed(
         plugins=made.plugins, faults=(*faults, *made.faults), left_out=tuple(left_out), hooks=made.hooks, remarks=(*remarks, *made.remarks)
     )
+
+
+def _loaded_file(path: Path, remarks: list[tuple[Provider, str]]) -> tuple[Provider, object]:
+    said: list[str] = []
+    try:
+        with noticing(said, slow=False):  # it may import torch as it stands there, for it is loaded for what it is used in
+            digest, module = load_file(path)
+    except PluginError as err:
+        raise err if "--plugin-file" in str(err) else PluginError(f"--plugin-file: {path}: {err}") from err
+    provider = Provider(path.name, digest[:8], "")
+    remarks += [(provider, text) for text in _said.setdefault(provider, said)]
+    return provider, module
 
 
 def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
@@ -156,7 +177,8 @@ def inspect_plugins(loaded: Iterable[tuple[Provider, object]]) -> Installed:
         said: list[str] = []
         try:
             with noticing(said):
-                plugins.append(inspect_plugin(plugin, provider, hooks))
+                found = inspect_plugin(plugin, provider, hooks)
+            plugins.append(found)
         except PluginError as err:
             faults.append(BrokenPlugin(provider, str(err), err))
         remarks += [(provider, text) for text in said]

@@ -62,6 +62,7 @@ class Registry:
     def __init__(self, installed: Installed) -> None:
         self._installed = installed
         self._warned: set[Provider] = set()
+        self._told: set[str] = set()
         entries = [Registered(s, p.provider) for p in installed.plugins for specs in p.specs.values() for s in specs]
         order = {record: i for i, record in enumerate(self.records)}
         self._entries = tuple(sorted(entries, key=lambda e: (order[type(e.spec)], e.spec.name)))
@@ -216,6 +217,13 @@ class Registry:
         except (Exception, SystemExit) as err:  # noqa: BLE001 - anything a stranger's code raises
             self._warn(self.owner(record, name), f"the {record.kind} {name!r} failed and {then} ({one_line(err)})", err)
             return None
+
+    def tell_once(self, record: type[Spec], name: str, text: str) -> None:
+        """Log a warning about something of a plugin's, unless the same has been said."""
+        told = f"{self.owner(record, name)}: {text}"
+        if told not in self._told:
+            self._told.add(told)
+            logging.getLogger("lfads").warning("%s", told)
 
     def blame(self, record: type[Spec], name: str, call: Callable[[], T]) -> T:
         """Call something of a plugin's that nothing can stand in for.

@@ -47,9 +47,9 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     there = sys.modules.get(name)
     known = getattr(there, _MARK, None)
-    if there is not None and known == digest:
+    if there is not None and digest in (known, _hash_of(there)):
         return digest, there
-    if (there is not None and known is None) or (there is None and importlib.util.find_spec(name) is not None):
+    if (there is not None and known is None) or (there is None and _taken(name, path)):
         raise PluginError(f"--plugin-file: {path}: must not be called like a module that is here already, got {name!r}. Rename the file.")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -64,6 +64,22 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
         alone = " A plugin file must stand alone: runs keep it, and nothing beside it." if isinstance(err, ImportError) else ""
         raise PluginError(f"--plugin-file: {path} must be imported, got {one_line(err)}{where(err)}.{alone}") from err
     return digest, module
+
+
+def _taken(name: str, path: Path) -> bool:
+    """Whether a module that is installed would be imported by the name; a file in a folder on the path, the original of a kept one, is none."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return False
+    origin = Path(spec.origin or "")
+    loose = origin.name == path.name and not {"site-packages", "dist-packages"} & set(origin.parts)
+    return name in sys.stdlib_module_names or not loose
+
+
+def _hash_of(module: ModuleType) -> str | None:
+    """The hash of a module that was imported as usual."""
+    file = getattr(module, "__file__", None)
+    return None if file is None else _hash(Path(file))
 
 
 def keep_files(folder: Path) -> None:

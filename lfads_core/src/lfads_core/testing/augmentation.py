@@ -19,7 +19,7 @@ from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite
 from lfads_core.train.filled import Fill
 from lfads_core.trial.compare import no_shared_chance, same
-from lfads_core.trial.kinds import batch_faults, mask_faults
+from lfads_core.trial.kinds import batch_faults, by_trial_faults, mask_faults, weigh_faults
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,19 @@ def _weights(case: AugmentationCase) -> Iterator[str]:
         yield "measure must leave trials whose batch.weights are 0 out. Use lfads_core.components.batch.mean_over_trials"
 
 
+def _by_trial(case: AugmentationCase) -> Iterator[str]:
+    part, before = case.build(), a_batch()
+    if part.by_trial:
+        noise = part.draw(before, stream(1))
+        yield from by_trial_faults(part.augment, before, noise, part.augment(before, noise))
+
+
+def _weighed(case: AugmentationCase) -> Iterator[str]:
+    part = case.build()
+    after = changed(part, a_batch())
+    yield from (f"weigh {fault}" for fault in weigh_faults(part.weigh, a_loss(after), after))
+
+
 def _chance(case: AugmentationCase) -> Iterator[str]:
     part, before = case.build(), a_batch(20)
     faults: list[str] = []
@@ -195,6 +208,8 @@ LAWS: tuple[Law[AugmentationCase], ...] = (
     Law("masks carry the augmentation's name, and others' stay", _masks),
     Law("missing values are dealt with, where that is promised", _missing),
     Law("trials that only fill a batch up do not count, where that is promised", _weights),
+    Law("each trial is changed by itself, where that is promised", _by_trial),
+    Law("what costs more counts no less", _weighed),
     Law("chance comes from the given generator alone", _chance),
     Law("copies give the same", _copies),
     Law("nothing is remembered between calls", _memory),

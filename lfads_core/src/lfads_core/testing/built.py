@@ -76,6 +76,10 @@ def copy_faults(build: Callable[[], Any], use: Callable[[Any], Any]) -> Iterator
     if not same(use(copy.deepcopy(part)), wanted):
         yield "a copy must give the same"
     if isinstance(part, nn.Module):
+        with torch.no_grad():
+            validated = use(copy.deepcopy(part).eval())
+        if not same(validated, wanted):
+            yield "in eval mode and without gradients, as trained models are used, it must give the same"
         fresh = build()
         fresh.load_state_dict(part.state_dict())
         if not same(use(fresh), wanted):

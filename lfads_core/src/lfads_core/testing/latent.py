@@ -15,6 +15,7 @@ from lfads_core.rng import stream
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import differs, not_finite
 from lfads_core.testing.sequence import BINS, TRIALS, WIDTH, SequenceCase, laws_of, members_differ
+from lfads_core.trial.kinds import divergence_faults
 
 LATER = 2
 """Bins that are reconstructed and not encoded."""
@@ -75,6 +76,7 @@ def _prior(case: LatentCase) -> Iterator[str]:
         yield f"the prior's kl must give one number per trial, {(TRIALS,)}, got {tuple(kl.shape)}"
     else:
         yield from not_finite("the divergence", kl)
+        yield from (f"the prior's kl {fault}" for fault in divergence_faults(part.prior, mean, std))
     for what, value in (("standardise", part.prior.standardise(draw)), ("generate", made)):
         if value.shape != mean.shape:
             yield f"the prior's {what} must give {tuple(mean.shape)}, got {tuple(value.shape)}"

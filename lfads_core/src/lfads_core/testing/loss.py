@@ -18,6 +18,7 @@ from lfads_core.testing.built import build_faults, copy_faults, memory_faults
 from lfads_core.testing.findings import Law
 from lfads_core.testing.numbers import not_finite, trained
 from lfads_core.trial.compare import no_shared_chance, same
+from lfads_core.trial.kinds import sum_faults
 
 _B, _T, _N, _F, _G, _U, _I = 3, 6, 4, 3, 5, 2, 2
 ARRAYS = {"behavior": (_T, 2)}
@@ -87,6 +88,13 @@ def _terms(case: Any) -> Iterator[str]:
             if not isinstance(value, Tensor) or value.shape != ():
                 got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 yield f"{what}: {name!r} must be one number for all trials, a tensor without axes, got {got}"
+
+
+def _means(case: Any) -> Iterator[str]:
+    part = case.build()
+    for call in (part, part.measure):
+        seen = seen_by(part)
+        yield from sum_faults(call, seen, call(seen))
 
 
 def _reaches(case: Any) -> Iterator[str]:
@@ -188,6 +196,7 @@ def _with_gradients(seen: LossInputs) -> LossInputs:
 
 COMMON_LAWS: tuple[Law[Any], ...] = (
     Law("terms are single numbers by name", _terms, essential=True),
+    Law("terms are means over trials", _means),
     Law("something can be learnt from it", _reaches),
     Law("terms and gradients are finite at the ends", _ends),
     Law("gradients are finite differences", _gradients),

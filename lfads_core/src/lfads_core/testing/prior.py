@@ -133,6 +133,8 @@ def _entropy(case: PriorCase) -> Iterator[str]:
                 f"in nats the divergence of a narrow posterior falls by 1 per dimension and unit of ln std (1 / T for a mean over bins, "
                 f"0 for no price at all), got {weight:.4g} for {shape}"
             )
+        elif abs(weight) < 2e-3 and divergence(case.build(), *posterior(shape)).abs().max() > 1e-6:
+            yield f"a divergence of {shape} that does not depend on the posterior's std must be 0, for it lacks the entropy, got another number"
 
 
 def _samples(case: PriorCase) -> Iterator[str]:
@@ -149,6 +151,20 @@ def _samples(case: PriorCase) -> Iterator[str]:
             wide = part.kl(mean, std, draw)
             seen = part.kl(x, narrow, other) + _per_trial_weight(weight, shape) * (narrow.log() - std.log()).flatten(1).sum(1)
         yield from mean_differs(f"kl of {shape} minus the mean of -ln p over the posterior's samples", wide - seen, 0.0, 1e-4)
+
+
+def _ratio(case: PriorCase) -> Iterator[str]:
+    """The mean of ln q - ln p over the posterior's samples is the divergence, of which a mean over bins is one T-th."""
+    for shape, weight in case.weights.items():
+        part, (mean, std) = case.build(), posterior(shape)
+        mean, std = (x[:1].expand(_DRAWS, *shape[1:]) for x in (mean, std))
+        draw = part.draw(mean, stream(0, "many"))
+        with torch.no_grad():
+            ratio = part.log_ratio(mean, std, draw)
+            if ratio is not None and abs(weight) >= 2e-3:
+                yield from mean_differs(
+                    f"the mean of log_ratio minus kl, for {shape},", ratio * _per_trial_weight(weight, shape) - part.kl(mean, std, draw), 0.0, 1e-4
+                )
 
 
 def _generated(case: PriorCase) -> Iterator[str]:
@@ -249,6 +265,7 @@ LAWS: tuple[Law[PriorCase], ...] = (
     Law("trials do not touch one another", _alone),
     Law("the divergence counts the posterior's entropy", _entropy),
     Law("the divergence agrees with the posterior's samples", _samples),
+    Law("the ratio of densities, if it gives one, has the divergence as its mean", _ratio),
     Law("the divergence agrees with generated values", _generated),
     Law("divergence and gradients are finite at the ends", _extremes),
     Law("gradients are finite differences", _gradients),

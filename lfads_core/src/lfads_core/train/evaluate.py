@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -200,23 +201,39 @@ def _evaluation(session: Session, split: str, means: np.ndarray, model: LFADS) -
     return Evaluation(
         session=session.name,
         split=split,
-        means=means,
-        data=data.recon,
+        means=_locked(means),
+        data=_locked(data.recon),
         encod_bins=data.encod.shape[1],
         encod_channels=data.encod.shape[2] if data.nested else 0,  # of another modality nothing was seen
         support=reconstruction.support,
         is_rate=reconstruction.is_rate,
         bin_ms=session.bin_ms,
         behaviour=session.behaviour,
-        extras=data.extras,
+        extras={key: _locked(values) for key, values in data.extras.items()},
     )
 
 
+def _locked(values: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to: a metric that tries fails, and nobody after it sees other data."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def score_session(evaluation: Evaluation, registry: Registry, taken: Collection[str] = ()) -> dict[str, float]:
-    """Every installed metric on one split of one session; one that fails, or gives a name that is ``taken``, is left out."""
+    """Every installed metric on one split of one session; one that fails, or gives a name that is ``taken``, is left out, and what is not finite.
+
+    The log says so once.
+    """
     found: dict[str, float] = {}
     for spec in registry.all(MetricSpec):
-        found.update(registry.shield(MetricSpec, spec.name, partial(_numbers, spec, evaluation, {*found, *taken})) or {})
+        numbers = registry.shield(MetricSpec, spec.name, partial(_numbers, spec, evaluation, {*found, *taken})) or {}
+        for name, value in numbers.items():
+            if math.isfinite(value):
+                found[name] = value
+            else:
+                text = f"the metric {spec.name!r} must give finite numbers, or none, got {value} for {name!r}, which is left out"
+                registry.tell_once(MetricSpec, spec.name, text)
     return found
 
 

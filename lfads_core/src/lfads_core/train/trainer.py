@@ -41,8 +41,9 @@ from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
 from lfads_core.train.step import augmented
 from lfads_core.train.top_k import BestSoFar, TopK
-from lfads_core.trial.calls import SpoiltError
 from lfads_core.trial.first_batch import try_components
+from lfads_core.trial.made import SpoiltError
+from lfads_core.trial.observed import components_of, is_strange
 
 if TYPE_CHECKING:
     from lfads_core.train.profile import StepTrace
@@ -85,7 +86,7 @@ class Trainer:
         self.keeper = Keeper(run.checkpoints, config.validation.judge)
         self.judged_copy: Checkpoint | None = None  # of the weights as they are, if there is one already
         self.trace: StepTrace | None = None
-        self.untried = True  # whether no batch has been a trial of the components yet
+        self.untried = True  # whether the next batch is a trial of the components
         self.progress = TrainingState(
             plateau=Plateau(config.optim, config.optim.lr),
             best=BestSoFar(first_judged(config, None)),
@@ -127,7 +128,7 @@ class Trainer:
         return True
 
     def try_components(self, raw: Mapping[str, Batch]) -> None:
-        """Make a training's first batch a trial of every component.
+        """Make a training's first batch a trial of every component, and of strangers' the first one of epochs 1, 2, 4, 8 and so on too.
 
         Raises:
             PluginError: one does not keep its contract.
@@ -135,12 +136,18 @@ class Trainer:
         """
         if self.untried:
             try:
-                try_components(self.model, self.objective, (self.train_stack, self.validator.stack), raw, self.config.train.seed)
+                stacks, again = (self.train_stack, self.validator.stack), self.progress.epoch > 0
+                try_components(self.model, self.objective, stacks, raw, self.config.train.seed, again=again)
             except SpoiltError as err:
                 if not (self.progress.epoch or self.progress.step):
                     raise
                 raise NumericsError(f"epoch {self.progress.epoch}: with the weights as they are trained so far, {err}") from err
             self.untried = False
+
+    @property
+    def _has_strangers(self) -> bool:
+        """Whether a component may be wrong later that was right at first, for nobody here has tested it."""
+        return any(map(is_strange, components_of(self.model, (self.train_stack, self.validator.stack))))
 
     def prepare(self, step: int, raw: Mapping[str, Batch]) -> StepInputs:
         """Augment a step's trials and draw its noise, from the step's own stream of random numbers."""
@@ -205,6 +212,7 @@ class Trainer:
         is_best = progress.best.update(epoch, smooth)
         is_top = epoch >= progress.best.first_epoch and progress.top_k.update(epoch, smooth)
         progress.epoch, progress.step, self.sums = epoch + 1, 0, WeightedMeans()
+        self.untried = self.untried or (progress.epoch.bit_count() == 1 and self._has_strangers)
         if is_best or is_top:
             self.judged_copy = snapshot(self.judged, None, self.description, progress, self.sums)
             self.keeper.hold(epoch, self.judged_copy, progress.top_k, is_best=is_best)

@@ -83,10 +83,13 @@ def posterior_faults(method: Method, _given: Mapping[str, Any], result: Any, _si
     per = method.part.per
     if result.dim() != (3 if per == "bin" else 2):
         yield f"must give a row for each {per}, as its attribute per={per!r} says, got the shape {tuple(result.shape)}"
+    log_var = result.detach().chunk(2, dim=-1)[1]
+    if bool(torch.isfinite(log_var).all()) and not bool(torch.isfinite(torch.exp(log_var / 2)).all()):
+        yield f"must give log-variances, so that exp of half of them is a number, got {log_var.max().item():.4g}"
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape:
         return False
-    size = float(other.detach().abs().max()) if other.numel() else 0.0
-    return torch.allclose(one.detach(), other.detach(), rtol=1e-3, atol=1e-5 * size + 1e-12)
+    size = float(other.detach().abs().nan_to_num(0.0, posinf=0.0).max()) if other.numel() else 0.0
+    return torch.allclose(one.detach(), other.detach(), rtol=1e-3, atol=1e-5 * size + 1e-12, equal_nan=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components.batch import Batch
@@ -17,32 +19,37 @@ from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import SHARED, forward_population
 from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.objective.total import Objective
-from lfads_core.origin import blamed, origin_of
+from lfads_core.origin import Provenance, blamed, origin_of
 from lfads_core.rng import stream
 from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
 from lfads_core.trial.loops import run_or_blame_loops, try_loops
 from lfads_core.trial.observed import components_of, is_foreign, watched
 from lfads_core.trial.shapes import Sizes
+from lfads_core.wording import listed
+
+log = logging.getLogger(__name__)
 
 TRIALS = 6
 """Trials of each session that are tried: enough to see them mixed up."""
 
 
-def try_components(model: LFADS, objective: Objective, stacks: Sequence[AugmentationStack], raw: Mapping[str, Batch], seed: int) -> None:
-    """Try every component on some trials of each session, as they come from the recordings.
+def try_components(
+    model: LFADS, objective: Objective, stacks: Sequence[AugmentationStack], raw: Mapping[str, Batch], seed: int, *, again: bool = False
+) -> None:
+    """Try every component on some trials of each session, as they come from the recordings; ``again`` says that it has been done before.
 
     Raises:
         PluginError: one of them does not keep its contract; in one sentence that names it.
     """
     some = {name: _first(batch, model.config.encoder.ic_bins or 0) for name, batch in raw.items()}
     rng, trained = stream(seed, "trial", device=model.device), {id(x) for x in model.parameters()}
-    with ONE_AT_A_TIME, watched(components_of(model, stacks), Trial(dict(_known(model, some)), trained)), torch.enable_grad():
+    with ONE_AT_A_TIME, watched(components_of(model, stacks), Trial(dict(_known(model, some)), trained, again=again)), torch.enable_grad():
         batches = some
         for stack in reversed(stacks):
             batches = {name: stack.draw_and_augment(batch, rng) for name, batch in some.items()}
         noise = model.draw_pass(batches, rng, sample=True, dropout=False)
         output = run_or_blame_loops(model, batches, noise)
-        objective(model, batches, output, noise, stacks[0], 0)
+        losses = objective(model, batches, output, noise, stacks[0], 0)
         for name, params in output.params.items():
             reconstruction = model.reconstructions[name]
             reconstruction.mean(params)
@@ -55,8 +62,28 @@ def try_components(model: LFADS, objective: Objective, stacks: Sequence[Augmenta
                 prior.log_ratio(posterior.mean, posterior.std, prior.draw(posterior.mean.detach(), rng))
                 prior.moments()
                 prior.scalars()
+        if not again:
+            _warn_of_unreached(model, losses.total)
     _try_beside_others(model, batches, noise, output)
     try_loops(model, batches, noise)
+
+
+def _warn_of_unreached(model: LFADS, total: Tensor) -> None:
+    """Say which of a component's parameters no gradient comes to, in whatever place it is used."""
+    found: dict[Provenance, dict[str, bool]] = {}
+    trained = [(part, name, value) for part in components_of(model, ()) for name, value in part.named_parameters() if value.requires_grad]
+    if not trained or not total.requires_grad:
+        return
+    slopes = torch.autograd.grad(total, [value for _, _, value in trained], retain_graph=True, allow_unused=True)
+    for (part, name, _), slope in zip(trained, slopes, strict=True):
+        if (origin := origin_of(part)) is not None:
+            of = found.setdefault(origin, {})
+            of[name] = of.get(name, False) or slope is not None
+    for origin, reached in found.items():
+        if idle := [name for name, is_reached in reached.items() if not is_reached]:
+            log.warning(
+                "%s: the loss must depend on all parameters, but not on %s, which nothing trains: detached, or not used.", origin, listed(idle)
+            )
 
 
 def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise, output: ModelOutput) -> None:

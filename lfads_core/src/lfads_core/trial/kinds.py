@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
@@ -10,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lfads_core.components import AbstractPrior
 from lfads_core.components.batch import Batch
+from lfads_core.model.rows import mapped, tensors_in
+from lfads_core.rng import stream
 from lfads_core.trial import dynamics
 from lfads_core.trial.compare import same
 from lfads_core.trial.observed import Method
@@ -35,6 +39,9 @@ GIVES_NO_GRADIENT = frozenset(
     }
 )
 """Methods of contracts through which no loss is learnt."""
+
+_DRAWS = 64
+"""Samples of a posterior over which an estimate of a divergence is averaged."""
 
 _KEPT = ("encod", "recon", "external", "trials")
 
@@ -72,6 +79,52 @@ def _augment(method: Method, given: Mapping[str, Any], result: Any, _sizes: Size
         return
     yield from batch_faults(given["batch"], result)
     yield from mask_faults(given["batch"], result, method.origin.name)
+    if method.part.by_trial:
+        yield from by_trial_faults(method.call, given["batch"], given["noise"], result)
+
+
+def by_trial_faults(call: Callable[[Batch, Any], Any], batch: Batch, noise: Any, result: Batch) -> Iterator[str]:
+    """Whether an augmentation that says it changes each trial by itself does so."""
+    trials = len(batch.trials)
+    rows = torch.arange(1, trials, 2).flip(0)
+
+    def some(value: Tensor) -> Tensor:
+        return value[rows.to(value.device)] if value.shape[:1] == (trials,) else value
+
+    got, wanted = list(tensors_in(call(mapped(batch, some), mapped(noise, some)))), list(tensors_in(mapped(result, some)))
+    if len(got) != len(wanted) or not all(one.shape == other.shape and torch.allclose(one, other) for one, other in zip(got, wanted, strict=True)):
+        yield "must change each trial by itself, as its attribute by_trial says, but changes it otherwise when other trials are beside it"
+
+
+def _weigh(method: Method, given: Mapping[str, Any], _result: Any, _sizes: Sizes) -> Iterator[str]:
+    yield from weigh_faults(method.call, given["loss"], given["batch"])
+
+
+def weigh_faults(call: Callable[[Tensor, Batch], Any], loss: Tensor, batch: Batch) -> Iterator[str]:
+    """Whether what costs more counts more."""
+    with torch.enable_grad():
+        at = loss.detach().clone().requires_grad_()
+        total = call(at, batch).sum()
+        slope = torch.autograd.grad(total, at, allow_unused=True)[0] if total.requires_grad else None
+    if slope is not None and bool((slope < 0).any()):
+        yield f"must count a value that costs more no less, but its slope is {slope.min().item():.3g}: training would seek what is worst"
+
+
+def _kl(method: Method, given: Mapping[str, Any], _result: Any, _sizes: Sizes) -> Iterator[str]:
+    yield from divergence_faults(method.part, given["mean"].detach(), given["std"].detach(), method.call)
+
+
+def divergence_faults(part: AbstractPrior, mean: Tensor, std: Tensor, call: Callable[[Tensor, Tensor, Any], Tensor] | None = None) -> Iterator[str]:
+    """Whether the divergence is below 0, over samples if it is an estimate; ``call`` is the prior's ``kl``, if something stands in for it."""
+    rng, kl = stream(0, "trial", device=mean.device), part.kl if call is None else call
+    with torch.no_grad():
+        found = [kl(mean, std, type(part).draw(part, mean, rng)) for _ in range(2)]
+        if not torch.equal(*found):  # one estimate may be below 0, but not their mean
+            found += [kl(mean, std, type(part).draw(part, mean, rng)) for _ in range(_DRAWS - 2)]
+    each = torch.stack(found)
+    least, doubt = each.mean(0), each.std(0) / len(found) ** 0.5
+    if bool((least < -(5 * doubt + 1e-4 * mean[0].numel())).any()):
+        yield f"must be 0 or more over samples of the posterior, for it is the mean of ln q - ln p, got {least.min().item():.4g}"
 
 
 def batch_faults(before: Batch, after: Batch) -> Iterator[str]:
@@ -111,11 +164,31 @@ def _measure(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Si
 def _terms(method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) -> Iterator[str]:
     if isinstance(result, Mapping) and not result:
         yield "must give one term at least, 0 where it costs nothing, got none"
-    yield from _measure(method, given, result, sizes)
+    yield from _means(method, given, result, sizes)
+
+
+def _means(method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) -> Iterator[str]:
+    """Of a loss: numbers, and none that grows with the number of trials."""
+    faults = list(_measure(method, given, result, sizes))
+    yield from faults or sum_faults(method.call, given["seen"], result)
+
+
+def sum_faults(call: Callable[[Any], Any], seen: Any, result: Mapping[str, Tensor]) -> Iterator[str]:
+    """Terms of a loss that are sums over trials: the settings' scale would mean something else in the last batch of an epoch."""
+    trials = len(seen.batch.trials)
+    try:
+        twice = call(mapped(seen, lambda x: torch.cat([x, x]) if x.shape[:1] == (trials,) else x))
+    except (Exception, SystemExit):  # noqa: BLE001 - what it draws may have a form of its own
+        return
+    for name, value in result.items():
+        once, both = value.item(), twice[name].item() if name in twice else 0.0
+        if abs(once) > 1e-6 and abs(both - 2 * once) < 1e-3 * abs(once):
+            yield f"must give means over trials, but {name!r} of twice the trials is twice as much"
 
 
 def _scalars(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
-    yield from number_faults(result)
+    faults = list(number_faults(result))
+    yield from faults or (f"must give finite numbers, got {value} for {key!r}" for key, value in result.items() if not math.isfinite(value))
 
 
 def number_faults(found: object) -> Iterator[str]:
@@ -156,14 +229,16 @@ def bin_faults(call: Callable[[Tensor], Any], values: Tensor, result: Tensor) ->
 
 _KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes], Iterator[str]]] = {
     ("AbstractPrior", "draw"): _draw,
+    ("AbstractPrior", "kl"): _kl,
     ("AbstractPrior", "standardise"): _standardise,
     ("AbstractPrior", "scalars"): _scalars,
     ("AbstractAugmentation", "draw"): _noise,
     ("AbstractAugmentation", "augment"): _augment,
+    ("AbstractAugmentation", "weigh"): _weigh,
     ("AbstractAugmentation", "measure"): _measure,
     ("AbstractLoss", "draw"): _noise,
     ("AbstractLoss", "forward"): _terms,
-    ("AbstractLoss", "measure"): _measure,
+    ("AbstractLoss", "measure"): _means,
     ("AbstractAlignment", "draw"): _noise,
     ("AbstractAlignment", "forward"): _terms,
     ("AbstractAlignment", "measure"): _measure,

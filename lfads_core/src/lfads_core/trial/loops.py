@@ -12,9 +12,10 @@ from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.model.rows import tensors_in
+from lfads_core.model.rows import mapped, tensors_in
 from lfads_core.origin import failure, is_fault
 from lfads_core.recurrence.choose import REFERENCE, foreign_origin
+from lfads_core.rng import stream
 
 _ROUNDING = 1e-2
 """Relative to the largest value: products in half precision pass, another equation does not."""
@@ -29,21 +30,37 @@ def try_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> None:
     origin, loops = foreign_origin(model.loops.name), model.loops
     if origin is None:
         return
-    got = _numbers(model, batches, noise)
-    try:
-        model.loops = REFERENCE
-        wanted = _numbers(model, batches, noise)
-    finally:
-        model.loops = loops
-    for name, value in wanted.items():
-        if not value.numel() or not bool(torch.isfinite(value).all()):  # of inputs, where there are none, or by weights that are too large
-            continue
-        size = float(value.abs().max())
-        if not torch.allclose(got[name], value, rtol=_ROUNDING, atol=_ROUNDING * size + 1e-6):
-            raise PluginError(
-                f"{origin} must give what the loops of plain PyTorch give, but {name} differ by up to {float((got[name] - value).abs().max()):.2g} "
-                f"where the largest is {size:.2g}. Train with --set train.recurrence=auto; tell its authors."
-            )
+    first = {name: _first_trial(batch) for name, batch in batches.items()}
+    with torch.no_grad():
+        noise_of_first = model.draw_pass(first, stream(0, "trial", device=model.device), sample=True, dropout=False)
+    for when, given, drawn, slopes in (
+        ("", batches, noise, True),
+        (" without gradients", batches, noise, False),
+        (" of one trial", first, noise_of_first, True),
+    ):
+        with torch.set_grad_enabled(slopes):
+            got = _numbers(model, given, drawn)
+            try:
+                model.loops = REFERENCE
+                wanted = _numbers(model, given, drawn)
+            finally:
+                model.loops = loops
+        for name, value in wanted.items():
+            if not value.numel() or not bool(torch.isfinite(value).all()):  # of inputs, where there are none, or by weights that are too large
+                continue
+            size = float(value.abs().max())
+            if not torch.allclose(got[name], value, rtol=_ROUNDING, atol=_ROUNDING * size + 1e-6):
+                raise PluginError(
+                    f"{origin} must give what the loops of plain PyTorch give, but {name}{when} differ by up to "
+                    f"{float((got[name] - value).abs().max()):.2g} where the largest is {size:.2g}. Train with --set train.recurrence=auto; "
+                    "tell its authors."
+                )
+
+
+def _first_trial(batch: Batch) -> Batch:
+    trials = batch.trials.shape[0]
+    found: Batch = mapped(batch, lambda x: x[:1] if x.shape[:1] == (trials,) else x)
+    return found
 
 
 def run_or_blame_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> ModelOutput:

@@ -37,25 +37,27 @@ def try_metrics(session: Session, reconstruction: AbstractReconstruction, regist
         try:
             with warnings.catch_warnings(), listening() as said:
                 warnings.simplefilter("ignore")
-                found = spec.compute(evaluation)
+                found, again = spec.compute(evaluation), spec.compute(evaluation)
         except (Exception, SystemExit):  # noqa: BLE001, S112 - whatever a stranger's metric raises
             continue
         if said:
             log.warning("%s: the metric %r must not print, got %r.", registry.owner(MetricSpec, spec.name), spec.name, said[0][:60].strip())
-        for fault in _faults(found, same(kept, _arrays(evaluation))):
+        for fault in _faults(found, again, unchanged=same(kept, _arrays(evaluation))):
             raise PluginError(
                 f"{registry.owner(MetricSpec, spec.name)}: the metric {spec.name!r}: compute {fault}. "
                 f"`lfads plugins check {spec.name}` tries all that must hold."
             )
 
 
-def _faults(found: Any, unchanged: bool) -> Iterator[str]:
+def _faults(found: Any, again: Any, *, unchanged: bool) -> Iterator[str]:
     if not unchanged:
         yield "must leave the predictions and the data as they are, but changed them in place"
     if found is None:
         yield "must give numbers by name, an empty mapping where they make no sense, got None"
     else:
         yield from number_faults(found)
+        if not same(found, again):
+            yield "must give the same for the same predictions, got something else the second time"
 
 
 def _evaluation(session: Session, reconstruction: AbstractReconstruction) -> Evaluation:

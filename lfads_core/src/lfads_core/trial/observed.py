@@ -12,6 +12,7 @@ from torch import nn
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.origin import Provenance, origin_of
+from lfads_core.plugins.loading import OURS
 from lfads_core.plugins.record import Imported
 
 
@@ -55,6 +56,12 @@ def is_foreign(part: Any) -> bool:
     """Whether a plugin other than core's own gave it."""
     origin = origin_of(part)
     return origin is not None and not origin.provider.startswith("lfads-core ")
+
+
+def is_strange(part: Any) -> bool:
+    """Whether it is of no distribution of this project, whose own tests hold its components to their contracts."""
+    origin = origin_of(part)
+    return origin is not None and origin.provider.partition(" ")[0] not in OURS
 
 
 def methods_of(part: Any) -> Iterator[Method]:

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lfads_core.components import AbstractEncoder, EncoderInfo
-from lfads_core.model.layers import Affine
+from lfads_core.model.layers import Affine, normal_parameter
+from lfads_core.recurrence.reference import affine
 from lfads_plugins_std.model_settings import TransformerConfig
 
 Past = list[tuple[Tensor, Tensor]]
@@ -67,7 +68,7 @@ class Block(nn.Module):
         width, inner = info.hidden, settings.heads * settings.head_size
         self.heads, self.window = settings.heads, settings.window
         self.attention_norm, self.network_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.keys_queries_values = Affine(width, 3 * inner, info.rng)
+        self.keys_queries_values = KeysQueriesValues(width, inner, info.rng)
         self.mixed = Affine(inner, width, info.rng)
         self.wide = Affine(width, settings.expansion * width, info.rng)
         self.narrow = Affine(settings.expansion * width, width, info.rng)
@@ -86,6 +87,20 @@ class Block(nn.Module):
     def _by_head(self, part: Tensor) -> Tensor:
         apart: Tensor = part.unflatten(-1, (self.heads, -1))
         return apart.transpose(-2, -3)
+
+
+class KeysQueriesValues(nn.Module):
+    """An affine map to all three. Keys have no bias: what is added to all of them changes no attention, so only rounding would ever move it."""
+
+    def __init__(self, inputs: int, each: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.each = each
+        self.weight = normal_parameter((3 * each, inputs), 1 / math.sqrt(inputs), rng)
+        self.bias = nn.Parameter(torch.zeros(2 * each))
+
+    def forward(self, x: Float[Tensor, "*B T C"]) -> Float[Tensor, "*B T O"]:
+        """Keys, then queries, then values."""
+        return affine(x, self.weight, nn.functional.pad(self.bias, (self.each, 0)))
 
 
 def positions(before: int, bins: int, like: Float[Tensor, "*B T C"]) -> Float[Tensor, "T C"]:

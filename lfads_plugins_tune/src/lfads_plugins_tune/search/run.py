@@ -21,6 +21,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
+from lfads_core.testing.chosen import tell_broken_laws
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish
@@ -72,6 +73,7 @@ def first_state(kind: str, base: RunConfig, patterns: Sequence[str | Path], regi
     score, judge = choose_score(base, sessions, registry)
     ready = resolve_search(kind, base, score, judge, registry)
     check_for(ready.base, sessions, registry)
+    tell_broken_laws(ready.base, registry)
     members = BlamedAlgorithm(kind, registry).first(ready.spaces, search_of(base).members, chances_of(ready.base, registry))
     state = SearchState(
         kind=kind,

@@ -1,0 +1,45 @@
+"""The laws of the components that a run is made of, before it begins: what a first batch cannot show is told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from lfads_core.config.chosen import Component
+from lfads_core.config.schema import RunConfig
+from lfads_core.config.trained import components_in
+from lfads_core.plugins.loading import OURS
+from lfads_core.plugins.registry import Registry
+from lfads_core.testing.kit import Given, try_laws
+from lfads_core.trial.calls import ONE_AT_A_TIME, listening
+from lfads_core.world import put_back, world
+
+_LONGEST = 250
+log = logging.getLogger(__name__)
+
+
+def tell_broken_laws(config: RunConfig, registry: Registry) -> None:
+    """Warn of each chosen component of a stranger's that breaks a law of its kind, with its settings; nothing is raised.
+
+    Components of this project are left out, which its tests hold to their laws, and so is what a component refuses or trips over: the sizes
+    with which laws are tried may not be its own.
+    """
+    for record, component in {(record, component.name): (record, component) for record, component in components_in(config)}.values():
+        owner = registry.owner(record, component.name)
+        if owner.distribution not in OURS and (text := _broken(record, component, registry)):
+            log.warning("%s: the %s %r %s. `lfads plugins check %s` tells more.", owner, record.kind, component.name, text, component.name)
+
+
+def _broken(record: Any, component: Component, registry: Registry) -> str:
+    before = world()
+    try:
+        with ONE_AT_A_TIME, listening():
+            found = try_laws(registry.get(record, component.name), Given(settings=component.settings, registry=registry))
+    finally:
+        put_back(before)
+    broken = [(finding.law, fault) for finding in found for fault in finding.faults[:1] if not fault.startswith("raised ")]
+    if not broken:
+        return ""
+    (law, fault), others = broken[0], len(broken) - 1
+    more = f", and breaks {others} more law{'s' * (others > 1)}" if others else ""
+    return f"breaks a law of its kind, '{law}': {' '.join(fault.split())[:_LONGEST]}{more}"
