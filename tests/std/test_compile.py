@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from lfads_core.cli.main import cli
 from lfads_core.errors import LfadsError
+from lfads_core.locks import holding
 from lfads_core.recurrence import choose
 from lfads_core.recurrence.choose import BACKENDS, choose_recurrence
 from lfads_plugins_std.compiled import build, cache, library
@@ -229,7 +231,10 @@ def test_two_processes_with_a_real_compiler_make_one_library_that_auto_takes(cap
     assert caplog.messages == ["recurrence: compiled (compiled for this processor, the fastest here on cpu)"]
 
 
-def test_auto_never_compiles_but_says_how(quick, caplog):
+COMPILING = "recurrence: compiling the loops for this processor, once, which takes some seconds; train.compile: false does without"
+
+
+def test_outside_of_trainings_auto_compiles_nothing_but_says_how(quick, caplog):
     caplog.set_level(logging.INFO)
     assert choose_recurrence("auto", "cpu") == BACKENDS["fused"]
     assert caplog.messages == ["recurrence: fused (hand-written backward, the default on cpu; compiled: 'lfads compile' would make a faster one)"]
@@ -241,7 +246,75 @@ def test_asking_for_the_compiled_loops_compiles_them(quick, monkeypatch, caplog)
     monkeypatch.setattr(library, "opened", lambda path: library.Library(path=path, handle=ctypes.CDLL(None), vector_bytes=32))
     assert choose_recurrence("compiled", "cpu") == BACKENDS["compiled"]
     assert quick.read_text() == "x"
-    assert caplog.messages == ["recurrence: compiling the loops for this processor, which takes some seconds", "recurrence: compiled (asked for)"]
+    assert caplog.messages == [COMPILING, "recurrence: compiled (asked for)"]
+
+
+def test_the_first_training_compiles_them_once_unless_the_settings_say_no(quick, monkeypatch, caplog, train_tiny):
+    monkeypatch.setattr(library, "opened", lambda path: library.Library(path=path, handle=ctypes.CDLL(None), vector_bytes=32))
+    caplog.set_level(logging.INFO)
+    train_tiny("train.epochs=1", "train.compile=false", name="without")
+    assert not quick.exists()
+    with contextlib.suppress(LfadsError, AttributeError):  # what the stand-in has made has no loops
+        train_tiny("train.epochs=1", name="with")
+    assert quick.read_text() == "x"
+    assert [text for text in caplog.messages if text.startswith("recurrence:")] == [
+        "recurrence: fused (hand-written backward, the default on cpu; compiled: 'lfads compile' would make a faster one)",
+        COMPILING,
+        "recurrence: compiled (compiled for this processor, the fastest here on cpu)",
+    ]
+    assert choose_recurrence("auto", "cpu", make=True) == BACKENDS["compiled"]
+    assert quick.read_text() == "x"
+
+
+def test_what_a_compiler_failed_at_is_not_tried_at_every_training_but_when_it_is_asked_for(monkeypatch, tmp_path, caplog):
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("CC", failing(tmp_path, f"open({str(calls)!r}, 'a').write('x')\nsys.exit('loops.c:1: error: no such thing')"))
+    caplog.set_level(logging.INFO)
+    for tried in (3, 3):  # with three kinds of flags
+        assert choose_recurrence("auto", "cpu", make=True) == BACKENDS["fused"]
+        assert calls.read_text() == "x" * tried
+    first, second = [text for text in caplog.messages if text.startswith("recurrence: fused")]
+    assert "does not compile the sources: loops.c:1: error: no such thing)" in first
+    assert "does not compile the sources: loops.c:1: error: no such thing ('lfads compile' tries again))" in second
+    assert caplog.messages.count(COMPILING) == 1
+    assert lfads()[0] == 2
+    assert calls.read_text() == "x" * 6
+    assert lfads("--remove") == (0, f"nothing to remove in {cache.folder()}\n", "")
+    assert list(cache.folder().iterdir()) == []
+
+
+def test_a_full_disk_leaves_a_training_its_fused_loops(quick, monkeypatch, caplog):
+    monkeypatch.setattr(build, "_made", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    caplog.set_level(logging.INFO)
+    assert choose_recurrence("auto", "cpu", make=True) == BACKENDS["fused"]
+    assert f"compiled: what is compiled cannot be kept in {cache.folder()} (No space left on device))" in caplog.messages[-1]
+
+
+def test_who_waits_for_another_process_that_compiles_takes_what_it_makes(quick, tmp_path):
+    place = cache.private_folder()
+    done = []
+    with holding(place.with_name("lfads.lock"), "held"):
+        waiting = threading.Thread(target=lambda: done.append(build.build(again=False)))
+        waiting.start()
+        made = build._made(build.find_compiler(), place)
+        assert done == []
+    waiting.join(30)
+    assert done == [made]
+    assert quick.read_text() == "x"
+
+
+@pytest.mark.slow
+def test_a_first_run_in_an_empty_cache_trains_with_compiled_loops(write_tiny, tiny_settings, tmp_path):
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("no C compiler")
+    settings = [part for setting in (*tiny_settings, "train.epochs=1") for part in ("--set", setting)]
+    said = []
+    for name in ("one", "two"):
+        command = [sys.executable, "-m", "lfads_core.cli.main", "run", str(write_tiny()), "--runs", str(tmp_path), "--name", name, *settings]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        said.append(done.stdout + done.stderr)
+    assert ["compiling the loops for this processor, once" in text for text in said] == [True, False]
+    assert all("recurrence: compiled (compiled for this processor, the fastest here on cpu)" in text for text in said)
 
 
 def test_asking_in_vain_gives_the_fused_loops_and_one_warning(monkeypatch, caplog):

@@ -203,6 +203,9 @@ class TrainConfig:
         tune="sometimes", search=ELSEWHERE,
     )  # fmt: skip
     recurrence: str = setting("auto", "backend of the recurrent loops", search=ELSEWHERE)
+    compile: bool = setting(
+        True, "compile the loops for this processor when a training first needs them, once, where there is a C compiler", search=ELSEWHERE
+    )
     cuda_graph: bool | Auto = setting(AUTO, "capture steps and replay them (auto: on CUDA devices, where replays agree with steps)", search=ELSEWHERE)
     precision: Literal["float32", "bf16"] = setting(
         "float32", "precision of products outside the loops in training passes; all else is float32", rule=one_of("float32", "bf16")

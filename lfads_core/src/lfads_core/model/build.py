@@ -165,7 +165,7 @@ def set_up(network: LFADS, config: RunConfig, device: str) -> None:
         ConfigError: the device cannot.
     """
     check_precision(config.train.precision, device)
-    network.loops, network.precision = recurrence_for(config, device), config.train.precision
+    network.loops, network.precision = recurrence_for(config, device, make=config.train.compile), config.train.precision
 
 
 def start_near_data(network: LFADS, sessions: Sequence[Session]) -> None:

@@ -118,8 +118,9 @@ class RecurrenceSpec(Spec):
 
     ``gru`` and ``controlled`` have the signatures of :mod:`lfads_core.recurrence.reference`; ``last`` and ``driven``, those of
     :mod:`lfads_core.recurrence.composed` without their first argument, are put together from ``gru`` where they are not given.
-    ``obstacle(device, asked=...)`` says in one clause why it cannot run on a device here, or None; ``asked`` says that the user named it, so
-    that something may be done about it. ``fastest_on`` names the device types (``cpu``, ``cuda``) on which ``auto`` takes it.
+    ``obstacle(device, asked=...)`` says in one clause why it cannot run on a device here, or None; ``asked`` says that the user named it, or
+    that a training begins, so that something may be done about it. ``fastest_on`` names the device types (``cpu``, ``cuda``) on which ``auto``
+    takes it.
     """
 
     kind: ClassVar[str] = "recurrence"

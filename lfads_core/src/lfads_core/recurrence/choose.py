@@ -144,16 +144,17 @@ def obstacle(name: str, device: str, *, asked: bool = False) -> str | None:
         return f"{load_registry().owner(RecurrenceSpec, name)} could not look ({one_line(err)})"
 
 
-def choose_recurrence(wanted: str, device: str) -> Recurrence:
+def choose_recurrence(wanted: str, device: str, *, make: bool = False) -> Recurrence:
     """Return the backend ``wanted``, or for ``auto`` the fastest for ``device``, and log the reason once.
 
-    A backend that is asked for and cannot run gives way to ``fused``, with one warning.
+    A backend that is asked for and cannot run gives way to ``fused``, with one warning. With ``make``, what ``auto`` could take if it were made is
+    made: compiled, say.
 
     Raises:
         ConfigError: no backend has that name.
     """
     if wanted == "auto":
-        chosen, reason = _fastest(device)
+        chosen, reason = _fastest(device, make=make)
     elif wanted not in offers():
         raise ConfigError(f"train.recurrence: must be auto or one of {', '.join(sorted(offers()))}, got {wanted!r}")
     elif (clause := obstacle(wanted, device, asked=True)) is not None:
@@ -165,8 +166,10 @@ def choose_recurrence(wanted: str, device: str) -> Recurrence:
     return BACKENDS[chosen]
 
 
-def recurrence_for(config: RunConfig, device: str) -> Recurrence:
+def recurrence_for(config: RunConfig, device: str, *, make: bool = False) -> Recurrence:
     """Return the loops of a run; a controller that is fed rates back has the reference ones, whose closed loop can hold a read-out.
+
+    ``make`` as in :func:`choose_recurrence`.
 
     Raises:
         ConfigError: no backend has the name that the settings give.
@@ -175,15 +178,15 @@ def recurrence_for(config: RunConfig, device: str) -> Recurrence:
     if control is not None and control.feedback == "rates":
         _say_once("reference", "model.controller.feedback is rates, which only this backend can feed back")
         return REFERENCE
-    return choose_recurrence(config.train.recurrence, device)
+    return choose_recurrence(config.train.recurrence, device, make=make)
 
 
-def _fastest(device: str) -> tuple[str, str]:
+def _fastest(device: str, *, make: bool) -> tuple[str, str]:
     """Name of the first backend that can run, and why it is that."""
     missed: list[str] = []
     known = offers()
     for name in [name for name, spec in known.items() if device.partition(":")[0] in spec.fastest_on]:
-        clause = obstacle(name, device)
+        clause = obstacle(name, device, asked=make)
         if clause is None:
             return name, "; ".join([f"{known[name].summary}, the fastest here on {device}", *missed])
         missed.append(f"{name}: {clause}")

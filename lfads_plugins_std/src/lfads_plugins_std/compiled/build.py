@@ -9,10 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfads_core.errors import LfadsError
+from lfads_core.errors import LfadsError, RunError
+from lfads_core.locks import holding
 from lfads_core.processes import own_python
 from lfads_plugins_std.compiled import cache
 
@@ -57,23 +60,51 @@ def find_compiler() -> Compiler:
     raise NoLibraryError(f"no C compiler answers (tried {', '.join(shlex.join(command) for command in candidates)})")
 
 
-def build(*, anew: bool = False) -> Path:
+def build(*, anew: bool = False, again: bool = True, beginning: Callable[[], None] = lambda: None) -> Path:
     """Return the library for these sources, this processor and this compiler; compile it unless it is there, or in any case if ``anew``.
+
+    One process compiles at a time, and the others take what it makes. Unless ``again``, a failure is noted, and what this compiler failed at is not
+    tried another time. ``beginning`` is called before it compiles.
 
     Raises:
         NoLibraryError: no compiler, it fails, or what it makes does not compute what the reference computes.
         LfadsError: the cache folder must not be used.
+        OSError: it cannot be written to.
     """
     place = cache.private_folder()
     compiler = find_compiler()
-    there = None if anew else cache.find(compiler.key)
-    if there is not None:
-        return there
-    key = cache.sources_key()
+    with _one_at_a_time(place):
+        there = None if anew else cache.find(compiler.key)
+        if there is not None:
+            return there
+        in_vain = cache.in_vain(compiler.key)
+        if not again and in_vain.is_file():
+            raise NoLibraryError(f"{in_vain.read_text(encoding='utf-8', errors='replace')} ('lfads compile' tries again)")
+        beginning()
+        try:
+            library = _made(compiler, place)
+        except NoLibraryError as error:
+            if not again:
+                in_vain.write_text(str(error), encoding="utf-8")
+            raise
+        in_vain.unlink(missing_ok=True)
+        return library
+
+
+@contextmanager
+def _one_at_a_time(place: Path) -> Iterator[None]:
+    """Wait for another process that compiles; where there are no locks, do not."""
+    with ExitStack() as held:
+        with contextlib.suppress(RunError):
+            held.enter_context(holding(place.with_name(f"{place.name}.lock"), "another process is still compiling", SECONDS))
+        yield
+
+
+def _made(compiler: Compiler, place: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="build-", dir=place) as aside:
         made = _compile(compiler, Path(aside) / "loops.so")
         _try(made)
-        library = place / cache.file_name(key, compiler.key, made.read_bytes())
+        library = place / cache.file_name(cache.sources_key(), compiler.key, made.read_bytes())
         made.chmod(0o700)
         made.replace(library)
     return library

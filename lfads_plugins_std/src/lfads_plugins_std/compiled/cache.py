@@ -123,6 +123,11 @@ def file_name(sources_key: str, compiler_key: str, content: bytes) -> str:
     return f"loops-{sources_key}-{compiler_key}-{hashlib.sha256(content).hexdigest()}.so"
 
 
+def in_vain(compiler_key: str) -> Path:
+    """Where it is written why a compiler did not make a library for these sources and this processor."""
+    return folder() / f"loops-{sources_key()}-{compiler_key}.failed"
+
+
 def is_whole(library: Path) -> bool:
     """Whether a library's content is that which its name promises."""
     try:
@@ -147,7 +152,7 @@ def find(compiler_key: str = "*") -> Path | None:
 def remove() -> list[Path]:
     """Delete every library in the folder, of whatever sources; return what was deleted."""
     place = folder()
-    gone = [path for path in sorted(place.glob("loops-*.so")) if path.is_file()] if place.is_dir() else []
-    for path in gone:
+    files = [path for path in sorted(place.glob("loops-*")) if path.is_file() and path.suffix in {".so", ".failed"}] if place.is_dir() else []
+    for path in files:
         path.unlink(missing_ok=True)
-    return gone
+    return [path for path in files if path.suffix == ".so"]
