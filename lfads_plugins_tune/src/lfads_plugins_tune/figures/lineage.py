@@ -137,6 +137,8 @@ def _label(figure: Figure, ax: Axes, story: Story, lanes: Mapping[int, Lanes]) -
         record = record_of(last, member)
         score = "" if record is None else f"  {story.shown(record):#.4g}" if story.shown(record) is not None else f"  {record.status}"
         write_right(ax, y, f"m{member:02d}{score}", BEST if member == story.best else INK, bold=member == story.best)
+    if story.final:
+        write_right(ax, -0.75, "last score", INK)  # another than that of a member's best checkpoint, which decides who is best
     dress(ax, "", "generation", "")
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
@@ -144,7 +146,7 @@ def _label(figure: Figure, ax: Axes, story: Story, lanes: Mapping[int, Lanes]) -
     ax.set_ylim(max(map(len, lanes.values())) - 0.3, -0.7)
     whole_ticks(ax.xaxis)
     handles = [
-        ax.plot([], [], color=BEST, lw=2.6, label="way to the best")[0],
+        ax.plot([], [], color=BEST, lw=2.6, label="way to the best checkpoint")[0],
         ax.plot([], [], color=SOFT, lw=1.1, label="goes on")[0],
         ax.plot([], [], color=SOFT, lw=1.1, ls=(0, (3, 1.2)), label="copied")[0],
         ax.plot([], [], color=LOST, lw=1.1, label="no heirs at the end")[0],
