@@ -115,7 +115,7 @@ def test_a_lineage_has_a_line_for_every_taking_of_weights_and_the_way_to_the_bes
 def test_a_lineage_names_members_at_both_ends_with_their_scores(small):
     (ax,) = draw_lineage(small).axes
     texts = {text.get_text() for text in ax.texts}
-    assert {"m00", "m01", "m02", "m03", "m00  0.3800", "m01  0.2500", "m02  0.2800", "m03  0.6000"} == texts
+    assert {"m00", "m01", "m02", "m03", "last score", "m00  0.3800", "m01  0.2500", "m02  0.2800", "m03  0.6000"} == texts
 
 
 def test_a_lineage_says_how_a_member_ended_that_has_no_score():
