@@ -136,6 +136,10 @@ def test_a_file_that_cannot_be_loaded_is_one_sentence_with_its_line(plugin, tmp_
     broken = plugin("broken", "x = 1\ny = 1 // 0\n")
     said = lfads("plugins", "list", "--plugin-file", broken, code=2).stderr
     assert said == f"error: --plugin-file: {broken} must be imported, got ZeroDivisionError: integer division or modulo by zero, at broken.py:2.\n"
+    command = [sys.executable, "-m", "lfads_core.cli.main", "--debug", "plugins", "list", "--plugin-file", str(broken)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert f'File "{broken}", line 2, in <module>' in shown
+    assert "ZeroDivisionError" in shown
     beside = plugin("beside", "import helper_that_stands_beside\n")
     assert "A plugin file must stand alone" in lfads("plugins", "list", "--plugin-file", beside, code=2).stderr
     for path in (tmp_path / "none.py", tmp_path, plugin("not-a-name", "")):

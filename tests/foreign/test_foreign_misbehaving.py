@@ -219,6 +219,12 @@ QUICK = {
         2,
         "must give values of what is searched, got odd.a for member 0",
     ),
+    "an algorithm that draws no numbers": (
+        algorithm("[replace(m, values={**m.values, 'optim.lr': float('nan')}) for m in members]"),
+        SEARCH,
+        2,
+        "must give finite values, got nan of optim.lr for member 0",
+    ),
     "an executor that is none": (executor("pass", "lambda *_: 42"), CARRY_OUT, 2, "build must give an AbstractExecutor, got an int"),
     "an executor that gives nothing": (
         executor("return None"),

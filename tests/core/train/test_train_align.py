@@ -257,7 +257,30 @@ class Vague(Apart):
         return latents.factors.mean(dim=(0, 1)) - self.mean
 
 
-@pytest.mark.parametrize("part", [Apart, Vague])
+class Below(Apart):
+    def distance(self, latents):
+        return -super().distance(latents) - 1
+
+
+class Grown(Apart):
+    def meet(self, latents):
+        self.mean = latents.factors.mean(dim=0)
+
+
+class Forgetful(Apart):
+    def meet(self, latents):
+        self.kept = latents.factors.mean(dim=(0, 1))
+
+
+WRONG = {
+    Vague: r"distance must give a tensor of one finite number, got tensor",
+    Below: r"distance must be 0 or more, the smaller the more alike, got -",
+    Grown: r"meet must change parameters and buffers in place .* but 'mean' was \(\d+,\) and is \(8, \d+\)",
+    Forgetful: r"meet must keep what it knows in buffers that build makes, as checkpoints do, but made kept\.",
+}
+
+
+@pytest.mark.parametrize("part", [Apart, *WRONG])
 def test_alignments_of_others_are_followed_or_blamed(train_tiny, new, tmp_path, part):
     spec = AlignmentSpec(name="apart", summary="Mean factors", config=AlignmentConfig, build=lambda _, info: part(info), steps=6)
     mine = SimpleNamespace(lfads_alignments=hookimpl(lambda: [spec]))
@@ -268,8 +291,8 @@ def test_alignments_of_others_are_followed_or_blamed(train_tiny, new, tmp_path, 
     def follow():
         return adapt_run(parent, [new], (), Display(), tmp_path / "runs" / "mine", align="apart").run
 
-    if part is Vague:
-        with pytest.raises(PluginError, match=r"the alignment 'apart': distance must give a tensor of one finite number, got tensor"):
+    if part in WRONG:
+        with pytest.raises(PluginError, match=f"the alignment 'apart': {WRONG[part]}"):
             follow()
         return
     assert (follow().read_state()["alignment"]["name"], len(load(tmp_path / "runs" / "mine", registry=registry).columns()["epoch"])) == ("apart", 2)

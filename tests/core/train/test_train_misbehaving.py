@@ -553,6 +553,15 @@ def test_a_cache_that_settles_is_no_fault(train_tiny):
     assert trains("readin", BUILDS["readin"](spoilt("readin", forward=cached)), train_tiny).outcome == "epochs"
 
 
+def test_an_interrupt_that_nobody_made_is_the_component_s(train_tiny):
+    def nll(self, params, data):
+        raise KeyboardInterrupt
+
+    with pytest.raises(LfadsError, match=r"the reconstruction 'bad' failed in nll \(RuntimeError: a KeyboardInterrupt of its own") as caught:
+        trains("reconstruction", BUILDS["reconstruction"](spoilt("reconstruction", nll=nll)), train_tiny)
+    assert str(caught.value).startswith(WHO.format(kind="reconstruction"))
+
+
 # Told, and not refused
 
 

@@ -14,12 +14,14 @@ from lfads_core.config.schema import RunConfig
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.data.session import Session
 from lfads_core.errors import PluginError
+from lfads_core.model.built import keeping_parameters
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.rows import joined_records, mapped
 from lfads_core.origin import blaming, origin_of
 from lfads_core.rng import stream
 from lfads_core.train.data import trial_source
 from lfads_core.train.step import augmented
+from lfads_core.wording import listed
 
 MOST_TRIALS = 2048
 """Trials of one recording, or of several together, whose latents are compared."""
@@ -54,19 +56,28 @@ def distance(part: AbstractAlignment, latents: Latents) -> float:
     """A session's distance from what its alignment met.
 
     Raises:
-        PluginError: it gives no number.
+        PluginError: it gives no number, or one below 0.
     """
     with blaming(part, " in distance"), torch.no_grad():
         found = part.distance(latents)
     if not isinstance(found, Tensor) or found.shape != () or not found.isfinite():
         raise PluginError(f"{origin_of(part)}: distance must give a tensor of one finite number, got {found!r}.")
+    if found < -1e-5:
+        raise PluginError(f"{origin_of(part)}: distance must be 0 or more, the smaller the more alike, got {float(found):.4g}.")
     return float(found)
 
 
 def meet(part: AbstractAlignment, latents: Latents) -> None:
-    """Have an alignment know the latents of the old sessions."""
-    with blaming(part, " in meet"), torch.no_grad():
+    """Have an alignment know the latents of the old sessions.
+
+    Raises:
+        PluginError: it keeps them where no checkpoint does.
+    """
+    before = set(vars(part))
+    with blaming(part, " in meet"), torch.no_grad(), keeping_parameters(part, "meet"):
         part.meet(latents)
+    if new := sorted(set(vars(part)) - before):
+        raise PluginError(f"{origin_of(part)}: meet must keep what it knows in buffers that build makes, as checkpoints do, but made {listed(new)}.")
 
 
 def distance_within(part: AbstractAlignment, latents: Latents, trials: int, seed: int) -> float:

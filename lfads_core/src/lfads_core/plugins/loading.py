@@ -154,7 +154,9 @@ def _loaded_file(path: Path, remarks: list[tuple[Provider, str]]) -> tuple[Provi
         with noticing(said, slow=False):  # it may import torch as it stands there, for it is loaded for what it is used in
             digest, module = load_file(path)
     except PluginError as err:
-        raise err if "--plugin-file" in str(err) else PluginError(f"--plugin-file: {path}: {err}") from err
+        if "--plugin-file" in str(err):
+            raise
+        raise PluginError(f"--plugin-file: {path}: {err}") from err
     provider = Provider(path.name, digest[:8], "")
     remarks += [(provider, text) for text in _said.setdefault(provider, said)]
     return provider, module

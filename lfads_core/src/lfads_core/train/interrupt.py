@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lfads_core.origin import blamed
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 """What asks to stop. Those that are ignored stay so: ``nohup`` is about SIGHUP, and a shell without job control ignores SIGINT for us."""
 
@@ -30,9 +32,13 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish() -> Iterator[StopWish]:
-    """Listen for signals while the block runs; outside the main thread nothing can be heard."""
-    wish = StopWish()
+def stop_wish(given: StopWish | None = None) -> Iterator[StopWish]:
+    """Listen for signals while the block runs, with the wish that is given or a new one; outside the main thread nothing can be heard.
+
+    Raises:
+        PluginError: a component raises what only a signal should, and none came.
+    """
+    wish = StopWish() if given is None else given
     if threading.current_thread() is not threading.main_thread():
         yield wish
         return
@@ -40,6 +46,11 @@ def stop_wish() -> Iterator[StopWish]:
     old = {number: signal.signal(number, wish.on_signal) for number in dict.fromkeys(heard)}
     try:
         yield wish
+    except KeyboardInterrupt as err:
+        own = RuntimeError("a KeyboardInterrupt of its own, for nobody has interrupted").with_traceback(err.__traceback__)
+        if not wish.asked and (named := blamed(own)) is not None:
+            raise named from err
+        raise
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,8 @@ def _members(found: Iterable[Member], spaces: Collection[str], parents: Collecti
             raise ValueError(f"must give each member once, got member {member.member} twice")
         if odd := sorted(member.values.keys() - set(spaces)):
             raise ValueError(f"must give values of what is searched, got {odd[0]} for member {member.member}")
+        if none := sorted(key for key, value in member.values.items() if isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError(f"must give finite values, got {member.values[none[0]]} of {none[0]} for member {member.member}")
         if member.parent is not None and member.parent not in parents:
             raise ValueError(f"must give parents that there are, got {member.parent} for member {member.member}")
     return members
