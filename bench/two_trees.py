@@ -77,13 +77,16 @@ def main() -> None:
     parser.add_argument("--recurrence", nargs="+", default=["fused", "compiled"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--networks", nargs="+", default=[name for name, _, _ in ROWS])
+    parser.add_argument("--members", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--pairs", type=int, default=1, help="pairs of new processes, a row each: processes of one tree differ, too")
     given = parser.parse_args()
     trees = (given.other.resolve(), Path(__file__).resolve().parents[1])
     print(
         "| network | members | path | clock: other, ms | this, ms | this / other | CPU: other, ms | this, ms |\n|---|---|---|---|---|---|---|---|",
         flush=True,
     )
-    for row in ROWS:
+    for row in [row for row in ROWS if row[0] in given.networks and row[1] in given.members] * given.pairs:
         for path in given.recurrence:
             processes = [start(tree, row, path, given.threads) for tree in trees]
             for process in processes:
