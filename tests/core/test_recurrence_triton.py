@@ -381,6 +381,12 @@ def test_trials_of_a_program_follow_members_trials_and_multiprocessors(products,
     assert tiles_of_a_gru(products, hidden, card, members=members, trials=trials).rows == rows
 
 
+def test_a_closed_loop_in_float32_takes_no_more_trials_than_it_has_registers_for():
+    of_loop, of_gru = triton_controlled.blocks(64, 200, 4, 100), triton_gru.blocks(200)
+    given = {"products": "ieee", "widest_layer": 200, "members": 32, "trials": 256, "card": H100}
+    assert [choose_tiles(blocks=blocks, **given).rows for blocks in (of_loop, of_gru)] == [8, 16]
+
+
 def test_a_device_may_be_a_second_gpu(monkeypatch):
     from lfads_core.train.device import choose_device
 

@@ -21,7 +21,15 @@ def world() -> dict[str, Any]:
     """How it is now; of torch nothing before it is loaded, which nothing here does."""
     torch = sys.modules.get("torch")
     of_torch = {} if torch is None else {name: getattr(torch, get)() for name, (get, _) in _OF_TORCH.items()}
-    return {**of_torch, _FOLDER: str(Path.cwd())}
+    return {**of_torch, _FOLDER: _folder()}
+
+
+def _folder() -> str | None:
+    """None once it is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 def put_back(was: Mapping[str, Any]) -> str:
@@ -31,7 +39,7 @@ def put_back(was: Mapping[str, Any]) -> str:
         fresh = {"torch.get_default_dtype": torch.float32, "torch.is_grad_enabled": True, "torch.are_deterministic_algorithms_enabled": False}
         was = {**fresh, **was}
     now = world()
-    changed = [name for name, value in was.items() if now.get(name) != value]
+    changed = [name for name, value in was.items() if now.get(name) != value and value is not None]
     for name in changed:
         again: Callable[[Any], Any] = os.chdir if name == _FOLDER else getattr(torch, _OF_TORCH[name][1])
         again(was[name])

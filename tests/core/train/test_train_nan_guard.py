@@ -22,7 +22,7 @@ def faulty(monkeypatch):
 
     Calls are counted: those of the trial on the first batch and of the second pass that looks for the culprit do not come in between.
     """
-    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_: None)
+    monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_, **_more: None)
     monkeypatch.setattr("lfads_core.train.step.who_spoilt", lambda *_: None)
 
     def make(spoil):

@@ -65,6 +65,8 @@ SMALLEST = Card(processors=16, shared=99 * 1024)
 SPARE = 8 * 1024
 """Shared memory of a program beside the pieces of weights under way, by the compiler's word."""
 WARPS = 8
+ONE_LAYER = 2
+"""Blocks of weights of a loop of one layer. In float32 it has registers for 16 trials; a closed loop, with two states and factors, for 8."""
 DEEPEST = 256
 """Terms of a block that may be held: the states of 16 trials then take 16 registers of each thread."""
 
@@ -82,7 +84,8 @@ def choose_tiles(*, products: Products, widest_layer: int, blocks: tuple[Blocks,
     """
     if products == "ieee":
         cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
-        rows = _rows(*((2, 4) if cached else (4, 16)), members, trials, card)
+        most = 16 if len(blocks[0]) <= ONE_LAYER else 8
+        rows = _rows(*((2, 4) if cached else (4, most)), members, trials, card)
         alone = members * -(-trials // rows) <= card.processors
         return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=WARPS if alone or not cached else 4, stages=1)
     rows = _rows(16, 32, members, trials, card)

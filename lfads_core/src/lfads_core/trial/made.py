@@ -22,6 +22,9 @@ from lfads_core.trial.trees import a_value, copied
 _ROUNDING = 1e-3
 """Relative difference that products of other sizes may have, in float32 and with a large sum behind it."""
 
+_WITH_MEANS = {("AbstractAugmentation", "weigh")}
+"""Methods that may look at means over all trials of a batch, such as the share that was observed."""
+
 
 class SpoiltError(PluginError):
     """A component gives no numbers, or none to learn from. Weights that a training has driven far away are another reason than its code."""
@@ -104,7 +107,7 @@ class CallMade:
 
     def trials_alone(self) -> Iterator[str]:
         """Whether every trial gets what it would get without the others, and in another order."""
-        if not isinstance(self.result, Tensor):
+        if not isinstance(self.result, Tensor) or (self.method.contract, self.method.name) in _WITH_MEANS:
             return
         text, names = letters(self.method.declared), set(self.given)
         leads = {name for name in names if text.get(name, "").split(" ")[0] in {"B", "*B"}}
