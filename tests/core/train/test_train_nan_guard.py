@@ -20,8 +20,9 @@ from lfads_plugins_std.poisson import Poisson
 def faulty(monkeypatch):
     """A registry whose reconstruction 'faulty' spoils calls of trainings: ``spoil(call_number, nll)`` returns what comes out.
 
-    Calls are counted: those of the trial on the first batch and of the second pass that looks for the culprit do not come in between.
+    Calls are counted: those that try laws and the first batch, and of the second pass that looks for the culprit, do not come in between.
     """
+    monkeypatch.setattr("lfads_core.pipeline.run.tell_broken_laws", lambda *_: None)
     monkeypatch.setattr("lfads_core.train.trainer.try_components", lambda *_, **_more: None)
     monkeypatch.setattr("lfads_core.train.step.who_spoilt", lambda *_: None)
 
