@@ -20,6 +20,7 @@ FEWER = {"channels": 6, "conditions": 3, "trials_per_condition": 4, "burn_in": 5
 """Settings of generators that make fewer data."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_it_obeys_the_laws_of_its_kind(entry):
     settings = None

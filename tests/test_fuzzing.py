@@ -26,6 +26,7 @@ def session(root):
     return run
 
 
+@pytest.mark.long
 def test_a_few_files_of_every_kind_end_in_sentences(session):
     done = session("--light", "--seed", "7", "--count", "26")
     assert done.returncode == 0, done.stdout + done.stderr

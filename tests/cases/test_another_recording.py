@@ -102,6 +102,7 @@ def test_another_alignment_and_missing_names_are_said(train_tiny, write, write_t
     assert "its channels have no names: they are taken in the order of training." in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("held", [(), ("data.hold_out.fraction=0.4",)])
 def test_a_replaced_recording_is_noticed_by_infer_and_refused_by_resume(train_tiny, resume, write, told, held):
     run = train_tiny("train.epochs=2", *held, data=write()).run

@@ -192,6 +192,7 @@ def test_names_and_types_that_nothing_can_be_made_of_are_left_out_with_a_word(tm
     assert said.startswith(f"{path}: left out: 'caf\\\\xe9' (its name is no UTF-8), 'train_when' (")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["scaleoffset", "virtual"])
 def test_outputs_hold_the_values_however_the_recording_stores_them(tmp_path, lfads, tiny_settings, kind):
     """In a process of its own: HDF5 ends the one that copies an array with the scale-offset filter, and copies a mapping without its values."""

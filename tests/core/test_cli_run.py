@@ -96,6 +96,7 @@ def test_run_infer_and_generate_say_where_things_are(invoke, write_tiny, tiny_se
     assert (both.exit_code, both.stderr) == (2, "error: --samples, --means: exclude each other, got both. Give one of them.\n")
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_does_not_stop_the_training(lfads, write_tiny, tiny_settings, tmp_path):
     process = lfads("run", write_tiny(), *sets(tiny_settings), stderr=subprocess.PIPE)
     process.stdout.readline()
@@ -105,6 +106,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_training(lfads, write_tiny, t
     assert (tmp_path / "runs/tiny/lfads_output_tiny.h5").exists()
 
 
+@pytest.mark.long
 def test_without_extras_a_run_works_and_says_what_they_would_add(lfads, write_tiny, tiny_settings, tmp_path):
     wanted = [setting for setting in tiny_settings if not setting.startswith(("track", "infer.figures"))]
     process = lfads("run", write_tiny(), *sets(wanted), without=("matplotlib", "mlflow", "ray"))

@@ -223,6 +223,7 @@ def test_evenly_spaced_rows_hold_first_and_last():
     assert memory.evenly(3, 8).tolist() == [0, 1, 2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("held_out", [None, 0.5])
 def test_a_run_from_disk_is_the_run_from_memory_to_the_bit(tmp_path, held_out):
     from lfads_core.config.load import resolve

@@ -108,6 +108,7 @@ def test_a_saved_recording_is_the_same_and_counts_are_stored_as_such(recording, 
         recording.save("a.h5")
 
 
+@pytest.mark.long
 def test_synthetic_data_are_those_of_the_command(here):
     from click.testing import CliRunner
 

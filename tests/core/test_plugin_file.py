@@ -215,6 +215,7 @@ def test_a_kept_file_that_was_changed_or_is_gone_is_refused_and_another_can_be_g
     assert any(message.startswith(f"{path}: takes the place of the other my_sparse.py") for message in caplog.messages)
 
 
+@pytest.mark.long
 def test_a_search_keeps_the_file_for_its_members_and_its_best(plugin, write_tiny, tmp_path):
     path, folder = plugin(), tmp_path / "runs/s"
     words = ["search", "random", write_tiny(), "--members", 2, "--executor", "serial", "--plugin-file", path]

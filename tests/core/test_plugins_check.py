@@ -60,6 +60,7 @@ def test_a_broken_one_is_found_by_its_name_or_that_of_its_distribution(install, 
     assert f"error: {name}: must obey all 19 laws, but 2 are broken or could not be tried." in result.stderr
 
 
+@pytest.mark.long
 def test_what_was_not_tried_is_told(install):
     install("noise", GOOD.replace("Unit())", "torch.nn.Identity())"))
     result = check("unit")

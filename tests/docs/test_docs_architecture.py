@@ -6,6 +6,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SPEC = importlib.util.spec_from_file_location("imports", ROOT / "scripts" / "imports.py")
@@ -13,6 +15,7 @@ SCRIPT = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(SCRIPT)
 
 
+@pytest.mark.long
 def test_the_drawing_of_imports_is_up_to_date():
     assert SCRIPT.BEGIN in PAGE
     assert SCRIPT.page(PAGE) == PAGE, "run: python scripts/imports.py"

@@ -132,6 +132,7 @@ def test_a_figure_that_raises_costs_a_run_one_warning(broken, tiny, tmp_path, ca
     assert json.loads((tmp_path / "runs/run/run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.long
 def test_loops_whose_check_raises_give_way_to_others(broken, tiny, tmp_path, caplog):
     broken("lab_jpca.loops:obstacle")
     result = lfads("run", tiny.data, tiny.yaml, "--name", "run", "--set", "train.recurrence=mine")

@@ -29,6 +29,7 @@ def log_of(run):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_all_four_train_together_are_inferred_and_cited(tiny, tmp_path):
     lfads("run", tiny.data, tiny.yaml, *RECIPE, "--name", "four")
     run = tmp_path / "runs/four"
@@ -44,6 +45,7 @@ def test_all_four_train_together_are_inferred_and_cited(tiny, tmp_path):
     assert made_with["versions"]["lab-dynamics"] == "1.0"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", PARTS)
 def test_a_part_that_is_gone_is_named_with_the_distribution_that_had_it(hook, tiny, tmp_path, monkeypatch):
     lfads("run", tiny.data, tiny.yaml, *RECIPE, "--name", "four", "--set", "train.epochs=1")
@@ -64,6 +66,7 @@ def test_a_run_whose_package_is_gone_says_what_to_install(tiny, tmp_path, monkey
     assert "lab-dynamics==1.0" in said
 
 
+@pytest.mark.long
 def test_population_based_training_moves_settings_of_its_own(tiny, tmp_path):
     words = ("--set", "search.members=3", "--set", "search.interval=1", "--set", "search.burn_in=1")
     lfads("search", "pbt", tiny.data, tiny.yaml, *RECIPE, *words, "--executor", "batched", "--name", "pbt")

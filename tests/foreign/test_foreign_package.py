@@ -104,6 +104,7 @@ def test_a_hook_of_its_own_is_used_by_another_package_and_asked_by_record_and_na
 # A run
 
 
+@pytest.mark.long
 def test_a_run_is_tracked_told_drawn_and_resumed_with_settings_of_its_group(tiny, tmp_path):
     run, folder = tmp_path / "runs/one", tmp_path / "lines"
     lfads("run", tiny.data, tiny.yaml, "--name", "one", "--set", f"mine.folder={folder}", "--set", "mine.level=3")

@@ -71,6 +71,7 @@ def log_likelihoods(model, batches):
     return np.array(found)
 
 
+@pytest.mark.long
 def test_the_bound_of_many_samples_is_the_likelihood_by_integration_and_the_elbo_lies_below(small):
     model, batches = small("model.generator.ic_size=1")
     exact = log_likelihoods(model, batches)

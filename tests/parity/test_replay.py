@@ -51,6 +51,7 @@ def test_every_fixture_is_reproduced_in_float64_to_rounding(folder, recurrence, 
     assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recurrence", ON_CPU)
 def test_every_fixture_is_reproduced_in_float32_within_1e_4(folder, recurrence, usable, capsys):
     usable(recurrence)

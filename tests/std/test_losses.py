@@ -135,6 +135,7 @@ def test_losses_add_up_as_their_scales_and_ramps_say(write_tiny, train_tiny):
         assert n["loss_ramp/behaviour"] == pytest.approx(min((n["epoch"] + 1) / 4, 1))
 
 
+@pytest.mark.long
 def test_a_resumed_run_with_losses_is_the_run_that_was_never_interrupted(write_tiny, train_tiny):
     data, chosen = behaving(write_tiny), "components.losses=[behaviour, input-correlation]"
     whole = train_tiny(chosen, "train.epochs=4", data=data, name="whole").run
@@ -145,6 +146,7 @@ def test_a_resumed_run_with_losses_is_the_run_that_was_never_interrupted(write_t
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.long
 def test_a_loss_without_a_price_changes_nothing_else(write_tiny, train_tiny):
     data = behaving(write_tiny)
     without = train_tiny(data=data, name="without").run

@@ -102,6 +102,7 @@ def test_the_informed_share_is_that_of_the_law_of_total_variance():
     np.testing.assert_allclose(informed(means, stds), means.var(axis=0) / draws.var(axis=0), atol=0.01)
 
 
+@pytest.mark.long
 def test_a_run_keeps_what_was_found_and_says_it(train_tiny, resume):
     finished = train_tiny("train.epochs=2")
     state = finished.run.read_state()

@@ -135,6 +135,7 @@ def compare(members, inputs, tolerance, epoch=2):
             torch.testing.assert_close(value / scale, slopes[name] / scale, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.long
 @WHOLE
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_batched_pass_gives_each_member_the_outputs_losses_and_gradients_it_has_alone(case, backend, make_model, settings, make_batch):

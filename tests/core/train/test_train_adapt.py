@@ -20,6 +20,8 @@ from lfads_core.plugins import load_registry
 from lfads_core.train.checkpoint import load_checkpoint
 from lfads_core.train.progress import Display
 
+pytestmark = pytest.mark.long
+
 NEW = ("readins.new.", "readouts.new.", "reconstructions.new.")
 
 

@@ -112,6 +112,7 @@ def test_a_read_in_starts_as_it_was_by_place_or_by_name(train_tiny, write_tiny, 
     assert other.std() > 0.1
 
 
+@pytest.mark.long
 def test_a_model_without_a_read_in_begins_by_taking_channels_as_they_are_and_knows_its_own_day_as_before(train_tiny, write_tiny, align):
     old = write_tiny("old.h5")
     parent = train_tiny(data=old, name="parent").run
@@ -225,6 +226,7 @@ def test_what_cannot_be_followed_is_refused_in_a_sentence(train_tiny, write_tiny
     assert not (tmp_path / "runs" / "refused").exists()
 
 
+@pytest.mark.long
 def test_from_the_command_line_and_from_python(train_tiny, new, tmp_path):
     parent = train_tiny(name="parent").run
     result = CliRunner().invoke(cli, ["adapt", str(parent.path), str(new), "--align", "nomad", "--set", "train.epochs=2"])

@@ -232,6 +232,7 @@ class Died(BaseException):
     """Stands for a kill: nothing in the program catches it."""
 
 
+@pytest.mark.long
 def test_a_killed_training_ends_as_an_unbroken_one(train_tiny, resume, end_state, tmp_path, monkeypatch):
     from lfads_core.train.trainer import Trainer
 
@@ -252,6 +253,7 @@ def test_a_killed_training_ends_as_an_unbroken_one(train_tiny, resume, end_state
     assert end_state(whole) != end_state(float32)
 
 
+@pytest.mark.long
 def test_members_of_a_population_train_in_it_too(make_trainer):
     settings = [(BF16, f"train.seed={seed}", "train.epochs=3") for seed in range(2)]
     alone, together = ([make_trainer(f"{name} {i}", *one) for i, one in enumerate(settings)] for name in ("alone", "together"))

@@ -70,6 +70,7 @@ def test_what_is_0_stays_0_while_everything_else_is_trained(more, make_trainer):
     assert {name for name in zeros if zeros[name].sum() == round(0.5 * zeros[name].size) and zeros[name].size} >= {n for n in named if full[n].size}
 
 
+@pytest.mark.long
 def test_an_interrupted_pruned_run_goes_on_bit_by_bit(make_trainer):
     settings = (*HALF, "train.prune.start_epoch=1", "train.epochs=4")
     whole = make_trainer("whole", *settings)
@@ -116,6 +117,7 @@ def test_members_of_a_population_are_pruned_each_by_its_own_settings(make_traine
     assert shares == [0.5, 0.0, 0.25]
 
 
+@pytest.mark.long
 def test_a_trained_run_is_pruned_when_it_goes_on_and_more_so_later(train_tiny, resume):
     run = train_tiny("train.epochs=4").run
 

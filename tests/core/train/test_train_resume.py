@@ -67,6 +67,7 @@ class Died(BaseException):
     """Stands for a kill: nothing in the program catches it."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["tensors", "manifest", "after"])
 @pytest.mark.parametrize("which", ["best", "last"])
 def test_dying_anywhere_in_the_writing_of_a_checkpoint_changes_nothing(which, moment, train_tiny, resume, end_state, tmp_path, monkeypatch):

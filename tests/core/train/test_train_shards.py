@@ -112,6 +112,7 @@ def test_asked_to_stop_all_threads_save_and_members_that_never_began_say_so(make
         trainer.restore()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_at_a_time")
 def test_a_wish_to_stop_that_one_thread_hears_stops_all_and_they_go_on_to_the_bit(make_trainer):
     whole, broken = members(make_trainer, "whole", 4), members(make_trainer, "broken", 4)

@@ -60,6 +60,7 @@ def test_a_run_that_ends_within_the_ramps_has_no_best_and_is_inferred_with_the_l
     assert done.run.output("tiny").exists()
 
 
+@pytest.mark.long
 def test_training_stops_at_the_floor_of_the_rate(train_tiny, resume, capsys):
     settings = ("optim.lr=0.5", "optim.decay=0.1", "optim.patience=0", "optim.min_lr=0.004", "train.epochs=300", "train.early_stopping=null")
     done = train_tiny(*settings)

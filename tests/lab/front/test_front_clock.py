@@ -41,6 +41,7 @@ def nwb_run(here):
     return of, path, lf.run(recording, settings=SETTINGS, hold_out=0.34, name="mine", progress=False)
 
 
+@pytest.mark.long
 def test_what_was_inferred_stands_in_nwb_beside_the_sources_own_on_the_sessions_clock(nwb_run, here):
     pynwb = pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
     of, source, run = nwb_run
@@ -100,6 +101,7 @@ def test_nwbinspector_has_no_critical_finding(nwb_run):
             assert {message.check_function_name for message in found} <= before
 
 
+@pytest.mark.long
 def test_without_a_source_the_file_holds_trials_and_what_was_inferred(here):
     pynwb = pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
     starts = np.array([5.0, 1.0, 9.0] + [20.0 + i for i in range(21)])
@@ -115,6 +117,7 @@ def test_without_a_source_the_file_holds_trials_and_what_was_inferred(here):
         np.testing.assert_array_equal(file.processing["lfads"]["rates"].data[:], run.rates.values[order].reshape(-1, 5).astype(np.float32))
 
 
+@pytest.mark.long
 def test_what_has_no_place_on_a_clock_is_refused(here):
     pytest.importorskip("pynwb", reason="pynwb, the extra [nwb], is not installed")
     counts = np.random.default_rng(0).poisson(1.0, (24, 8, 5))
@@ -142,6 +145,7 @@ def objects():
     return of, units, trials, nap.TsdFrame(t=of.hand_times, d=of.hand, columns=["x", "y"])
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # pynapple's own
 def test_objects_of_pynapple_come_back_as_such_on_the_same_clock(objects, here):
     of, units, trials, hand = objects

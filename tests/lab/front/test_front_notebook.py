@@ -27,6 +27,7 @@ def shown(code, names):
     return eval(compile(ast.Expression(body=last.value), "cell", "eval"), names) if isinstance(last, ast.Expr) else None
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # pynapple's own
 def test_ten_lines_go_from_pynapples_objects_to_rates_a_table_two_figures_and_a_page(check, tmp_path, monkeypatch):
     pytest.importorskip("pynapple", reason="pynapple is not installed")

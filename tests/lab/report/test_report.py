@@ -185,6 +185,7 @@ def test_a_section_that_fails_is_named_and_the_others_are_there(full, caplog):
     assert re.findall(r"<h2>(.*?)</h2>", text) == ["Fine", "Broken", *UNDRAWN]
 
 
+@pytest.mark.long
 def test_figures_and_a_section_of_others_are_on_the_page_and_one_that_raises_costs_one_sentence(full, caplog):
     def figure():
         made = new_figure(3, 2)
@@ -477,6 +478,7 @@ def test_what_is_no_block_is_refused():
         markup(block for block in ["<p>"])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 def test_in_a_browser_it_fits_a_phone_and_a_desk_without_a_fault_and_answers(whole, tmp_path):
     path = tmp_path / "page.html"

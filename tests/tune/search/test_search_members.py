@@ -115,6 +115,7 @@ def test_a_member_is_an_ordinary_run(base, tasks, write_tiny, tmp_path):
     assert finished.run.output("tiny").is_file()
 
 
+@pytest.mark.long
 def test_members_go_on_in_a_new_process_bit_by_bit(base, tasks, write_tiny, tmp_path):
     data = write_tiny()
     carry_out(executor("batched", base(), data, workers=1), tasks("whole", epochs=3))
@@ -132,6 +133,7 @@ def test_members_go_on_in_a_new_process_bit_by_bit(base, tasks, write_tiny, tmp_
     assert (done[0].status, done[0].score, rows) == ("done", outcomes[0].score, {})
 
 
+@pytest.mark.long
 def test_a_generation_replayed_from_its_start_ends_the_same(base, tasks, write_tiny, tmp_path):
     data = write_tiny()
     at_work = executor("batched", base(), data)
