@@ -133,6 +133,7 @@ def test_dependencies_have_floors_and_no_upper_bounds(dist):
     assert [str(requirement) for requirement in _requirements(dist) if [s.operator for s in requirement.specifier] != [">="]] == []
 
 
+@pytest.mark.long
 def test_extras_and_scipy_are_never_imported_when_a_module_loads():
     found = [
         f"{path.relative_to(ROOT)}: {name}"

@@ -139,6 +139,7 @@ def reading():
     return spoken_reading("a.h5", "'x'")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [{"scaleoffset": 0}, {"compression": "lzf", "shuffle": True}, {"chunks": (1, 5, 3)}, {"fletcher32": True}])
 def test_outputs_hold_the_values_of_any_stored_array(how, odd, train_tiny, tmp_path, write_tiny):
     """HDF5's own copies of such objects crash the process, or hold none of the values."""

@@ -155,6 +155,7 @@ def test_a_prior_that_is_right_passes_and_every_law_is_told():
     assert len(findings) == 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cls", "law", "fault"),
     [

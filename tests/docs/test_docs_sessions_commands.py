@@ -53,6 +53,7 @@ def test_every_file_beside_the_scripts_is_used_by_one():
     assert [name for name in helpers if f"$here/{name}" not in texts] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reduced", ["", "1"], ids=["full", "reduced"])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_command_of_a_script_is_accepted(script, reduced, tmp_path):

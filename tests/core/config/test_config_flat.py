@@ -36,6 +36,7 @@ LONG = st.builds(lambda start, size, end: (start * size)[:size] + end, st.text(m
 """About as long as is allowed, and often alike but for the end."""
 
 
+@pytest.mark.long
 @pytest.mark.property
 @given(given_names=st.lists(st.text() | LONG, unique=True, max_size=8))
 def test_any_names_become_as_many_names_that_mlflow_takes(given_names):

@@ -15,6 +15,7 @@ from lfads_core.components import GRUWeights
 from model_parts import RIGHT, RightEncoder, RightGenerator, refused, spoilt, trains, with_attributes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "more"),
     [*((kind, ()) for kind in RIGHT), ("encoder", ("model.controller.causal=true",)), ("generator", ("model.controller=null",))],
@@ -190,6 +191,7 @@ BAD = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", BAD)
 def test_what_breaks_its_contract_is_named_before_the_first_step(case, train_tiny, capfd):
     kind, bad, text, *more = BAD[case]

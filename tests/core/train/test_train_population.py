@@ -65,6 +65,7 @@ def assert_close(one, other, tolerance):
         torch.testing.assert_close(value / scale, other[name] / scale, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "shared",
     [

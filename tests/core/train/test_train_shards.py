@@ -35,6 +35,7 @@ def one_at_a_time(monkeypatch):
     monkeypatch.setattr(shards, "last_cache", lambda: 0)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_at_a_time")
 def test_members_on_three_threads_end_to_the_bit_as_each_would_alone(make_trainer):
     alone, together = members(make_trainer, "alone", 5), members(make_trainer, "together", 5)

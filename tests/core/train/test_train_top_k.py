@@ -93,6 +93,7 @@ PARTS = (r"epoch-\d+-\w+\.pt", r"epoch-\d+\.json", r"last\.json", r"best\.json",
 SOME = [pytest.param((PARTS[1], PARTS[2]), (4,), id="some"), pytest.param(PARTS, (1, 2, 3), id="all", marks=pytest.mark.slow)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("parts", "counts"), SOME)
 def test_dying_before_a_write_leaves_a_readable_set_and_a_resumed_run_ends_with_the_same(
     parts, counts, train_tiny, resume, end_state, tmp_path, monkeypatch

@@ -165,6 +165,7 @@ def test_channels_stand_under_the_names_of_the_recording_and_the_held_out_ones_l
     assert sorted(known.file["channel_order"]) != list(known.file["channel_order"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("door", ["python", "plots"])
 def test_pictures_of_trials_have_units_order_and_events_of_their_session(run, known, door, tmp_path, monkeypatch):
     if door == "python":

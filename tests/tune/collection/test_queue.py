@@ -355,6 +355,7 @@ def test_stopping_now_kills(prepared, play, until):
     assert control.stop(sweep, now=True) == 0
 
 
+@pytest.mark.long
 def test_a_closed_terminal_disturbs_neither_queue_nor_runs(prepared, play, until):
     play(all={"seconds": 1})
     sweep, _ = prepared()

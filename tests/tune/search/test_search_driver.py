@@ -205,6 +205,7 @@ def test_a_loser_takes_the_weights_of_the_winner_it_met_and_moves_every_hyperpar
     assert exploits == 3 * 4  # half of the members after each generation but the last
 
 
+@pytest.mark.long
 @hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**20), deaths=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["diverged", "nan", "failed"]))))
 def test_the_dead_are_always_replaced_by_survivors_and_bounds_are_never_left(seed, deaths, toy_search, tmp_path_factory):

@@ -81,6 +81,7 @@ def assert_close(one, other, tolerance=1e-5):
         torch.testing.assert_close(value / scale, other[name] / scale, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 def test_serial_and_batched_give_the_same_members_over_two_generations(base, tasks, write_tiny, tmp_path):
     data, found = write_tiny(), {}
     for name in ("serial", "batched"):

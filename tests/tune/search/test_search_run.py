@@ -108,6 +108,7 @@ def test_a_losers_start_is_the_winners_end(population):
         assert start["progress"]["smoothed"]["value"] == score
 
 
+@pytest.mark.long
 def test_batched_and_serial_executors_take_the_same_decisions_to_the_same_weights(population, search):
     batched = search("pbt", "batched")
     assert batched.state.kind == population.state.kind
