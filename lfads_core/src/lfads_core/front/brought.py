@@ -57,6 +57,16 @@ def check_mapping(what: str, given: Any, example: Mapping[str, Any]) -> None:
         raise ConfigError(f"{what}: must be given by name, such as {example}, got {type(given).__name__}.")
 
 
+def check_count(what: str, given: Any) -> None:
+    """Refuse what is no number of things.
+
+    Raises:
+        ConfigError: it is no whole number above 0.
+    """
+    if not (isinstance(given, Integral) and int(given) > 0):
+        raise ConfigError(f"{what}: must be a whole number > 0, got {given!r}.")
+
+
 def _wanted(kind: Any, value: Any) -> str:
     """What a value of this kind would be; nothing if it is one, or nobody can tell."""
     if get_origin(kind) is Literal:

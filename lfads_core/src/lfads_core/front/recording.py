@@ -248,7 +248,7 @@ def as_recordings(given: Recordings) -> list[Recording | str | Path]:
     Raises:
         DataError: something is none, two have the same name, or there are none.
     """
-    found = [given] if isinstance(given, Recording | str | Path) else list(given) if isinstance(given, Sequence) else [given]
+    found = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     for one in found:
         if not isinstance(one, Recording | str | Path):
             raise DataError(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lfads_core.errors import ConfigError, DataError, LfadsError, RunError
-from lfads_core.front.brought import as_overrides, brought
+from lfads_core.errors import DataError, LfadsError, RunError
+from lfads_core.front.brought import as_overrides, brought, check_count
 from lfads_core.front.plots import RunPlots
 from lfads_core.front.recording import Recording, Recordings, placed
 from lfads_core.front.training import Settings, name_of, name_recordings, watched, with_folder
@@ -127,8 +126,8 @@ class TrainedRun(LoadedRun):
         Raises:
             DataError: the recording does not fit the model.
         """
-        if samples is not None and not (isinstance(samples, Integral) and samples > 0):
-            raise ConfigError(f"samples: must be a whole number > 0, got {samples!r}.")
+        if samples is not None:
+            check_count("samples", samples)
         name = name_of(recording)
         with TemporaryDirectory(prefix="lfads-") as folder:  # the file that is written holds the data too
             sources = placed(recording, Path(folder))
@@ -149,8 +148,7 @@ class TrainedRun(LoadedRun):
         Raises:
             ConfigError: ``trials`` is no whole number above 0.
         """
-        if not (isinstance(trials, Integral) and trials > 0):
-            raise ConfigError(f"trials: must be a whole number > 0, got {trials!r}.")
+        check_count("trials", trials)
         found: xr.Dataset = self._brought("generate")(self, trials, seed)
         return found
 

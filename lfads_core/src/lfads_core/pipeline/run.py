@@ -24,12 +24,12 @@ from lfads_core.infer.run import finish
 from lfads_core.locks import only_one
 from lfads_core.model.build import build_stacks, prepare_model
 from lfads_core.model.description import ModelDescription, describe
+from lfads_core.pipeline.laws import tell_broken_laws
 from lfads_core.pipeline.rebuild import rebuild_model
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run
-from lfads_core.testing.chosen import tell_broken_laws
 from lfads_core.track.collect import Trackers, open_trackers
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.checkpoint import has_checkpoint, load_checkpoint, tidy

@@ -134,13 +134,14 @@ def load_installed(more: Iterable[tuple[Provider, object]] = ()) -> Installed:
             except PluginError as err:
                 faults.append(BrokenPlugin(provider, str(err), err))
             remarks += [(provider, text) for text in _said.setdefault(provider, said)]
-    asked = [*(_loaded_file(path, remarks) for path in wanted_files()), *more]
+    files = [_loaded_file(path, remarks) for path in wanted_files()]
+    asked = [*files, *more]
     made = inspect_plugins([*loaded, *asked])
     for fault in made.faults:
         if fault.provider in [provider for provider, _ in asked]:
             raise PluginError(str(fault)) from fault.cause
     offering = [plugin.provider for plugin in made.plugins if plugin.listeners or any(plugin.specs.values())]
-    for provider, module in asked[: len(wanted_files())]:
+    for provider, module in files:
         if provider not in offering and not hasattr(module, DECLARES):
             raise PluginError(f"{provider}: must offer something by a hook, such as lfads_priors marked with @hookimpl, but offers nothing")
     return Installed(

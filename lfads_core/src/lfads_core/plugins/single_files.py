@@ -44,7 +44,7 @@ def load_file(path: Path) -> tuple[str, ModuleType]:
     name = path.stem
     if path.suffix != ".py" or not name.isidentifier() or not path.is_file():
         raise PluginError(f"--plugin-file: must be a Python file named like a module, such as my_plugin.py, got {str(path)!r}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     there = sys.modules.get(name)
     known = getattr(there, _MARK, None)
     if there is not None and digest in (known, _hash_of(there)):

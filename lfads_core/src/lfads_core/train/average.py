@@ -24,7 +24,7 @@ class AveragedModel:
         self.source, self.keep = model, 1 - 1 / steps
         self.model: Any = copy.deepcopy(model)
         both = zip(self.model.parameters(), model.parameters(), strict=True)
-        self.pairs = [(mine, w) for mine, w in both if w.requires_grad]  # walking through modules at each step would take longer than the step
+        self.pairs = [(mine, w) for mine, w in both if w.requires_grad]  # listed once: to walk through all modules at each step takes time
         self.taken = 0
         self.start()
 

@@ -17,7 +17,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.model.population import SHARED, forward_population
-from lfads_core.model.rows import mapped, tensors_in
+from lfads_core.model.rows import tensors_in
 from lfads_core.objective.total import Objective
 from lfads_core.origin import Provenance, blamed, origin_of
 from lfads_core.rng import stream
@@ -25,6 +25,7 @@ from lfads_core.trial.calls import ONE_AT_A_TIME, Trial
 from lfads_core.trial.loops import run_or_blame_loops, try_loops
 from lfads_core.trial.observed import components_of, is_foreign, watched
 from lfads_core.trial.shapes import Sizes
+from lfads_core.trial.trees import of_trials
 from lfads_core.wording import listed
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,7 @@ def _try_beside_others(model: LFADS, batches: Mapping[str, Batch], noise: Noise,
 
 
 def _first(batch: Batch, ic_bins: int) -> Batch:
-    trials = batch.trials.shape[0]
-    some: Batch = mapped(batch, lambda x: x[:TRIALS] if x.shape[:1] == (trials,) else x)
+    some: Batch = of_trials(batch, batch.trials.shape[0], lambda x: x[:TRIALS])
     return replace(some, ic_bins=ic_bins)
 
 

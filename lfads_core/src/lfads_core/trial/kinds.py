@@ -13,13 +13,13 @@ from torch import Tensor
 
 from lfads_core.components import AbstractPrior
 from lfads_core.components.batch import Batch
-from lfads_core.model.rows import mapped, tensors_in
+from lfads_core.model.rows import tensors_in
 from lfads_core.rng import stream
 from lfads_core.trial import dynamics
 from lfads_core.trial.compare import same
 from lfads_core.trial.observed import Method
 from lfads_core.trial.shapes import Sizes
-from lfads_core.trial.trees import a_value
+from lfads_core.trial.trees import a_value, of_trials
 
 GIVES_NO_GRADIENT = frozenset(
     {
@@ -88,10 +88,10 @@ def by_trial_faults(call: Callable[[Batch, Any], Any], batch: Batch, noise: Any,
     trials = len(batch.trials)
     rows = torch.arange(1, trials, 2).flip(0)
 
-    def some(value: Tensor) -> Tensor:
-        return value[rows.to(value.device)] if value.shape[:1] == (trials,) else value
+    def some(value: Any) -> Any:
+        return of_trials(value, trials, lambda x: x[rows.to(x.device)])
 
-    got, wanted = list(tensors_in(call(mapped(batch, some), mapped(noise, some)))), list(tensors_in(mapped(result, some)))
+    got, wanted = list(tensors_in(call(some(batch), some(noise)))), list(tensors_in(some(result)))
     if len(got) != len(wanted) or not all(one.shape == other.shape and torch.allclose(one, other) for one, other in zip(got, wanted, strict=True)):
         yield "must change each trial by itself, as its attribute by_trial says, but changes it otherwise when other trials are beside it"
 
@@ -175,9 +175,8 @@ def _means(method: Method, given: Mapping[str, Any], result: Any, sizes: Sizes) 
 
 def sum_faults(call: Callable[[Any], Any], seen: Any, result: Mapping[str, Tensor]) -> Iterator[str]:
     """Terms of a loss that are sums over trials: the settings' scale would mean something else in the last batch of an epoch."""
-    trials = len(seen.batch.trials)
     try:
-        twice = call(mapped(seen, lambda x: torch.cat([x, x]) if x.shape[:1] == (trials,) else x))
+        twice = call(of_trials(seen, len(seen.batch.trials), lambda x: torch.cat([x, x])))
     except (Exception, SystemExit):  # noqa: BLE001 - what it draws may have a form of its own
         return
     for name, value in result.items():

@@ -12,10 +12,11 @@ from lfads_core.errors import PluginError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
-from lfads_core.model.rows import mapped, tensors_in
+from lfads_core.model.rows import tensors_in
 from lfads_core.origin import failure, is_fault
 from lfads_core.recurrence.choose import REFERENCE, foreign_origin
 from lfads_core.rng import stream
+from lfads_core.trial.trees import of_trials
 
 _ROUNDING = 1e-2
 """Relative to the largest value: products in half precision pass, another equation does not."""
@@ -58,8 +59,7 @@ def try_loops(model: LFADS, batches: Mapping[str, Batch], noise: Noise) -> None:
 
 
 def _first_trial(batch: Batch) -> Batch:
-    trials = batch.trials.shape[0]
-    found: Batch = mapped(batch, lambda x: x[:1] if x.shape[:1] == (trials,) else x)
+    found: Batch = of_trials(batch, batch.trials.shape[0], lambda x: x[:1])
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,11 @@ def copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: copied(part) for key, part in value.items()}
     return mapped(value, lambda x: x.detach().clone().requires_grad_(x.requires_grad))
+
+
+def of_trials(value: Any, trials: int, change: Callable[[Tensor], Tensor]) -> Any:
+    """A record with a change made to what has a row for each trial, such as to leave some out; the rest is as it was."""
+    return mapped(value, lambda x: change(x) if x.shape[:1] == (trials,) else x)
 
 
 def held(part: Any, seen: frozenset[int] = frozenset()) -> Any:

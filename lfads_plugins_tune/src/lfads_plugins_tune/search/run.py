@@ -17,11 +17,11 @@ from lfads_core.data.session import Session
 from lfads_core.errors import LfadsError, RunError
 from lfads_core.files import expanded, remove_leftovers, write_text
 from lfads_core.locks import only_one
+from lfads_core.pipeline.laws import tell_broken_laws
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.single_files import keep_files
 from lfads_core.plugins.versions import versions
 from lfads_core.runs import Run, free_folder
-from lfads_core.testing.chosen import tell_broken_laws
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, read_for
 from lfads_core.train.interrupt import stop_wish

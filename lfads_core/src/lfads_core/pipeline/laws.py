@@ -11,7 +11,6 @@ from lfads_core.config.trained import components_in
 from lfads_core.errors import PluginError
 from lfads_core.plugins.loading import OURS
 from lfads_core.plugins.registry import Registry
-from lfads_core.testing.kit import Given, try_laws
 from lfads_core.train.interrupt import StopWish, stop_wish
 from lfads_core.trial.calls import ONE_AT_A_TIME, listening
 from lfads_core.world import put_back, world
@@ -33,6 +32,8 @@ def tell_broken_laws(config: RunConfig, registry: Registry) -> None:
 
 
 def _broken(record: Any, component: Component, registry: Registry) -> str:
+    from lfads_core.testing.kit import Given, try_laws  # which no run of this project's own components needs
+
     before, wish = world(), StopWish()
     try:
         with ONE_AT_A_TIME, listening(), stop_wish(wish):
