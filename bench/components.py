@@ -5,7 +5,7 @@
 Each is chosen by its one word, behind the recipe of its recording; everything else is as it comes. A quarter of the channels is held out. Scores are
 of validation trials: how well values of the held-out channels are predicted (co-bps of counts, R2 of others) and how well behaviour is decoded from
 factors (R2, mean over its dimensions). The time is CPU time of the whole command on one thread, scoring included. What ``--keep`` holds already is
-not trained again.
+not trained again. A component that refuses a recording (the loss ``behaviour`` where there is none) has a row that says so.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ WORDS = ("gru", "transformer", "lstm", "mlp", "low-rank", "linear-dynamics", "be
 """What lfads-plugins-std brings, and the default first."""
 
 HELD_OUT = ("valid/co_bps", "valid/co_r2")
+REFUSED = 2
+"""The status with which ``lfads`` says that something given does not go."""
 
 
 def run(word: str, given: str, seed: int, more: list[str]) -> dict[str, Any]:
@@ -39,11 +41,12 @@ def run(word: str, given: str, seed: int, more: list[str]) -> dict[str, Any]:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}: {(done.stderr.strip().splitlines() or [str(done.returncode)])[-1]}")
-        scores = json.loads((Path(folder) / "run" / "run.json").read_text())["scores"]
+        said = (done.stderr.strip().splitlines() or [str(done.returncode)])[-1]
+        if done.returncode not in {0, REFUSED}:
+            raise SystemExit(f"{' '.join(command)}: {said}")
+        found = {"refused": said} if done.returncode else {"scores": json.loads((Path(folder) / "run" / "run.json").read_text())["scores"]}
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"recording": Path(recording).stem, "word": word, "seed": seed, "set": more, "cpu_s": round(seconds, 1), "scores": scores}
+    return {"recording": Path(recording).stem, "word": word, "seed": seed, "set": more, "cpu_s": round(seconds, 1), **found}
 
 
 def cell(values: list[float]) -> str:
@@ -62,6 +65,9 @@ def table(kept: list[dict[str, Any]]) -> Iterator[str]:
     for one in kept:
         rows.setdefault((one["recording"], one["word"]), []).append(one)
     for (recording, word), found in rows.items():
+        if any("refused" in one for one in found):
+            yield f"| {recording} | {word} | {len(found)} | does not go with it | | |"
+            continue
         held_out = [one["scores"][name] for one in found for name in HELD_OUT if name in one["scores"]]
         decoded = [[value for name, value in one["scores"].items() if name.startswith("valid/behaviour_r2_")] for one in found]
         behaviour = [statistics.mean(values) for values in decoded if values]
@@ -82,8 +88,8 @@ def main() -> None:
     def kept() -> list[dict[str, Any]]:
         return [json.loads(line) for line in given.keep.read_text().splitlines()] if given.keep.exists() else []
 
-    for recording in given.recordings:
-        for seed in given.seeds:
+    for seed in given.seeds:
+        for recording in given.recordings:
             for word in given.words:
                 one = {"recording": Path(recording.partition("=")[0]).stem, "word": word, "seed": seed, "set": given.more}
                 if not any(one.items() <= of.items() for of in kept()):
