@@ -281,6 +281,16 @@ class Centred(Exponential):
         return super().nll(params, data) + data.mean()
 
 
+class NarrowDistribution(Exponential):
+    def distribution(self, params):
+        return {"scale": self.mean(params)[..., 0]}
+
+
+class EndlessDistribution(Exponential):
+    def distribution(self, params):
+        return {"scale": torch.exp(params[..., 0])}
+
+
 class WrongStart(Exponential):
     def params_from_mean(self, mean):
         return mean.unsqueeze(-1)
@@ -319,6 +329,8 @@ def test_a_reconstruction_that_is_right_passes():
         (NanGradient, "loss, mean and gradients are finite at the ends", "the gradient of nll is nan at params -10000, data 0"),
         (OwnChance, "chance comes from the given generator alone", "sample used torch's global generator"),
         (Centred, "shapes are right, and batches do not touch one another", "nll of several batches and of each alone"),
+        (NarrowDistribution, "shapes are right, and batches do not touch one another", "distribution's 'scale' must have the shape (2, 5, 3), got (2, 5)"),
+        (EndlessDistribution, "loss, mean and gradients are finite at the ends", "distribution's 'scale' is inf at params 10000"),
         (WrongStart, "the start suits the data", "the mean of params_from_mean(mean) and mean differ"),
         (Fitting, "nothing is remembered between calls", "but changed: largest"),
         (RandomWeights, "building gives an equal reconstruction each time, its sizes declared", "must be equal. Draw random weights from"),

@@ -43,6 +43,11 @@ class Gamma(AbstractReconstruction):
         """shape / rate."""
         return exp_held(params[..., 0] - params[..., 1])
 
+    def distribution(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
+        """Shape and rate; beyond e^±60 they stay there."""
+        shape, rate = params.clamp(-_STEEPEST, _STEEPEST).exp().unbind(-1)
+        return {"shape": shape, "rate": rate}
+
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Gamma values."""
         shape = params[..., 0].clamp(-_STEEPEST, _STEEPEST).exp()

@@ -40,6 +40,10 @@ class Gaussian(AbstractReconstruction):
         """The mean."""
         return params[..., 0]
 
+    def distribution(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
+        """Mean and variance."""
+        return {"mean": params[..., 0], "variance": floored_log_variance(params[..., 1]).clamp(max=_LARGEST_LOG_VARIANCE).exp()}
+
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Normal values."""
         mean, log_var = params[..., 0], floored_log_variance(params[..., 1])

@@ -40,8 +40,8 @@ def test_nothing_is_said_of_a_training_that_went_well(found):
 def test_a_training_that_ended_before_its_ramps_is_named(found):
     text = found([1.0, 0.9])["ramps_unfinished"]
     assert text == (
-        "the training ended after 2 epochs, before the ramps of the KL and L2 terms did (after 2), so no epoch could be judged the best, and the "
-        "last one is used. Give it more time, or shorten the ramps: --set regularisation.kl_ramp.increase_epochs=0 "
+        "the training ended after 2 epochs, and epoch 3 is the first in which the KL and L2 terms count in full, so no epoch could be judged the "
+        "best, and the last one is used. Give it more time, or shorten the ramps: --set regularisation.kl_ramp.increase_epochs=0 "
         "--set regularisation.l2_ramp.increase_epochs=0."
     )
 

@@ -14,8 +14,11 @@ from lfads_core.cli.options import PATH, checkpoint_option, chosen_samples, samp
 @click.argument("data", nargs=-1)
 @samples_option
 @checkpoint_option
+@click.option("--distribution", is_flag=True, help="Write the parameters of the data's distribution too  [default: as the run's settings say]")
 @click.option("-o", "--output", type=PATH, help="File to write (a folder for several sessions)  [default: in the run's folder]")
-def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: str | None, output: Path | None, *, means: bool) -> None:
+def command(
+    run: Path, data: tuple[str, ...], samples: int | None, checkpoint: str | None, output: Path | None, *, means: bool, distribution: bool
+) -> None:
     """Infer rates with a trained model, for the RUN's own data or for new DATA.
 
     \b
@@ -28,6 +31,8 @@ def command(run: Path, data: tuple[str, ...], samples: int | None, checkpoint: s
     from lfads_core.train.threads import set_threads
 
     loaded = load(run, checkpoint, device=choose_device("auto"))
+    if distribution:
+        loaded = loaded.with_distribution()
     set_threads(loaded.config.train)
     count = chosen_samples(samples, loaded.default_samples, means=means)
     for path in infer_files(loaded, list(data) or None, samples=count, output=output):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -37,6 +38,13 @@ class AbstractReconstruction(nn.Module, abc.ABC):
     @abc.abstractmethod
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Draw data."""
+
+    def distribution(self, params: Float[Tensor, "*B T N P"]) -> Mapping[str, Float[Tensor, "*B T N"]]:
+        """The distribution's own parameters by name, in the ranges that they have there, as ``infer.distribution`` writes them.
+
+        The mean alone by default, which is all there is of a distribution of one parameter.
+        """
+        return {"mean": self.mean(params)}
 
     def params_from_mean(self, mean: Float[Tensor, " N"]) -> Float[Tensor, "N P"] | None:
         """Parameters whose mean is ``mean``, to start the read-out bias at the data's mean; None starts it at zero."""

@@ -227,6 +227,7 @@ class InferConfig:
     samples: int | None = setting(50, "posterior samples to average (null: push the posterior means)", rule=at_least(1), tune="sometimes")
     batch_size: int = setting(64, "trials at a time", rule=at_least(1), unit="trials")
     checkpoint: Literal["best", "last"] = setting("best", "which weights", rule=one_of("best", "last"))
+    distribution: bool = setting(False, "write the parameters of the data's distribution too, such as shape and rate of a gamma")
     figures: bool = setting(True, "draw figures once a run or a search has finished", search=ELSEWHERE)
     figure_format: FigureFormat = setting("png", "format of these figures", rule=one_of(*FIGURE_FORMATS), search=ELSEWHERE)
 

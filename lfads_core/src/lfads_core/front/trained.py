@@ -118,10 +118,11 @@ class TrainedRun(LoadedRun):
         return table
 
     @said_in_python
-    def infer(self, recording: Recording | str | Path, *, samples: int | None = None) -> xr.Dataset:
+    def infer(self, recording: Recording | str | Path, *, samples: int | None = None, distribution: bool = False) -> xr.Dataset:
         """Infer trials that the model was not trained on, of a session that it knows; the file is kept in ``inferred``.
 
         A model of one session takes a recording of any name. ``samples`` of the posterior are averaged, as many as the settings say by default.
+        ``distribution`` adds the parameters of each channel's distribution in each bin, such as shape and rate of a gamma.
 
         Raises:
             DataError: the recording does not fit the model.
@@ -129,10 +130,11 @@ class TrainedRun(LoadedRun):
         if samples is not None:
             check_count("samples", samples)
         name = name_of(recording)
+        run: LoadedRun = self.with_distribution() if distribution else self
         with TemporaryDirectory(prefix="lfads-") as folder:  # the file that is written holds the data too
             sources = placed(recording, Path(folder))
             try:
-                written = infer_files(self, sources, samples=samples or self.default_samples, output=self.path / "inferred" / f"{name}.h5")
+                written = infer_files(run, sources, samples=samples or self.default_samples, output=self.path / "inferred" / f"{name}.h5")
             except LfadsError as err:
                 name_recordings(err, Path(folder))
                 raise

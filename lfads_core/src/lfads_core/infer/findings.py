@@ -61,8 +61,8 @@ def _of_course(config: RunConfig, costs: Float[np.ndarray, " epochs"]) -> dict[s
     if epochs <= judged_from:
         third = epochs // 3
         text = (
-            f"the training ended after {epochs} epochs, before the ramps of the KL and L2 terms did (after {judged_from}), so no epoch could be "
-            f"judged the best, and the last one is used. Give it more time, or shorten the ramps: "
+            f"the training ended after {epochs} epochs, and epoch {judged_from + 1} is the first in which the KL and L2 terms count in full, so no "
+            f"epoch could be judged the best, and the last one is used. Give it more time, or shorten the ramps: "
             f"--set regularisation.kl_ramp.increase_epochs={third} --set regularisation.l2_ramp.increase_epochs={third}."
         )
         return {"ramps_unfinished": text}

@@ -38,6 +38,10 @@ MEANINGS = {
 }
 
 
+OF_DISTRIBUTION = "distribution_"
+"""How names of the parameters of the data's distribution begin."""
+
+
 def write_outputs(
     path: Path, session: Session, inferred: Mapping[str, Iterable[Inferred]], *, samples: int | None, is_rate: bool, checkpoint: str = ""
 ) -> None:
@@ -159,7 +163,9 @@ def _new(file: h5py.File, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def meaning_of(field: str) -> str:
-    """What an inferred array is; a latent of a plugin is known by its name alone."""
+    """What an inferred array is; a latent of a plugin and a parameter of the data's distribution are known by their names alone."""
+    if field.startswith(OF_DISTRIBUTION):
+        return f"{field.removeprefix(OF_DISTRIBUTION)} of each channel's distribution in each bin"
     return MEANINGS.get(field) or f"posterior over the latent {field.removeprefix('latent_').rpartition('_')[0]}: {field.rpartition('_')[2]}"
 
 
@@ -169,4 +175,4 @@ def unit_of(field: str, *, is_rate: bool) -> str:
         return "events/s"
     if field == "output_params":
         return "events/bin" if is_rate else "units of the data"
-    return "arbitrary"
+    return "of the distribution" if field.startswith(OF_DISTRIBUTION) else "arbitrary"

@@ -49,7 +49,9 @@ class Inferred:
     gen_init: Float[np.ndarray, "B G"]
     gen_inputs: Float[np.ndarray, "B T UE"]
     con_states: Float[np.ndarray, "B T H"]
-    further: Mapping[str, Float[np.ndarray, "B ..."]] = field(default_factory=dict)  # "latent_<name>_mean" and "_std" of latents of plugins
+    further: Mapping[str, Float[np.ndarray, "B ..."]] = field(default_factory=dict)
+    """``latent_<name>_mean`` and ``_std`` of latents of plugins; ``distribution_<name>`` (B, T, N), where parameters of the data's distribution
+    were asked for."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> Inferred:
@@ -63,18 +65,18 @@ class Inferred:
         return {**{f.name: getattr(self, f.name) for f in fields(self) if f.name != "further"}, **self.further}
 
 
-def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) -> dict[str, dict[str, Tensor]]:
+def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise], *, distribution: bool = False) -> dict[str, dict[str, Tensor]]:
     """Plain averages of every output field over posterior samples, by session, under the names of :class:`Inferred`.
 
     Each draw is one sample of all trials, without dropout. Trials are encoded once; samples are decoded many at a time, as
-    further trials of one pass.
+    further trials of one pass. ``distribution`` adds the parameters of each session's data (``distribution_<name>``).
     """
     x, external = model.gather(batches)
     encoded = model.encode(x, None)
     trials = x.shape[0]
     together = max(1, ROWS.get(model.device.type, ROWS["cpu"]) // trials)
     sums: dict[str, Tensor] = {}
-    means: dict[str, Tensor] = {}
+    of_data: dict[str, dict[str, Tensor]] = {session: {} for session in batches}
     samples = 0
     for some in _chunks(draws, together):
         count = len(some)
@@ -84,12 +86,14 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise]) 
             _add(sums, key, value.unflatten(0, (count, trials)).sum(dim=0))
         for session, rows in _rows(batches).items():
             factors = latents.factors.unflatten(0, (count, trials))[:, rows].flatten(0, 1)
-            mean = model.reconstructions[session].mean(model.read_out(session, factors))
-            _add(means, session, mean.unflatten(0, (count, -1)).sum(dim=0))
+            reconstruction, params = model.reconstructions[session], model.read_out(session, factors)
+            described = {f"distribution_{name}": value for name, value in reconstruction.distribution(params).items()} if distribution else {}
+            for key, value in {"output_params": reconstruction.mean(params), **described}.items():
+                _add(of_data[session], key, value.unflatten(0, (count, -1)).sum(dim=0))
     further = {f"latent_{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}
     shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **further, **{key: value / samples for key, value in sums.items()}}
     return {
-        session: {"output_params": means[session] / samples, **{key: value[rows] for key, value in shared.items()}}
+        session: {**{key: value / samples for key, value in of_data[session].items()}, **{key: value[rows] for key, value in shared.items()}}
         for session, rows in _rows(batches).items()
     }
 
@@ -125,6 +129,7 @@ def infer_batches(
     samples: int | None,
     batch_size: int,
     seed: int,
+    distribution: bool = False,
 ) -> Iterator[dict[str, Inferred]]:
     """Infer every trial of a split, some at a time in the file's order, by session; ``samples`` None decodes the posterior means in one pass.
 
@@ -135,7 +140,7 @@ def infer_batches(
         with torch.no_grad():  # not while the caller has the turn
             batches = augmented(raw, stack, model.config.encoder.ic_bins, rng)
             draws = [Noise()] if samples is None else draw_samples(model, batches, samples, seed)
-            found = average(model, batches, draws)
+            found = average(model, batches, draws, distribution=distribution)
         yield {name: Inferred.of({key: value.cpu().numpy() for key, value in of.items()}) for name, of in found.items()}
 
 
@@ -147,10 +152,11 @@ def infer_split(
     samples: int | None,
     batch_size: int,
     seed: int,
+    distribution: bool = False,
 ) -> dict[str, Inferred]:
     """All of :func:`infer_batches` at once."""
     parts: dict[str, list[Inferred]] = {name: [] for name in sources}
-    for found in infer_batches(model, stack, sources, samples=samples, batch_size=batch_size, seed=seed):
+    for found in infer_batches(model, stack, sources, samples=samples, batch_size=batch_size, seed=seed, distribution=distribution):
         for name, part in found.items():
             parts[name].append(part)
     return {name: joined(several) for name, several in parts.items() if several}

@@ -44,7 +44,10 @@ def infer_sessions(loaded: LoadedRun, sessions: Sequence[Session], *, samples: i
 def _parts(loaded: LoadedRun, session: Session, split: str, samples: int | None, seed: int) -> Iterator[Inferred]:
     """One split of one session, some trials at a time in their order."""
     source = {session.name: trial_source(session, split, loaded.model.device)}
-    found = infer_batches(loaded.model, loaded.infer_stack, source, samples=samples, batch_size=loaded.config.infer.batch_size, seed=seed)
+    how = loaded.config.infer
+    found = infer_batches(
+        loaded.model, loaded.infer_stack, source, samples=samples, batch_size=how.batch_size, seed=seed, distribution=how.distribution
+    )
     return (_finite(loaded, session.name, split, part[session.name]) for part in found)
 
 

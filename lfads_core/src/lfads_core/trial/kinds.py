@@ -26,6 +26,7 @@ GIVES_NO_GRADIENT = frozenset(
         "draw",
         "standardise",
         "sample",
+        "distribution",
         "generate",
         "moments",
         "scalars",
@@ -66,6 +67,18 @@ def _standardise(_method: Method, given: Mapping[str, Any], result: Any, _sizes:
     shapes = {tuple(value.shape) for value in given["draw"].values()}
     if len(shapes) == 1 and tuple(result.shape) not in shapes:
         yield f"must give the shape of the draw, {min(shapes)}, got {tuple(result.shape)}"
+
+
+def _distribution(_method: Method, given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
+    wanted = tuple(given["params"].shape[:-1])
+    if not _tensors_by_name(result):
+        yield f"must give tensors by name, got {a_value(result)}"
+        return
+    for name, value in result.items():
+        if not name.isidentifier():
+            yield f"must give parameters names of letters, digits and _, got {name!r}"
+        if tuple(value.shape) != wanted:
+            yield f"must give a value for each channel and bin, {wanted}, got {tuple(value.shape)} for {name!r}"
 
 
 def _noise(_method: Method, _given: Mapping[str, Any], result: Any, _sizes: Sizes) -> Iterator[str]:
@@ -231,6 +244,7 @@ _KINDS: Mapping[tuple[str, str], Callable[[Method, Mapping[str, Any], Any, Sizes
     ("AbstractPrior", "kl"): _kl,
     ("AbstractPrior", "standardise"): _standardise,
     ("AbstractPrior", "scalars"): _scalars,
+    ("AbstractReconstruction", "distribution"): _distribution,
     ("AbstractAugmentation", "draw"): _noise,
     ("AbstractAugmentation", "augment"): _augment,
     ("AbstractAugmentation", "weigh"): _weigh,

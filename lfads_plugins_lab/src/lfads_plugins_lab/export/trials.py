@@ -12,6 +12,7 @@ from lfads_core.data.layout import CONDITION_KEYS
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.order import OF_CHANNELS, ChannelOrder, TrialOrder, channel_order, of_each_channel, trial_order
 from lfads_core.errors import DataError
+from lfads_core.infer.outputs import OF_DISTRIBUTION
 
 _OF_CHANNELS = ("recon_data", "output_params", "rates_hz", *OF_CHANNELS)
 
@@ -55,7 +56,8 @@ def _restored(channels: ChannelOrder, name: str, values: np.ndarray) -> np.ndarr
     """Values with their channels, if they have any, in the recording's order."""
     if name == "encod_data":
         return channels.restored_input(values)
-    return channels.restored(values) if name in _OF_CHANNELS and values.shape[2:] == channels.place.shape else values
+    of_channels = name in _OF_CHANNELS or name.startswith(OF_DISTRIBUTION)
+    return channels.restored(values) if of_channels and values.shape[2:] == channels.place.shape else values
 
 
 def _rows(outputs: Mapping[str, np.ndarray], split: str, name: str) -> int:

@@ -13,7 +13,7 @@ from torch import nn
 
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.outputs import MEANINGS, unit_of
+from lfads_core.infer.outputs import MEANINGS, OF_DISTRIBUTION, meaning_of, unit_of
 from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.evaluate.recorded import recorded_sessions
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat
@@ -130,9 +130,9 @@ def _names(loaded: LoadedRun) -> list[str]:
 
 
 def _about(loaded: LoadedRun, session: str, name: str) -> dict[str, str]:
-    if name not in MEANINGS:
+    if name not in MEANINGS and not name.startswith(OF_DISTRIBUTION):
         return {}
-    return {"meaning": MEANINGS[name], "unit": unit_of(name, is_rate=loaded.model.reconstructions[session].is_rate)}
+    return {"meaning": meaning_of(name), "unit": unit_of(name, is_rate=loaded.model.reconstructions[session].is_rate)}
 
 
 def _put(file: h5py.File, at: str, value: Any, **attributes: Any) -> None:

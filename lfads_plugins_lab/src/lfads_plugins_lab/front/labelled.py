@@ -16,6 +16,7 @@ from lfads_core.data.legacy import SPLITS
 from lfads_core.errors import DataError
 from lfads_core.front.recording import Recording
 from lfads_core.infer.loading import LoadedRun
+from lfads_core.infer.outputs import OF_DISTRIBUTION
 from lfads_plugins_lab.export.generate import sample_trials
 from lfads_plugins_lab.export.trials import MergedTrials, condition_key, merge_splits, names_of
 from lfads_plugins_std.alignment.condition_names import texts
@@ -119,7 +120,8 @@ def labelled(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], un
     riding = {key: values for key, values in merged.arrays.items() if values.ndim == 3 and values.shape[1] == bins and values.dtype.kind in "biuf"}
     for key, values in riding.items():
         if key not in {k for keys, _, _ in _INFERRED.values() for k in keys} and key not in _TAKEN:
-            variables[key] = (("trial", "time", f"{key}_dimension"), values)
+            of_units = key.startswith(OF_DISTRIBUTION) and values.shape[2] == merged.channels.place.size
+            variables[key] = (("trial", "time", "unit" if of_units else f"{key}_dimension"), values)
     found = xr.Dataset(variables, coords={**_of_trials(merged, arrays, attributes), **_of_units(merged), "time": _time(arrays, bins, attributes)})
     for dim in ("factor", "input", "dimension"):
         if dim in found.sizes:
