@@ -329,7 +329,7 @@ def test_a_reconstruction_that_is_right_passes():
         (NanGradient, "loss, mean and gradients are finite at the ends", "the gradient of nll is nan at params -10000, data 0"),
         (OwnChance, "chance comes from the given generator alone", "sample used torch's global generator"),
         (Centred, "shapes are right, and batches do not touch one another", "nll of several batches and of each alone"),
-        (NarrowDistribution, "shapes are right, and batches do not touch one another", "distribution's 'scale' must have the shape (2, 5, 3), got (2, 5)"),
+        (NarrowDistribution, "shapes are right, and batches do not touch one another", "'scale' must have the shape (2, 5, 3), got (2, 5)"),
         (EndlessDistribution, "loss, mean and gradients are finite at the ends", "distribution's 'scale' is inf at params 10000"),
         (WrongStart, "the start suits the data", "the mean of params_from_mean(mean) and mean differ"),
         (Fitting, "nothing is remembered between calls", "but changed: largest"),
