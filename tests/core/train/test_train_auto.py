@@ -61,6 +61,22 @@ def test_the_price_of_a_nat_is_a_share_of_what_makes_the_loss_an_elbo(recording)
     assert both.kl_ic == pytest.approx(whole.kl_ic * (1 / 40 + 1 / 200) / 2, rel=1e-2)
 
 
+def test_a_loss_counts_as_much_as_one_channel_unless_a_scale_is_said(recording):
+    one, two = recording(20, bins=10, channels=4), recording(20, bins=10, channels=20, name="s.h5")
+    chosen = "components.losses=[input-correlation]"
+    mean, both, summed, said = (
+        settled(paths, chosen, *more).components.losses[0].settings
+        for paths, more in (
+            ([one], ()),
+            ([one, two], ()),
+            ([one], ["regularisation.reduce=sum"]),
+            ([one], ["components.losses.0.scale=0.3", "components.losses.0.increase_epochs=2"]),
+        )
+    )
+    assert (mean.scale, both.scale, summed.scale) == (1 / 4, (1 / 4 + 1 / 20) / 2, 10)
+    assert (said.scale, said.increase_epochs) == (0.3, 2)
+
+
 @pytest.mark.parametrize(
     ("prior", "bins"), [("autoregressive", 1), ("{name: autoregressive, over_time: mean}", 10), ("normal", 10), ("student-t", 10), ("null", 1)]
 )

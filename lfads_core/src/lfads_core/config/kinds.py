@@ -170,5 +170,6 @@ def _phrase(t: Any, own: Types) -> str:
 
 def _many(t: Any, own: Types) -> str:
     if is_component(t):
-        return f"{t.__metadata__[0].kind}s by name"
+        kind = t.__metadata__[0].kind
+        return f"{kind}{'es' if kind.endswith('s') else 's'} by name"
     return _PLAIN[t][1] if t in _PLAIN else f"entries, each {words(t, own)}"

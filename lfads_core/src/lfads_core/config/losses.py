@@ -15,7 +15,13 @@ _KL = log(1e-6, 1e-3, explore=0.8)
 class LossConfig(RampConfig):
     """A further loss, whose terms grow from 0 to their scale."""
 
-    scale: float = setting(1.0, "factor on its terms", rule=at_least(0), tune="often", search=log(1e-3, 10.0, explore=0.8))
+    scale: float | Auto = setting(
+        AUTO,
+        "factor on its terms (auto: 1 is as much as a nat in each bin of one channel: 1 / channels, or bins of a trial if reconstruction is summed)",
+        rule=at_least(0),
+        tune="often",
+        search=log(1e-4, 1.0, explore=0.8),
+    )
 
 
 @frozen(kw_only=True)
@@ -38,7 +44,7 @@ class LatentConfig:
 
     kl: float | Auto = setting(
         AUTO,
-        "scale of its divergence from its prior, ramped with the other KL terms (auto: 0.1 of what makes the loss an ELBO)",
+        "scale of its divergence from its prior, ramped with the other KL terms (auto: 0.03 of what makes the loss an ELBO)",
         rule=at_least(0),
         tune="often",
         search=_KL,

@@ -98,7 +98,7 @@ class Objective:
         def scale(name: str) -> float | np.float32 | Tensor:
             kind, which, *_ = name.split("/")
             if kind == "loss":
-                return weights.losses[which] * known(self.losses[which].scale, f"components.alignment: {which}: scale")
+                return weights.losses[which] * known(self.losses[which].scale, f"components: {which}: scale")
             return weights.kl * known(self.latents[which].kl, f"components.latents: {which}: kl") if which in self.latents else 0.0
 
         kls = weights.kl * known(of.kl_ic, "regularisation.kl_ic"), weights.kl * known(of.kl_inputs, "regularisation.kl_inputs")

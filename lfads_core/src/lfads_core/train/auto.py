@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -50,7 +50,7 @@ def resolve_auto(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
 
     With n training trials, B of them in a step and R passes an epoch has ``s = R ceil(n / B)`` steps. With T bins and N channels the
     loss is an ELBO times a constant where the KL scales are 1 / (T N), or 1 if reconstruction is summed; of inputs whose divergence is a
-    mean over bins, T times that.
+    mean over bins, T times that. A term of 1 of a further loss costs as much as a nat in each bin of one channel.
     """
     found: dict[str, int | float] = {}
 
@@ -74,15 +74,16 @@ def resolve_auto(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     for path, share in SHARES_OF_ELBO.items():
         bins = sizes[0][0] if path.endswith("inputs") and _averages(config.components.input_prior) else 1
         take(path, float(f"{share * weight * bins:.2e}"))
+    channel = _mean([bins for bins, _ in sizes]) if config.regularisation.reduce == "sum" else _mean([1 / channels for _, channels in sizes])
     ramp = max(math.ceil(LENGTHS["regularisation.kl_ramp.increase_epochs"][0] / steps), 1)
     parts: dict[str, Any] = {
-        "losses": _settled(config, "losses", "increase_epochs", ramp, found),
-        "latents": _settled(config, "latents", "kl", float(f"{SHARES_OF_ELBO['regularisation.kl_ic'] * weight:.2e}"), found),
+        "losses": _settled(config, "losses", {"increase_epochs": ramp, "scale": float(f"{channel:.2e}")}, found),
+        "latents": _settled(config, "latents", {"kl": float(f"{SHARES_OF_ELBO['regularisation.kl_ic'] * weight:.2e}")}, found),
     }
     alignment = config.components.alignment
     if alignment is not None:
         scale = AS_A_DISTANCE * (_mean([math.prod(size) for size in sizes]) if config.regularisation.reduce == "sum" else 1.0)
-        parts["alignment"] = _settled_part(alignment, "components.alignment", "scale", float(f"{scale:.2e}"), found)
+        parts["alignment"] = _settled_part(alignment, "components.alignment", {"scale": float(f"{scale:.2e}")}, found)
     if found:
         log.info("settings found from the recording: %s", ", ".join(f"{path}={number:g}" for path, number in found.items()))
     own = {path: number for path, number in found.items() if not path.startswith("components.")}
@@ -90,17 +91,15 @@ def resolve_auto(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
     return attrs.evolve(config, components=attrs.evolve(config.components, **parts))
 
 
-def _settled(config: RunConfig, place: str, key: str, number: float, found: dict[str, int | float]) -> tuple[Component, ...]:
-    """Components of a list with a setting that all of them have; what is found for it is noted."""
-    parts = enumerate(getattr(config.components, place))
-    return tuple(_settled_part(part, f"components.{place}.{i}", key, number, found) for i, part in parts)
+def _settled(config: RunConfig, place: str, numbers: Mapping[str, float], found: dict[str, int | float]) -> tuple[Component, ...]:
+    """Components of a list with settings that all of them have; what is found for one is noted."""
+    return tuple(_settled_part(part, f"components.{place}.{i}", numbers, found) for i, part in enumerate(getattr(config.components, place)))
 
 
-def _settled_part(component: Component, path: str, key: str, number: float, found: dict[str, int | float]) -> Component:
-    if getattr(component.settings, key) != AUTO:
-        return component
-    found[f"{path}.{key}"] = number
-    return attrs.evolve(component, settings=attrs.evolve(component.settings, **{key: number}))
+def _settled_part(component: Component, path: str, numbers: Mapping[str, float], found: dict[str, int | float]) -> Component:
+    own = {key: number for key, number in numbers.items() if getattr(component.settings, key) == AUTO}
+    found |= {f"{path}.{key}": number for key, number in own.items()}
+    return attrs.evolve(component, settings=attrs.evolve(component.settings, **own))
 
 
 def _averages(prior: Component | None) -> bool:
