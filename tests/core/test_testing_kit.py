@@ -282,12 +282,12 @@ class Centred(Exponential):
 
 
 class NarrowDistribution(Exponential):
-    def distribution(self, params):
+    def distribution_params(self, params):
         return {"scale": self.mean(params)[..., 0]}
 
 
 class EndlessDistribution(Exponential):
-    def distribution(self, params):
+    def distribution_params(self, params):
         return {"scale": torch.exp(params[..., 0])}
 
 
@@ -330,7 +330,7 @@ def test_a_reconstruction_that_is_right_passes():
         (OwnChance, "chance comes from the given generator alone", "sample used torch's global generator"),
         (Centred, "shapes are right, and batches do not touch one another", "nll of several batches and of each alone"),
         (NarrowDistribution, "shapes are right, and batches do not touch one another", "'scale' must have the shape (2, 5, 3), got (2, 5)"),
-        (EndlessDistribution, "loss, mean and gradients are finite at the ends", "distribution's 'scale' is inf at params 10000"),
+        (EndlessDistribution, "loss, mean and gradients are finite at the ends", "distribution_params' 'scale' is inf at params 10000"),
         (WrongStart, "the start suits the data", "the mean of params_from_mean(mean) and mean differ"),
         (Fitting, "nothing is remembered between calls", "but changed: largest"),
         (RandomWeights, "building gives an equal reconstruction each time, its sizes declared", "must be equal. Draw random weights from"),

@@ -85,7 +85,7 @@ class ZeroInflatedGamma(AbstractReconstruction):
         shape, rate = self.shape_and_rate(params)
         return floored_sigmoid(params[..., 2]) * (shape / rate + self.config.gamma_loc)
 
-    def distribution(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
+    def distribution_params(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
         """Shape and rate of an event's size above ``gamma_loc``, and the chance q of an event."""
         shape, rate = self.shape_and_rate(params)
         return {"shape": shape, "rate": rate, "q": floored_sigmoid(params[..., 2])}

@@ -43,7 +43,7 @@ class Gamma(AbstractReconstruction):
         """shape / rate."""
         return exp_held(params[..., 0] - params[..., 1])
 
-    def distribution(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
+    def distribution_params(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
         """Shape and rate; beyond e^±60 they stay there."""
         shape, rate = params.clamp(-_STEEPEST, _STEEPEST).exp().unbind(-1)
         return {"shape": shape, "rate": rate}

@@ -40,7 +40,7 @@ class Gaussian(AbstractReconstruction):
         """The mean."""
         return params[..., 0]
 
-    def distribution(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
+    def distribution_params(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
         """Mean and variance."""
         return {"mean": params[..., 0], "variance": floored_log_variance(params[..., 1]).clamp(max=_LARGEST_LOG_VARIANCE).exp()}
 

@@ -248,16 +248,16 @@ BAD = {
         nll(lambda x, *_: x.mean(0, keepdim=True).expand_as(x)),
         "nll must give each trial what it gets alone",
     ),
-    "a distribution that is no mapping": ("reconstruction", {"distribution": lambda self, p: p[..., 0]}, "distribution must give tensors by name"),
+    "a distribution that is no mapping": ("reconstruction", {"distribution_params": lambda self, p: p[..., 0]}, "distribution_params must give tensors by name"),
     "a distribution averaged over bins": (
         "reconstruction",
-        {"distribution": lambda self, p: {"rate": p[..., 0].mean(1)}},
-        r"distribution must give a value for each channel and bin, \(4, 8, 5\), got \(4, 5\) for 'rate'",
+        {"distribution_params": lambda self, p: {"rate": p[..., 0].mean(1)}},
+        r"distribution_params must give a value for each channel and bin, \(4, 8, 5\), got \(4, 5\) for 'rate'",
     ),
     "a distribution's name with a slash": (
         "reconstruction",
-        {"distribution": lambda self, p: {"a/b": p[..., 0]}},
-        "distribution must give parameters names of letters, digits and _, got 'a/b'",
+        {"distribution_params": lambda self, p: {"a/b": p[..., 0]}},
+        "distribution_params must give parameters names of letters, digits and _, got 'a/b'",
     ),
     "nll without gradient": ("reconstruction", nll(lambda x, *_: x.detach()), "nll must pass gradients on to params"),
     "nll of its own parameter alone": (

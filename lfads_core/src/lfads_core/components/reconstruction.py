@@ -39,7 +39,7 @@ class AbstractReconstruction(nn.Module, abc.ABC):
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Draw data."""
 
-    def distribution(self, params: Float[Tensor, "*B T N P"]) -> Mapping[str, Float[Tensor, "*B T N"]]:
+    def distribution_params(self, params: Float[Tensor, "*B T N P"]) -> Mapping[str, Float[Tensor, "*B T N"]]:
         """The distribution's own parameters by name, in the ranges that they have there, as ``infer.distribution`` writes them.
 
         The mean alone by default, which is all there is of a distribution of one parameter.

@@ -87,7 +87,7 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise], 
         for session, rows in _rows(batches).items():
             factors = latents.factors.unflatten(0, (count, trials))[:, rows].flatten(0, 1)
             reconstruction, params = model.reconstructions[session], model.read_out(session, factors)
-            described = {f"distribution_{name}": value for name, value in reconstruction.distribution(params).items()} if distribution else {}
+            described = {f"distribution_{name}": value for name, value in reconstruction.distribution_params(params).items()} if distribution else {}
             for key, value in {"output_params": reconstruction.mean(params), **described}.items():
                 _add(of_data[session], key, value.unflatten(0, (count, -1)).sum(dim=0))
     further = {f"latent_{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}

@@ -81,7 +81,7 @@ def _shapes(case: ReconstructionCase) -> Iterator[str]:
         params = ordinary(part, *lead, 5, N)
         data = drawn(part, params)
         loss, mean = part.nll(params, data), part.mean(params)
-        described = {f"distribution's {name!r}": value for name, value in part.distribution(params).items()}
+        described = {f"distribution_params' {name!r}": value for name, value in part.distribution_params(params).items()}
         for what, value in (("sample", data), ("nll", loss), ("mean", mean), *described.items()):
             if value.shape != params.shape[:-1]:
                 yield f"{what} must have the shape {tuple(params.shape[:-1])}, got {tuple(value.shape)}"
@@ -133,8 +133,8 @@ def _extremes(case: ReconstructionCase) -> Iterator[str]:
     params = params.clone().requires_grad_()
     where = {"params": params, "data": data}
     loss, mean = part.nll(params, data), part.mean(params)
-    for name, value in part.distribution(params).items():
-        yield from not_finite(f"distribution's {name!r}", value, **where)
+    for name, value in part.distribution_params(params).items():
+        yield from not_finite(f"distribution_params' {name!r}", value, **where)
     for what, value in (("nll", loss), ("mean", mean)):
         yield from not_finite(what, value, **where)
         inputs = [params, *trained(part)]

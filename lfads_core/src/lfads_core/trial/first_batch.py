@@ -54,7 +54,7 @@ def try_components(
         for name, params in output.params.items():
             reconstruction = model.reconstructions[name]
             reconstruction.mean(params)
-            reconstruction.distribution(params)
+            reconstruction.distribution_params(params)
             reconstruction.sample(params.detach(), rng)
             reconstruction.penalty()
         latents = output.latents
