@@ -248,7 +248,11 @@ BAD = {
         nll(lambda x, *_: x.mean(0, keepdim=True).expand_as(x)),
         "nll must give each trial what it gets alone",
     ),
-    "a distribution that is no mapping": ("reconstruction", {"distribution_params": lambda self, p: p[..., 0]}, "distribution_params must give tensors by name"),
+    "a distribution that is no mapping": (
+        "reconstruction",
+        {"distribution_params": lambda self, p: p[..., 0]},
+        "distribution_params must give tensors by name",
+    ),
     "a distribution averaged over bins": (
         "reconstruction",
         {"distribution_params": lambda self, p: {"rate": p[..., 0].mean(1)}},
