@@ -31,19 +31,24 @@ def controlled_stepwise(
 
     With ``rates`` the controller hears ``rates(f_{t-1})``; ``drive.con_mask`` is then as wide as ``[ci, rates]``.
     """
-    con = weights.controller
+    con, width = weights.controller, drive.ci.shape[-1]
+    ci = drive.ci if drive.con_mask is None else drive.ci * drive.con_mask[..., :width]
+    # Once, and cut into bins at once: the gradient of a slice per bin would cost T times as much.
+    con_drive = affine(ci, con.input[..., :width], con.bias).unbind(-2)
+    external = drive.external.unbind(-2) if drive.external.shape[-1] else None
+    of_feedback = con.input[..., width:]
     c, g, f = start.controller, start.generator, start.factors
     seen: list[tuple[Tensor, ...]] = []
     with in_full(g):
-        for t in range(drive.ci.shape[-2]):
-            heard = torch.cat([drive.ci[..., t, :], f if rates is None else rates(f)], dim=-1)
+        for t, here in enumerate(con_drive):
+            heard = f if rates is None else rates(f)
             if drive.con_mask is not None:
-                heard = heard * drive.con_mask[..., t, :]
-            c = gru_step(affine(heard, con.input, con.bias), c, con.recurrent, clip)
+                heard = heard * drive.con_mask[..., t, width:]
+            c = gru_step(here + affine(heard, of_feedback), c, con.recurrent, clip)
             mean, log_var = affine(c, weights.posterior, weights.posterior_bias).chunk(2, dim=-1)
             std = torch.exp(log_var / 2)
             u = mean if drive.noise is None else mean + std * drive.noise[..., t, :]
-            g = step(g, torch.cat([u, drive.external[..., t, :]], dim=-1)).clamp(-clip, clip)
+            g = step(g, u if external is None else torch.cat([u, external[t]], dim=-1)).clamp(-clip, clip)
             f = affine(g if drive.state_mask is None else g * drive.state_mask[..., t, :], weights.factors)
             seen.append((g, f, c, mean, std, u))
     states, factors, con_states, means, stds, drawn = (torch.stack(column, dim=-2) for column in zip(*seen, strict=True))
