@@ -58,13 +58,15 @@ def cell(values: list[float]) -> str:
 
 
 def table(kept: list[dict[str, Any]]) -> Iterator[str]:
-    """A row for each recording and word."""
+    """A row for each recording and word, the default first."""
     yield "| recording | component | seeds | held-out channels | behaviour R2 | CPU s |"
     yield "|---|---|---|---|---|---|"
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in kept:
         rows.setdefault((one["recording"], one["word"]), []).append(one)
-    for (recording, word), found in rows.items():
+    recordings = list(dict.fromkeys(recording for recording, _ in rows))
+    for recording, word in sorted(rows, key=lambda row: (recordings.index(row[0]), WORDS.index(row[1]))):
+        found = rows[recording, word]
         if any("refused" in one for one in found):
             yield f"| {recording} | {word} | {len(found)} | does not go with it | | |"
             continue
