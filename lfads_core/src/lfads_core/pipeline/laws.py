@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from textwrap import shorten
 from typing import Any
 
 from lfads_core.config.chosen import Component
@@ -51,4 +52,4 @@ def _broken(record: Any, component: Component, registry: Registry) -> str:
         return ""
     (law, fault), others = broken[0], len(broken) - 1
     more = f", and breaks {others} more law{'s' * (others > 1)}" if others else ""
-    return f"breaks a law of its kind, '{law}': {' '.join(fault.split())[:_LONGEST]}{more}"
+    return f"breaks a law of its kind, '{law}': {shorten(fault, _LONGEST, placeholder=' [...]')}{more}"
