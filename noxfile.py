@@ -257,13 +257,13 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """How fast is it on this machine? Runs the scripts of ``bench/``, or those given."""
-    scripts = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "bench").glob("*.py"))
-    if not scripts:
-        session.skip("bench/ holds no script yet")
+    """How fast, and how good, is it on this machine? Runs a script of ``bench/``: ``-- bench/growth.py --threads 2``."""
+    if not session.posargs:
+        scripts = sorted(path for path in (ROOT / "bench").glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
+        told = [f"bench/{path.name}: {path.read_text(encoding='utf-8').split(chr(10), 1)[0].removeprefix(chr(34) * 3)}" for path in scripts]
+        session.skip("say which script: " + "\n".join(["", *told]))
     session.run("bash", "scripts/setup", external=True)
-    for script in scripts:
-        session.run(".venv/bin/python", script, external=True)
+    session.run(".venv/bin/python", *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")

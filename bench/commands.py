@@ -1,0 +1,94 @@
+"""Commands of ``lfads``, each measured once and kept in a file of lines: what the comparisons of this folder have in common."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+REFUSED = 2
+"""The status with which ``lfads`` says that something given does not go."""
+
+ALIKE = ("train.threads=1", "infer.figures=false", "infer.samples=10", "track.mlflow=false")
+"""Settings of every training that is compared."""
+
+Row = dict[str, Any]
+
+
+def settings(*given: str) -> list[str]:
+    """Options for settings, and for those that all trainings have."""
+    return [part for setting in (*ALIKE, *given) for part in ("--set", setting)]
+
+
+def kept(path: Path) -> list[Row]:
+    """All rows so far."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str = "run") -> Row:
+    """The row of this key, which is measured if it is not kept: CPU seconds of the whole command, one thread each, and what the run scores.
+
+    ``arguments`` follow ``lfads``; the command writes into ``--runs`` a run or search called ``run``, and ``run`` is where the scores are. A
+    row of what is refused has the sentence instead.
+    """
+    for row in kept(path):
+        if key.items() <= row.items():
+            return row
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "lfads_core.cli.main", *arguments, "--runs", folder, "--name", "run"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        said = (done.stderr.strip().splitlines() or [str(done.returncode)])[-1]
+        if done.returncode not in {0, REFUSED}:
+            raise SystemExit(f"{' '.join(command)}: {said}")
+        state = {} if done.returncode else json.loads((Path(folder) / run / "run.json").read_text(encoding="utf-8"))
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    row = {**key, "cpu_s": round(seconds, 1), **({"scores": state["scores"]} if state else {"refused": said})}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(row)}\n")
+    return row
+
+
+def held_out(row: Row) -> float | None:
+    """How well values of held-out channels of validation trials are predicted: co-bps of counts, R2 of others."""
+    return next((row["scores"][name] for name in ("valid/co_bps", "valid/co_r2") if name in row["scores"]), None)
+
+
+def behaviour(row: Row) -> float | None:
+    """How well behaviour of validation trials is decoded: R2, mean over its dimensions."""
+    found = [value for name, value in row["scores"].items() if name.startswith("valid/behaviour_r2_")]
+    return statistics.mean(found) if found else None
+
+
+def cell(values: Iterable[float | None]) -> str:
+    """Mean, and standard deviation where there are several."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.3f}{spread}"
+
+
+def table(rows: Sequence[Row], name: str, order: Sequence[str], columns: Mapping[str, Callable[[Row], float | None]]) -> Iterator[str]:
+    """A line for each recording and each thing compared, which ``name`` is the key of; columns are means over seeds."""
+    yield f"| recording | {name} | seeds | {' | '.join(columns)} | CPU s |"
+    yield "|---" * (len(columns) + 4) + "|"
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["recording"], row[name]), []).append(row)
+    recordings = list(dict.fromkeys(recording for recording, _ in found))
+    for recording, which in sorted(found, key=lambda at: (recordings.index(at[0]), order.index(at[1]))):
+        several = found[recording, which]
+        if any("refused" in row for row in several):
+            cells = ["does not go with it", *[""] * len(columns)]
+        else:
+            cells = [*(cell(map(of, several)) for of in columns.values()), f"{statistics.mean(row['cpu_s'] for row in several):.0f}"]
+        yield f"| {recording} | {which} | {len(several)} | {' | '.join(cells)} |"

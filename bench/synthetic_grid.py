@@ -1,0 +1,79 @@
+"""Is the default as good as what a search finds? Recordings of known rates, of several sizes, kinds and amounts of noise.
+
+    python bench/synthetic_grid.py --keep kept.jsonl [--members 30] [--minutes 0.5]
+
+Each cell is one recording. The default is trained once; a random search trains ``--members`` models, each for as long as the default may take, over
+everything that is searched by itself. Members are compared by values hidden from them, as searches do, and also by the truth itself, which no search
+could: the best of all members by R2 to the true rates is the hardest comparison. A cell where the default has less than 97 % of it is marked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from commands import Row, kept, once, settings
+
+SPIKES = {"few": ("trials_per_condition=2", "conditions=10"), "many": ("trials_per_condition=8", "conditions=40")}
+RATES = {"low": "mean_rate=3", "high": "mean_rate=20"}
+CHANNELS = {"narrow": "channels=10", "wide": "channels=80"}
+
+
+def cells() -> Iterator[tuple[str, str, list[str], str]]:
+    """Name, generator, its settings and the recipe of each cell."""
+    for trials, rate, channels in itertools.product(SPIKES, RATES, CHANNELS):
+        yield f"spikes, {trials} trials, {rate} rates, {channels}", "lorenz", [*SPIKES[trials], RATES[rate], CHANNELS[channels]], ""
+    for name, recipe in (("calcium", "zig"), ("emg", "emg")):
+        yield f"{name}, as it comes", name, [], recipe
+
+
+def main() -> None:
+    """Train what is not kept yet, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, default=30)
+    parser.add_argument("--minutes", type=float, default=0.5)
+    parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
+    given = parser.parse_args()
+    for name, generator, chosen, recipe in cells():
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "data.h5")
+            make(generator, file, chosen)
+            plugins = ["--plugin", recipe] if recipe else []
+            key = {"cell": name, "members": given.members, "minutes": given.minutes}
+            same = settings(f"train.minutes={given.minutes:g}")
+            once(given.keep, key | {"way": "default"}, ["run", file, *plugins, *same])
+            for seed in range(given.members):
+                search = ["search", "random", file, *plugins, "--members", "1", "--workers", "1", "--seed", str(seed), *same]
+                once(given.keep, key | {"way": "search", "seed": seed}, search, "run/best")
+    print("\n".join(table(kept(given.keep))))
+
+
+def make(generator: str, file: str, chosen: list[str]) -> None:
+    """Write a cell's recording."""
+    import subprocess
+    import sys
+
+    options = [part for setting in chosen for part in ("--set", setting)]
+    subprocess.run([sys.executable, "-m", "lfads_core.cli.main", "synth", generator, "-o", file, *options], check=True, capture_output=True)
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """A line for each cell."""
+    yield "| cell | default: R2 to true rates | best of the search | by the truth: of how many | share | CPU s of the default |"
+    yield "|---|---|---|---|---|---|"
+    for name in dict.fromkeys(row["cell"] for row in rows):
+        own = [row for row in rows if row["cell"] == name]
+        default = next(row for row in own if row["way"] == "default")
+        others = [row["scores"]["valid/r2_truth"] for row in own if row["way"] == "search" and "scores" in row]
+        if not others:
+            continue
+        reached, best = default["scores"]["valid/r2_truth"], max(others)
+        mark = "" if reached >= 0.97 * best else " **below 97 %**"
+        yield f"| {name} | {reached:.3f} | {best:.3f} | {len(others)} | {reached / best:.1%}{mark} | {default['cpu_s']:.0f} |"
+
+
+if __name__ == "__main__":
+    main()
