@@ -32,20 +32,10 @@ def main() -> None:
         for recording in given.recordings:
             file, _, recipe = recording.partition("=")
             for way in given.ways:
-                searched = [
-                    "search",
-                    way,
-                    file,
-                    "--members",
-                    str(given.members),
-                    "--workers",
-                    "1",
-                    "--seed",
-                    str(seed),
-                    "--minutes",
-                    f"{given.minutes:g}",
-                ]
-                command = ["run", file, "--minutes", f"{given.minutes:g}"] if way == "default" else searched
+                command = ["run", file]
+                if way != "default":
+                    command = ["search", way, file, "--members", str(given.members), "--workers", "1", "--seed", str(seed)]
+                command += ["--minutes", f"{given.minutes:g}"]
                 own = settings(f"train.seed={seed}", *given.more)
                 key = {"recording": Path(file).stem, "way": way, "seed": seed, "members": given.members, "minutes": given.minutes, "set": given.more}
                 chosen = ["--plugin", recipe] if recipe else []

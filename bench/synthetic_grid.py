@@ -3,14 +3,16 @@
     python bench/synthetic_grid.py --keep kept.jsonl [--members 30] [--minutes 0.5]
 
 Each cell is one recording. The default is trained once; a random search trains ``--members`` models, each for as long as the default may take, over
-everything that is searched by itself. Members are compared by values hidden from them, as searches do, and also by the truth itself, which no search
-could: the best of all members by R2 to the true rates is the hardest comparison. A cell where the default has less than 97 % of it is marked.
+everything that is searched by itself. The best of them is chosen by its R2 to the true rates of validation trials, which no search on real data could
+do: the hardest comparison. A cell where the default has less than 97 % of it is marked.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,16 +55,13 @@ def main() -> None:
 
 def make(generator: str, file: str, chosen: list[str]) -> None:
     """Write a cell's recording."""
-    import subprocess
-    import sys
-
     options = [part for setting in chosen for part in ("--set", setting)]
     subprocess.run([sys.executable, "-m", "lfads_core.cli.main", "synth", generator, "-o", file, *options], check=True, capture_output=True)
 
 
 def table(rows: list[Row]) -> Iterator[str]:
     """A line for each cell."""
-    yield "| cell | default: R2 to true rates | best of the search | by the truth: of how many | share | CPU s of the default |"
+    yield "| cell | R2 to true rates: default | best of the search | members | share | CPU s of the default |"
     yield "|---|---|---|---|---|---|"
     for name in dict.fromkeys(row["cell"] for row in rows):
         own = [row for row in rows if row["cell"] == name]
