@@ -1,6 +1,6 @@
 """Ways of choosing what a nat of divergence costs, beside the one that is the default.
 
-    python bench/kl_choices.py FILE[=RECIPE] ... --keep kept.jsonl --set train.minutes=1
+    python bench/kl_choices.py FILE[=RECIPE] ... --keep kept.jsonl --minutes 1
 
 A quarter of the channels is held out. With T bins and N channels a scale of 1 / (T N) makes the loss an evidence lower bound (ELBO); the default
 takes 0.03 of it for initial conditions and 0.01 for inferred inputs. Beside it: the ELBO itself, a tenth of it, the fixed 2e-5 of before; nats that
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--choices", nargs="+", default=CHOICES, choices=CHOICES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--nats", type=float, default=0.25)
+    parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--set", action="append", default=[], dest="more", help="a setting for all of them")
     parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
     given = parser.parse_args()
@@ -69,8 +70,9 @@ def main() -> None:
                 command = ["search", "random", file, "--seed", str(seed)] if searched else ["run", file]
                 own = settings(f"train.seed={seed}", *given.more)
                 chosen = [*(("--plugin", recipe) if recipe else ()), *arguments(choice, file, given.nats)]
-                key = {"recording": Path(file).stem, "scales": choice, "seed": seed, "set": given.more}
-                once(given.keep, key, [*command, *chosen, "--hold-out", "0.25", *own], "run/best" if searched else "run")
+                chosen += ["--hold-out", "0.25", "--minutes", f"{given.minutes:g}"]
+                key = {"recording": Path(file).stem, "scales": choice, "seed": seed, "minutes": given.minutes, "set": given.more}
+                once(given.keep, key, [*command, *chosen, *own], "run/best" if searched else "run")
     print("\n".join(table(kept(given.keep), "scales", CHOICES, {"held-out channels": held_out, "behaviour R2": behaviour})))
 
 

@@ -45,7 +45,7 @@ def main() -> None:
             make(generator, file, chosen)
             plugins = ["--plugin", recipe] if recipe else []
             key = {"cell": name, "members": given.members, "minutes": given.minutes}
-            same = settings(f"train.minutes={given.minutes:g}")
+            same = ["--minutes", f"{given.minutes:g}", *settings()]
             once(given.keep, key | {"way": "default"}, ["run", file, *plugins, *same])
             for seed in range(given.members):
                 search = ["search", "random", file, *plugins, "--members", "1", "--workers", "1", "--seed", str(seed), *same]
