@@ -16,6 +16,7 @@ def arrays(path):
         return {key: item[()] for key, item in file.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("samples", ["--means", "--samples=7"])
 def test_parameters_of_the_distribution_are_averages_over_the_posterior(samples, train_tiny, invoke, tmp_path):
     run = train_tiny("train.epochs=2", "components.reconstruction=zero-inflated-gamma").run

@@ -31,9 +31,7 @@ def command(
     from lfads_core.train.threads import set_threads
 
     loaded = load(run, checkpoint, device=choose_device("auto"))
-    if distribution:
-        loaded = loaded.with_distribution()
     set_threads(loaded.config.train)
     count = chosen_samples(samples, loaded.default_samples, means=means)
-    for path in infer_files(loaded, list(data) or None, samples=count, output=output):
+    for path in infer_files(loaded, list(data) or None, samples=count, output=output, distribution=distribution):
         click.echo(f"rates and factors: {path}")

@@ -130,11 +130,11 @@ class TrainedRun(LoadedRun):
         if samples is not None:
             check_count("samples", samples)
         name = name_of(recording)
-        run: LoadedRun = self.with_distribution() if distribution else self
         with TemporaryDirectory(prefix="lfads-") as folder:  # the file that is written holds the data too
             sources = placed(recording, Path(folder))
             try:
-                written = infer_files(run, sources, samples=samples or self.default_samples, output=self.path / "inferred" / f"{name}.h5")
+                kept, count = self.path / "inferred" / f"{name}.h5", samples or self.default_samples
+                written = infer_files(self, sources, samples=count, output=kept, distribution=distribution)
             except LfadsError as err:
                 name_recordings(err, Path(folder))
                 raise

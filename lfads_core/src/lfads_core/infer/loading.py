@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import attrs
 import h5py
 import numpy as np
 
@@ -72,10 +71,6 @@ class LoadedRun:
     def default_samples(self) -> int | None:
         """Posterior samples that the settings ask for; None, the posterior means, for a model that never sampled while it was trained."""
         return self.config.infer.samples if self.config.model.variational else None
-
-    def with_distribution(self) -> LoadedRun:
-        """The same run, whose inference gives the parameters of the data's distribution too (``infer.distribution``)."""
-        return replace(self, config=attrs.evolve(self.config, infer=attrs.evolve(self.config.infer, distribution=True)))
 
     def columns(self) -> Mapping[str, Sequence[float]]:
         """The columns of ``fitlog.csv``."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import attrs
 import numpy as np
 
 from lfads_core.data.checks import check_sessions, require
@@ -158,16 +159,21 @@ def _render(spec: ReportSpec, run: Run) -> list[Path]:
     return written
 
 
-def infer_files(loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, samples: int | None, output: Path | None) -> list[Path]:
+def infer_files(
+    loaded: LoadedRun, patterns: Sequence[str | Path] | None, *, samples: int | None, output: Path | None, distribution: bool = False
+) -> list[Path]:
     """Infer recordings of sessions the model knows and write their output files; returns the files.
 
     ``patterns`` None takes the run's own data. New files may hold any of the splits; one session may go by any name when the
-    model knows only one. Their outputs stand in the run's folder under the file's name unless ``output`` says where.
+    model knows only one. Their outputs stand in the run's folder under the file's name unless ``output`` says where. ``distribution`` adds the
+    parameters of the data's distribution, whatever the run's settings say.
 
     Raises:
         DataError: files that cannot be read, or do not fit the model.
         RunError: an output file cannot be written, or would take the place of data or of the run's own outputs.
     """
+    if distribution:
+        loaded = replace(loaded, config=attrs.evolve(loaded.config, infer=attrs.evolve(loaded.config.infer, distribution=True)))
     sessions, files = _known_sessions(loaded, patterns)
     several = len(sessions) > 1
     paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
