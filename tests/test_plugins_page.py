@@ -104,6 +104,7 @@ def halved(here: Folder) -> tuple[Path, str]:
     return here.path / "runs" / "halved", said
 
 
+@pytest.mark.long
 def test_the_settings_of_the_page_are_explained_and_read_by_their_tracker(trained):
     assert "epochs between two beats" in trained.folder.lfads("config", "explain", "heartbeat")
     beat = json.loads((trained.folder.path / "beat.json").read_text())
@@ -240,6 +241,7 @@ def test_a_hook_of_ones_own_makes_a_kind_that_the_registry_knows(here):
     assert "The plane of largest variance" in here.lfads("plugins", "show", "pca")
 
 
+@pytest.mark.long
 def test_the_algorithm_of_the_page_halves(halved):
     folder, _ = halved
     journal = json.loads((folder / "search.json").read_text())

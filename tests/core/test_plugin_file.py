@@ -185,6 +185,7 @@ def test_a_file_that_python_would_find_by_itself_is_no_clash(plugin, monkeypatch
     assert "sparse" in lfads("plugins", "list", "--plugin-file", path).stdout
 
 
+@pytest.mark.long
 def test_the_original_beside_a_notebook_is_no_clash_with_the_file_that_a_run_keeps(plugin, write_tiny, tmp_path):
     path, run = plugin("kept_one"), tmp_path / "runs/a"
     lfads("run", write_tiny(), "--plugin-file", path, "--set", "components.input_prior=sparse", *SET, "--runs", run.parent, "--name", "a")

@@ -55,16 +55,16 @@ def test_a_run_writes_the_parameters_of_its_distribution_and_exports_put_them_in
         valid = session["split"].asstr()[()] == "valid"
         assert session["trials/distribution_mean"].attrs["meaning"] == "mean of each channel's distribution in each bin"
     np.testing.assert_array_equal(exported["distribution_mean"], exported["output_params"])
-    np.testing.assert_array_equal(exported["distribution_variance"][valid], found["valid_distribution_variance"][:, :, place])
+    np.testing.assert_array_equal(exported["distribution_std"][valid], found["valid_distribution_std"][:, :, place])
     labelled = lf.load(run.path).results
-    assert labelled["distribution_variance"].dims == ("trial", "time", "unit")
+    assert labelled["distribution_std"].dims == ("trial", "time", "unit")
     np.testing.assert_array_equal(labelled["distribution_mean"], labelled["rates"])
 
 
 def test_python_asks_for_the_parameters_of_the_distribution(train_tiny, write_tiny):
     run = lf.load(train_tiny("components.reconstruction=gaussian", "train.epochs=1").run.path)
     data = write_tiny("other.h5")
-    assert "distribution_variance" not in run.infer(data)
+    assert "distribution_std" not in run.infer(data)
     found = run.infer(data, distribution=True)
-    assert (found["distribution_variance"] > 0).all()
+    assert (found["distribution_std"] > 0).all()
     np.testing.assert_array_equal(found["distribution_mean"], found["rates"])

@@ -205,6 +205,7 @@ def test_a_search_where_nobody_has_a_score_is_drawn_all_the_same():
         draw(nobody).draw_without_rendering()
 
 
+@pytest.mark.long
 def test_all_figures_are_written_beside_the_search(folder):
     paths = draw_search(folder, "png")
     assert paths == [folder / "plots" / f"{name}.png" for name in ("curves", "scores", "hyperparameters", "lineage")]
@@ -213,6 +214,7 @@ def test_all_figures_are_written_beside_the_search(folder):
             assert min(picture.size) > 250
 
 
+@pytest.mark.long
 def test_a_search_of_one_generation_has_no_lineage(tmp_path):
     paths = draw_search(write_search(tmp_path / "random", FakeSearch(4, kind="random", interval=3), 1), "pdf")
     assert [path.name for path in paths] == ["curves.pdf", "scores.pdf"]

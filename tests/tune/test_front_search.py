@@ -26,6 +26,7 @@ def recording():
     return lf.Recording.from_arrays(np.random.default_rng(0).poisson(1.0, (24, 8, 5)), bin_ms=10)
 
 
+@pytest.mark.long
 def test_a_search_gives_the_best_run_a_table_and_figures(recording, here):
     found = lf.search(
         recording, "random", members=3, epochs=3, seed=1, space={"optim.lr": "log:1e-4:1e-2", "model.dropout": None}, settings=SETTINGS,

@@ -41,8 +41,8 @@ class Gaussian(AbstractReconstruction):
         return params[..., 0]
 
     def distribution_params(self, params: Float[Tensor, "*B T N P"]) -> dict[str, Float[Tensor, "*B T N"]]:
-        """Mean and variance."""
-        return {"mean": params[..., 0], "variance": floored_log_variance(params[..., 1]).clamp(max=_LARGEST_LOG_VARIANCE).exp()}
+        """Mean and standard deviation; beyond e^60 it stays there."""
+        return {"mean": params[..., 0], "std": (floored_log_variance(params[..., 1]).clamp(max=_LARGEST_LOG_VARIANCE) / 2).exp()}
 
     def sample(self, params: Float[Tensor, "*B T N P"], rng: torch.Generator) -> Float[Tensor, "*B T N"]:
         """Normal values."""

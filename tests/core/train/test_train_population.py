@@ -151,6 +151,7 @@ def test_the_order_of_members_changes_nothing(make_trainer):
         assert_close(weights(one), weights(other), SINGLE)
 
 
+@pytest.mark.long
 def test_interrupted_members_go_on_bit_by_bit(make_trainer):
     whole = [make_trainer(f"whole {name}", *own, "train.epochs=3") for name, own in OWN.items()]
     train(whole)

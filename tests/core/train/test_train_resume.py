@@ -132,6 +132,7 @@ def lr_of(run):
     return read_fitlog(run / "fitlog.csv")["lr"]
 
 
+@pytest.mark.long
 def test_the_learning_rate_goes_on_unless_it_is_set(train_tiny, resume, tmp_path):
     train_tiny("optim.lr=0.01", "optim.patience=0", "optim.decay=0.5", "optim.min_lr=1e-9", "train.epochs=12", "train.early_stopping=null")
     run = tmp_path / "runs/run"

@@ -294,6 +294,7 @@ def test_a_run_that_is_trained_by_hand_is_left_alone(prepared, play, work):
     assert not (entry.run.path / "began.txt").exists()
 
 
+@pytest.mark.long
 def test_two_queues_at_once_are_refused(prepared, play, until):
     play(all={"seconds": 60})
     sweep, _ = prepared()

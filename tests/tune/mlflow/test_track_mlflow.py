@@ -150,6 +150,7 @@ def test_an_mlflow_that_cannot_be_imported_is_one_warning_and_what_is_missing_is
     ]
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_is_waited_for_and_named_once(run, fake_mlflow, caplog, monkeypatch):
     monkeypatch.setitem(tracking.PATIENCE, "training", 3.0)
     fake_mlflow("raise ConnectionError('refused')")
