@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -20,6 +21,16 @@ ALIKE = ("train.threads=1", "infer.figures=false", "infer.samples=10", "track.ml
 """Settings of every training that is compared."""
 
 Row = dict[str, Any]
+
+
+def options(text: str | None) -> argparse.ArgumentParser:
+    """What the comparisons of recordings take; ``text`` is the script's own."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", nargs="*", metavar="FILE[=RECIPE]")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--set", action="append", default=[], dest="more", help="a setting for all of them")
+    parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
+    return parser
 
 
 def settings(*given: str) -> list[str]:

@@ -10,10 +10,9 @@ not trained again. A component that refuses a recording (the loss ``behaviour`` 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, settings, table
+from commands import behaviour, held_out, kept, once, options, settings, table
 
 WORDS = ("gru", "transformer", "lstm", "mlp", "low-rank", "linear-dynamics", "behaviour", "input-correlation", "context")
 """What lfads-plugins-std brings, and the default first."""
@@ -21,12 +20,8 @@ WORDS = ("gru", "transformer", "lstm", "mlp", "low-rank", "linear-dynamics", "be
 
 def main() -> None:
     """Train what is not kept yet, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", nargs="*", metavar="FILE[=RECIPE]")
+    parser = options(__doc__)
     parser.add_argument("--words", nargs="+", default=WORDS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--set", action="append", default=[], dest="more", help="a setting for all of them")
-    parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
     given = parser.parse_args()
     for seed in given.seeds:
         for recording in given.recordings:

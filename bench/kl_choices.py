@@ -10,11 +10,10 @@ conditions, and as many for each input in ten bins; four members that share the 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import h5py
-from commands import behaviour, held_out, kept, once, settings, table
+from commands import behaviour, held_out, kept, once, options, settings, table
 
 CHOICES = ("auto", "ELBO", "a tenth of the ELBO", "2e-5", "free nats", "held nats", "four members")
 DIMENSIONS, INPUTS = 64, 4
@@ -53,14 +52,10 @@ def arguments(choice: str, file: str, nats: float) -> list[str]:
 
 def main() -> None:
     """Train what is not kept yet, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", nargs="*", metavar="FILE[=RECIPE]")
+    parser = options(__doc__)
     parser.add_argument("--choices", nargs="+", default=CHOICES, choices=CHOICES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--nats", type=float, default=0.25)
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--set", action="append", default=[], dest="more", help="a setting for all of them")
-    parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
     given = parser.parse_args()
     for seed in given.seeds:
         for recording in given.recordings:

@@ -9,24 +9,19 @@ channels is held out; members are compared by it, and scores are of validation t
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, settings, table
+from commands import behaviour, held_out, kept, once, options, settings, table
 
 WAYS = ("default", "random", "tpe", "sha", "pbt")
 
 
 def main() -> None:
     """Search what is not kept yet, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", nargs="*", metavar="FILE[=RECIPE]")
+    parser = options(__doc__)
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--set", action="append", default=[], dest="more", help="a setting for all of them")
-    parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
     given = parser.parse_args()
     for seed in given.seeds:
         for recording in given.recordings:

@@ -14,7 +14,7 @@ from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.copied_inputs import copy_inputs, write_as_stored
-from lfads_core.infer.posterior import Inferred
+from lfads_core.infer.posterior import OF_DISTRIBUTION, Inferred
 from lfads_core.output_file import OutputFile
 
 SESSION = "lfads_session"
@@ -36,10 +36,6 @@ MEANINGS = {
     "con_states": "controller states",
     "rates_hz": "expected events per second",
 }
-
-
-OF_DISTRIBUTION = "distribution_"
-"""How names of the parameters of the data's distribution begin."""
 
 
 def write_outputs(

@@ -27,6 +27,9 @@ from lfads_core.train.step import augmented
 ROWS = {"cpu": 256, "cuda": 1024}
 """Trials times samples that are decoded in one pass; step-sized products gain little from more, and memory grows with it."""
 
+OF_DISTRIBUTION = "distribution_"
+"""How names of the parameters of the data's distribution begin."""
+
 BLOCK = 10
 """Samples of one trial that are drawn together; part of what makes a seed's samples what they are."""
 
@@ -87,8 +90,10 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise], 
         for session, rows in _rows(batches).items():
             factors = latents.factors.unflatten(0, (count, trials))[:, rows].flatten(0, 1)
             reconstruction, params = model.reconstructions[session], model.read_out(session, factors)
-            described = {f"distribution_{name}": value for name, value in reconstruction.distribution_params(params).items()} if distribution else {}
-            for key, value in {"output_params": reconstruction.mean(params), **described}.items():
+            found = {"output_params": reconstruction.mean(params)}
+            if distribution:
+                found |= {f"{OF_DISTRIBUTION}{name}": value for name, value in reconstruction.distribution_params(params).items()}
+            for key, value in found.items():
                 _add(of_data[session], key, value.unflatten(0, (count, -1)).sum(dim=0))
     further = {f"latent_{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}
     shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **further, **{key: value / samples for key, value in sums.items()}}

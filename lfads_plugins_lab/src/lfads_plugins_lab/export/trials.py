@@ -12,7 +12,7 @@ from lfads_core.data.layout import CONDITION_KEYS
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.order import OF_CHANNELS, ChannelOrder, TrialOrder, channel_order, of_each_channel, trial_order
 from lfads_core.errors import DataError
-from lfads_core.infer.outputs import OF_DISTRIBUTION
+from lfads_core.infer.posterior import OF_DISTRIBUTION
 
 _OF_CHANNELS = ("recon_data", "output_params", "rates_hz", *OF_CHANNELS)
 

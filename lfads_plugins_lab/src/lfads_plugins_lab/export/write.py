@@ -13,7 +13,8 @@ from torch import nn
 
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.outputs import MEANINGS, OF_DISTRIBUTION, meaning_of, unit_of
+from lfads_core.infer.outputs import MEANINGS, meaning_of, unit_of
+from lfads_core.infer.posterior import OF_DISTRIBUTION
 from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.evaluate.recorded import recorded_sessions
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat

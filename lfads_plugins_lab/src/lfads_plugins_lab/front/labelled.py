@@ -16,7 +16,7 @@ from lfads_core.data.legacy import SPLITS
 from lfads_core.errors import DataError
 from lfads_core.front.recording import Recording
 from lfads_core.infer.loading import LoadedRun
-from lfads_core.infer.outputs import OF_DISTRIBUTION
+from lfads_core.infer.posterior import OF_DISTRIBUTION
 from lfads_plugins_lab.export.generate import sample_trials
 from lfads_plugins_lab.export.trials import MergedTrials, condition_key, merge_splits, names_of
 from lfads_plugins_std.alignment.condition_names import texts
