@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 REFUSED = 2
 """The status with which ``lfads`` says that something given does not go."""
 
@@ -44,7 +46,7 @@ def kept(path: Path) -> list[Row]:
 
 
 def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str = "run") -> Row:
-    """The row of this key, which is measured if it is not kept: CPU seconds of the whole command, one thread each, and what the run scores.
+    """The row of this key, which is measured if it is not kept: CPU seconds and most memory of the whole command, and what the run scores.
 
     ``arguments`` follow ``lfads``; the command writes into ``--runs`` a run or search called ``run``, and ``run`` is where the scores are. A
     row of what is refused has the sentence instead.
@@ -54,18 +56,31 @@ def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str 
             return row
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "lfads_core.cli.main", *arguments, "--runs", folder, "--name", "run"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        said = (done.stderr.strip().splitlines() or [str(done.returncode)])[-1]
-        if done.returncode not in {0, REFUSED}:
+        code, used, errors = waited(command, Path(folder) / "said")
+        said = (errors.splitlines() or [str(code)])[-1]
+        if code not in {0, REFUSED}:
             raise SystemExit(f"{' '.join(command)}: {said}")
-        state = {} if done.returncode else json.loads((Path(folder) / run / "run.json").read_text(encoding="utf-8"))
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    row = {**key, "cpu_s": round(seconds, 1), **({"scores": state["scores"]} if state else {"refused": said})}
+        found = {"refused": said} if code else result(Path(folder) / run)
+    row = {**key, "cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": used.ru_maxrss // 1024, **found}
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(row)}\n")
     return row
+
+
+def waited(command: Sequence[str], said: Path) -> tuple[int, resource.struct_rusage, str]:
+    """Exit code of a command on one thread, what it used of the machine, and what it wrote as errors, by way of the file ``said``."""
+    with said.open("wb") as errors:
+        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+    return os.waitstatus_to_exitcode(status), used, said.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def result(run: Path) -> Row:
+    """Scores of a finished run, its epochs, and how often it passes over all trials in one."""
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    epochs = len((run / "fitlog.csv").read_text(encoding="utf-8").splitlines()) - 1
+    scores = json.loads((run / "run.json").read_text(encoding="utf-8"))["scores"]
+    return {"scores": scores, "epochs": epochs, "passes": settings["data"]["passes"]}
 
 
 def held_out(row: Row) -> float | None:

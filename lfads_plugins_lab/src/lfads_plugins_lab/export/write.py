@@ -131,7 +131,8 @@ def _names(loaded: LoadedRun) -> list[str]:
 
 
 def _about(loaded: LoadedRun, session: str, name: str) -> dict[str, str]:
-    if name not in MEANINGS and not name.startswith(OF_DISTRIBUTION):
+    further = (OF_DISTRIBUTION, *(f"latent_{latent}_" for latent in loaded.model.latents))
+    if name not in MEANINGS and not name.startswith(further):
         return {}
     return {"meaning": meaning_of(name), "unit": unit_of(name, is_rate=loaded.model.reconstructions[session].is_rate)}
 
