@@ -1,13 +1,14 @@
-"""Population-based training to the same generation: one batched process against Ray, in turn.
+"""Population-based training to the same generation: one batched process against Ray and against trials of Ray Tune, in turn.
 
     python bench/search_executors.py DATA.h5 [--members 1 4 16 32] [--epochs 20] [--interval 5] [--set KEY=VALUE ...]
 
-``ray-each`` gives each member a process of its own, all at once, as Ray Tune does it; ``ray`` has as many processes as cores, which
-take one member after another. Both have one thread in each process; ``batched`` is as it comes.
+``ray-each`` gives each member a process of its own, all at once; ``ray`` has as many processes as cores, which take one member after
+another. ``tune-each`` and ``tune`` are the same with trials of Tune under its own rule (``tune_trials.py``). Each process has one thread;
+``batched`` is as it comes.
 
 Prints a table: seconds of the search (start of the first generation's executor to the end of the last generation), seconds of the
-whole command, seconds to the first epoch's row (start-up), and the most memory of all processes together (summed RSS, shared
-pages counted in each). The remaining seconds are steps, checkpoints and waiting.
+whole command, seconds to the first epoch's row (start-up, not seen of Tune), and the most memory of all processes together (summed
+RSS, shared pages counted in each). The remaining seconds are steps, checkpoints and waiting.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import uuid
 from pathlib import Path
 
 MARK = "LFADS_BENCH_MARK"
+EXECUTORS = ["batched", "ray", "ray-each", "tune", "tune-each"]
 
 
 def rss(mark: str) -> int:
@@ -46,13 +48,24 @@ def arguments(executor: str, members: int) -> list[str]:
     return one if executor == "ray" else [*one, "--workers", str(members), "--cpus", str(min(1.0, cores / members))]
 
 
+def command_of(name: str, executor: str, members: int, options: argparse.Namespace, runs: Path) -> list[str]:
+    """The search as a command."""
+    sizes = ["--members", str(members), "--epochs", str(options.epochs)]
+    own = [part for setting in options.set for part in ("--set", setting)]
+    if executor.startswith("tune"):
+        script = str(Path(__file__).with_name("tune_trials.py"))
+        each = ["--each"] if executor == "tune-each" else []
+        return [sys.executable, script, options.data, str(runs / name), *sizes, "--interval", str(options.interval), *each, *own]
+    settings = [f"search.interval={options.interval}", f"search.burn_in={options.interval}", "search.min_improvement=null", "track.mlflow=false"]
+    settings.append("train.early_stopping=null")
+    command = [sys.executable, "-m", "lfads_core.cli.main", "search", "pbt", options.data, "--name", name, "--runs", str(runs), *sizes]
+    return [*command, *arguments(executor, members), *(part for setting in settings for part in ("--set", setting)), *own]
+
+
 def measure(executor: str, members: int, options: argparse.Namespace, runs: Path) -> dict[str, float | str]:
     """One search in a process of its own."""
     name, mark = f"{executor}-{members}", uuid.uuid4().hex
-    settings = [f"search.interval={options.interval}", f"search.burn_in={options.interval}", "search.min_improvement=null", "track.mlflow=false"]
-    command = [sys.executable, "-m", "lfads_core.cli.main", "search", "pbt", options.data, "--name", name, "--runs", str(runs)]
-    command += ["--members", str(members), "--epochs", str(options.epochs), *arguments(executor, members)]
-    command += [part for setting in [*settings, *options.set] for part in ("--set", setting)]
+    command = command_of(name, executor, members, options, runs)
     began, peak, first = time.monotonic(), 0, None
     with (runs / f"{name}.log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | {MARK: mark}, stdout=log, stderr=subprocess.STDOUT)
@@ -62,18 +75,15 @@ def measure(executor: str, members: int, options: argparse.Namespace, runs: Path
                 first = time.monotonic() - began
             time.sleep(0.1)
     whole = time.monotonic() - began
+    said = (runs / f"{name}.log").read_text()
     if process.returncode:
-        raise SystemExit((runs / f"{name}.log").read_text())
-    journal = json.loads((runs / name / "search.json").read_text())
-    return {
-        "executor": executor,
-        "members": members,
-        "generations": len(journal["history"]),
-        "search_s": round(journal["seconds"], 1),
-        "first_row_s": round(first or whole, 1),
-        "command_s": round(whole, 1),
-        "peak_mb": round(peak / 2**20),
-    }
+        raise SystemExit(said)
+    if executor.startswith("tune"):
+        seconds = float(said.rpartition("search_s ")[2].split()[0])
+    else:
+        seconds = json.loads((runs / name / "search.json").read_text())["seconds"]
+    row = {"executor": executor, "members": members, "search_s": round(seconds, 1), "command_s": round(whole, 1), "peak_mb": round(peak / 2**20)}
+    return row | ({"first_row_s": round(first, 1)} if first else {})
 
 
 def main() -> None:
@@ -81,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 16, 32])
-    parser.add_argument("--executors", nargs="+", choices=["batched", "ray", "ray-each"], default=["batched", "ray", "ray-each"])
+    parser.add_argument("--executors", nargs="+", choices=EXECUTORS, default=EXECUTORS)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--interval", type=int, default=5)
     parser.add_argument("--set", action="append", default=[])
