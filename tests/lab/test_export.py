@@ -56,11 +56,15 @@ def test_one_file_has_all_trials_in_the_order_of_the_recording_with_averages_and
 
 
 def test_a_latent_of_a_plugin_keeps_its_meaning_and_an_array_of_the_recording_gets_none(train_tiny, write_tiny, tmp_path):
-    run = train_tiny("train.epochs=1", "components.latents=[context]", data=write_tiny(train_latent_mean=np.zeros(12), valid_latent_mean=np.zeros(6))).run
+    run = train_tiny(
+        "train.epochs=1", "components.latents=[context]", data=write_tiny(train_latent_mean=np.zeros(12), valid_latent_mean=np.zeros(6))
+    ).run
     export(run, "--h5", tmp_path / "all.h5")
     with h5py.File(run.output("tiny")) as written, h5py.File(tmp_path / "all.h5") as file:
         about = dict(file["tiny/trials/latent_context_mean"].attrs)
-        assert about == dict(written["valid_latent_context_mean"].attrs) == {"meaning": "posterior over the latent context: mean", "unit": "arbitrary"}
+        assert (
+            about == dict(written["valid_latent_context_mean"].attrs) == {"meaning": "posterior over the latent context: mean", "unit": "arbitrary"}
+        )
         assert not file["tiny/trials/latent_mean"].attrs
 
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
+from sklearn.linear_model import RidgeCV
 
 from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_lab.evaluate.baselines import NAMES, baselines, condition_average, gaussian_smoothing, poisson_regression, smoother
 from lfads_plugins_lab.evaluate.factor_analysis import fit_factors
 from lfads_plugins_lab.evaluate.kernels import neighbours, widths
-from lfads_plugins_lab.evaluate.unseen_channels import predict_unseen, standardised
+from lfads_plugins_lab.evaluate.unseen_channels import downhill, predict_unseen, standardised
+from lfads_plugins_std.metrics.offered import behaviour_metrics
 from lfads_plugins_std.metrics.spikes import bits_per_spike
 
 
@@ -140,6 +143,79 @@ def test_rates_of_a_poisson_regression_are_those_of_the_penalised_likelihood(eva
     model = PoissonRegressor(alpha=found.chosen["penalty"] / len(rows), tol=1e-10, max_iter=1000)
     model.fit(rows, evaluation.train.data[:, :26, 7].ravel())
     np.testing.assert_allclose(found.means[:, :26, 7], model.predict(x[0].reshape(-1, 6)).reshape(18, 26), rtol=1e-4)
+
+
+def test_of_many_channels_and_few_trials_the_penalty_is_near_the_best_for_trials_that_nobody_has_seen():
+    def many(seed, trials):
+        rng = np.random.default_rng(seed)
+        loadings, base = np.random.default_rng(9).normal(size=(2, 70)), np.log(0.1)
+        drive = np.stack([np.convolve(row, np.ones(8) / 8, "same") for row in rng.normal(size=(trials * 2, 40))]).reshape(trials, 2, 40)
+        data = rng.poisson(np.exp(base + 1.5 * np.einsum("bkt,kn->btn", drive, loadings))).astype(np.float32)
+        sizes = {"encod_bins": 40, "encod_channels": 60, "support": "counts", "is_rate": True, "bin_ms": 20.0}
+        return Evaluation(session="a", split="valid", means=data, data=data, extras={}, **sizes)
+
+    e = replace(many(1, 200), train=many(0, 20))
+    smoothing, width = gaussian_smoothing(e, e.train)
+    found = poisson_regression(e, e.train, smoothing, width)
+    x = standardised(e, e.train, smoother(width, e.train.data.mean(axis=(0, 1))[:60]))
+    from sklearn.linear_model import PoissonRegressor
+
+    def reached(penalty):
+        fits = (PoissonRegressor(alpha=penalty / 800, max_iter=1000).fit(x[1].reshape(800, 60), e.train.data[..., n].ravel()) for n in range(60, 70))
+        return bits_per_spike(np.stack([fit.predict(x[0].reshape(-1, 60)).reshape(200, 40) for fit in fits], axis=2), e.data[..., 60:])
+
+    scores = {penalty: reached(penalty) for penalty in np.logspace(-1, 5, 13)}
+    assert min(scores.values()) < 0 < max(scores.values())  # it matters here
+    assert bits_per_spike(found.means[..., 60:], e.data[..., 60:]) > max(scores.values()) - 0.01
+
+
+@pytest.mark.parametrize("best", range(9))
+def test_going_downhill_ends_in_the_valley_wherever_it_is(best):
+    tried = []
+
+    def cost(candidate):
+        tried.append(candidate)
+        return abs(candidate - best) ** 1.5
+
+    assert downhill(range(9), cost) == best
+    assert len(tried) == len(set(tried))
+
+
+def slowly_moving(seed, trials, noise):
+    """Counts of channels that follow a slow position, with fast fluctuations of their own that neighbouring bins share."""
+    rng = np.random.default_rng(seed)
+    position = np.sin(2 * np.pi * (np.linspace(0, 1, 80) + rng.uniform(0, 1, (trials, 1))))
+    wiggle = np.stack([np.convolve(row, np.ones(4) / 2, "same") for row in rng.normal(size=(trials * 6, 80))]).reshape(trials, 6, 80)
+    rates = np.exp(np.einsum("bt,n->btn", position, np.linspace(-1, 1, 6)) + noise * wiggle.transpose(0, 2, 1) + 1)
+    data = rng.poisson(rates).astype(np.float32)
+    sizes = {"encod_bins": 80, "encod_channels": 6, "support": "counts", "is_rate": True, "bin_ms": 10.0}
+    return Evaluation(session="a", split="valid", means=rates, data=data, extras={"behavior": position[..., None]}, **sizes)
+
+
+def test_behaviour_is_decoded_from_smoothed_data_of_the_width_that_is_best_for_it():
+    e = replace(slowly_moving(1, 30, 1.0), train=slowly_moving(0, 60, 1.0))
+    found, _ = gaussian_smoothing(e, e.train)
+    width = found.chosen["width_bins_behaviour"]
+    scores = {}
+    for candidate in widths(10.0, 80):
+        x = [gaussian_filter1d(part.data.astype(float), candidate, axis=1, mode="nearest").reshape(-1, 6) for part in (e.train, e)]
+        y = [part.extras["behavior"].ravel() for part in (e.train, e)]
+        scores[candidate] = RidgeCV(np.logspace(-3, 3, 7)).fit(x[0], y[0]).score(x[1], y[1])
+    assert width > 2 * found.chosen["width_bins"]
+    assert scores[width] > max(scores.values()) - 0.02
+    decoded = behaviour_metrics(found.decoding(e))["behaviour_r2_0"]
+    assert decoded > scores[width] - 0.02
+    assert decoded > behaviour_metrics(found.evaluation(e))["behaviour_r2_0"] + 0.05
+
+
+def test_without_behaviour_nothing_is_smoothed_for_it_and_bins_that_are_not_seen_are_never_looked_at(evaluation):
+    assert gaussian_smoothing(evaluation, evaluation.train)[0].decoding(evaluation) is None
+    whole = replace(slowly_moving(1, 6, 0.5), encod_bins=70, train=replace(slowly_moving(0, 20, 0.5), encod_bins=70))
+    later = whole.data.copy()
+    later[:, 70:] += 50
+    one, other = (gaussian_smoothing(e, e.train)[0].decoding(e).means for e in (whole, replace(whole, data=later)))
+    assert one.shape == (6, 80, 6)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_poisson_regression_that_makes_no_sense_says_why(evaluation):

@@ -13,15 +13,16 @@ import numpy as np
 from jaxtyping import Float
 
 from lfads_core.components.evaluation import Evaluation
+from lfads_plugins_lab.evaluate.decoding import smoothed_for_behaviour
 from lfads_plugins_lab.evaluate.factor_analysis import FactorAnalysis, fit_factors, missing
 from lfads_plugins_lab.evaluate.kernels import FLOORS, neighbours, widths
 from lfads_plugins_lab.evaluate.unseen_channels import (
     LEAST,
-    MOST_ROWS,
     POISSON_PENALTIES,
     Smoother,
     Unseen,
     cheapest,
+    downhill,
     has_unseen,
     predict_counts,
     predict_unseen,
@@ -39,6 +40,7 @@ class Baseline:
     name: str
     means: np.ndarray | None = None  # (B, T, N)
     train_means: np.ndarray | None = None
+    decoded: tuple[np.ndarray, np.ndarray] | None = None  # what behaviour is decoded from in their place, of the split and of training trials
     chosen: Mapping[str, float] = field(default_factory=dict)  # what was chosen on training trials
     why_not: str = ""
 
@@ -47,6 +49,12 @@ class Baseline:
         if self.means is None or self.train_means is None or e.train is None:
             raise ValueError("a baseline without predictions cannot be evaluated")
         return replace(e, means=self.means, train=replace(e.train, means=self.train_means))
+
+    def decoding(self, e: Evaluation) -> Evaluation | None:
+        """The same with what behaviour is decoded from; None where that is the predictions."""
+        if self.decoded is None or e.train is None:
+            return None
+        return replace(e, means=self.decoded[0], train=replace(e.train, means=self.decoded[1]))
 
 
 NAMES = ("condition average", "Gaussian smoothing", "Poisson regression", "factor analysis")
@@ -103,6 +111,7 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
 
     A bin's own value has no weight, so that nothing is copied. What was not seen has a width of its own, by which it is predicted best on
     training trials left out of the regression; with nothing of the kind it is that of the seen channels. Returns that width in bins too.
+    Behaviour is decoded from the seen channels smoothed at a third width, the best for that.
     """
     seen = train.data[:, : e.encod_bins, : e.encod_channels]
     means = channel_means(seen)
@@ -122,9 +131,12 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
     for part, (channels, later) in zip((e, train), unseen, strict=True):
         inside = mixed(_filled(neighbours(part.data[:, : e.encod_bins, : e.encod_channels], width), means), means, floor)
         found.append(np.concatenate([np.concatenate([inside, channels], axis=2), later], axis=1))
-    return Baseline(
-        name=NAMES[1], means=found[0], train_means=found[1], chosen={"width_bins": width, "width_bins_unseen": other, "share_of_mean": floor}
-    ), other
+    chosen = {"width_bins": width, "width_bins_unseen": other, "share_of_mean": floor}
+    decoded = None
+    if (smoothed := smoothed_for_behaviour(e, train)) is not None:
+        *parts, chosen["width_bins_behaviour"] = smoothed
+        decoded = parts[0], parts[1]
+    return Baseline(name=NAMES[1], means=found[0], train_means=found[1], decoded=decoded, chosen=chosen), other
 
 
 def smoother(width: float, means: Float[np.ndarray, " N"]) -> Smoother:
@@ -147,12 +159,16 @@ def poisson_regression(e: Evaluation, train: Evaluation, smoothing: Baseline, wi
     if not has_unseen(e) or smoothing.means is None or smoothing.train_means is None:
         return Baseline(name=name, why_not="no held-out channels and no later bins")
     smoothed = smoother(width, channel_means(train.data[:, : e.encod_bins, : e.encod_channels]))
-    penalty = cheapest(POISSON_PENALTIES, train, lambda penalty, part, rest: predict_counts(part, rest, smoothed, penalty, MOST_ROWS // 2)[0], price)
+    penalty = cheapest(POISSON_PENALTIES, train, partial(_counts, smoothed), price, downhill)
     found = []
     for means, (channels, later) in zip((smoothing.means, smoothing.train_means), predict_counts(e, train, smoothed, penalty), strict=True):
         inside = np.concatenate([means[:, : e.encod_bins, : e.encod_channels], channels], axis=2)
         found.append(np.concatenate([inside, later], axis=1))
     return Baseline(name=name, means=found[0], train_means=found[1], chosen={"width_bins": width, "penalty": penalty})
+
+
+def _counts(smoothed: Smoother, penalty: float, e: Evaluation, train: Evaluation) -> Unseen:
+    return predict_counts(e, train, smoothed, penalty, 0.5)[0]
 
 
 def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:

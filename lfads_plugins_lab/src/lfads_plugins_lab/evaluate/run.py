@@ -23,7 +23,7 @@ from lfads_plugins_lab.evaluate.overfit import Verdict, judge_fit
 from lfads_plugins_lab.evaluate.recorded import Recorded, left_out, recorded_sessions
 from lfads_plugins_std.figures.of_session import dimensions_of
 from lfads_plugins_std.metrics.conditions import score_conditions
-from lfads_plugins_std.metrics.offered import psth_name
+from lfads_plugins_std.metrics.offered import behaviour_metrics, psth_name
 from lfads_plugins_std.metrics.r2 import r2_per_channel
 from lfads_plugins_std.metrics.spikes import bits_per_spike
 
@@ -168,7 +168,9 @@ def likelihood_gains(costs: Costs, e: Evaluation) -> dict[str, float]:
 
 
 def _score_baseline(loaded: LoadedRun, e: Evaluation, baseline: Baseline) -> dict[str, float]:
-    return score_session(baseline.evaluation(e), loaded.registry)
+    found = score_session(baseline.evaluation(e), loaded.registry)
+    decoding = baseline.decoding(e)
+    return found if decoding is None else {**found, **behaviour_metrics(decoding)}
 
 
 def _per_channel(e: Evaluation) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,11 +16,14 @@ from lfads_plugins_std.metrics.spikes import channel_means
 PENALTIES = tuple(float(a) for a in np.logspace(0, 5, 11))
 """Ridge penalties tried, for standardised regressors."""
 
-POISSON_PENALTIES = (10.0, 100.0, 1000.0)
-"""Penalties of the Poisson regression."""
+POISSON_PENALTIES = tuple(float(a) for a in np.logspace(0.5, 4.5, 9))
+"""Penalties of the Poisson regression, likewise."""
 
-MOST_ROWS = 4000
-"""Bins that a Poisson regression is fitted to, evenly spaced; half as many while penalties are compared."""
+MOST_WORK = 1e10
+"""Products in a Newton step of the Poisson regressions, which bounds the bins they are fitted to, evenly spaced."""
+
+ROWS = (4000, 20000)
+"""Bins that they are fitted to, at least and at most, if there are so many."""
 
 MOST_TRIALS = 400
 """Training trials by which widths and penalties are chosen, evenly spaced."""
@@ -54,8 +58,14 @@ def left_out(train: Evaluation) -> tuple[Evaluation, Evaluation] | None:
     return one, other
 
 
-def cheapest(candidates: Sequence[float], train: Evaluation, predict: Callable[[float, Evaluation, Evaluation], Unseen], price: Price) -> float:
-    """The candidate whose predictions of left-out training trials cost least; the first if nothing can be left out."""
+def cheapest(
+    candidates: Sequence[float],
+    train: Evaluation,
+    predict: Callable[[float, Evaluation, Evaluation], Unseen],
+    price: Price,
+    least: Callable[[Sequence[float], Callable[[float], float]], float] = lambda candidates, cost: min(candidates, key=cost),
+) -> float:
+    """The candidate whose predictions of left-out training trials cost least, as ``least`` finds it; the first if nothing can be left out."""
     parts = left_out(train)
     if parts is None or len(candidates) == 1:
         return candidates[0]
@@ -65,7 +75,20 @@ def cheapest(candidates: Sequence[float], train: Evaluation, predict: Callable[[
         pairs = zip(predict(candidate, e, rest), truth_of(e), strict=True)
         return sum(price(guess, target, e) * target.size for guess, target in pairs if target.size)
 
-    return min(candidates, key=cost)
+    return least(candidates, cost)
+
+
+def downhill(candidates: Sequence[float], cost: Callable[[float], float]) -> float:
+    """The cheapest of candidates in order whose costs have one valley: from the middle on, as long as the next one costs less."""
+    at = len(candidates) // 2
+    least = cost(candidates[at])
+    for step in (1, -1):
+        began = at
+        while 0 <= at + step < len(candidates) and (next_cost := cost(candidates[at + step])) < least:
+            at, least = at + step, next_cost
+        if at != began:
+            break
+    return candidates[at]
 
 
 def predict_unseen(e: Evaluation, train: Evaluation, smoothed: Smoother) -> list[Unseen]:
@@ -79,8 +102,11 @@ def predict_unseen(e: Evaluation, train: Evaluation, smoothed: Smoother) -> list
     return [(one, two.reshape(len(values), -1, e.data.shape[2])) for one, two, values in zip(held_out, later, seen, strict=True)]
 
 
-def predict_counts(e: Evaluation, train: Evaluation, smoothed: Smoother, penalty: float, most_rows: int = MOST_ROWS) -> list[Unseen]:
-    """By Poisson regression, likewise; no rate is above the largest count of the channel's training trials."""
+def predict_counts(e: Evaluation, train: Evaluation, smoothed: Smoother, penalty: float, share: float = 1.0) -> list[Unseen]:
+    """By Poisson regression, likewise; no rate is above the largest count of the channel's training trials.
+
+    ``share`` of the bins that are affordable are fitted to.
+    """
     seen = standardised(e, train, smoothed)
     inputs = [seen, [values[:, -1] for values in seen]]
     found: list[list[np.ndarray]] = []
@@ -90,7 +116,8 @@ def predict_counts(e: Evaluation, train: Evaluation, smoothed: Smoother, penalty
             found.append([np.zeros((*part.shape[:-1], width)) for part in values])
             continue
         x, y = values[1].reshape(-1, values[1].shape[-1]), target.reshape(-1, width)
-        every = slice(None, None, max(1, -(-len(x) // most_rows)))
+        affordable = share * float(np.clip(MOST_WORK / (x.shape[1] ** 2 * width), *ROWS))
+        every = slice(None, None, max(1, math.ceil(len(x) / affordable)))
         found.append([_rates(fit_poisson(x[every], y[every], penalty), part, np.nanmax(np.nan_to_num(y), axis=0)) for part in values])
     return [(one, two.reshape(len(part), -1, e.data.shape[2])) for one, two, part in zip(*found, seen, strict=True)]
 

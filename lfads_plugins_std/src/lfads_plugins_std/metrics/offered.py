@@ -95,10 +95,10 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     (during training): ``behaviour_fold_r2_0`` and so on, from the same bin, across 5 folds of the split's own trials. Bins with NaN behaviour
     are left out.
     """
-    behaviour = _behaviour(e)
+    behaviour = behaviour_of(e)
     if behaviour is None:
         return {}
-    train = None if e.train is None else _behaviour(e.train)
+    train = None if e.train is None else behaviour_of(e.train)
     if e.train is None or train is None:
         return _named("behaviour_fold_r2", decode_within(e.means, behaviour))
     masks = e.train.extras.get(MASK_KEY, np.ones((len(train), 1))), e.extras.get(MASK_KEY, np.ones((len(behaviour), 1)))
@@ -113,7 +113,8 @@ def behaviour_metrics(e: Evaluation) -> Mapping[str, float]:
     return {**scores, **benchmark, "behaviour_lag_ms": lag * e.bin_ms, "behaviour_lag_at_edge": float(lag in (lags[0], lags[-1]))}
 
 
-def _behaviour(e: Evaluation) -> np.ndarray | None:
+def behaviour_of(e: Evaluation) -> np.ndarray | None:
+    """Behaviour of each bin (trials, bins, dimensions), where there is any."""
     found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
     return found if found is not None and found.ndim == 3 and found.shape[:2] == e.means.shape[:2] else None
 

@@ -54,7 +54,7 @@ def fit_ridge_cv(x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n K"], alpha
     R2 is the plain mean over outputs. Raises DataError when there are fewer rows than folds.
     """
     scores = np.zeros(len(alphas))
-    for test in contiguous_folds(len(x), folds):
+    for test in contiguous_folds(len(x), folds) if len(alphas) > 1 else ():
         train = np.ones(len(x), dtype=bool)
         train[test] = False
         for i, fit in enumerate(fit_ridge_path(x[train], y[train], alphas)):
