@@ -47,7 +47,7 @@ def test_lengths_are_steps_whatever_the_number_of_trials(recording, trials):
     assert 400 <= ramp * steps < 400 + steps
     assert config.regularisation.l2_ramp.increase_epochs == ramp
     assert 60 <= config.optim.patience * steps < 60 + steps
-    assert config.train.early_stopping == max(10, math.ceil(1200 / steps))
+    assert config.train.early_stopping == max(10, math.ceil(600 / steps))
     assert config.train.smoothing == pytest.approx(math.exp(-steps / 36), abs=5e-4)
 
 
@@ -113,7 +113,7 @@ def test_a_number_that_was_never_found_is_named():
 def test_a_run_keeps_the_numbers_that_were_found(train_tiny):
     run = train_tiny("data.batch_size=auto", "train.early_stopping=auto", "regularisation.kl_ic=auto").run
     kept = resolve_saved(run.config_path, load_registry())
-    assert (kept.data.batch_size, kept.train.early_stopping) == (12, 1200)
+    assert (kept.data.batch_size, kept.train.early_stopping) == (12, 600)
     assert kept.regularisation.kl_ic == pytest.approx(0.03 / (8 * 5), rel=1e-2)
 
 

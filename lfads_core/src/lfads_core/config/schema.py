@@ -188,7 +188,7 @@ class TrainConfig:
     epochs: int = setting(1000, "most epochs", rule=at_least(1), unit="epochs")
     minutes: float | None = setting(None, "most wall-clock time of training (null: no limit)", rule=above(0), unit="min")
     early_stopping: int | Auto | None = setting(
-        AUTO, "epochs without a better smoothed validation cost, after the ramps (auto: 1200 steps; null: never)", rule=at_least(1), unit="epochs"
+        AUTO, "epochs without a better smoothed validation cost, after the ramps (auto: 600 steps; null: never)", rule=at_least(1), unit="epochs"
     )
     keep_best: int = setting(1, "best epochs kept as checkpoints; with more than 1 each also as epoch-N, listed in kept.json", rule=at_least(1))
     smoothing: float | Auto = setting(AUTO, "weight of the past in the smoothed validation cost (auto: a past of 36 steps)", rule=share())

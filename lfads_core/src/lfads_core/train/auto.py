@@ -30,7 +30,7 @@ LENGTHS = {
     "regularisation.kl_ramp.increase_epochs": (400, 1),
     "regularisation.l2_ramp.increase_epochs": (400, 1),
     "optim.patience": (60, 1),
-    "train.early_stopping": (1200, 10),
+    "train.early_stopping": (600, 10),
     "train.metrics_every": (60, 1),
 }
 """Steps that a setting in epochs amounts to, and the least number of epochs."""

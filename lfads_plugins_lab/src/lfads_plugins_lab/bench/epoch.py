@@ -12,6 +12,7 @@ import attrs
 
 from lfads_core.plugins.registry import Registry
 from lfads_core.train.device import use_cpu
+from lfads_core.train.evaluate import EpochResult
 from lfads_core.train.loop import fit
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.clock import summary, wait_for
@@ -45,12 +46,12 @@ def trainer_of(problem: BenchProblem, path: str, folder: Path) -> Trainer:
     return replace(problem, config=config).trainer(folder / path)
 
 
-def one_epoch(trainer: Trainer, device: str, rows: list[dict[str, float]] | None = None) -> float:
-    """Seconds of the trainer's next epoch, whose numbers are added to ``rows``."""
+def one_epoch(trainer: Trainer, device: str, results: list[EpochResult] | None = None) -> float:
+    """Seconds of the trainer's next epoch, whose result is added to ``results``."""
     config = trainer.config
     trainer.config = attrs.evolve(config, train=attrs.evolve(config.train, epochs=trainer.progress.epoch + 1))
     wait_for(device)
     began = time.perf_counter()
-    fit(trainer, lambda ended: None if rows is None else rows.append(ended.row), lambda: False)
+    fit(trainer, lambda ended: None if results is None else results.append(ended), lambda: False)
     wait_for(device)
     return time.perf_counter() - began
