@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,10 +36,11 @@ def smoothed_for_behaviour(e: Evaluation, train: Evaluation) -> tuple[np.ndarray
     if behaviour is None or len(behaviour) < FOLDS:
         return None
     some = slice(None, None, max(1, -(-len(behaviour) // MOST_TRIALS)))
+    fewer = replace(train, data=train.data[some], means=train.means[some], extras={})
     lags = [0] if e.bin_ms is None else sorted(set(lags_in_bins(e.bin_ms, e.data.shape[1])).intersection(round(ms / e.bin_ms) for ms in LAGS_MS))
     best = -math.inf, PENALTIES[0], 1.0
     for width in widths(e.bin_ms, e.encod_bins):
-        values = _prepared(e, train, width)[1][some]
+        values = _prepared(fewer, fewer, width)[0]
         for lag in lags:
             best = max(best, *((score, penalty, width) for penalty, score in zip(PENALTIES, _reached(values, behaviour[some], lag), strict=True)))
     _, penalty, width = best

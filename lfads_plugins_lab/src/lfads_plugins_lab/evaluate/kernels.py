@@ -28,7 +28,7 @@ def neighbours(data: Real[np.ndarray, "B T N"], width: float) -> Float[np.ndarra
     distance = np.abs(np.subtract.outer(np.arange(values.shape[1]), np.arange(values.shape[1])))
     kernel = np.exp(-0.5 * (distance / width) ** 2) * (distance <= np.ceil(4 * width)) * (distance > 0)
     seen = ~np.isnan(values)
-    weight = np.einsum("ut,btn->bun", kernel, seen.astype(np.float64))
-    total = np.einsum("ut,btn->bun", kernel, np.where(seen, values, 0.0))
+    weight = kernel @ seen.astype(np.float64)
+    total = kernel @ np.where(seen, values, 0.0)
     average: np.ndarray = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
     return average

@@ -17,7 +17,7 @@ def smooth(data: Real[np.ndarray, "B T N"], width: float) -> Float[np.ndarray, "
     distance = np.arange(values.shape[1])
     kernel = np.exp(-0.5 * ((distance[:, None] - distance) / width) ** 2) * (np.abs(distance[:, None] - distance) <= np.ceil(4 * width))
     seen = ~np.isnan(values)
-    weight = np.einsum("ut,btn->bun", kernel, seen.astype(np.float64))
-    total = np.einsum("ut,btn->bun", kernel, np.where(seen, values, 0.0))
+    weight = kernel @ seen.astype(np.float64)
+    total = kernel @ np.where(seen, values, 0.0)
     smoothed: np.ndarray = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
     return smoothed
