@@ -17,10 +17,10 @@ from lfads_plugins_std.metrics.ridge import fit_ridge_path
 from lfads_plugins_std.metrics.smooth import smooth
 from lfads_plugins_std.metrics.spikes import channel_means
 
-LAGS_MS = (0, 100, 200)
+LAGS_MS = (0, 100)
 """Lags at which widths are compared; the one that counts is chosen afterwards, as for every prediction."""
 
-MOST_TRIALS = 200
+MOST_TRIALS = 100
 """Training trials by which widths are compared, evenly spaced."""
 
 FOLDS = 5
