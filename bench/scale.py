@@ -2,8 +2,9 @@
 
     python bench/scale.py --keep kept.jsonl
 
-Lorenz recordings (`lfads synth lorenz`), each trained with the settings as they come but for its number of epochs, about 600 steps. The last one is
-40 sessions with channels and trials of their own number, cut from sessions of one size: stitched into one model, and five of them alone.
+Lorenz recordings (`lfads synth lorenz`), each trained with the settings as they come but for its number of epochs: about 600 steps, 2,500 of the
+last one. That is 40 sessions with channels and trials of their own number, cut from sessions of one size: stitched into one model, and five of them
+alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CELLS: Mapping[str, tuple[int, list[str]]] = {
 """Epochs and the generator's settings of what is one recording."""
 
 SESSIONS, ALONE = 40, 5
-EPOCHS, EPOCHS_ALONE = 17, 50
+EPOCHS, EPOCHS_ALONE = 60, 50
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def train(keep: Path, key: Row, data: Path, epochs: int) -> Row:
     shapes = []
     for file in sorted(data.glob("*.h5")) if data.is_dir() else [data]:
         with h5py.File(file) as opened:
-            shapes.append(opened["train_truth"].shape)
+            shapes.append(list(opened["train_truth"].shape))
     return once(keep, key | {"shapes": shapes}, ["run", str(data), *settings(f"train.epochs={epochs}")])
 
 
