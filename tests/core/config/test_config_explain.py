@@ -41,7 +41,7 @@ def test_one_setting_is_explained_in_full(registry):
             default="auto",
             rule=">= 1",
             unit="epochs",
-            meaning="epochs without a better smoothed validation cost, after the ramps (auto: 1200 steps; null: never)",
+            meaning="epochs without a better smoothed validation cost, after the ramps (auto: 600 steps; null: never)",
             tuning="rarely",
         )
     ]
