@@ -80,6 +80,7 @@ def test_neighbours_are_weighed_by_a_gaussian_and_the_bin_itself_has_no_weight()
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_no_prediction_changes_with_the_value_it_predicts(evaluation):
     changed = evaluation.data.copy()
     changed[2, 10, 3] += 40  # a seen value
