@@ -83,6 +83,13 @@ def result(run: Path) -> Row:
     return {"scores": scores, "epochs": epochs, "passes": settings["data"]["passes"]}
 
 
+def synth(generator: str, to: Path, chosen: Sequence[str], seed: int = 0) -> Path:
+    """Write a synthetic recording, or a folder of them, of these settings of a generator; returns where."""
+    command = [sys.executable, "-m", "lfads_core.cli.main", "synth", generator, "-o", str(to), "--seed", str(seed), "--force"]
+    subprocess.run([*command, *(part for setting in chosen for part in ("--set", setting))], check=True, capture_output=True)
+    return to
+
+
 def held_out(row: Row) -> float | None:
     """How well values of held-out channels of validation trials are predicted: co-bps of counts, R2 of others."""
     return next((row["scores"][name] for name in ("valid/co_bps", "valid/co_r2") if name in row["scores"]), None)

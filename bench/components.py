@@ -4,7 +4,7 @@
 
 Each is chosen by its one word, behind the recipe of its recording; everything else is as it comes. A quarter of the channels is held out. Scores are
 of validation trials: how well values of the held-out channels are predicted (co-bps of counts, R2 of others) and how well behaviour is decoded from
-factors (R2, mean over its dimensions). The time is CPU time of the whole command on one thread, scoring included. What ``--keep`` holds already is
+rates (R2, mean over its dimensions). The time is CPU time of the whole command on one thread, scoring included. What ``--keep`` holds already is
 not trained again. A component that refuses a recording (the loss ``behaviour`` where there is none) has a row that says so.
 """
 

@@ -10,15 +10,13 @@ alone.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
-from commands import Row, kept, once, settings
+from commands import Row, kept, once, settings, synth
 
 CELLS: Mapping[str, tuple[int, list[str]]] = {
     "845 trials, 50 bins, 40 channels": (45, []),
@@ -39,23 +37,15 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name, (epochs, chosen) in CELLS.items():
-            train(given.keep, {"cell": name}, synth(Path(folder) / "data.h5", chosen), epochs)
+            train(given.keep, {"cell": name}, synth("lorenz", Path(folder) / "data.h5", chosen, 1), epochs)
         sizes = ["channels=48", "conditions=25", "trials_per_condition=5", f"sessions={SESSIONS}"]
-        files = sorted(synth(Path(folder) / "days", sizes).glob("*.h5"))
+        files = sorted(synth("lorenz", Path(folder) / "days", sizes, 1).glob("*.h5"))
         for number, file in enumerate(files):
             cut(file, np.random.default_rng(number))
         train(given.keep, {"cell": f"{SESSIONS} sessions"}, files[0].parent, EPOCHS)
         for file in files[:: SESSIONS // ALONE]:
             train(given.keep, {"session": file.stem}, file, EPOCHS_ALONE)
     print("\n".join(table(kept(given.keep))))
-
-
-def synth(to: Path, chosen: list[str]) -> Path:
-    """Write a recording, or a folder of them."""
-    options = [part for setting in chosen for part in ("--set", setting)]
-    command = [sys.executable, "-m", "lfads_core.cli.main", "synth", "lorenz", "-o", str(to), "--seed", "1", "--force", *options]
-    subprocess.run(command, check=True, capture_output=True)
-    return to
 
 
 def cut(file: Path, generator: np.random.Generator) -> None:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from commands import Row, kept, once, settings
+from commands import Row, kept, once, settings, synth
 
 SPIKES = {"few": ("trials_per_condition=2", "conditions=10"), "many": ("trials_per_condition=8", "conditions=40")}
 RATES = {"low": "mean_rate=3", "high": "mean_rate=20"}
@@ -41,8 +39,7 @@ def main() -> None:
     given = parser.parse_args()
     for name, generator, chosen, recipe in cells():
         with tempfile.TemporaryDirectory() as folder:
-            file = str(Path(folder) / "data.h5")
-            make(generator, file, chosen)
+            file = str(synth(generator, Path(folder) / "data.h5", chosen))
             plugins = ["--plugin", recipe] if recipe else []
             key = {"cell": name, "members": given.members, "minutes": given.minutes}
             same = ["--minutes", f"{given.minutes:g}", *settings()]
@@ -51,12 +48,6 @@ def main() -> None:
                 search = ["search", "random", file, *plugins, "--members", "1", "--workers", "1", "--seed", str(seed), *same]
                 once(given.keep, key | {"way": "search", "seed": seed}, search, "run/best")
     print("\n".join(table(kept(given.keep))))
-
-
-def make(generator: str, file: str, chosen: list[str]) -> None:
-    """Write a cell's recording."""
-    options = [part for setting in chosen for part in ("--set", setting)]
-    subprocess.run([sys.executable, "-m", "lfads_core.cli.main", "synth", generator, "-o", file, *options], check=True, capture_output=True)
 
 
 def table(rows: list[Row]) -> Iterator[str]:

@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.linear_model import RidgeCV
 
 from lfads_core.components.evaluation import Evaluation
-from lfads_plugins_lab.evaluate.baselines import NAMES, baselines, condition_average, gaussian_smoothing, poisson_regression, smoother
+from lfads_plugins_lab.evaluate.baselines import NAMES, baselines, condition_average, gaussian_smoothing, poisson_regression
 from lfads_plugins_lab.evaluate.factor_analysis import fit_factors
-from lfads_plugins_lab.evaluate.kernels import neighbours, widths
+from lfads_plugins_lab.evaluate.kernels import neighbours, smoother, widths
 from lfads_plugins_lab.evaluate.unseen_channels import downhill, predict_unseen, standardised
 from lfads_plugins_std.metrics.offered import behaviour_metrics
 from lfads_plugins_std.metrics.spikes import bits_per_spike
@@ -79,7 +79,6 @@ def test_neighbours_are_weighed_by_a_gaussian_and_the_bin_itself_has_no_weight()
         assert found[b, t, n] == pytest.approx((weights * data[b, others, n]).sum() / weights.sum())
 
 
-@pytest.mark.long
 @pytest.mark.long
 def test_no_prediction_changes_with_the_value_it_predicts(evaluation):
     changed = evaluation.data.copy()
@@ -178,7 +177,7 @@ def test_going_downhill_ends_in_the_valley_wherever_it_is(best):
         tried.append(candidate)
         return abs(candidate - best) ** 1.5
 
-    assert downhill(range(9), cost) == best
+    assert downhill(range(9), key=cost) == best
     assert len(tried) == len(set(tried))
 
 

@@ -14,7 +14,7 @@ from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.copied_inputs import copy_inputs, write_as_stored
-from lfads_core.infer.posterior import OF_DISTRIBUTION, Inferred
+from lfads_core.infer.posterior import OF_DISTRIBUTION, OF_LATENT, Inferred
 from lfads_core.output_file import OutputFile
 
 SESSION = "lfads_session"
@@ -162,7 +162,7 @@ def meaning_of(field: str) -> str:
     """What an inferred array is; a latent of a plugin and a parameter of the data's distribution are known by their names alone."""
     if field.startswith(OF_DISTRIBUTION):
         return f"{field.removeprefix(OF_DISTRIBUTION)} of each channel's distribution in each bin"
-    return MEANINGS.get(field) or f"posterior over the latent {field.removeprefix('latent_').rpartition('_')[0]}: {field.rpartition('_')[2]}"
+    return MEANINGS.get(field) or f"posterior over the latent {field.removeprefix(OF_LATENT).rpartition('_')[0]}: {field.rpartition('_')[2]}"
 
 
 def unit_of(field: str, *, is_rate: bool) -> str:

@@ -27,8 +27,8 @@ from lfads_core.train.step import augmented
 ROWS = {"cpu": 256, "cuda": 1024}
 """Trials times samples that are decoded in one pass; step-sized products gain little from more, and memory grows with it."""
 
-OF_DISTRIBUTION = "distribution_"
-"""How names of the parameters of the data's distribution begin."""
+OF_LATENT, OF_DISTRIBUTION = "latent_", "distribution_"
+"""How names of further latents begin, and those of the parameters of the data's distribution."""
 
 BLOCK = 10
 """Samples of one trial that are drawn together; part of what makes a seed's samples what they are."""
@@ -95,7 +95,7 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise], 
                 found |= {f"{OF_DISTRIBUTION}{name}": value for name, value in reconstruction.distribution_params(params).items()}
             for key, value in found.items():
                 _add(of_data[session], key, value.unflatten(0, (count, -1)).sum(dim=0))
-    further = {f"latent_{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}
+    further = {f"{OF_LATENT}{name}_{what}": value for name, q in encoded.further.items() for what, value in vars(q).items()}
     shared = {"ic_mean": encoded.ic.mean, "ic_std": encoded.ic.std, **further, **{key: value / samples for key, value in sums.items()}}
     return {
         session: {**{key: value / samples for key, value in of_data[session].items()}, **{key: value[rows] for key, value in shared.items()}}

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_lab.evaluate.decoding import smoothed_for_behaviour
 from lfads_plugins_lab.evaluate.factor_analysis import FactorAnalysis, fit_factors, missing
-from lfads_plugins_lab.evaluate.kernels import FLOORS, neighbours, widths
+from lfads_plugins_lab.evaluate.kernels import FLOORS, filled, neighbours, smoother, widths
 from lfads_plugins_lab.evaluate.unseen_channels import (
     LEAST,
     POISSON_PENALTIES,
@@ -87,7 +87,7 @@ def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
     best: tuple[float, float, float] | None = None
     means = channel_means(train.data)
     for width in widths(e.bin_ms, train.data.shape[1]):
-        smoothed = _filled(smooth(train.data, width), means)
+        smoothed = filled(smooth(train.data, width), means)
         left_out = _others_average(smoothed, labels)
         for floor in FLOORS:
             cost = price(mixed(left_out, means, floor), train.data, train)
@@ -96,7 +96,7 @@ def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
     if best is None:
         raise RuntimeError("there is at least one width")
     _, width, floor = best
-    smoothed = _filled(smooth(train.data, width), means)
+    smoothed = filled(smooth(train.data, width), means)
     averages = {label: smoothed[labels == label].mean(axis=0) for label in np.unique(labels)}
     return Baseline(
         name=name,
@@ -117,7 +117,7 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
     means = channel_means(seen)
     best: tuple[float, float, float] | None = None
     for width in widths(e.bin_ms, e.encod_bins):
-        guess = _filled(neighbours(seen, width), means)
+        guess = filled(neighbours(seen, width), means)
         for floor in FLOORS:
             cost = price(mixed(guess, means, floor), seen, train)
             if best is None or cost < best[0]:
@@ -129,19 +129,14 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
     unseen = predict_unseen(e, train, smoother(other, means))
     found = []
     for part, (channels, later) in zip((e, train), unseen, strict=True):
-        inside = mixed(_filled(neighbours(part.data[:, : e.encod_bins, : e.encod_channels], width), means), means, floor)
+        inside = mixed(filled(neighbours(part.data[:, : e.encod_bins, : e.encod_channels], width), means), means, floor)
         found.append(np.concatenate([np.concatenate([inside, channels], axis=2), later], axis=1))
     chosen = {"width_bins": width, "width_bins_unseen": other, "share_of_mean": floor}
     decoded = None
     if (smoothed := smoothed_for_behaviour(e, train)) is not None:
-        *parts, chosen["width_bins_behaviour"] = smoothed
-        decoded = parts[0], parts[1]
+        own, theirs, chosen["width_bins_behaviour"] = smoothed
+        decoded = own, theirs
     return Baseline(name=NAMES[1], means=found[0], train_means=found[1], decoded=decoded, chosen=chosen), other
-
-
-def smoother(width: float, means: Float[np.ndarray, " N"]) -> Smoother:
-    """Smooths data; bins with nothing near them get the channel's mean."""
-    return lambda data: _filled(smooth(data, width), means)
 
 
 def _unseen(means: Float[np.ndarray, " N"], width: float, e: Evaluation, train: Evaluation) -> Unseen:
@@ -179,7 +174,7 @@ def factor_analysis(e: Evaluation, train: Evaluation, width: float) -> Baseline:
     if why := missing():
         return Baseline(name=NAMES[3], why_not=why)
     means = channel_means(train.data)
-    prepared = _filled(smooth(train.data[:, : e.encod_bins], width), means)
+    prepared = filled(smooth(train.data[:, : e.encod_bins], width), means)
     model = fit_factors(prepared, e.encod_channels)
     found = [_from_factors(model, part.data[:, : e.encod_bins, : e.encod_channels], width, means, e) for part in (e, train)]
     return Baseline(name=NAMES[3], means=found[0], train_means=found[1], chosen={"factors": float(model.factors), "width_bins": width})
@@ -203,9 +198,9 @@ def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Fl
 def _from_factors(model: FactorAnalysis, seen: np.ndarray, width: float, means: np.ndarray, e: Evaluation) -> np.ndarray:
     """Predictions of all channels in all bins: held-out channels from the smoothed bins themselves, seen ones from their neighbours."""
     own = means[: e.encod_channels]
-    guess = model.predict(_filled(smooth(seen, width), own))
+    guess = model.predict(filled(smooth(seen, width), own))
     later = np.repeat(guess[:, -1:], e.data.shape[1] - e.encod_bins, axis=1)
-    guess[..., : e.encod_channels] = model.predict(_filled(neighbours(seen, width), own))[..., : e.encod_channels]
+    guess[..., : e.encod_channels] = model.predict(filled(neighbours(seen, width), own))[..., : e.encod_channels]
     guess = np.concatenate([guess, later], axis=1)
     return guess if e.support == "real" else np.maximum(guess, LEAST * means)
 
@@ -217,8 +212,3 @@ def _others_average(smoothed: np.ndarray, labels: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(labels == label)
         found[rows] = (smoothed[rows].sum(axis=0) - smoothed[rows]) / (len(rows) - 1)
     return found
-
-
-def _filled(values: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Bins with nothing near them get the channel's mean."""
-    return np.where(np.isnan(values), np.nan_to_num(means), values)

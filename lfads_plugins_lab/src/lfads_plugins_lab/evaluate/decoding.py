@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from lfads_core.components.evaluation import Evaluation
-from lfads_plugins_lab.evaluate.kernels import widths
+from lfads_plugins_lab.evaluate.kernels import smoother, widths
 from lfads_plugins_lab.evaluate.unseen_channels import PENALTIES, standardised
-from lfads_plugins_std.metrics.behaviour import flatten_known, lag_pair
+from lfads_plugins_std.metrics.behaviour import folds_of_trials, lag_pair
 from lfads_plugins_std.metrics.offered import LAG_ALPHA, behaviour_of, lags_in_bins
 from lfads_plugins_std.metrics.r2 import r2_per_channel
 from lfads_plugins_std.metrics.ridge import fit_ridge_path
-from lfads_plugins_std.metrics.smooth import smooth
 from lfads_plugins_std.metrics.spikes import channel_means
 
 LAGS_MS = (0, 100)
@@ -49,28 +48,18 @@ def smoothed_for_behaviour(e: Evaluation, train: Evaluation) -> tuple[np.ndarray
 
 
 def _prepared(e: Evaluation, train: Evaluation, width: float) -> list[np.ndarray]:
-    means = channel_means(train.data[:, : e.encod_bins, : e.encod_channels])
-
-    def smoothed(data: np.ndarray) -> np.ndarray:
-        values = smooth(data, width)
-        filled: np.ndarray = np.where(np.isnan(values), np.nan_to_num(means), values)
-        return filled
-
+    smoothed = smoother(width, channel_means(train.data[:, : e.encod_bins, : e.encod_channels]))
     later = e.data.shape[1] - e.encod_bins
     return [np.concatenate([values, np.repeat(values[:, -1:], later, axis=1)], axis=1) for values in standardised(e, train, smoothed)]
 
 
 def _reached(values: np.ndarray, behaviour: np.ndarray, lag: int) -> list[float]:
     """R2 of each penalty across folds of trials, mean over the dimensions of behaviour; -inf where there is none."""
-    x, y = lag_pair(values, behaviour, lag)
-    fold = np.arange(len(x)) % FOLDS
     guesses: list[list[np.ndarray]] = [[] for _ in PENALTIES]
     targets = []
-    for k in range(FOLDS):
-        known, target = flatten_known(x[fold != k], y[fold != k])
+    for (known, target), (tested, held) in folds_of_trials(*lag_pair(values, behaviour, lag), FOLDS):
         if not len(known):
             return [-math.inf] * len(PENALTIES)
-        tested, held = flatten_known(x[fold == k], y[fold == k])
         for of, fit in zip(guesses, fit_ridge_path(known, target, PENALTIES), strict=True):
             of.append(fit(tested))
         targets.append(held)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Real
+
+from lfads_plugins_std.metrics.smooth import smooth
 
 WIDTHS_MS = (10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 250.0, 400.0)
 """Standard deviations that are tried, in milliseconds."""
@@ -24,11 +28,15 @@ def widths(bin_ms: float | None, bins: int) -> list[float]:
 
 def neighbours(data: Real[np.ndarray, "B T N"], width: float) -> Float[np.ndarray, "B T N"]:
     """Gaussian average of each bin's neighbours without the bin itself; NaN where none was observed."""
-    values = np.asarray(data, dtype=np.float64)
-    distance = np.abs(np.subtract.outer(np.arange(values.shape[1]), np.arange(values.shape[1])))
-    kernel = np.exp(-0.5 * (distance / width) ** 2) * (distance <= np.ceil(4 * width)) * (distance > 0)
-    seen = ~np.isnan(values)
-    weight = kernel @ seen.astype(np.float64)
-    total = kernel @ np.where(seen, values, 0.0)
-    average: np.ndarray = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
-    return average
+    return smooth(data, width, itself=False)
+
+
+def filled(values: Float[np.ndarray, "B T N"], means: Float[np.ndarray, " N"]) -> Float[np.ndarray, "B T N"]:
+    """Bins with nothing near them get the channel's mean."""
+    found: np.ndarray = np.where(np.isnan(values), np.nan_to_num(means), values)
+    return found
+
+
+def smoother(width: float, means: Float[np.ndarray, " N"]) -> Callable[[np.ndarray], np.ndarray]:
+    """Smooths data; bins with nothing near them get the channel's mean."""
+    return lambda data: filled(smooth(data, width), means)

@@ -63,7 +63,7 @@ def cheapest(
     train: Evaluation,
     predict: Callable[[float, Evaluation, Evaluation], Unseen],
     price: Price,
-    least: Callable[[Sequence[float], Callable[[float], float]], float] = lambda candidates, cost: min(candidates, key=cost),
+    least: Callable[..., float] = min,
 ) -> float:
     """The candidate whose predictions of left-out training trials cost least, as ``least`` finds it; the first if nothing can be left out."""
     parts = left_out(train)
@@ -75,17 +75,17 @@ def cheapest(
         pairs = zip(predict(candidate, e, rest), truth_of(e), strict=True)
         return sum(price(guess, target, e) * target.size for guess, target in pairs if target.size)
 
-    return least(candidates, cost)
+    return least(candidates, key=cost)
 
 
-def downhill(candidates: Sequence[float], cost: Callable[[float], float]) -> float:
-    """The cheapest of candidates in order whose costs have one valley: from the middle on, as long as the next one costs less."""
+def downhill(candidates: Sequence[float], *, key: Callable[[float], float]) -> float:
+    """As ``min``, of candidates in order whose keys have one valley: from the middle on, as long as the next one's is less."""
     at = len(candidates) // 2
-    least = cost(candidates[at])
+    least = key(candidates[at])
     for step in (1, -1):
         began = at
-        while 0 <= at + step < len(candidates) and (next_cost := cost(candidates[at + step])) < least:
-            at, least = at + step, next_cost
+        while 0 <= at + step < len(candidates) and (next_key := key(candidates[at + step])) < least:
+            at, least = at + step, next_key
         if at != began:
             break
     return candidates[at]

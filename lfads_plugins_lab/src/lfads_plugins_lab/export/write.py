@@ -14,7 +14,7 @@ from torch import nn
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.outputs import MEANINGS, meaning_of, unit_of
-from lfads_core.infer.posterior import OF_DISTRIBUTION
+from lfads_core.infer.posterior import OF_DISTRIBUTION, OF_LATENT
 from lfads_core.output_file import OutputFile
 from lfads_plugins_lab.evaluate.recorded import recorded_sessions
 from lfads_plugins_lab.export.matlab import matlab_name, write_mat
@@ -131,7 +131,7 @@ def _names(loaded: LoadedRun) -> list[str]:
 
 
 def _about(loaded: LoadedRun, session: str, name: str) -> dict[str, str]:
-    further = (OF_DISTRIBUTION, *(f"latent_{latent}_" for latent in loaded.model.latents))
+    further = (OF_DISTRIBUTION, *(f"{OF_LATENT}{latent}_" for latent in loaded.model.latents))
     if name not in MEANINGS and not name.startswith(further):
         return {}
     return {"meaning": meaning_of(name), "unit": unit_of(name, is_rate=loaded.model.reconstructions[session].is_rate)}

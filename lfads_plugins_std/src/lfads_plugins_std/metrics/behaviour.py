@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Real, Shaped
@@ -48,12 +48,9 @@ def decode_within(
     """
     if len(rates) < folds:
         return np.full(behaviour.shape[-1], np.nan)
-    x, y = lag_pair(rates, behaviour, lag_bins)
-    fold = np.arange(len(x)) % folds
     guesses, targets = [], []
-    for k in range(folds):
-        fit = fit_ridge_cv(*flatten_known(x[fold != k], y[fold != k]), alphas)
-        x_test, y_test = flatten_known(x[fold == k], y[fold == k])
+    for known, (x_test, y_test) in folds_of_trials(*lag_pair(rates, behaviour, lag_bins), folds):
+        fit = fit_ridge_cv(*known, alphas)
         guesses.append(fit(x_test))
         targets.append(y_test)
     return r2_per_channel(np.concatenate(guesses), np.concatenate(targets))
@@ -111,6 +108,17 @@ def lag_pair(
     if lag_bins >= 0:
         return rates[:, : bins - lag_bins], behaviour[:, lag_bins:]
     return rates[:, -lag_bins:], behaviour[:, : bins + lag_bins]
+
+
+Bins = tuple[np.ndarray, np.ndarray]
+"""Rates (n, N) and behaviour (n, K) of bins whose behaviour is known."""
+
+
+def folds_of_trials(rates: Real[np.ndarray, "B T N"], behaviour: Real[np.ndarray, "B T K"], folds: int) -> Iterator[tuple[Bins, Bins]]:
+    """For each fold the bins of the other trials, and its own; trial i belongs to fold i mod ``folds``."""
+    fold = np.arange(len(rates)) % folds
+    for k in range(folds):
+        yield flatten_known(rates[fold != k], behaviour[fold != k]), flatten_known(rates[fold == k], behaviour[fold == k])
 
 
 def flatten_known(

@@ -53,8 +53,11 @@ def fit_ridge_cv(x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n K"], alpha
 
     R2 is the plain mean over outputs. Raises DataError when there are fewer rows than folds.
     """
+    tests = contiguous_folds(len(x), folds)
+    if len(alphas) == 1:
+        return fit_ridge(x, y, alphas[0])
     scores = np.zeros(len(alphas))
-    for test in contiguous_folds(len(x), folds) if len(alphas) > 1 else ():
+    for test in tests:
         train = np.ones(len(x), dtype=bool)
         train[test] = False
         for i, fit in enumerate(fit_ridge_path(x[train], y[train], alphas)):
