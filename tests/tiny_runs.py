@@ -16,15 +16,18 @@ import h5py
 import numpy as np
 import pytest
 
+from lfads_core.plugins import load_registry
+
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on the import path that plays site-packages; nothing that is really installed is loaded beside it."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the import path that plays site-packages; nothing that is really installed is loaded beside it, nor kept for later tests."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("LFADS_PLUGINS", "")
-    return folder
+    yield folder
+    load_registry.cache_clear()
 
 
 @pytest.fixture

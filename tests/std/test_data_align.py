@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from lfads_core.cli.main import cli
 from lfads_core.data.layout import session_from_arrays
 from lfads_core.errors import DataError
+from lfads_core.plugins import load_registry
 from lfads_core.plugins.registry import Registry
 from lfads_plugins_std.alignment.align import align_session, centred, common_conditions, condition_averages, shared_components
 from lfads_plugins_std.alignment.align_files import AlignOptions, align_files, align_recordings
@@ -275,9 +276,17 @@ def test_copies_replace_nothing_unasked(files, tmp_path):
         align_files(files, files[0].parent, LEAST_SQUARES, registry, overwrite=True)
 
 
-@pytest.mark.long
-def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
+@pytest.fixture
+def only_lab(monkeypatch):
+    """No plugins but those of lab, if none were loaded before; what is loaded is not kept for later tests."""
     monkeypatch.setenv("LFADS_PLUGINS", "lab")
+    yield
+    load_registry.cache_clear()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("only_lab")
+def test_the_command_prints_a_table_and_draws(files, tmp_path):
     result = CliRunner().invoke(
         cli, ["data", "align", *map(str, files), "-o", str(tmp_path / "out"), "--components", "3", "--smooth", "20", "--ridge", "--format", "svg"]
     )
@@ -289,9 +298,9 @@ def test_the_command_prints_a_table_and_draws(files, tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "out").glob("alignment_*")) == [f"alignment_{name}.svg" for name in sorted(CHANNELS)]
 
 
+@pytest.mark.usefixtures("only_lab")
 def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setenv("LFADS_PLUGINS", "lab")
     for path in files:
         with h5py.File(path, "a") as file:
             file.attrs.update({"first_bin_ms": -60.0, "aligned_to": "go"})
@@ -306,8 +315,8 @@ def test_the_command_draws_time_from_the_event_that_the_files_name(files, tmp_pa
             np.testing.assert_array_equal(line.get_xdata(), -50 + 20.0 * np.arange(T))
 
 
-def test_the_command_tells_faults_in_one_line(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("LFADS_PLUGINS", "lab")
+@pytest.mark.usefixtures("only_lab")
+def test_the_command_tells_faults_in_one_line(files, tmp_path):
     result = CliRunner().invoke(cli, ["data", "align", str(files[0]), "-o", str(tmp_path / "out"), "--components", "9"])
     assert result.exit_code == 2
     assert "error: --components: must be at most 3, the rank of the condition averages, got 9. Ask for fewer." in result.output
