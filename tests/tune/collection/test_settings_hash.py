@@ -105,9 +105,14 @@ def plugin_hash(more, install, **entry):
     return settings_hash(differences(resolve([], [], ["components.ic_prior={name: wide, width: 2.0}"], Both())))
 
 
+@pytest.fixture
+def standard():
+    """The standard plugins, loaded before another fixture hides them."""
+    load_registry()
+
+
 @pytest.mark.parametrize("more", ["", 'depth: int = setting(3, "how deep")'])
-def test_a_setting_that_a_plugin_adds_with_a_default_moves_no_hash(more, install):
-    load_registry()  # the standard plugins, before the fixture hides them
+def test_a_setting_that_a_plugin_adds_with_a_default_moves_no_hash(more, standard, install):
     text = '{"components":{"ic_prior":{"name":"wide","width":2.0}}}'
     assert plugin_hash(more, install) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
