@@ -1,9 +1,9 @@
-"""Searches of equal time beside one training that has as long: does a search pay, and which?
+"""Searches of equal size beside one training as it comes: does a search pay, and which?
 
-    python bench/searches.py FILE[=RECIPE] ... --keep kept.jsonl --minutes 4
+    python bench/searches.py FILE[=RECIPE] ... --keep kept.jsonl --epochs 40
 
-Each search has the same members, one thread, and trains until the minutes are over: random and TPE train each member as long as every other,
-population-based training moves all of them. ``default`` is one training with the settings as they come, which may end before. A quarter of the
+Each search has as many members, each of them as many epochs, on one thread; what stops early takes less. ``pbt, published spaces`` begins where
+AutoLFADS did, the others around the run's own values. ``default`` is one training with the settings as they come, to its own end. A quarter of the
 channels is held out; members are compared by it, and scores are of validation trials.
 """
 
@@ -13,30 +13,38 @@ from pathlib import Path
 
 from commands import behaviour, held_out, kept, once, options, settings, table
 
-WAYS = ("default", "random", "tpe", "sha", "pbt")
+PUBLISHED = {"optim.lr": "log:1e-5:5e-3:init=4e-3"}
+PUBLISHED |= {f"regularisation.kl_{name}": "log:1e-6:1e-3:explore=0.8" for name in ("ic", "inputs")}
+PUBLISHED |= {f"regularisation.l2_{name}": "log:1e-5:1:explore=0.8" for name in ("generator", "controller")}
+WAYS = {
+    "default": ["run"],
+    "random": ["search", "random"],
+    "tpe": ["search", "tpe"],
+    "pbt": ["search", "pbt"],
+    "pbt, published spaces": ["search", "pbt", *(part for path, space in PUBLISHED.items() for part in ("--space", f"{path}={space}"))],
+}
 
 
 def main() -> None:
     """Search what is not kept yet, then print the table."""
     parser = options(__doc__)
-    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--epochs", type=int, default=40)
     given = parser.parse_args()
+    size = ["--members", str(given.members), "--epochs", str(given.epochs), "--workers", "1"]
+    every = ["search.interval=5", "search.min_improvement=null"]
     for seed in given.seeds:
         for recording in given.recordings:
             file, _, recipe = recording.partition("=")
             for way in given.ways:
-                command = ["run", file]
-                if way != "default":
-                    command = ["search", way, file, "--members", str(given.members), "--workers", "1", "--seed", str(seed)]
-                command += ["--minutes", f"{given.minutes:g}"]
-                own = settings(f"train.seed={seed}", *given.more)
-                key = {"recording": Path(file).stem, "way": way, "seed": seed, "members": given.members, "minutes": given.minutes, "set": given.more}
-                chosen = ["--plugin", recipe] if recipe else []
-                once(given.keep, key, [*command, *chosen, "--hold-out", "0.25", *own], "run" if way == "default" else "run/best")
+                alone = way == "default"
+                command = [*WAYS[way], file, *([] if alone else [*size, "--seed", str(seed)]), *(["--plugin", recipe] if recipe else [])]
+                own = settings(f"train.seed={seed}", *([] if alone else every), *given.more)
+                key = {"recording": Path(file).stem, "way": way, "seed": seed, "members": given.members, "each": given.epochs, "set": given.more}
+                once(given.keep, key, [*command, "--hold-out", "0.25", *own], "run" if alone else "run/best")
     columns = {"held-out channels": held_out, "behaviour R2": behaviour, "R2 to true rates": lambda row: row["scores"].get("valid/r2_truth")}
-    print("\n".join(table(kept(given.keep), "way", WAYS, columns)))
+    print("\n".join(table(kept(given.keep), "way", list(WAYS), columns)))
 
 
 if __name__ == "__main__":

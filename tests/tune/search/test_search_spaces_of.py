@@ -111,16 +111,21 @@ def test_a_suggested_start_is_the_runs_own_value(registry):
     assert dict(suggestions(resolve([], [], ["optim.lr=1e-3"], registry)))["optim.lr"].init == 1e-3
 
 
-def test_models_that_train_alone_are_looked_for_near_the_runs_own_values(registry):
-    base = resolve(
-        [], [], ["optim.lr=2e-3", "optim.min_lr=0", "regularisation.kl_ic=2e-5", "regularisation.l2_generator=0.0", "search.members=3"], registry
-    )
+def test_searches_look_around_the_runs_own_values(registry):
+    given = ["optim.lr=2e-3", "optim.min_lr=0", "regularisation.kl_ic=2e-7", "regularisation.l2_generator=0.0", "search.members=3"]
+    base = resolve([], [], given, registry)
     alone, population = (resolve_spaces(kind, base, registry) for kind in ("random", "pbt"))
     assert (alone["optim.lr"].low, alone["optim.lr"].high) == (5e-4, 4e-3)
-    assert (alone["regularisation.kl_ic"].low, alone["regularisation.kl_ic"].high) == pytest.approx((2e-6, 2e-4))
+    assert (alone["regularisation.kl_ic"].low, alone["regularisation.kl_ic"].high) == pytest.approx((2e-8, 2e-6))
+    assert population["regularisation.kl_ic"] == alone["regularisation.kl_ic"]
     assert alone["model.dropout"] == population["model.dropout"] == uniform(0.0, 0.6)
     assert alone["regularisation.l2_generator"] == population["regularisation.l2_generator"]  # nothing is near 0
     assert (population["optim.lr"].low, population["optim.lr"].high) == (1e-5, 5e-3)
+
+
+def test_a_populations_start_lies_within_its_bounds_however_large_the_runs_rate_is(registry):
+    rate = resolve_spaces("pbt", resolve([], [], ["optim.lr=0.02", "optim.min_lr=0", "search.members=3"], registry), registry)["optim.lr"]
+    assert (rate.low, rate.init, rate.high) == (1e-5, 0.02, 0.04)
 
 
 def test_without_a_controller_nothing_of_it_is_searched(registry):

@@ -33,7 +33,7 @@ FIXED = {
 
 NEAR = {"optim.lr": (4.0, 2.0)}
 FAR = (10.0, 10.0)
-"""How many times smaller and larger than the run's own value a model that trains by itself may have it."""
+"""How many times smaller and larger than the run's own value a search looks."""
 
 _IDLE_WITHOUT = {
     "regularisation.kl_inputs": "model.controller",
@@ -58,7 +58,7 @@ def resolve_spaces(kind: str, base: RunConfig, registry: Specs) -> dict[str, Spa
     faults: list[str] = []
     chosen: dict[str, SpaceConfig | None] = {}
     if search.suggested and not way.lists:
-        chosen |= dict(suggestions(base)) if way.compares else around(base, dict(suggestions(base)))
+        chosen |= around(base, dict(suggestions(base)), moves=way.compares)
     for path, space in search.spaces.items():
         try:
             chosen[find(base, path).path] = space
@@ -85,17 +85,20 @@ def suggestions(base: RunConfig) -> Iterator[tuple[str, SpaceConfig]]:
             yield path, space if space.init is None else attrs.evolve(space, init=unstructure(address.value, types_in(type(base))))
 
 
-def around(base: RunConfig, spaces: Mapping[str, SpaceConfig]) -> dict[str, SpaceConfig]:
-    """The spaces of models that train by themselves: log-uniform ones no further from the run's own values than is worth a training.
+def around(base: RunConfig, spaces: Mapping[str, SpaceConfig], *, moves: bool) -> dict[str, SpaceConfig]:
+    """Suggested spaces laid around the run's own values, where they are log-uniform: what a recording wants is found for it already.
 
-    A population leaves a rate that is too small within a generation, or comes to one when it is time; a model alone keeps what it was given.
+    Where a population ``moves`` from a start, the suggested bounds hold too: it leaves a rate that is too small within a generation, or comes to
+    one when it is time; a model that trains by itself keeps what it was given.
     """
     known, found = addresses(base), dict(spaces)
     for path, space in spaces.items():
         value = known[path].value
-        if space.kind == "log" and isinstance(value, int | float) and value > 0:
+        if space.kind == "log" and isinstance(value, int | float) and value > 0 and space.low is not None and space.high is not None:
             down, up = NEAR.get(path, FAR)
-            found[path] = attrs.evolve(space, low=value / down, high=value * up)
+            low, high = value / down, value * up
+            starts = moves and space.init is not None
+            found[path] = attrs.evolve(space, low=min(low, space.low) if starts else low, high=max(high, space.high) if starts else high)
     return found
 
 
