@@ -432,8 +432,8 @@ def test_files_patterns_and_several_recordings_share_a_model(recording, settings
 
 def test_an_interrupted_run_is_saved_and_returned_and_goes_on(recording, settings, here, monkeypatch, capsys, end_state):
     """The first signal comes within the second epoch; what is on from there ends as an uninterrupted run does."""
-    settings |= {"train.epochs": 4}
-    whole = lf.run(recording, settings=settings, name="whole", progress=False)
+    whole = lf.run(recording, settings=settings, epochs=4, name="whole", progress=False)
+    assert len(whole.columns()["epoch"]) == 4
     calls = iter(range(100))
     told = StopWish.__call__
 
@@ -443,7 +443,7 @@ def test_an_interrupted_run_is_saved_and_returned_and_goes_on(recording, setting
         return told(self)
 
     monkeypatch.setattr(StopWish, "__call__", ask)
-    run = lf.run(recording, settings=settings, name="cut")
+    run = lf.run(recording, settings=settings, epochs=4, name="cut")
     assert "interrupted; everything is saved in runs/cut. Go on with run.resume()" in capsys.readouterr().out
     assert run.run.read_state()["status"] == "interrupted"
     assert len(run.columns()["epoch"]) < 4
@@ -452,6 +452,7 @@ def test_an_interrupted_run_is_saved_and_returned_and_goes_on(recording, setting
     monkeypatch.chdir(here)
     on = run.resume(progress=False)
     assert numbers(end_state(on.path)) == numbers(end_state(whole.path))
+    assert len(on.resume(epochs=5, progress=False).columns()["epoch"]) == 5
 
 
 def test_an_interrupt_while_rates_are_inferred_gives_the_run_too(recording, settings, here, monkeypatch):
@@ -471,8 +472,9 @@ def test_an_interrupt_while_rates_are_inferred_gives_the_run_too(recording, sett
 def test_an_adapted_run_is_a_run(recording, settings, here):
     parent = lf.run(recording, settings={**settings, "components.readin": "linear", "train.epochs": 1}, progress=False)
     new = lf.Recording.from_arrays(np.random.default_rng(2).poisson(1.0, (20, 8, 4)), bin_ms=10.0, name="tomorrow")
-    run = parent.adapt(new, progress=False)
+    run = parent.adapt(new, epochs=3, progress=False)
     assert (run.path.name, run.sessions) == ("recording-tomorrow", ["recording", "tomorrow"])
+    assert len(run.columns()["epoch"]) == 3
     assert run.of("tomorrow").rates.shape == (20, 8, 4)
 
 

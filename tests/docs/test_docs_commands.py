@@ -65,7 +65,7 @@ def test_every_command_shown_is_accepted(page, line, monkeypatch):
 
 def test_a_wrong_option_would_be_noticed():
     with pytest.raises(click.UsageError, match="No such option"):
-        parsed("lfads run data.h5 --epochs 3")
+        parsed("lfads run data.h5 --rounds 3")
 
 
 def test_every_command_and_option_is_on_the_page_of_commands():

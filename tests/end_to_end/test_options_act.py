@@ -82,12 +82,14 @@ def test_samples_are_as_many_as_are_asked_for(train_tiny, invoke, tmp_path):
     assert arrays(run.output("tiny"))[1]["lfads_posterior_samples"] == 3  # as the settings of the run say
 
 
-def test_channels_are_held_out_by_the_share_and_time_ends_a_training(invoke, write_tiny, sets):
+def test_channels_are_held_out_by_the_share_and_epochs_or_time_end_a_training(invoke, write_tiny, sets):
     data = write_tiny(channels=7)
     invoke("run", data, "--name", "held", "--hold-out", "0.45", *sets)
     found, _ = arrays("runs/held/lfads_output_tiny.h5")
     assert found["valid_encod_data"].shape[2] == 7 - int(0.45 * 7)
     assert found["valid_recon_data"].shape[2] == 7
+    invoke("run", data, "--name", "few", *sets, "--set", "train.epochs=500", "--epochs", "3")
+    assert lfads_core.load("runs/few").columns()["epoch"] == [0, 1, 2]
     said = invoke("run", data, "--name", "short", "--minutes", "1e-7", *sets, "--set", "train.epochs=500")
     assert "train.minutes (1e-07) used up" in said
     assert arrays("runs/short/lfads_output_tiny.h5")[1]["lfads_posterior_samples"] == 3

@@ -53,7 +53,7 @@ def test_a_dry_run_prints_what_would_hold_and_writes_nothing(invoke, write_tiny,
 
 @pytest.mark.slow
 def test_an_adapted_run_is_of_the_weights_settings_and_place_that_are_given(invoke, run, write_tiny, tmp_path):
-    options = ("--set", "train.epochs=2", "--set", "optim.lr=0.01")
+    options = ("--epochs", 2, "--set", "optim.lr=0.01")
     adapted = {}
     for which in ("best", "last"):
         said = invoke("adapt", run, write_tiny("new.h5", seed=5), *options, "--checkpoint", which, "--name", which, "--runs", tmp_path / "other")

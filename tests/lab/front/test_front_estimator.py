@@ -28,10 +28,10 @@ def fitted():
 
 
 def test_parameters_are_what_was_given_and_a_clone_has_them(fitted):
-    model = lf.LFADS("spikes", SETTINGS, minutes=3, flatten=True)
+    model = lf.LFADS("spikes", SETTINGS, epochs=2, minutes=3, flatten=True)
     assert model.get_params() == {
-        "bin_ms": None, "flatten": True, "hold_out": None, "minutes": 3, "output": "factors", "plugin": "spikes", "plugins": (), "seed": 0,
-        "settings": SETTINGS, "valid": 0.2,
+        "bin_ms": None, "epochs": 2, "flatten": True, "hold_out": None, "minutes": 3, "output": "factors", "plugin": "spikes", "plugins": (),
+        "seed": 0, "settings": SETTINGS, "valid": 0.2,
     }  # fmt: skip
     assert clone(model).get_params() == model.get_params()
     assert model.set_params(output="inputs").output == "inputs"

@@ -14,6 +14,7 @@ from lfads_core.runs import checked_name, default_name
 @click.argument("parent", type=PATH, metavar="RUN")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of RUN's settings; may be repeated.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Most epochs of training.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
 @click.option("--align", metavar="NAME", help="Follow a recording that drifts, without labels: keep its latents where they were, as nomad does.")
 @checkpoint_option
@@ -23,6 +24,7 @@ def command(
     parent: Path,
     data: tuple[str, ...],
     overrides: tuple[str, ...],
+    epochs: int | None,
     minutes: float | None,
     align: str | None,
     checkpoint: str | None,
@@ -44,8 +46,7 @@ def command(
     from lfads_core.infer.loading import load
     from lfads_core.pipeline.adapt import adapt_run
 
-    if minutes is not None:
-        overrides = (*overrides, f"train.minutes={minutes!r}")
+    overrides = (*overrides, *(f"train.{name}={value!r}" for name, value in (("epochs", epochs), ("minutes", minutes)) if value is not None))
     display = make_display()
     finished = adapt_run(
         load(parent, checkpoint),

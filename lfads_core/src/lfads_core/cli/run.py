@@ -17,6 +17,7 @@ _YAML = {".yaml", ".yml"}
 @click.argument("sources", nargs=-1, metavar="DATA... [CONFIG.yaml]")
 @settings_options
 @click.option("--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen (co-smoothing).")
+@click.option("--epochs", type=click.IntRange(min=1), help="Most epochs of training.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
 @click.option("--name", help="Name of the run's folder  [default: from the data]")
 @click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
@@ -29,6 +30,7 @@ def command(
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     hold_out: float | None,
+    epochs: int | None,
     minutes: float | None,
     name: str | None,
     folder: Path,
@@ -48,7 +50,7 @@ def command(
       lfads run data.h5 --plugin zig --set optim.lr=0.002
       lfads run --resume runs/data
     """
-    overrides = (*overrides, *_shortcuts(hold_out, minutes))
+    overrides = (*overrides, *_shortcuts(hold_out, epochs, minutes))
     if resume is not None:
         if sources or plugins or name or dry_run or profile:
             raise ConfigError(
@@ -74,9 +76,9 @@ def recordings_and_settings(sources: tuple[str, ...], hint: str) -> tuple[list[s
     return data, [Path(source) for source in sources if source not in data]
 
 
-def _shortcuts(hold_out: float | None, minutes: float | None) -> list[str]:
-    held = [] if hold_out is None else [f"data.hold_out.fraction={hold_out!r}"]
-    return held if minutes is None else [*held, f"train.minutes={minutes!r}"]
+def _shortcuts(hold_out: float | None, epochs: int | None, minutes: float | None) -> list[str]:
+    given = {"data.hold_out.fraction": hold_out, "train.epochs": epochs, "train.minutes": minutes}
+    return [f"{path}={value!r}" for path, value in given.items() if value is not None]
 
 
 def _resume(path: Path, overrides: tuple[str, ...], *, reset_lr: bool) -> None:

@@ -26,6 +26,7 @@ def run(
     plugin: str | Sequence[str] = (),
     settings: Settings | None = None,
     hold_out: float | None = None,
+    epochs: int | None = None,
     minutes: float | None = None,
     plugins: Sequence[object] = (),
     **options: Unpack[RunOptions],
@@ -33,9 +34,9 @@ def run(
     """Train a model on recordings, then infer their rates: ``lfads run`` in Python.
 
     ``plugin`` is a recipe or component by name, ``plugins`` are some that are no package: modules or objects with hooks, records, classes of
-    components. ``hold_out`` is the share of channels to predict unseen, ``minutes`` the most that training takes. Several recordings share one
-    model. A recording that is only in memory is kept in the run's folder. Ctrl-C, or interrupting the kernel, ends the training; everything is
-    saved, and the run so far is returned.
+    components. ``hold_out`` is the share of channels to predict unseen, ``epochs`` and ``minutes`` the most that training takes. Several
+    recordings share one model. A recording that is only in memory is kept in the run's folder. Ctrl-C, or interrupting the kernel, ends the
+    training; everything is saved, and the run so far is returned.
 
     Raises:
         ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
@@ -43,7 +44,7 @@ def run(
     """
     check_options(options, RunOptions, "lf.run")
     registry = load_registry().with_plugins(plugins)
-    overrides = as_overrides(settings, data__hold_out__fraction=hold_out, train__minutes=minutes)
+    overrides = as_overrides(settings, data__hold_out__fraction=hold_out, train__epochs=epochs, train__minutes=minutes)
     config = resolve(as_files(options.get("config", ())), as_names(plugin), overrides, registry, said="settings")
     with with_folder(*place_of(options, name_of(recording)), recording) as (folder, data):
         return as_trained(

@@ -161,6 +161,7 @@ class TrainedRun(LoadedRun):
         *,
         align: str | None = None,
         settings: Settings | None = None,
+        epochs: int | None = None,
         minutes: float | None = None,
         name: str | None = None,
         progress: bool = True,
@@ -172,7 +173,7 @@ class TrainedRun(LoadedRun):
         Raises:
             ConfigError, DataError: the model takes no further sessions, or these do not fit it.
         """
-        overrides = as_overrides(settings, train__minutes=minutes)
+        overrides = as_overrides(settings, train__epochs=epochs, train__minutes=minutes)
         called = f"{self.run.name}-{name_of(recording)}" if name is None else checked_name(name)
 
         with with_folder(self.path.parent / called, name is None, recording) as (folder, data):
@@ -181,13 +182,15 @@ class TrainedRun(LoadedRun):
             )
 
     @said_in_python
-    def resume(self, *, settings: Settings | None = None, minutes: float | None = None, progress: bool = True) -> TrainedRun:
+    def resume(
+        self, *, settings: Settings | None = None, epochs: int | None = None, minutes: float | None = None, progress: bool = True
+    ) -> TrainedRun:
         """Go on with a run that was interrupted, or train a finished one for longer, bit by bit as if it had never stopped.
 
         Raises:
             RunError: a setting that the weights depend on has changed.
         """
-        overrides = as_overrides(settings, train__minutes=minutes)
+        overrides = as_overrides(settings, train__epochs=epochs, train__minutes=minutes)
         return as_trained(
             watched(self.run, lambda display: resume_run(self.path, overrides, self.registry, display), self.registry, progress=progress)
         )

@@ -39,13 +39,14 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     Args:
         plugin: recipe or component by name, several as a list; None: as ``lfads run`` has it.
-        settings: settings by name, such as ``{"train.epochs": 200, "model.generator.factors": 8}``.
+        settings: settings by name, such as ``{"optim.lr": 0.002, "model.generator.factors": 8}``.
         output: ``factors`` (trials, bins, F), ``rates`` (trials, bins, channels; expected values per bin), ``inputs`` (trials, bins, U) or
             ``initial_conditions`` (trials, I).
         flatten: give all bins of a trial side by side, (trials, bins * F), as decoders of two-dimensional data want it.
         bin_ms: width of a bin in ms, if it is known.
         valid: share of the trials by which the best epoch is chosen.
         hold_out: share of channels that the model predicts unseen.
+        epochs: most epochs of training.
         minutes: most minutes of training.
         seed: of the split into training and validation, and of the training.
         plugins: plugins that are no package, as ``lf.run`` takes them.
@@ -61,6 +62,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         bin_ms: float | None = None,
         valid: float = 0.2,
         hold_out: float | None = None,
+        epochs: int | None = None,
         minutes: float | None = None,
         seed: int = 0,
         plugins: Sequence[object] = (),
@@ -72,6 +74,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.bin_ms = bin_ms
         self.valid = valid
         self.hold_out = hold_out
+        self.epochs = epochs
         self.minutes = minutes
         self.seed = seed
         self.plugins = plugins
@@ -97,6 +100,7 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
                     plugin=() if self.plugin is None else self.plugin,
                     settings={**quiet, **(self.settings or {})},
                     hold_out=self.hold_out,
+                    epochs=self.epochs,
                     minutes=self.minutes,
                     plugins=self.plugins,
                     name="fit",
