@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 import math
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,8 @@ from lfads_plugins_tune.search.chance import chance
 from lfads_plugins_tune.search.plan import MOST_SAMPLES, Chances, waiting
 from lfads_plugins_tune.search.settings_class import SearchConfig
 from lfads_plugins_tune.search.state import Member, SearchState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +115,19 @@ def rungs(total: int, least: int, reduction: int) -> tuple[int, ...]:
 
 def one_round(total: int, least: int, search: SearchConfig) -> tuple[int, ...]:
     """The schedule of an algorithm whose trials all begin at once."""
-    return rungs(total, least, search.reduction)
+    found = rungs(total, least, search.reduction)
+    if len(found) == 1 and search.reduction > 1:
+        log.warning(
+            "search: no model ends early, for train.epochs is %d and the first rung may come after %d epochs at the earliest "
+            "(search.interval, or the end of the ramps). With %d epochs or more there is one.",
+            *(total, least, least * search.reduction),
+        )
+    return found
 
 
 def rounds(total: int, least: int, search: SearchConfig) -> tuple[int, ...]:
     """The schedule of one that learns from round to round."""
-    return rungs(total, least, search.reduction) * math.ceil(search.members / search.batch)
+    return one_round(total, least, search) * math.ceil(search.members / search.batch)
 
 
 def _after(member: Member, *, goes_on: bool) -> Member:
