@@ -76,6 +76,7 @@ class CoordinatedDropout(AbstractAugmentation):
     name = "coordinated-dropout"
     by_trial = True
     heeds_weights = True
+    reads_masks_alone = True
 
     def __init__(self, config: CoordinatedDropoutConfig) -> None:
         self.config = config

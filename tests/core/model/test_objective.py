@@ -10,7 +10,7 @@ import torch
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractAugmentation
 from lfads_core.config.schema import RampConfig, RegularisationConfig
-from lfads_core.objective.terms import l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
+from lfads_core.objective.terms import l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
 
@@ -55,11 +55,15 @@ def test_each_term_has_its_own_ramp():
 
 def test_kernels_without_a_scale_count_neither_above_nor_below():
     w = [torch.full((3, 2), value, dtype=torch.float64) for value in (1.0, 2.0, 3.0)]
-    price_ = l2_of_kernels([(0.5, w[0]), (0.0, w[1]), (2.0, w[2])])
+
+    def price_of(*kernels):
+        return l2_of_kernels([kernel for _, kernel in kernels], l2_shares(kernels))
+
+    price_ = price_of((0.5, w[0]), (0.0, w[1]), (2.0, w[2]))
     assert price_.item() == pytest.approx((0.5 * 0.5 * 6 + 2.0 * 0.5 * 54) / (12 + 1e-8), rel=1e-12)
-    assert l2_of_kernels([(0.0, w[0])]).item() == 0
-    assert l2_of_kernels([]).item() == 0
-    assert l2_of_kernels([(0.0, torch.zeros(2, 2, device="meta"))]).device.type == "meta"
+    assert price_of((0.0, w[0])).item() == 0
+    assert price_of().item() == 0
+    assert price_of((0.0, torch.zeros(2, 2, device="meta"))).device.type == "meta"
 
 
 def test_the_kernels_are_the_recurrent_matrices_with_their_scales(make_model):

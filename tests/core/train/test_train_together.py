@@ -57,6 +57,20 @@ CASES = {
         "own": ((), ("regularisation.kl_ic=0.1",)),
     },
     "zig": {"shared": (), "plugins": ("zig",)},
+    "coordinated dropout and L2 of each": {
+        "shared": (),
+        "own": (
+            ("regularisation.l2_controller=0",),
+            ("regularisation.l2_generator=3", "components.train_augmentations=[{name: coordinated-dropout, rate: 0.6}]"),
+            ("regularisation.l2_generator=0.1", "components.train_augmentations=[{name: coordinated-dropout, rate: 0.1}]", "model.dropout=0.1"),
+        ),
+    },
+    "augmentations beside coordinated dropout": {
+        "shared": (),
+        "own": tuple(
+            (f"components.train_augmentations=[{{name: spike-jitter, width: {width}}}, {{name: coordinated-dropout}}]",) for width in (1, 2)
+        ),
+    },
 }
 
 
@@ -94,12 +108,11 @@ def test_a_step_together_is_the_steps_of_each(case, make_trainer):
 @pytest.mark.parametrize(
     "own",
     [
-        ((), ("components.train_augmentations=[{name: coordinated-dropout, rate: 0.6}]",)),
+        tuple((f"components.train_augmentations=[{{name: sample-validation, rate: {rate}}}]",) for rate in (0.1, 0.2)),
         ((), ("components.input_prior={name: autoregressive, over_time: mean}",)),
-        ((), ("regularisation.l2_generator=3",)),
         ((), ("train.frozen=[decoder.factors.*]",)),
     ],
-    ids=["augmentation", "prior", "L2", "frozen"],
+    ids=["augmentation", "prior", "frozen"],
 )
 def test_members_that_differ_in_what_components_compute_take_steps_of_their_own(own, make_trainer):
     try:

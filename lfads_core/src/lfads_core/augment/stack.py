@@ -50,9 +50,13 @@ class AugmentationStack:
     @property
     def heeds_weights(self) -> bool:
         """Whether losses and measures of a batch stay what they are when it is filled up with trials of weight 0."""
-        plain = (AbstractAugmentation.weigh, AbstractAugmentation.measure)
-        return all(part.heeds_weights or (type(part).weigh, type(part).measure) == plain for part in self.loss_order)
+        return all(part.heeds_weights or is_plain(part) for part in self.loss_order)
 
     def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> dict[str, Tensor]:
         """Everything the augmentations want logged."""
         return {name: value for part in self.loss_order for name, value in part.measure(loss, batch).items()}
+
+
+def is_plain(part: AbstractAugmentation) -> bool:
+    """Whether it leaves the loss as it is, and measures nothing."""
+    return (type(part).weigh, type(part).measure) == (AbstractAugmentation.weigh, AbstractAugmentation.measure)

@@ -34,6 +34,10 @@ class AbstractAugmentation(abc.ABC):
     """Whether ``weigh`` and ``measure``, where it has its own, look at each trial by itself but for means, and leave trials whose
     ``batch.weights`` are 0 out of these: batches may then be filled up to one size."""
 
+    reads_masks_alone: ClassVar[bool] = False
+    """Whether ``weigh`` and ``measure``, where it has its own, read nothing of the augmentation itself, but ``batch.masks``: members of a
+    population may then be priced together, whatever its settings are in each."""
+
     def draw(self, batch: Batch, rng: torch.Generator) -> Noise:
         """Draw whatever ``augment`` needs; nothing for a fixed change."""
         return {}

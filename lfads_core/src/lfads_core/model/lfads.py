@@ -206,6 +206,10 @@ class LFADS(nn.Module):
     def draw_pass(self, batches: Mapping[str, Batch], rng: torch.Generator, *, sample: bool, dropout: bool) -> Noise:
         """Draw everything random for one pass over these batches, the losses' last."""
         noise = self.draw_noise(sum(batch.trials.shape[0] for batch in batches.values()), rng, sample=sample, dropout=dropout)
+        return self.with_losses_draws(noise, batches, rng)
+
+    def with_losses_draws(self, noise: Noise, batches: Mapping[str, Batch], rng: torch.Generator) -> Noise:
+        """The noise of a pass with what its losses draw, if there are any."""
         if not self.losses:
             return noise
         priced = {name: batch for name, batch in batches.items() if name in self.losses}

@@ -49,13 +49,20 @@ def ramp(epoch: int, start_epoch: int, increase_epochs: int) -> float:
     return min(max((epoch + 1 - start_epoch) / (increase_epochs + 1), 0.0), 1.0)
 
 
-def l2_of_kernels(kernels: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """``Σ_k scale_k ½‖W_k‖² / (entries of all kernels whose scale is above 0 + 1e-8)``; zero when there are none."""
-    counted = [(scale, kernel) for scale, kernel in kernels if scale > 0]
-    if not counted:
-        return kernels[0][1].new_zeros(()) if kernels else torch.zeros(())  # on the kernels' device, whatever the scales
-    entries = sum(kernel.numel() for _, kernel in counted) + 1e-8
-    price: Tensor = HalfSquares.apply([scale / entries for scale, _ in counted], *(kernel for _, kernel in counted))[0]
+def l2_shares(kernels: Sequence[tuple[float, Tensor]]) -> list[float]:
+    """What half of each kernel's squares is multiplied with: ``scale_k / (entries of all kernels whose scale is above 0 + 1e-8)``."""
+    entries = sum(kernel.numel() for scale, kernel in kernels if scale > 0) + 1e-8
+    return [scale / entries for scale, _ in kernels]
+
+
+def l2_of_kernels(kernels: Sequence[Tensor], shares: Sequence[float] | Float[Tensor, " K"]) -> Tensor:
+    """``Σ_k share_k ½‖W_k‖²``; zero when there are none. Members of a population whose shares differ have them as a tensor."""
+    if not isinstance(shares, Tensor):
+        counted = [(share, kernel) for share, kernel in zip(shares, kernels, strict=True) if share > 0]
+        if not counted:
+            return kernels[0].new_zeros(()) if kernels else torch.zeros(())  # on the kernels' device, whatever the scales
+        shares, kernels = [share for share, _ in counted], [kernel for _, kernel in counted]
+    price: Tensor = HalfSquares.apply(shares, *kernels)[0]
     return price
 
 
@@ -65,11 +72,14 @@ class HalfSquares(Operation):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scales: Sequence[float], *kernels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(scales: Sequence[float] | Tensor, *kernels: Tensor) -> tuple[Tensor, Tensor]:
         """The sum, and half of all slopes side by side."""
         flat = torch.cat([kernel.flatten() for kernel in kernels])
-        halves = [kernel * (scale / 2) for scale, kernel in zip(scales, kernels, strict=True)] if len(set(scales)) > 1 else None
-        half = flat * (scales[0] / 2) if halves is None else torch.cat([part.flatten() for part in halves])
+        each = (scales / 2).unbind() if isinstance(scales, Tensor) else [scale / 2 for scale in scales]
+        if not isinstance(scales, Tensor) and len(set(scales)) == 1:
+            half = flat * each[0]
+        else:
+            half = torch.cat([(kernel * scale).flatten() for scale, kernel in zip(each, kernels, strict=True)])
         return torch.dot(flat, half), half
 
     @staticmethod

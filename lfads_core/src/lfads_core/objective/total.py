@@ -21,7 +21,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.further import further_terms, latent_divergences
-from lfads_core.objective.terms import Ramps, Weights, l2_of_kernels, ramp, recurrent_kernels, reduce_reconstruction
+from lfads_core.objective.terms import Ramps, Weights, l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,11 +123,11 @@ class Objective:
         output: ModelOutput,
         noise: Noise,
         stack: AugmentationStack,
-        kernel_scales: Sequence[float] | None = None,
+        shares: Sequence[float] | Float[Tensor, " K"] | None = None,
     ) -> Terms:
         """All that costs something, before scales and ramps. Nothing here depends on either, so that members of a population may share it.
 
-        ``kernel_scales`` are those of the recurrent kernels where they cannot be asked whether they are trained: under ``torch.vmap``.
+        ``shares`` are :func:`~lfads_core.objective.terms.l2_shares` where kernels cannot be asked whether they are trained: under ``torch.vmap``.
         """
         per_value, per_session = {}, {}
         measured: dict[str, list[Tensor]] = {}
@@ -138,7 +138,7 @@ class Objective:
             per_value[name] = stack.weigh(loss, batch)
             per_session[name] = reduce_reconstruction(per_value[name], self.config.reduce, batch.weights)
         kernels = recurrent_kernels(model, self.config)
-        l2 = l2_of_kernels(kernels if kernel_scales is None else [(scale, of) for scale, (_, of) in zip(kernel_scales, kernels, strict=True)])
+        l2 = l2_of_kernels([kernel for _, kernel in kernels], l2_shares(kernels) if shares is None else shares)
         for penalty in penalties(model):
             l2 = l2 + penalty
         losses, more = further_terms(model, self.losses, batches, output, noise) if self.losses else ({}, {})

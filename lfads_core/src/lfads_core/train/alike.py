@@ -11,8 +11,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, is_plain
+from lfads_core.components.augmentation import AbstractAugmentation
 from lfads_core.model.lfads import LFADS
+from lfads_core.objective.terms import l2_shares, recurrent_kernels
 from lfads_core.objective.total import Objective
 
 log = logging.getLogger(__name__)
@@ -28,14 +30,24 @@ class Compared(Protocol):
 
 
 class StackedWeights:
-    """All parameters and buffers of several models along a first axis. Parameters' gradients go there, and each model has its share of them."""
+    """All parameters and buffers of several models along a first axis. Parameters' gradients go there, and each model has its share of them.
 
-    def __init__(self, models: Sequence[LFADS]) -> None:
+    ``shares`` are those of the L2 terms, a list if all have the same, else a tensor with a row for each member; ``augmented_alike`` says whether
+    their augmentations change batches in the same way.
+    """
+
+    def __init__(self, members: Sequence[Compared]) -> None:
+        models = [member.model for member in members]
         named = [_state(model) for model in models]
         self.kept = {name: torch.stack([of[name].detach() for of in named]) for name in named[0]}
         self.trained = [name for name, value in model_parameters(models[0]).items() if value.requires_grad]
         self.own = [[of[name] for name in self.trained] for of in named]
         rows = [(row, of[name].detach()) for name, value in self.kept.items() for row, of in zip(value.unbind(0), named, strict=True)]
+        shares = [l2_shares(recurrent_kernels(member.model, member.objective.config)) for member in members]
+        differ = any(of != shares[0] for of in shares)
+        self.shares: list[float] | Tensor = models[0].decoder.to_generator.weight.new_tensor(shares) if differ else shares[0]
+        augmented = [[_settings(part) for part in member.train_stack.batch_order] for member in members]
+        self.augmented_alike = all(of == augmented[0] for of in augmented)
         self._pairs = [[pair for pair in rows if pair[0].dtype == dtype] for dtype in {row.dtype for row, _ in rows}]
 
     def leaves(self) -> dict[str, Tensor]:
@@ -61,7 +73,7 @@ def stack_of(members: Sequence[Compared]) -> StackedWeights | None:
             alike = first.decoder.feedback != "rates" and all(one == described[0] for one in described)
         except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
             alike = False
-        known = _KNOWN[first] = who, StackedWeights([member.model for member in members]) if alike else None
+        known = _KNOWN[first] = who, StackedWeights(members) if alike else None
     return known[1]
 
 
@@ -89,16 +101,20 @@ def _state(model: LFADS) -> dict[str, Tensor]:
 
 
 def _described(member: Compared) -> Any:
-    """All that decides what a member's pass and price compute, but for weights, scales of terms, ramps and rates of dropout."""
+    """All that decides what a member's pass and price compute, but for weights, scales of terms, ramps, rates of dropout and augmented trials."""
     model, scales, stack = member.model, member.objective.config, member.train_stack
     if len(list(model.parameters())) != len(list(model.named_parameters(remove_duplicate=False))):
         raise ValueError("a weight that stands in two places has one gradient, but two places among those of all members")
     passes = attrs.evolve(model.config, dropout=0.0, variational=True), model.sizes, model.precision
     weights = [(name, value.shape, value.dtype, value.device, value.requires_grad) for name, value in _state(model).items()]
     parts = [(name, _settings(part)) for name, part in model.named_modules() if part is not model]
-    of_kernels = (scales.l2_encoder, scales.l2_input_encoder, scales.l2_generator, scales.l2_controller)
-    of_loss = (dict(member.objective.losses), tuple(member.objective.latents), scales.reduce, of_kernels)
-    return passes, weights, parts, model.loops.name, [_settings(part) for part in (*stack.batch_order, *stack.loss_order)], of_loss
+    of_loss = (dict(member.objective.losses), tuple(member.objective.latents), scales.reduce)
+    return passes, weights, parts, model.loops.name, [_priced(part) for part in stack.loss_order], of_loss
+
+
+def _priced(part: AbstractAugmentation) -> Any:
+    """What decides how a part weighs and measures the loss."""
+    return type(part) if part.reads_masks_alone or is_plain(part) else _settings(part)
 
 
 def _settings(part: object) -> tuple[type, dict[str, Any]]:

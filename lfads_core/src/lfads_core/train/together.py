@@ -23,7 +23,6 @@ from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Latents
 from lfads_core.model.population import latents_of_all
 from lfads_core.model.rows import joined_records, mapped, parted, tensors_in
-from lfads_core.objective.terms import recurrent_kernels
 from lfads_core.objective.total import Terms
 from lfads_core.recurrence.precision import mixed
 from lfads_core.rng import Streams
@@ -39,23 +38,37 @@ Prepared = tuple[dict[str, Batch], Noise]
 
 def prepare_together(members: Sequence[StepOwner], raws: Sequence[Mapping[str, Batch]], rngs: Sequence[torch.Generator]) -> list[Prepared] | None:
     """Everybody's augmented trials and noise, each drawn from its own stream; None if each must make its own."""
-    first = members[0].model
-    alike = len(members) > 1 and stack_of(members) is not None
-    if not alike or len({(member.model.config.variational, *_shapes(raw)) for member, raw in zip(members, raws, strict=True)}) > 1:
+    first, stacked = members[0].model, stack_of(members) if len(members) > 1 else None
+    if stacked is None or len({(member.model.config.variational, *_shapes(raw)) for member, raw in zip(members, raws, strict=True)}) > 1:
         return None
-    stack = members[0].train_stack
-    if not all(part.by_trial for part in (*stack.batch_order, *stack.loss_order)):
+    try:
+        batches = _augmented(members, raws, rngs, together=stacked.augmented_alike)
+        count = sum(batch.trials.shape[0] for batch in batches[0].values())
+        noises = draw_noises([member.model for member in members], count, rngs, sample=first.config.variational, dropout=True)
+        drawn = [member.model.with_losses_draws(*each) for member, *each in zip(members, noises, batches, rngs, strict=True)]
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever a component raises, it is found once more where it can be named
         return None
+    return list(zip(batches, drawn, strict=True))
+
+
+def _augmented(
+    members: Sequence[StepOwner], raws: Sequence[Mapping[str, Batch]], rngs: Sequence[torch.Generator], *, together: bool
+) -> list[dict[str, Batch]]:
+    """Everybody's trials after their augmentations: as one batch of all members, where these are the same and change each trial by itself."""
+    stack, ic_bins = members[0].train_stack, members[0].model.config.encoder.ic_bins or 0
+    if not together or not all(part.by_trial for part in stack.batch_order):
+        return [
+            {name: member.train_stack.draw_and_augment(replace(batch, ic_bins=ic_bins), rng) for name, batch in raw.items()}
+            for member, raw, rng in zip(members, raws, rngs, strict=True)
+        ]
     batches: list[dict[str, Batch]] = [{} for _ in members]
     for name in raws[0]:
-        raw = joined_records([replace(one[name], ic_bins=first.config.encoder.ic_bins or 0) for one in raws])
+        raw = joined_records([replace(one[name], ic_bins=ic_bins) for one in raws])
         trials = raw.trials.shape[1]
         whole = stack.draw_and_augment(mapped(raw, lambda value: value.flatten(0, 1)), Streams(tuple(rngs)))
         for mine, batch in zip(batches, parted(mapped(whole, lambda value, of=trials: value.unflatten(0, (-1, of))), len(members)), strict=True):  # type: ignore[misc]
             mine[name] = batch
-    count = sum(batch.trials.shape[0] for batch in batches[0].values())
-    noises = draw_noises([member.model for member in members], count, rngs, sample=first.config.variational, dropout=True)
-    return list(zip(batches, noises, strict=True))
+    return batches
 
 
 def take_together(members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult] | None:
@@ -83,7 +96,7 @@ def _taken(members: Sequence[StepOwner], ready: Sequence[StepInputs], stack: Sta
         latents = latents_of_all([member.model for member in members], leaves, x, external, [one.noise for one in ready])
     with record_function("lfads: loss"):
         priced = _Priced(members[0])
-        found = iter(_each(priced, leaves, (latents, batches, noise)))
+        found = iter(_each(priced, leaves, (latents, batches, noise, stack.shares)))
         terms: Terms = mapped(priced.terms, lambda _: next(found))
         weights = torch.stack([member.objective.beside(one.epoch, terms.further, terms.vector) for member, one in zip(members, ready, strict=True)])
         totals = (terms.vector * weights.to(terms.vector.device, non_blocking=True)).sum(dim=1)
@@ -167,13 +180,12 @@ class _Priced(nn.Module):
     def __init__(self, member: StepOwner) -> None:
         super().__init__()
         self.model, self._member = member.model, member
-        self._scales = [scale for scale, _ in recurrent_kernels(member.model, member.objective.config)]
         self.terms: Any = None
 
-    def forward(self, given: tuple[Latents, Mapping[str, Batch], Noise]) -> list[Tensor]:
+    def forward(self, given: tuple[Latents, Mapping[str, Batch], Noise, Any]) -> list[Tensor]:
         """All tensors of :class:`Terms`."""
-        latents, batches, noise = given
+        latents, batches, noise, shares = given
         with mixed(self.model.precision, self.model.device):
             output = self.model.read_out_all(batches, latents)
-        self.terms = self._member.objective.terms(self.model, batches, output, noise, self._member.train_stack, self._scales)
+        self.terms = self._member.objective.terms(self.model, batches, output, noise, self._member.train_stack, shares)
         return list(tensors_in(self.terms))
