@@ -419,6 +419,16 @@ class Together(Scale):
         return loss
 
 
+class Settled(Scale):
+    reads_masks_alone = True
+
+    def __init__(self):
+        self.share = 0.5
+
+    def weigh(self, loss, batch):
+        return loss * self.share
+
+
 class UpsideDown(Scale):
     def weigh(self, loss, batch):
         return -loss
@@ -448,6 +458,7 @@ def test_an_augmentation_that_is_right_passes():
         (Counting, "trials that only fill a batch up do not count, where that is promised", "measure must leave trials whose batch.weights are 0"),
         (Promising, "missing values are dealt with, where that is promised", "encod, of data with missing values, is nan"),
         (Together, "each trial is changed by itself, where that is promised", "must change each trial by itself, as its attribute by_trial says"),
+        (Settled, "the loss is weighed by masks alone, where that is promised", "weigh must read nothing of the augmentation itself"),
         (UpsideDown, "what costs more counts no less", "weigh must count a value that costs more no less, but its slope is -1"),
         (Cropping, "shapes and types stay, and what is no data is left alone", "recon must keep its shape (4, 9, 5)"),
     ],

@@ -5,12 +5,18 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import lfads_core.builtin
+import lfads_plugins_std.plugin
+from lfads_core.components import AbstractLoss
+from lfads_core.config.losses import LossConfig
 from lfads_core.data.loader import epoch_batches
 from lfads_core.model.rows import joined, tensors_in
+from lfads_core.plugins import LossSpec, Registry, hookimpl
 from lfads_core.train import loop, together
 from lfads_core.train.alike import stack_of
 from lfads_core.train.loop import step_together
@@ -121,6 +127,30 @@ def test_members_that_differ_in_what_components_compute_take_steps_of_their_own(
         pytest.skip(str(err))
     assert stack_of(members) is None
     assert stack_of([make_trainer(f"again {i}", f"train.seed={i}") for i in range(2)]) is not None
+
+
+def test_what_losses_draw_is_each_members_own(make_trainer):
+    class Noisy(AbstractLoss):
+        def draw(self, batch, rng):
+            return {"by": torch.rand((), generator=rng)}
+
+        def forward(self, seen):
+            return {"by": 0 * seen.latents.factors.sum() + seen.draw["by"]}
+
+    spec = LossSpec(name="noisy", summary="Weighed by chance", config=LossConfig, build=lambda *_: Noisy())
+    plugin = SimpleNamespace(lfads_losses=hookimpl(lambda: [spec]))
+    registry = Registry.from_plugins({"lfads-core": lfads_core.builtin, "std": lfads_plugins_std.plugin, "noisy": plugin})
+    members = [make_trainer(str(i), f"train.seed={i}", "components.losses=[noisy]", registry=registry) for i in range(2)]
+    for trainer in members:
+        trainer.begin()
+        trainer.untried = False
+    raws = {i: next(trainer.remaining()) for i, trainer in enumerate(members)}
+    ready = loop._prepared(dict(enumerate(members)), raws, {})
+    alone = [trainer.prepare(*raws[i]).noise.losses["tiny"]["noisy"]["by"].item() for i, trainer in enumerate(members)]
+    results = together.take_together(members, list(ready.values()))
+    assert results is not None
+    assert [one.losses.terms()["loss/noisy/by"].item() for one in results] == alone
+    assert len(set(alone)) == 2
 
 
 def test_a_component_that_does_not_work_for_all_members_at_once_is_asked_for_each(make_trainer, monkeypatch):

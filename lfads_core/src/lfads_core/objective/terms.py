@@ -75,7 +75,7 @@ class HalfSquares(Operation):
     def forward(scales: Sequence[float] | Tensor, *kernels: Tensor) -> tuple[Tensor, Tensor]:
         """The sum, and half of all slopes side by side."""
         flat = torch.cat([kernel.flatten() for kernel in kernels])
-        each = (scales / 2).unbind() if isinstance(scales, Tensor) else [scale / 2 for scale in scales]
+        each: Sequence[Any] = (scales / 2).unbind() if isinstance(scales, Tensor) else [scale / 2 for scale in scales]
         if not isinstance(scales, Tensor) and len(set(scales)) == 1:
             half = flat * each[0]
         else:

@@ -152,6 +152,23 @@ def _by_trial(case: AugmentationCase) -> Iterator[str]:
         yield from by_trial_faults(part.augment, before, noise, part.augment(before, noise))
 
 
+def _masks_alone(case: AugmentationCase) -> Iterator[str]:
+    part = case.build()
+    if not part.reads_masks_alone:
+        return
+    after = changed(part, a_batch())
+    bare = object.__new__(type(part))  # nothing but what its class has
+    for method in ("weigh", "measure"):
+        wanted = getattr(part, method)(a_loss(after), after)
+        try:
+            found = getattr(bare, method)(a_loss(after), after)
+        except AttributeError as err:
+            yield f"{method} must read nothing of the augmentation itself, as its attribute reads_masks_alone says, but reads {err.name!r}"
+        else:
+            if not same(found, wanted):
+                yield f"{method} must give the same whatever the augmentation's own attributes are, as reads_masks_alone says, got something else"
+
+
 def _weighed(case: AugmentationCase) -> Iterator[str]:
     part = case.build()
     after = changed(part, a_batch())
@@ -209,6 +226,7 @@ LAWS: tuple[Law[AugmentationCase], ...] = (
     Law("missing values are dealt with, where that is promised", _missing),
     Law("trials that only fill a batch up do not count, where that is promised", _weights),
     Law("each trial is changed by itself, where that is promised", _by_trial),
+    Law("the loss is weighed by masks alone, where that is promised", _masks_alone),
     Law("what costs more counts no less", _weighed),
     Law("chance comes from the given generator alone", _chance),
     Law("copies give the same", _copies),

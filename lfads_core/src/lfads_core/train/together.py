@@ -45,10 +45,11 @@ def prepare_together(members: Sequence[StepOwner], raws: Sequence[Mapping[str, B
         batches = _augmented(members, raws, rngs, together=stacked.augmented_alike)
         count = sum(batch.trials.shape[0] for batch in batches[0].values())
         noises = draw_noises([member.model for member in members], count, rngs, sample=first.config.variational, dropout=True)
-        drawn = [member.model.with_losses_draws(*each) for member, *each in zip(members, noises, batches, rngs, strict=True)]
+        of_all = zip(members, noises, batches, rngs, strict=True)
+        noises = [member.model.with_losses_draws(noise, of, rng) for member, noise, of, rng in of_all]
     except (Exception, SystemExit):  # noqa: BLE001 - whatever a component raises, it is found once more where it can be named
         return None
-    return list(zip(batches, drawn, strict=True))
+    return list(zip(batches, noises, strict=True))
 
 
 def _augmented(
