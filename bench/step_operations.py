@@ -6,6 +6,7 @@
 
 Every operation below autograd that would launch a kernel is counted as torch hands it out: those that make views or memory cost no launch, and
 a ``_foreach`` or fused one counts once, as do Triton's kernels, which are not run. Sizes are tiny: numbers of operations do not depend on them.
+``--searched`` gives each member a rate of coordinated dropout and L2 scales of its own, as a search with the suggested spaces does.
 ``--captured`` counts a replay as one operation, beside what goes on around it; ``--validation`` counts a batch of a validation, not a step.
 """
 
@@ -38,8 +39,9 @@ from lfads_core.train.step import Failures
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench import shapes
 from lfads_plugins_lab.bench.population import lone_trainer
-from lfads_plugins_lab.bench.problem import first_batch, load_problem
+from lfads_plugins_lab.bench.problem import BenchProblem, first_batch, load_problem
 from lfads_plugins_std import poisson
+from lfads_plugins_tune.search.paths import member_config
 
 FREE = {
     "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit", "_reshape_alias", "_unsafe_view", "alias", "as_strided",
@@ -92,7 +94,7 @@ def as_on_a_gpu(found: Counter[str]) -> Iterator[None]:
                 stack.enter_context(patch.object(module, name, Launched(name, found)))
         stack.enter_context(patch.object(torch.Tensor, "new_empty", zeros))
         stack.enter_context(patch.object(triton_launch.LAUNCHES, "ready", lambda *_: True))
-        stack.enter_context(patch.object(poisson, "BLOCK", 2**62))  # a GPU takes all values at once
+        stack.enter_context(patch.object(poisson, "BLOCK", 2**40))  # a GPU takes all values at once
         for module in (finite_checks, step):
             stack.enter_context(patch.object(module, "ASKED_AT_ONCE", ()))
         yield
@@ -125,7 +127,9 @@ def proved(captured: Any, work: Any) -> Any:
     return captured._result[0]  # noqa: SLF001
 
 
-def counted(config: str, members: int, overrides: tuple[str, ...] = (), *, captured: bool = False, validation: bool = False) -> Counter[str]:
+def counted(
+    config: str, members: int, overrides: tuple[str, ...] = (), *, searched: bool = False, captured: bool = False, validation: bool = False
+) -> Counter[str]:
     """Operations of one whole step of so many members: augmentations, noise, passes, loss, clip, update, averages; or of a batch of a validation."""
     of = shapes.SHAPES[config]
     bins, channels = (4, 4 - (of.encoded_bins < of.bins)), (4, 4 - (of.encoded_channels < of.channels))
@@ -134,7 +138,8 @@ def counted(config: str, members: int, overrides: tuple[str, ...] = (), *, captu
     control = {"controller": 4, "input_encoder": 4, "inputs": 2} if of.controller else {}
     with patch.dict(shapes.SHAPES, {config: replace(of, **small, **control)}), tempfile.TemporaryDirectory() as folder:
         problem = load_problem(config, [], load_registry(), ["train.device=cpu", "train.threads=1", "train.recurrence=fused", *overrides], batches=2)
-        going = {i: lone_trainer(problem, i, Path(folder)) for i in range(members)}
+        own = [of_search(problem, i / members) if searched else problem for i in range(members)]
+        going = {i: lone_trainer(of, i, Path(folder)) for i, of in enumerate(own)}
         raw = first_batch(problem)
         mode = Counted()
         kept = StepGraphs(partial(Replayed, mode.found)) if captured else None
@@ -148,6 +153,13 @@ def counted(config: str, members: int, overrides: tuple[str, ...] = (), *, captu
                 if failed:
                     raise next(iter(failed.values()))
         return Counter(mode.found)
+
+
+def of_search(problem: BenchProblem, share: float) -> BenchProblem:
+    """The problem of a member whose hyperparameters lie this far along their spaces."""
+    l2 = {f"regularisation.l2_{name}": 10 ** (-5 * share) for name in ("generator", "controller")}
+    drawn = {"model.dropout": 0.1 + share / 2, "components.train_augmentations.coordinated-dropout.rate": 0.1 + share / 2, **l2}
+    return replace(problem, config=member_config(problem.config, drawn, problem.registry))
 
 
 def _validated(going: dict[int, Trainer], raw: Mapping[str, Batch], kept: StepGraphs | None) -> Failures:
@@ -165,13 +177,14 @@ def main() -> None:
     parser.add_argument("--config", nargs="+", default=["S1", "S4"])
     parser.add_argument("--members", nargs="+", type=int, default=[1, 2, 32])
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
+    parser.add_argument("--searched", action="store_true")
     parser.add_argument("--captured", action="store_true")
     parser.add_argument("--validation", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     for config in args.config:
         for members in args.members:
-            found = counted(config, members, tuple(args.overrides), captured=args.captured, validation=args.validation)
+            found = counted(config, members, tuple(args.overrides), searched=args.searched, captured=args.captured, validation=args.validation)
             what = "batch of a validation" if args.validation else "step"
             print(f"{config}: {members} members, {found.total()} operations a {what}{', captured' if args.captured else ''}")
             if args.verbose:

@@ -205,6 +205,11 @@ def test_a_step_launches_little(config, members, counted):
     assert counted(config, members).total() <= MOST[config, members]
 
 
+def test_a_step_of_a_searchs_members_launches_hardly_more_than_twelve_for_each(counted):
+    """Each is augmented by itself, at its own rate; all are priced at once."""
+    assert counted("S1", 16, searched=True).total() <= MOST["S1", 32] + 16 * 12
+
+
 @pytest.mark.parametrize(("validation", "most"), [(False, 25), (True, 11)], ids=["step", "validation"])
 def test_a_captured_step_or_batch_of_a_validation_launches_next_to_nothing_beside_its_replay(validation, most, counted):
     found = counted("S1", 1, captured=True, validation=validation)
