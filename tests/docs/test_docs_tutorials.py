@@ -51,6 +51,7 @@ def test_a_tutorial_shows_a_figure_and_asserts_numbers_out_of_sight(page):
     hidden = re.findall(r":tags: \[remove-cell\]\n(.*?)```", text, flags=re.DOTALL)
     assert sum(cell.count("assert ") for cell in parts) == sum(cell.count("assert ") for cell in hidden) > 0
     for cell in parts:
+        assert re.search(r"\.plot\b(?!\.\w+\()", cell) is None  # which shows nothing
         assert [line for line in cell.splitlines() if len(line) > 91] == []  # the page shows no more of one
         compile("\n".join(line for line in cell.replace("\\\n", " ").splitlines() if not line.startswith("!")), str(page), "exec")
 

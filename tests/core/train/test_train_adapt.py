@@ -49,7 +49,7 @@ def weights(run, which="last"):
     return load_checkpoint(run.checkpoints, which).tensors["model"]
 
 
-def test_everything_but_the_new_sessions_layers_keeps_its_weights_to_the_bit(parent, adapt):
+def test_everything_but_the_new_sessions_layers_keeps_its_weights_to_the_bit(parent, adapt, new):
     finished = adapt()
     before, after = parent.model.state_dict(), weights(finished.run)
     added = set(after) - set(before)
@@ -57,6 +57,9 @@ def test_everything_but_the_new_sessions_layers_keeps_its_weights_to_the_bit(par
     assert all(torch.equal(before[key], after[key]) for key in before)
     started = weights(adapt("optim.lr=1e-12", "optim.min_lr=0", name="unmoved").run)
     assert all(not torch.allclose(started[key], after[key], atol=1e-6) for key in added)
+    (session,) = read_sessions([new])
+    means = session.splits["train"].recon.mean((0, 1))
+    np.testing.assert_allclose(started["readouts.new.bias"].exp().squeeze(), means, rtol=1e-3)
 
 
 def test_the_new_run_remembers_its_parent_and_gives_outputs_of_the_new_session_alone(parent, adapt, new):
