@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -46,8 +46,7 @@ class StackedWeights:
         shares = [l2_shares(recurrent_kernels(member.model, member.objective.config)) for member in members]
         differ = any(of != shares[0] for of in shares)
         self.shares: list[float] | Tensor = models[0].decoder.to_generator.weight.new_tensor(shares) if differ else shares[0]
-        augmented = [[_settings(part) for part in member.train_stack.batch_order] for member in members]
-        self.augmented_alike = all(of == augmented[0] for of in augmented)
+        self.augmented_alike = _same(members, lambda member: [_settings(part) for part in member.train_stack.batch_order])
         self._pairs = [[pair for pair in rows if pair[0].dtype == dtype] for dtype in {row.dtype for row, _ in rows}]
 
     def leaves(self) -> dict[str, Tensor]:
@@ -68,13 +67,18 @@ def stack_of(members: Sequence[Compared]) -> StackedWeights | None:
     who = tuple((id(member.model), id(member.train_stack), id(member.objective.config), _places(member.model)) for member in members)
     known = _KNOWN.get(first)
     if known is None or known[0] != who:
-        try:
-            described = [_described(member) for member in members]
-            alike = first.decoder.feedback != "rates" and all(one == described[0] for one in described)
-        except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
-            alike = False
+        alike = first.decoder.feedback != "rates" and _same(members, _described)
         known = _KNOWN[first] = who, StackedWeights(members) if alike else None
     return known[1]
+
+
+def _same(members: Sequence[Compared], describe: Callable[[Compared], Any]) -> bool:
+    """Whether a description is the same of all."""
+    try:
+        first, *others = map(describe, members)
+        return all(other == first for other in others)
+    except Exception:  # noqa: BLE001 - what a component keeps may refuse to be compared
+        return False
 
 
 def give_up(members: Sequence[Compared], why: BaseException) -> None:
