@@ -31,7 +31,7 @@ SLOW = {"no controller", "student-t"}
 CASES = [pytest.param(value, id=name, marks=pytest.mark.slow if name in SLOW else ()) for name, value in SETTINGS.items()]
 
 
-pytestmark = pytest.mark.usefixtures("as_on_a_gpu")
+pytestmark = [pytest.mark.usefixtures("as_on_a_gpu"), pytest.mark.long]
 
 
 @pytest.fixture
@@ -146,7 +146,6 @@ OWN = (
 )
 
 
-@pytest.mark.long
 def test_a_population_of_different_settings_is_captured_as_one(make_trainer):
     """The second ends before the others, which are captured anew then."""
     plain, other = ([make_trainer(f"{name}{i}", "train.recurrence=fused", *own) for i, own in enumerate(OWN)] for name in ("plain", "other"))
@@ -187,7 +186,6 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(make_trainer):
     assert min(parts.graphs.replayed, again.graphs.replayed) >= 2
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("change", ["pruned", "moments", *(pytest.param(name, marks=pytest.mark.slow) for name in ("frozen", "loops", "clip"))])
 def test_a_step_is_captured_anew_when_what_it_took_for_granted_changes(change, make_trainer):
     def changed(trainer):

@@ -36,6 +36,8 @@ from lfads_core.rng import stream
 from lfads_core.train.loop import step_together
 from lfads_plugins_std.poisson import Poisson
 
+pytestmark = pytest.mark.long
+
 WHO = "lab-bad 0 (entry point 'lab-bad'): the {kind} 'bad'"
 
 
@@ -702,7 +704,6 @@ def test_weights_that_a_training_has_driven_away_are_divergence_and_no_fault_of_
     )
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("change", [lambda x: x / (1 // 0), Raising.apply], ids=["there", "back"])
 def test_what_raises_later_is_named_too(change, train_tiny):
     with pytest.raises(LfadsError, match=r"the reconstruction 'bad' failed in .*ZeroDivisionError: .*, at test_train_misbehaving.py:\d+\)"):
