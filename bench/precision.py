@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.model.build import build_stacks
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.outputs import ModelOutput
@@ -24,7 +25,6 @@ from lfads_core.recurrence.precision import mixed
 from lfads_core.rng import stream
 from lfads_core.train.loop import fit
 from lfads_core.train.optim import gradient_norms, named_gradients
-from lfads_core.train.step import augmented
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.problem import BenchProblem, first_batch, load_problem
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.config.load import resolve
 from lfads_core.data.session import Session, Split
 from lfads_core.model.build import build_stacks, prepare_model
@@ -30,7 +31,7 @@ from lfads_core.rng import stream
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import check_for, put_on
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
+from lfads_core.train.step import LoneMember, StepInputs, take_step
 
 SMALL = [
     "model.encoder.hidden=5",

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from asked import Asked
 
+from lfads_core.augment.stack import augmented
 from lfads_core.model.build import build_stacks
 from lfads_core.objective.total import Objective
 from lfads_core.recurrence import reference, triton_controlled, triton_gru
@@ -24,7 +25,6 @@ from lfads_core.recurrence.choose import BACKENDS
 from lfads_core.recurrence.triton_launch import LAUNCHES, version_of
 from lfads_core.recurrence.weights import DecoderDrive, DecoderStart, DecoderWeights, GRUWeights
 from lfads_core.rng import stream
-from lfads_core.train.step import augmented
 from lfads_plugins_lab.bench.machine import machine
 from lfads_plugins_lab.bench.problem import first_batch
 

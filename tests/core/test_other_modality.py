@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.config.load import resolve
 from lfads_core.data.checks import check_sessions
 from lfads_core.data.hold_out import hold_out_channels
@@ -18,7 +19,7 @@ from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
+from lfads_core.train.step import LoneMember, StepInputs, take_step
 
 SMALL = [
     "model.controller=null", "model.generator.hidden=6", "model.generator.ic_size=3", "model.generator.factors=3", "model.encoder.hidden=4",

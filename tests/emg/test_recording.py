@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.config.load import resolve
 from lfads_core.data.inspect import inspect_session
 from lfads_core.model.build import build_stacks, prepare_model
@@ -16,7 +17,7 @@ from lfads_core.rng import stream
 from lfads_core.train.auto import resolve_auto
 from lfads_core.train.data import put_on, read_for
 from lfads_core.train.optim import build_optimizer
-from lfads_core.train.step import LoneMember, StepInputs, augmented, take_step
+from lfads_core.train.step import LoneMember, StepInputs, take_step
 
 
 @pytest.fixture

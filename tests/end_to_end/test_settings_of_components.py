@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.objective.total import Objective
 from lfads_core.rng import stream
-from lfads_core.train.step import augmented
 from lfads_plugins_calcium.zig import fit_events
 
 

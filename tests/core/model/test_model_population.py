@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backends import ON_CPU
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.model.build import build_stacks
 from lfads_core.model.outputs import Posterior
 from lfads_core.model.population import forward_population
@@ -16,7 +16,6 @@ from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.recurrence.choose import choose_recurrence
 from lfads_core.rng import stream
-from lfads_core.train.step import augmented
 
 NOTHING = AugmentationStack((), ())
 

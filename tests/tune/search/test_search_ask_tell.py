@@ -32,6 +32,8 @@ def test_rungs_grow_by_the_reduction_and_none_is_too_early_to_compare():
     assert rungs(100, 10, 3) == (12, 34, 100)
     assert rungs(100, 60, 3) == (100,)
     assert rungs(100, 10, 1) == (100,)
+    assert one_round(27, 5, SearchConfig(members=9)) == (9, 27)
+    assert rounds(27, 5, SearchConfig(members=9, batch=4)) == (9, 27, 9, 27, 9, 27)
 
 
 @pytest.mark.parametrize(("total", "least", "reduction", "told"), [(80, 27, 3, True), (81, 27, 3, False), (80, 27, 1, False)])
@@ -40,8 +42,6 @@ def test_a_search_in_which_no_rung_finds_room_says_so(total, least, reduction, t
     ends = schedule(total, least, SearchConfig(members=4, reduction=reduction))
     assert (len(ends) == 1) is (told or reduction == 1)
     assert ("With 81 epochs or more there is one." in caplog.text) is told
-    assert one_round(27, 5, SearchConfig(members=9)) == (9, 27)
-    assert rounds(27, 5, SearchConfig(members=9, batch=4)) == (9, 27, 9, 27, 9, 27)
 
 
 @pytest.mark.parametrize("count", range(1, 12))

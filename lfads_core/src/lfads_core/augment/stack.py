@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -55,6 +55,11 @@ class AugmentationStack:
     def measure(self, loss: Float[Tensor, "B T N"], batch: Batch) -> dict[str, Tensor]:
         """Everything the augmentations want logged."""
         return {name: value for part in self.loss_order for name, value in part.measure(loss, batch).items()}
+
+
+def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
+    """Every session's batch after the stack."""
+    return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
 
 
 def is_plain(part: AbstractAugmentation) -> bool:

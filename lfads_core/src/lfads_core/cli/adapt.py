@@ -43,10 +43,11 @@ def command(
       lfads adapt runs/monday tuesday.h5 --align nomad
     """
     from lfads_core.cli.display import make_display, show_finished
+    from lfads_core.front.brought import as_overrides
     from lfads_core.infer.loading import load
     from lfads_core.pipeline.adapt import adapt_run
 
-    overrides = (*overrides, *(f"train.{name}={value!r}" for name, value in (("epochs", epochs), ("minutes", minutes)) if value is not None))
+    overrides = (*overrides, *as_overrides(None, train__epochs=epochs, train__minutes=minutes))
     display = make_display()
     finished = adapt_run(
         load(parent, checkpoint),

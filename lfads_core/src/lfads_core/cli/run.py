@@ -50,7 +50,9 @@ def command(
       lfads run data.h5 --plugin zig --set optim.lr=0.002
       lfads run --resume runs/data
     """
-    overrides = (*overrides, *_shortcuts(hold_out, epochs, minutes))
+    from lfads_core.front.brought import as_overrides
+
+    overrides = (*overrides, *as_overrides(None, data__hold_out__fraction=hold_out, train__epochs=epochs, train__minutes=minutes))
     if resume is not None:
         if sources or plugins or name or dry_run or profile:
             raise ConfigError(
@@ -74,11 +76,6 @@ def recordings_and_settings(sources: tuple[str, ...], hint: str) -> tuple[list[s
     if not data:
         raise ConfigError(f"DATA: at least one recording must be given, got none. {hint}")
     return data, [Path(source) for source in sources if source not in data]
-
-
-def _shortcuts(hold_out: float | None, epochs: int | None, minutes: float | None) -> list[str]:
-    given = {"data.hold_out.fraction": hold_out, "train.epochs": epochs, "train.minutes": minutes}
-    return [f"{path}={value!r}" for path, value in given.items() if value is not None]
 
 
 def _resume(path: Path, overrides: tuple[str, ...], *, reset_lr: bool) -> None:

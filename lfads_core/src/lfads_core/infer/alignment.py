@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components import AbstractAlignment, Latents
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.loader import TrialSource, epoch_batches
@@ -20,7 +20,6 @@ from lfads_core.model.rows import joined_records, mapped
 from lfads_core.origin import blaming, origin_of
 from lfads_core.rng import stream
 from lfads_core.train.data import trial_source
-from lfads_core.train.step import augmented
 from lfads_core.wording import listed
 
 MOST_TRIALS = 2048

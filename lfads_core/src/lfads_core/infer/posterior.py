@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components.batch import Batch
 from lfads_core.components.prior import Draw
 from lfads_core.data.loader import TrialSource, ahead, epoch_batches
@@ -22,7 +22,6 @@ from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Encoded, Latents, Posterior
 from lfads_core.model.rows import joined_records, mapped
 from lfads_core.rng import stream
-from lfads_core.train.step import augmented
 
 ROWS = {"cpu": 256, "cuda": 1024}
 """Trials times samples that are decoded in one pass; step-sized products gain little from more, and memory grows with it."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components.batch import Batch
 from lfads_core.components.evaluation import Evaluation
 from lfads_core.config.optional import MaskedConfig
@@ -26,7 +26,7 @@ from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import MetricSpec
 from lfads_core.rng import stream
 from lfads_core.train.means import WeightedMeans
-from lfads_core.train.step import Failures, augmented, each, forward_each
+from lfads_core.train.step import Failures, each, forward_each
 from lfads_core.train.unseen import Summed, UnseenCosts, heldout_costs, hide, masked_costs
 from lfads_core.trial.kinds import number_faults
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -44,11 +44,6 @@ class LoneMember:
     optimizer: AdamW
     train_stack: AugmentationStack
     clip_norm: float | None
-
-
-def augmented(batches: Mapping[str, Batch], stack: AugmentationStack, ic_bins: int | None, rng: torch.Generator) -> dict[str, Batch]:
-    """Every session's batch after the stack."""
-    return {name: stack.draw_and_augment(replace(batch, ic_bins=ic_bins or 0), rng) for name, batch in batches.items()}
 
 
 def take_step(members: Sequence[StepOwner], ready: Sequence[StepInputs]) -> list[StepResult]:

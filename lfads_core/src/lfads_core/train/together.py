@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.profiler import record_function
 from torch.func import functional_call, vmap
 
+from lfads_core.augment.stack import augmented
 from lfads_core.components.batch import Batch
 from lfads_core.model.lfads import LFADS, draw_noises
 from lfads_core.model.noise import Noise
@@ -58,10 +59,7 @@ def _augmented(
     """Everybody's trials after their augmentations: as one batch of all members, where these are the same and change each trial by itself."""
     stack, ic_bins = members[0].train_stack, members[0].model.config.encoder.ic_bins or 0
     if not together or not all(part.by_trial for part in stack.batch_order):
-        return [
-            {name: member.train_stack.draw_and_augment(replace(batch, ic_bins=ic_bins), rng) for name, batch in raw.items()}
-            for member, raw, rng in zip(members, raws, rngs, strict=True)
-        ]
+        return [augmented(raw, member.train_stack, ic_bins, rng) for member, raw, rng in zip(members, raws, rngs, strict=True)]
     batches: list[dict[str, Batch]] = [{} for _ in members]
     for name in raws[0]:
         raw = joined_records([replace(one[name], ic_bins=ic_bins) for one in raws])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import torch
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components.batch import Batch
 from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
@@ -39,7 +39,6 @@ from lfads_core.train.records import StepInputs, StepResult
 from lfads_core.train.schedule import Plateau, has_fallen, learning_rate
 from lfads_core.train.smoothing import SmoothedMetric
 from lfads_core.train.state import TrainingState, snapshot, take_over
-from lfads_core.train.step import augmented
 from lfads_core.train.top_k import BestSoFar, TopK
 from lfads_core.trial.first_batch import try_components
 from lfads_core.trial.made import SpoiltError

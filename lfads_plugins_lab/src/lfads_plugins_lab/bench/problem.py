@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lfads_core.augment.stack import augmented
 from lfads_core.components.batch import Batch
 from lfads_core.config.fields import known
 from lfads_core.config.load import resolve
@@ -30,7 +31,7 @@ from lfads_core.train.device import choose_device
 from lfads_core.train.graphs import REHEARSALS
 from lfads_core.train.optim import build_optimizer
 from lfads_core.train.records import StepInputs
-from lfads_core.train.step import LoneMember, augmented, take_step
+from lfads_core.train.step import LoneMember, take_step
 from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.naive import naive_pass
 from lfads_plugins_lab.bench.shapes import LORENZ, SHAPES, StepShape, lorenz_session

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lfads_core.augment.stack import AugmentationStack
+from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components.batch import Batch
 from lfads_core.data.loader import TrialSource, epoch_batches
 from lfads_core.errors import ConfigError
@@ -20,7 +20,6 @@ from lfads_core.infer.posterior import draw_samples
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.rng import stream
-from lfads_core.train.step import augmented
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -97,8 +97,9 @@ def around(base: RunConfig, spaces: Mapping[str, SpaceConfig], *, moves: bool) -
         if space.kind == "log" and isinstance(value, int | float) and value > 0 and space.low is not None and space.high is not None:
             down, up = NEAR.get(path, FAR)
             low, high = value / down, value * up
-            starts = moves and space.init is not None
-            found[path] = attrs.evolve(space, low=min(low, space.low) if starts else low, high=max(high, space.high) if starts else high)
+            if moves and space.init is not None:
+                low, high = min(low, space.low), max(high, space.high)
+            found[path] = attrs.evolve(space, low=low, high=high)
     return found
 
 
