@@ -4,6 +4,7 @@
 #   bash bench/gpu_session.sh wheels     where there is a network: fetch the other packages it needs into bench/wheels (PYTHON=3.12 by default)
 #   bash bench/gpu_session.sh            on the device: everything, in BUDGET=560 seconds, small files into OUT=gpu_results
 #   STAGES="kernels table" BUDGET=100 bash bench/gpu_session.sh      again, with what is left of the time
+#   RECORDINGS="a.h5 b.h5" STAGES="whole table" bash bench/gpu_session.sh      whole commands on recordings too
 #   bash bench/gpu_session.sh --dry      on a CPU: goes every way with tiny sizes, Triton interpreted; its numbers mean nothing
 #
 # Nothing is installed: packages run from source, wheels are unpacked, entry points are written beside them.
@@ -19,7 +20,7 @@ if [ "${1:-}" = wheels ]; then
         --platform manylinux2014_x86_64 --constraint "$ROOT/constraints.txt" --dest "$ROOT/bench/wheels" $NEEDS
 fi
 dry=(); [ "${1:-}" = --dry ] && dry=(--dry)
-BUDGET=${BUDGET:-560} STAGES=${STAGES:-"info right agree tests kernels steps population inference quality trace table"}
+BUDGET=${BUDGET:-560} STAGES=${STAGES:-"info right agree tests kernels steps population inference quality trace whole table"}
 OUT=${OUT:-$ROOT/gpu_results}
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 exec > >(tee -a "$OUT/log.txt") 2>&1
@@ -106,6 +107,7 @@ try population 70
 try inference 40
 try quality 90
 try trace 40
+try whole 150
 if has table; then "$PY" "$ROOT/bench/gpu/session.py" table --out "$OUT" || failed="$failed table"; fi
 ls -la "$OUT"
 echo "-- $((SECONDS - BEGAN)) s; failed:${failed:- nothing}"

@@ -19,10 +19,19 @@ import torch
 from lfads_core.plugins import load_registry
 from lfads_core.train.device import use_cpu
 from lfads_core.train.evaluate import EpochResult, score
+from lfads_core.train.trainer import Trainer
 from lfads_plugins_lab.bench.epoch import one_epoch, trainer_of
-from lfads_plugins_lab.bench.problem import load_problem
+from lfads_plugins_lab.bench.problem import BenchProblem, load_problem
 
 TARGETS = (0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
+EVERY_EPOCH = ("train.early_stopping=null", "train.metrics_every=1")
+
+
+def scored_epoch(trainer: Trainer, problem: BenchProblem, name: str) -> tuple[float, float]:
+    """Seconds of a trainer's next epoch, and what its validation trials then score."""
+    ended: list[EpochResult] = []
+    seconds = one_epoch(trainer, problem.device, ended)
+    return seconds, score(ended[0].validation.means, problem.sessions, "valid", trainer.model, problem.registry)[name]
 
 
 def main() -> None:
@@ -44,14 +53,14 @@ def main() -> None:
         if options.data is not None:
             (as_it_comes := Path(folder) / "settings.yaml").write_text("{}\n", encoding="utf-8")
             config, data = str(as_it_comes), [options.data]
-        problem = load_problem(config, data, registry, ("train.early_stopping=null", "train.metrics_every=1", *options.set))
+        problem = load_problem(config, data, registry, (*EVERY_EPOCH, *options.set))
         trainers = {way: trainer_of(problem, backend, Path(folder) / str(i)) for i, (way, (backend, _)) in enumerate(ways.items())}
         for _ in range(options.epochs):
             for way, trainer in trainers.items():
                 torch.set_num_threads(ways[way][1])
-                ended: list[EpochResult] = []
-                seconds[way].append(one_epoch(trainer, problem.device, ended))
-                curves[way].append(score(ended[0].validation.means, problem.sessions, "valid", trainer.model, registry)[options.score])
+                took, value = scored_epoch(trainer, problem, options.score)
+                seconds[way].append(took)
+                curves[way].append(value)
     first, *others = ways
     apart = max(abs(a - b) for way in others for a, b in zip(curves[way], curves[first], strict=True)) if others else 0.0
     print(f"largest difference of {options.score} in an epoch: {apart:.1e}", flush=True)

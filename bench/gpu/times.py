@@ -24,11 +24,12 @@ from lfads_core.recurrence.triton_launch import LAUNCHES, card_of
 from lfads_core.train.data import put_on
 from lfads_core.train.loop import step_together
 from lfads_plugins_lab.bench.clock import wait_for
-from lfads_plugins_lab.bench.epoch import one_epoch, trainer_of
+from lfads_plugins_lab.bench.epoch import trainer_of
 from lfads_plugins_lab.bench.population import lone_trainer, steps_in_shards
 from lfads_plugins_lab.bench.problem import BenchProblem, first_batch, make_steps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import time_to_quality
 import triton_resources
 
 PUBLISHED = ("S1", "S2", "S3", "S4")
@@ -134,34 +135,34 @@ def _inference(asked: Asked, name: str, path: str) -> dict[str, Any]:
 
 
 def quality(asked: Asked) -> None:
-    """Epochs of the demo's network on several paths, an epoch each in turn: seconds to shares of the way to the best cost."""
+    """Epochs of the demo's network on several paths, an epoch each in turn: seconds to shares of the way to the best R2 to the true rates."""
     ways = {f"{path}{more}": (path, setting) for path in ("triton", "triton-bf16") for more, setting in CAPTURED.items()} | {
-        "fused": ("fused", CAPTURED[""])
+        f"fused{more}": ("fused", setting) for more, setting in CAPTURED.items()
     }
-    curves: dict[str, tuple[list[float], list[float]]] = {way: ([], []) for way in ways}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    curves: dict[str, list[float]] = {way: [] for way in ways}
+    shape, name = ("S1", "co_bps") if asked.dry else ("lorenz", "r2_truth")
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {
-            way: trainer_of(asked.problem("S1" if asked.dry else "lorenz", "train.early_stopping=null", setting), path, Path(folder) / way)
-            for way, (path, setting) in ways.items()
-        }
+        problems = {way: asked.problem(shape, *time_to_quality.EVERY_EPOCH, setting) for way, (_, setting) in ways.items()}
+        trainers = {way: trainer_of(problems[way], path, Path(folder) / way) for way, (path, _) in ways.items()}
         for _ in range(1 if asked.dry else 60):
             if asked.late():
                 break
-            for way, (seconds, costs) in curves.items():
-                rows: list[dict[str, float]] = []
-                seconds.append(one_epoch(trainers[way], asked.device, rows))
-                costs.append(rows[-1]["valid/recon_smooth"])
-    best = min((cost for _, costs in curves.values() for cost in costs), default=0.0)
-    asked.keep("quality", {way: _reached(seconds, costs, best) for way, (seconds, costs) in curves.items() if costs})
+            for way, trainer in trainers.items():
+                took, value = time_to_quality.scored_epoch(trainer, problems[way], name)
+                seconds[way].append(took)
+                curves[way].append(value)
+    best = max((value for curve in curves.values() for value in curve), default=0.0)
+    asked.keep("quality", {way: _reached(seconds[way], curve, best) for way, curve in curves.items() if curve})
 
 
-def _reached(seconds: list[float], costs: list[float], best: float) -> dict[str, Any]:
+def _reached(seconds: list[float], curve: list[float], best: float) -> dict[str, Any]:
     """When a curve was so far on its way; the first epoch compiles kernels and captures steps, so the median epoch stands beside the sums."""
-    found: dict[str, Any] = {"epochs": len(costs), "s an epoch": round(statistics.median(seconds), 4), "s of the first": round(seconds[0], 2)}
+    found: dict[str, Any] = {"epochs": len(curve), "s an epoch": round(statistics.median(seconds), 4), "s of the first": round(seconds[0], 2)}
     for share in (0.5, 0.9, 0.95, 0.99):
-        at = next((i for i, cost in enumerate(costs) if cost <= costs[0] + share * (best - costs[0])), None)
+        at = next((i for i, value in enumerate(curve) if value >= curve[0] + share * (best - curve[0])), None)
         found[f"s to {share:.0%}"] = None if at is None else round(sum(seconds[: at + 1]), 2)
-    return found | {"best": min(costs), "every fifth cost": [round(cost, 5) for cost in costs[::5]]}
+    return found | {"best": max(curve), "every fifth": [round(value, 4) for value in curve[::5]]}
 
 
 def trace(asked: Asked) -> None:
