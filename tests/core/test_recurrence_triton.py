@@ -368,12 +368,12 @@ def sizes_of(blocks):
         ("bf16", 200, 32, 64, 132, 16),  # 128
         ("bf16", 200, 32, 64, 108, 32),
         ("bf16", 100, 64, 64, 132, 16),  # 256, but none reads a weight twice
-        ("ieee", 64, 1, 64, 132, 2),  # 32 programs
-        ("ieee", 64, 32, 64, 132, 4),
-        ("ieee", 200, 1, 256, 132, 4),
+        ("ieee", 64, 1, 64, 132, 1),  # 64 programs
+        ("ieee", 64, 32, 64, 132, 4),  # 512 programs
+        ("ieee", 200, 1, 256, 132, 2),  # 128
         ("ieee", 200, 8, 64, 132, 4),  # 128
         ("ieee", 200, 16, 64, 132, 8),
-        ("ieee", 200, 32, 256, 132, 16),
+        ("ieee", 200, 32, 256, 132, 8),
     ],
 )
 def test_trials_of_a_program_follow_members_trials_and_multiprocessors(products, hidden, members, trials, processors, rows):
@@ -381,10 +381,15 @@ def test_trials_of_a_program_follow_members_trials_and_multiprocessors(products,
     assert tiles_of_a_gru(products, hidden, card, members=members, trials=trials).rows == rows
 
 
-def test_a_closed_loop_in_float32_takes_no_more_trials_than_it_has_registers_for():
-    of_loop, of_gru = triton_controlled.blocks(64, 200, 4, 100), triton_gru.blocks(200)
-    given = {"products": "ieee", "widest_layer": 200, "members": 32, "trials": 256, "card": H100}
-    assert [choose_tiles(blocks=blocks, **given).rows for blocks in (of_loop, of_gru)] == [8, 16]
+def test_a_closed_loop_in_float32_takes_two_trials_where_a_gru_takes_one():
+    of_loop, of_gru = triton_controlled.blocks(64, 100, 1, 40), triton_gru.blocks(100)
+    given = {"products": "ieee", "widest_layer": 100, "members": 1, "trials": 64, "card": H100}
+    assert [choose_tiles(blocks=blocks, **given).rows for blocks in (of_loop, of_gru)] == [2, 1]
+
+
+@pytest.mark.parametrize(("hidden", "members", "warps"), [(100, 2, 8), (200, 1, 16), (100, 64, 4), (200, 64, 4)])
+def test_a_program_with_a_multiprocessor_to_itself_has_more_threads(hidden, members, warps):
+    assert tiles_of_a_gru("ieee", hidden, H100, members=members, trials=64).warps == warps
 
 
 def test_a_device_may_be_a_second_gpu(monkeypatch):

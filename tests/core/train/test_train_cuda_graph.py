@@ -30,7 +30,7 @@ def trainer_of(tmp_path: Path):
     """``trainer_of("name", "fused", "train.cuda_graph=true")``: a trainer of S1's shapes with 4 steps an epoch."""
 
     def make(name, loops, *settings, seed=0):
-        problem = load_problem("S1", [], load_registry(), ["train.device=cuda", "train.epochs=3", *settings], batches=4)
+        problem = load_problem("S1", [], load_registry(), ["train.device=cuda", "train.epochs=3", "data.passes=1", *settings], batches=4)
         trainer = lone_trainer(problem, seed, tmp_path / name)
         trainer.model.loops = choose_recurrence(loops, "cuda")
         return trainer

@@ -65,6 +65,22 @@ def weights_of(member, w, STRIDE: constexpr, K: constexpr, N: constexpr, UNITS: 
 
 @jit
 @no_type_check
+def summed(part):
+    """Sum over the groups, the second axis, half added to half until one is left.
+
+    ``tl.sum`` along this axis writes to shared memory with the groups side by side, so that up to 16 threads ask the same bank: on an H200
+    that was half of a GRU's time. A split passes through shared memory once, without conflicts, and leaves each thread columns of its own.
+    """
+    total = tl.permute(part, (0, 2, 1))
+    for _ in tl.static_range(8):
+        if total.shape[2] > 1:
+            first, second = tl.split(tl.reshape(total, (total.shape[0], total.shape[1], total.shape[2] // 2, 2)))
+            total = first + second
+    return tl.reshape(total, (total.shape[0], total.shape[1]))
+
+
+@jit
+@no_type_check
 def product(a, w, columns, K: constexpr, N: constexpr, WARPS: constexpr, DEPTH: constexpr, PRODUCTS: constexpr):
     """``a w``: ``a`` points to the first of K columns of each row, ``w`` is (K, N) as ``pack`` lays it out.
 
@@ -96,7 +112,7 @@ def product(a, w, columns, K: constexpr, N: constexpr, WARPS: constexpr, DEPTH: 
             inside = WHOLE + i * GROUPS + group < K
             other = tl.load(last_right + i * (GROUPS * WIDTH), mask=inside & there, other=0.0)
             part += tl.load(last_left + i * GROUPS, mask=inside, other=0.0) * other
-        return tl.sum(part, axis=1)
+        return summed(part)
     elif not w.dtype.is_ptr():
         term = tl.arange(0, w.shape[0])
         here = tl.load(a + term[None, :], mask=(term < K)[None, :], other=0.0)

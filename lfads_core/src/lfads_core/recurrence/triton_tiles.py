@@ -66,7 +66,7 @@ SPARE = 8 * 1024
 """Shared memory of a program beside the pieces of weights under way, by the compiler's word."""
 WARPS = 8
 ONE_LAYER = 2
-"""Blocks of weights of a loop of one layer. In float32 it has registers for 16 trials; a closed loop, with two states and factors, for 8."""
+"""Blocks of weights of a loop of one layer; a closed loop, with two states and factors, has more."""
 DEEPEST = 256
 """Terms of a block that may be held: the states of 16 trials then take 16 registers of each thread."""
 
@@ -76,18 +76,19 @@ Blocks = tuple[tuple[int, int, int], ...]
 
 @functools.cache
 def choose_tiles(*, products: Products, widest_layer: int, blocks: tuple[Blocks, Blocks], members: int, trials: int, card: Card) -> Tiles:
-    """Choose by arithmetic and by what the compiler reports; ``docs/speed.md`` has the reasons. No device has measured it yet.
+    """Choose as an H200 measured it (``bench/results/2026-11-29-h200.md``); ``docs/speed.md`` has the reasons.
 
-    Tensor cores take 16 trials at once. In float32 few trials a program spread a small batch over more multiprocessors. Either way, the
-    more programs there are, the more trials should share a weight that is read for each bin anew, above all where the weights of one bin
-    do not fit the first-level cache. Weights that are held need not be shared.
+    Tensor cores take 16 trials at once. In float32 few trials a program spread a small batch over more multiprocessors: one of a GRU, two
+    of a closed loop. Either way, the more programs there are, the more trials should share a weight that is read for each bin anew, above
+    all where the weights of one bin do not fit the first-level cache. Weights that are held need not be shared. Eight groups of 32 threads
+    serve a program that has a multiprocessor to itself, 16 where one layer is wide, and four where several programs take turns.
     """
     if products == "ieee":
-        cached = 3 * widest_layer**2 * 4 <= card.shared * 7 // 8
-        most = 16 if len(blocks[0]) <= ONE_LAYER else 8
-        rows = _rows(*((2, 4) if cached else (4, most)), members, trials, card)
+        one_layer, wide = len(blocks[0]) <= ONE_LAYER, 3 * widest_layer**2 * 4 > card.shared * 7 // 8
+        rows = _rows(*((1, 8 if wide else 4) if one_layer else (2, 8)), members, trials, card)
         alone = members * -(-trials // rows) <= card.processors
-        return Tiles(rows=rows, widest=512, depth=8 if rows <= 4 else 4, warps=WARPS if alone or not cached else 4, stages=1)
+        depth = 8 if not one_layer else 16 if rows <= 2 else 4
+        return Tiles(rows=rows, widest=512, depth=depth, warps=4 if not alone else 2 * WARPS if one_layer and wide else WARPS, stages=1)
     rows = _rows(16, 32, members, trials, card)
     few = _on_tensor_cores(16, products, widest_layer, blocks, card)
     all_held = all(held == sum(1 << place for place, _, _ in those) for held, those in zip(few.held, blocks, strict=True))
