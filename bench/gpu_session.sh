@@ -4,6 +4,7 @@
 #   bash bench/gpu_session.sh wheels     where there is a network: fetch the other packages it needs into bench/wheels (PYTHON=3.12 by default)
 #   bash bench/gpu_session.sh            on the device: everything, in BUDGET=560 seconds, small files into OUT=gpu_results
 #   STAGES="kernels table" BUDGET=100 bash bench/gpu_session.sh      again, with what is left of the time
+#   STAGES="tiles table" bash bench/gpu_session.sh      other ways to cut up the work of a kernel than the chosen one
 #   RECORDINGS="a.h5 b.h5" STAGES="whole table" bash bench/gpu_session.sh      whole commands on recordings too
 #   bash bench/gpu_session.sh --dry      on a CPU: goes every way with tiny sizes, Triton interpreted; its numbers mean nothing
 #
@@ -89,6 +90,14 @@ if has right; then
     for pid in "${pids[@]}"; do wait "$pid" || failed="$failed right"; done
 fi
 try agree 60
+if has tiles; then # compiling first, in as many processes as there are cores; then one of them times
+    if [ ${#dry[@]} -eq 0 ]; then
+        pids=() parts=$(nproc)
+        for part in $(seq 0 $((parts - 1))); do (INTO=$WORK OMP_NUM_THREADS=1 stage tiles 120 --part "$part" "$parts" >/dev/null 2>&1; true) & pids+=($!); done
+        wait "${pids[@]}"
+    fi
+    stage tiles 60 || failed="$failed tiles"
+fi
 if has tests; then
     most=$(left); [ ${#dry[@]} -gt 0 ] || most=$((most > 330 ? 120 : most / 3))
     echo "-- tests ($most s at most)"

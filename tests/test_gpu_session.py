@@ -61,12 +61,13 @@ def test_a_dry_session_goes_every_way_with_nothing_but_torch_and_what_it_names(r
     assert lacks.returncode == 1
     env = {name: value for name, value in os.environ.items() if name not in {"TRITON_INTERPRET", "PYTHONPATH"}}
     env |= {"PY": str(python), "OUT": str(tmp_path / "out"), "BUDGET": "2900"}
+    env["STAGES"] = "info right agree tiles tests kernels steps population inference quality trace whole table"
     done = subprocess.run(["bash", SCRIPT, "--dry"], cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert done.stdout.rstrip().endswith("failed: nothing")
     assert "no time left" not in done.stdout
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out").glob("*.json")}
-    assert set(found) == {"info", "right-0", "agree", "tests", "kernels", "steps", "population", "inference", "quality", "trace", "whole"}
+    assert set(found) == {"info", "right-0", "agree", "tiles", "tests", "kernels", "steps", "population", "inference", "quality", "trace", "whole"}
     assert len(found["right-0"]) == 14  # four loops in three arithmetics, two of them in float64 too
     assert len(found["steps"]) == 2 * 9 + 2 * 2  # two shapes, each path as it is and captured, the reference as it is; bf16 throughout
     assert {key for key, row in found["steps"].items() if "ran" in row} == set()

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STAGES = ("info", "right", "agree", "kernels", "steps", "population", "inference", "quality", "trace", "whole")
+STAGES = ("info", "right", "agree", "tiles", "kernels", "steps", "population", "inference", "quality", "trace", "whole")
 
 
 def table(out: Path) -> str:
@@ -31,7 +31,7 @@ def table(out: Path) -> str:
     lines += [f"- tests: {found.get('tests', {})}", "", "## Kernels alone", "", "| kernel | measured | predicted |", "|---|---|---|"]
     alone = [(key, loop, row) for key, rows in found.get("kernels", {}).items() for loop, row in rows.items()]
     lines += [f"| {key} {loop} | {short(row)} | {of_kernel(key, loop)} |" for key, loop, row in alone]
-    for stage in ("steps", "population", "inference", "quality", "trace", "whole"):
+    for stage in ("tiles", "steps", "population", "inference", "quality", "trace", "whole"):
         lines += ["", f"## {stage.capitalize()}", "", "| what | measured | predicted |", "|---|---|---|"]
         lines += [f"| {key} | {short(row)} | {predicted(stage, key)} |" for key, row in found.get(stage, {}).items()]
     return "\n".join(lines) + "\n"
@@ -58,6 +58,7 @@ def main() -> None:
         return
     os.environ["TRITON_INTERPRET"] = "1" if given.dry else "0"
     import right
+    import tiles
     import times
     import torch
     import whole
@@ -70,7 +71,7 @@ def main() -> None:
         choose.obstacle = lambda *_, **__: None  # kernels are for GPUs: here they are interpreted
         make_tiny()
     asked = Asked(out=given.out, dry=given.dry, limit=given.limit, part=tuple(given.part))
-    next(getattr(module, given.stage) for module in (right, times, whole) if hasattr(module, given.stage))(asked)
+    next(getattr(module, given.stage) for module in (right, tiles, times, whole) if hasattr(module, given.stage))(asked)
     if asked.faults:
         sys.exit(f"{given.stage}: {', '.join(asked.faults)}: see above")
 

@@ -22,7 +22,7 @@ SAYS = ("recurrence:", "train.cuda_graph", "ended", "stopped", "warning", "error
 
 
 def whole(asked: Asked) -> None:
-    """Seconds of whole commands and what they score: Lorenz spikes of known rates, and what ``RECORDINGS`` names; a quarter of the channels unseen."""
+    """Seconds and scores of whole commands: Lorenz spikes of known rates, and what ``RECORDINGS`` names; a quarter of the channels unseen."""
     small = ["--epochs", "2"] if asked.dry else []
     tiny = [*small, "--burn-in", "1"] if asked.dry else ["--epochs", "60"]
     members = ["--members", "2" if asked.dry else str(MEMBERS), "--set", "search.interval=5", *tiny]

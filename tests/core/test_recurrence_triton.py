@@ -141,6 +141,13 @@ def fresh(monkeypatch):
     triton_launch._disagreement.cache_clear()
 
 
+def test_before_kernels_are_compiled_for_a_check_the_log_says_so(fresh, caplog):
+    fresh.setattr(selfcheck, "difference", lambda *_, **__: 0.0)
+    with caplog.at_level(logging.INFO):
+        assert obstacle("cuda", asked=False) is None
+    assert caplog.messages == ["recurrence: checking Triton's kernels on cuda; the first time they are compiled, which takes up to a minute"]
+
+
 def test_kernels_whose_numbers_are_not_the_references_are_not_taken_by_themselves(fresh):
     for worst, clause in ((1e-5, None), (0.2, "its numbers differ from the reference's by 2.0e-01 on this GPU, where 1e-04 would be rounding")):
         fresh.setattr(selfcheck, "difference", lambda *_, worst=worst, **__: worst)

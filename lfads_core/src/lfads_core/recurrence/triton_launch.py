@@ -74,6 +74,7 @@ def _disagreement(device: str, products: Products) -> str | None:
     reduced = products != "ieee"
     most = selfcheck.REDUCED[products] if reduced else selfcheck.TOLERANCE[torch.float32]
     LAUNCHES.refusal = None
+    log.info("recurrence: checking Triton's kernels on %s; the first time they are compiled, which takes up to a minute", device)
     worst = selfcheck.difference(BACKENDS[f"triton-{products}" if reduced else "triton"], torch.float32, device, reduced=reduced)
     if LAUNCHES.refusal is not None:
         return f"in the check of its numbers {LAUNCHES.refusal}"
