@@ -294,6 +294,10 @@ def test_a_collection_that_is_not_prepared_says_what_to_do(collection):
     with pytest.raises(RunError) as err:
         sweep.entries()
     assert str(err.value) == f"{sweep.plan_path}: must be written by `lfads collection prepare`, got: KeyError('runs'). Run it again."
+    for damaged in ("5", '[{"name": 1}]', "null"):
+        sweep.plan_path.write_text(f'{{"runs": {damaged}}}')
+        with pytest.raises(RunError, match="must be written by `lfads collection prepare`, got: TypeError"):
+            sweep.entries()
 
 
 def test_a_folder_without_a_collection_says_what_to_do(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -78,6 +79,19 @@ def test_a_damaged_memory_is_as_good_as_none(write_tiny, tmp_path):
     recordings.look("tiny", write_tiny())
     recordings.keep()
     assert (tmp_path / "memory.json").read_text().startswith("{\n")
+
+
+@pytest.mark.parametrize("damaged", [{}, {"facts": {"bins": 3}}, {"facts": None}, {"content": 5}, {"facts": {"trials": 3}}, {"more": 1}])
+def test_a_damaged_line_of_the_memory_is_as_good_as_none(damaged, write_tiny, tmp_path, reads):
+    path = write_tiny()
+    os.utime(path, OLD)
+    recordings = Recordings(tmp_path / "memory.json", ())
+    whole = recordings.look("tiny", path)
+    recordings.keep()
+    memory = json.loads((tmp_path / "memory.json").read_text())
+    (tmp_path / "memory.json").write_text(json.dumps({key: line | damaged if damaged else [] for key, line in memory.items()}))
+    assert Recordings(tmp_path / "memory.json", ()).look("tiny", path) == whole
+    assert reads == ["tiny.h5", "tiny.h5"]
 
 
 def test_the_hash_of_a_dataset_is_of_names_and_contents_not_of_places_or_order(write_tiny, tmp_path):

@@ -75,7 +75,8 @@ def _known(run: Run, names: Sequence[str]) -> Mapping[str, Any] | None:
         found = read_json(path)
     except RunError:
         return None
-    return found if set(names) <= set(found.get("sessions", ())) else None
+    sessions = found.get("sessions")
+    return found if isinstance(sessions, dict) and set(names) <= set(sessions) else None
 
 
 def _age(path: Path) -> float:

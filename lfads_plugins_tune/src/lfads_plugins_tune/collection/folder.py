@@ -9,7 +9,7 @@ from typing import Any
 
 from lfads_core.errors import RunError
 from lfads_core.files import read_json, write_json
-from lfads_core.records import read_record
+from lfads_core.records import fits, read_record
 from lfads_core.runs import Run
 from lfads_core.wording import listed, near
 from lfads_plugins_tune.collection.names import safe
@@ -194,9 +194,11 @@ class Collection:
             raise RunError(f"{self.path}: nothing is prepared yet. Run `lfads collection prepare {self.path}`.")
         try:
             names = read_json(self.plan_path)["runs"]
-        except (RunError, KeyError) as err:
+            if not fits(names, list[str]):
+                raise TypeError(f"'runs' cannot be {names!r:.60}")
+        except (RunError, KeyError, TypeError) as err:
             raise RunError(f"{self.plan_path}: must be written by `lfads collection prepare`, got: {err!r}. Run it again.") from err
-        return [str(name) for name in names if safe(str(name)) == str(name)]
+        return [name for name in names if safe(name) == name]
 
     def chosen(self, names: Sequence[str], among: Sequence[CollectedRun] | None = None) -> list[CollectedRun]:
         """The runs of these names or patterns such as ``day1*``; all without any.

@@ -18,6 +18,7 @@ from lfads_core.data.session import Session
 from lfads_core.errors import DataError, RunError
 from lfads_core.files import read_json, write_json
 from lfads_core.plugins.specs import DataReaderSpec
+from lfads_core.records import record_from
 
 _HEX = 16
 _CHUNK = 1 << 22
@@ -46,6 +47,16 @@ class CollectedRecording:
     facts: RecordingFacts
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """What is remembered of one recording."""
+
+    stamps: Mapping[str, Any]
+    settled: bool
+    content: str
+    facts: Mapping[str, Any]
+
+
 class Recordings:
     """Looks at recordings, and keeps what it found in a JSON file beside the collection."""
 
@@ -61,17 +72,16 @@ class Recordings:
             DataError: it cannot be read.
         """
         key, stamps = os.path.relpath(path.resolve(), self.memory.parent.resolve()), _stamps(path)
-        known = self._known.get(key)
-        if not (isinstance(known, dict) and known.get("stamps") == stamps and known.get("settled")):
+        known = _line(self._known.get(key))
+        if known is None or known.stamps != stamps or not known.settled:
             before = time.time()
             content = _hash_files(path)
-            same = known if isinstance(known, dict) and known.get("content") == content else None
-            facts = same["facts"] if same else asdict(_measure(read_session(path, self.readers)))
+            facts = known.facts if known is not None and known.content == content else asdict(_measure(read_session(path, self.readers)))
             settled = all(mtime / 1e9 < before - _SETTLED for _, mtime in stamps.values())
-            self._known[key] = {"stamps": stamps, "settled": settled, "content": content, "facts": facts}
-            self._changed = self._changed or self._known[key] != known
-        found = self._known[key]
-        return CollectedRecording(name=name, path=path, content=found["content"], facts=RecordingFacts(**found["facts"]))
+            found = _Line(stamps=stamps, settled=settled, content=content, facts=facts)
+            self._changed, known = self._changed or found != known, found
+            self._known[key] = asdict(found)
+        return CollectedRecording(name=name, path=path, content=known.content, facts=RecordingFacts(**known.facts))
 
     def keep(self) -> None:
         """Write what is known, if anything is new."""
@@ -92,6 +102,16 @@ def _read(memory: Path) -> dict[str, Any]:
         return read_json(memory)
     except RunError:
         return {}
+
+
+def _line(found: Any) -> _Line | None:
+    """What is remembered of one recording; a damaged line is as good as none."""
+    try:
+        line = record_from(_Line, found)
+        record_from(RecordingFacts, line.facts)
+    except TypeError:
+        return None
+    return line
 
 
 def _files(path: Path) -> list[Path]:
