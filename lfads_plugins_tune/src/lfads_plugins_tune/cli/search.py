@@ -165,6 +165,8 @@ def _search(kind: str, given: dict[str, Any]) -> None:
     """Start one search."""
     data, files = recordings_and_settings(given["sources"], f"Try `lfads search {kind} data.h5`.")
     path = given["folder"] / (f"{default_name(data)}-{kind}" if given["name"] is None else checked_name(given["name"]))
+    from lfads_core.front.brought import as_overrides
+    from lfads_core.front.search import SETTINGS
     from lfads_core.plugins import load_registry
     from lfads_plugins_tune.cli.search_output import make_search_display, print_plan, show_searched
     from lfads_plugins_tune.search.parse import parse_spaces
@@ -172,7 +174,8 @@ def _search(kind: str, given: dict[str, Any]) -> None:
     from lfads_plugins_tune.search.run import planned_search, start_search
 
     registry = load_registry()
-    said = (files, given["plugins"], [*given["overrides"], *_shortcuts(given)], parse_spaces(given["spaces"]))
+    short = as_overrides(None, **{path: given.get(name) for name, path in SETTINGS.items()})
+    said = (files, given["plugins"], [*given["overrides"], *short], parse_spaces(given["spaces"]))
     placing = placing_of(given, registry)
     display = make_search_display()
     first = planned_search(kind, data, said, registry, placing)
@@ -180,10 +183,3 @@ def _search(kind: str, given: dict[str, Any]) -> None:
         print_plan(*first)
         return
     show_searched(start_search(path, first, registry, display, placing, numbered=given["name"] is None), display)
-
-
-def _shortcuts(given: dict[str, Any]) -> list[str]:
-    """Options that are short for settings."""
-    from lfads_core.front.search import SETTINGS
-
-    return [f"{path}={given[name]}" for name, path in SETTINGS.items() if given.get(name) is not None]
