@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from lfads_core.data.hdf5 import opened
 from lfads_core.errors import DataError
 from lfads_plugins_std.pickled import read_npy
 
@@ -64,7 +65,7 @@ def read_caiman(path: Path, _options: object) -> dict[str, Any]:
     Raises:
         DataError: there are none.
     """
-    with h5py.File(path, "r") as file:
+    with opened(path) as file:
         events = file.get("estimates/S")
         if not isinstance(events, h5py.Dataset) or events.ndim != 2:
             raise DataError(f"{path}: must hold deconvolved events as 'estimates/S' (components, frames), got none. Run CaImAn with deconvolution.")
@@ -127,7 +128,7 @@ def _names(path: Path) -> set[str]:
 def _fall(path: Path) -> dict[str, Any]:
     """Variables of ``Fall.mat``."""
     if h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             found: dict[str, Any] = {name: np.transpose(file[name][()]) for name in ("spks", "iscell") if name in file}
             return {**found, "ops": {"fs": float(np.ravel(file["ops/fs"][()])[0])} if "ops/fs" in file else {}}
     from scipy.io import loadmat

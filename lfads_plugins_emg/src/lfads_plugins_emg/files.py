@@ -13,6 +13,7 @@ import attrs
 import h5py
 import numpy as np
 
+from lfads_core.data.hdf5 import opened
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.output_file import OutputFile
@@ -135,5 +136,5 @@ def _refuse(source: Path, output: Path, *, overwrite: bool) -> None:
 def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file() or not h5py.is_hdf5(path):
         raise DataError(f"{path}: must be an HDF5 file, got {'something else' if path.exists() else 'nothing there'}. Check the path.")
-    with h5py.File(path, "r") as file:
+    with opened(path) as file:
         yield file

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from numpy.typing import DTypeLike
 
 from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.heaps import refuse_endless_heap
 from lfads_core.data.layout import Agreement, agreement, build_session, same_values
 from lfads_core.data.legacy import SPLITS, new_names
 from lfads_core.data.listing import axes_reversed, can_ride, datasets_of, is_matlab_text, matlab_text, require_readable
@@ -195,6 +196,16 @@ def opened(path: Path) -> Any:
     Raises:
         DataError: The file is missing, damaged, locked, or not HDF5.
     """
+    file = _open(path)
+    try:
+        refuse_endless_heap(path)
+    except DataError:
+        file.close()
+        raise
+    return file
+
+
+def _open(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except FileNotFoundError as err:
