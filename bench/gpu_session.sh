@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One session on a GPU that is lent for ten minutes: is it right, and how fast? Needs Python with torch and Triton, a C compiler, and no network.
+# A session on a GPU that is lent for minutes: is it right, and how fast? What matters most comes first. Needs Python with torch and Triton, a C compiler, and no network.
 #
 #   bash bench/gpu_session.sh wheels     where there is a network: fetch the other packages it needs into bench/wheels (PYTHON=3.12 by default)
 #   bash bench/gpu_session.sh            on the device: everything, in BUDGET=560 seconds, small files into OUT=gpu_results
@@ -21,7 +21,7 @@ if [ "${1:-}" = wheels ]; then
         --platform manylinux2014_x86_64 --constraint "$ROOT/constraints.txt" --dest "$ROOT/bench/wheels" $NEEDS
 fi
 dry=(); [ "${1:-}" = --dry ] && dry=(--dry)
-BUDGET=${BUDGET:-560} STAGES=${STAGES:-"info right agree tests kernels steps population inference quality trace whole table"}
+BUDGET=${BUDGET:-560} STAGES=${STAGES:-"info right agree tests steps population quality whole kernels inference trace table"}
 OUT=${OUT:-$ROOT/gpu_results}
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 exec > >(tee -a "$OUT/log.txt") 2>&1
@@ -110,13 +110,13 @@ if has tests; then
     printf '{"exit status": %d, "last line": "%s"}\n' "$code" "$(tail -n 1 "$OUT/tests.txt" | tr -d '"\\')" >"$OUT/tests.json"
     [ "$code" -eq 0 ] || failed="$failed tests"
 fi
-try kernels 60
-try steps 130
-try population 70
-try inference 40
+try steps 110
+try population 90
 try quality 90
+try whole 200
+try kernels 60
+try inference 40
 try trace 40
-try whole 150
 if has table; then "$PY" "$ROOT/bench/gpu/session.py" table --out "$OUT" || failed="$failed table"; fi
 ls -la "$OUT"
 echo "-- $((SECONDS - BEGAN)) s; failed:${failed:- nothing}"

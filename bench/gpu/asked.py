@@ -64,12 +64,19 @@ class Asked:
         return load_problem(config, [], load_registry(), [f"train.device={self.device}", *tiny, *settings], batches=batches)
 
     def rate(self, step: Callable[[], object], seconds: float) -> dict[str, float]:
-        """Milliseconds of a step that is waited for (median), of many in a row as a training takes them, and of the host's share of these."""
+        """Milliseconds of a step that is waited for (median), of many in a row as a training takes them, and of the host's share of these.
+
+        A step so slow that warming up takes three times ``seconds`` is measured twice and thrice.
+        """
+        spent = time.perf_counter()
         for _ in range(0 if self.dry else WARM_UP):
             step()
-        wait_for(self.device)
+            wait_for(self.device)
+            if time.perf_counter() - spent > 3 * seconds:
+                break
+        least = 1 if self.dry else 2 if time.perf_counter() - spent > 3 * seconds else 5
         alone, spent = [], time.perf_counter()
-        while len(alone) < (1 if self.dry else 5) or (time.perf_counter() - spent < seconds / 2 and not self.dry):
+        while len(alone) < least or (time.perf_counter() - spent < seconds / 2 and not self.dry):
             began = time.perf_counter()
             step()
             wait_for(self.device)
