@@ -223,7 +223,8 @@ def test_the_order_of_members_does_not_matter(backend, make_model, settings, mak
     straight = forward_population([model for model, _ in members], [one[0] for one in inputs], [one[1] for one in inputs])
     turned = forward_population([model for model, _ in members[::-1]], [one[0] for one in inputs[::-1]], [one[1] for one in inputs[::-1]])
     for one, other in zip(straight, turned[::-1], strict=True):
-        assert all(torch.equal(value, tensors_of(other)[name]) for name, value in tensors_of(one).items())
+        for name, value in tensors_of(one).items():  # where a matrix lies in memory decides how MKL multiplies it on a processor with AVX512
+            torch.testing.assert_close(value, tensors_of(other)[name], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("backend", ["reference", "fused"])
