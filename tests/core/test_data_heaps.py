@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lfads_core.data import heaps
 from lfads_core.data.hdf5 import opened
 from lfads_core.errors import DataError
 
@@ -56,6 +57,16 @@ def test_whole_heaps_and_what_only_looks_like_one_are_let_pass(texts):
         file["looks"] = np.frombuffer(b"GCOL\x01\0\0\0" + struct.pack("<QQQ", 1 << 60, 1, 8) + bytes(64) + b"GCOL\x01\0\0\0", dtype=np.uint8)[:20]
     with opened(texts) as file:
         assert file["names"].asstr()[7] == "channel 7"
+
+
+def test_a_heap_is_found_wherever_blocks_of_the_file_end(texts, monkeypatch):
+    content = texts.read_bytes()
+    wanted = [at for at in range(len(content)) if content.startswith(b"GCOL\x01\0\0\0", at)]
+    assert len(wanted) > 1
+    for size in (*range(1, 40), 4096, len(content) - 1):
+        monkeypatch.setattr(heaps, "_BLOCK", size)
+        with texts.open("rb") as file:
+            assert list(heaps._heaps(file)) == wanted
 
 
 @pytest.mark.long

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from lfads_core.errors import DataError
 
 MOST = 1 << 30
 """Bytes of a file up to which it is looked through, which takes a second at most."""
+MOST_OF_A_HEAP = 1 << 26
+"""Bytes of a heap that are looked at: HDF5 makes heaps of some kilobytes, and larger ones for single long texts."""
+_BLOCK = 1 << 22
 _HEAP = b"GCOL\x01\0\0\0"
 _HEADER = 16
 """Bytes before the first object of a heap, and of the head of each object."""
@@ -32,15 +36,31 @@ def refuse_endless_heap(path: Path) -> None:
 @lru_cache(maxsize=64)
 def _endless_at(path: Path, size: int, _changed: int) -> int | None:
     """Where free space of no size stands."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        heap = -1
-        while (heap := content.find(_HEAP, heap + 1)) >= 0 and heap + _HEADER <= size:
-            end = min(heap + struct.unpack_from("<Q", content, heap + 8)[0], size)
-            at = heap + _HEADER
-            while at + _HEADER <= end:
+    with path.open("rb") as file:
+        for heap in _heaps(file):
+            file.seek(heap + len(_HEAP))
+            (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+            content = file.read(max(min(length, MOST_OF_A_HEAP, size - heap) - _HEADER, 0))
+            at = 0
+            while at + _HEADER <= len(content):
                 (number,), (length,) = struct.unpack_from("<H", content, at), struct.unpack_from("<Q", content, at + 8)
                 step = _HEADER + (length + 7) // 8 * 8 if number else length
                 if not step:
-                    return at
+                    return heap + _HEADER + at
                 at += step
     return None
+
+
+def _heaps(file: BinaryIO) -> Iterator[int]:
+    """Where heaps begin. A block at a time is read, for a file that is mapped counts as memory of the process."""
+    begin, block = 0, b""
+    while True:
+        file.seek(begin + len(block))
+        more = file.read(_BLOCK)
+        if not more:
+            return
+        begin += max(0, len(block) - len(_HEAP) + 1)
+        block = block[-len(_HEAP) + 1 :] + more
+        at = -1
+        while (at := block.find(_HEAP, at + 1)) >= 0:
+            yield begin + at
