@@ -62,7 +62,7 @@ def test_whole_heaps_and_what_only_looks_like_one_are_let_pass(texts):
 def test_a_heap_is_found_wherever_blocks_of_the_file_end(texts, monkeypatch):
     content = texts.read_bytes()
     wanted = [at for at in range(len(content)) if content.startswith(b"GCOL\x01\0\0\0", at)]
-    assert len(wanted) > 1
+    assert wanted
     for size in (*range(1, 40), 4096, len(content) - 1):
         monkeypatch.setattr(heaps, "_BLOCK", size)
         with texts.open("rb") as file:
