@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfads_core.recurrence import triton_controlled, triton_controlled_kernels, triton_gru, triton_gru_kernels
-from lfads_core.recurrence.triton_tiles import H100, PACKER, SMALLEST, Card, Products, choose_tiles
+from lfads_core.recurrence.triton_tiles import H100, PACKER, SMALLEST, Card, Products, Tiles, choose_tiles
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16"}
@@ -128,12 +128,18 @@ def compiled(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], opt
 
 
 def recorded(
-    shape: Shape, products: Products, dtype: torch.dtype, members: int = 1, card: Card = H100, device: str = "cpu"
+    shape: Shape,
+    products: Products,
+    dtype: torch.dtype,
+    members: int = 1,
+    card: Card = H100,
+    device: str = "cpu",
+    choose: Callable[..., Tiles] = choose_tiles,
 ) -> Iterator[tuple[str, Recorder]]:
-    """The launches of one training step, on tensors of zeros."""
+    """The launches of one training step, on tensors of zeros; ``choose`` may cut up their work in another way."""
     new = functools.partial(torch.zeros, dtype=dtype, device=device)
     for hidden, axes in [*((h, (2 * members, shape.trials)) for h in shape.encoders), *(() if shape.con else [(shape.gen, (members, shape.trials))])]:
-        tiles = choose_tiles(products=products, widest_layer=hidden, blocks=triton_gru.blocks(hidden), members=axes[0], trials=axes[1], card=card)
+        tiles = choose(products=products, widest_layer=hidden, blocks=triton_gru.blocks(hidden), members=axes[0], trials=axes[1], card=card)
         call = triton_gru.GRUCall(hidden=hidden, clip=5.0, reverse=False, products=products, tiles=tiles, learn=True)
         modules = triton_gru_kernels
         with replaced(modules, "gru_forward") as forward, replaced(modules, "gru_backward") as backward:
@@ -147,7 +153,7 @@ def recorded(
         B, T, C, G, U, F = shape.trials, shape.bins, shape.con, shape.gen, shape.inputs, shape.factors
         M = members
         multiplied = triton_controlled.blocks(C, G, U, F)
-        tiles = choose_tiles(products=products, widest_layer=max(C, G), blocks=multiplied, members=M, trials=B, card=card)
+        tiles = choose(products=products, widest_layer=max(C, G), blocks=multiplied, members=M, trials=B, card=card)
         call = triton_controlled.LoopCall(
             con=C, gen=G, inputs=U, factors=F, clip=5.0, products=products, tiles=tiles, given=(True, True, True), learn=True
         )

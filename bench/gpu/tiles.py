@@ -67,10 +67,9 @@ def _launches(asked: Asked, name: str, loop: str, members: int, way: dict[str, i
         made.append(replace(choose_tiles(**given), **(way or {})))
         return made[-1]
 
-    triton_resources.choose_tiles = chosen
     encoders = () if loop in {"closed loop", "gru 200"} else shape.encoders[:1]
     only = replace(shape, encoders=encoders, con=shape.con if loop == "closed loop" else 0)
-    both = triton_resources.recorded(only, "ieee", torch.float32, members, card_of(torch.device(asked.device)), asked.device)
+    both = triton_resources.recorded(only, "ieee", torch.float32, members, card_of(torch.device(asked.device)), asked.device, chosen)
     for _, recorder in itertools.islice(both, 2):
         grid, arguments, options = recorder.calls[0]
         kernel = "forward" if recorder.kernel.fn.__name__.endswith("forward") else "backward"
