@@ -86,7 +86,9 @@ def result(run: Path) -> Row:
 def synth(generator: str, to: Path, chosen: Sequence[str], seed: int = 0) -> Path:
     """Write a synthetic recording, or a folder of them, of these settings of a generator; returns where."""
     command = [sys.executable, "-m", "lfads_core.cli.main", "synth", generator, "-o", str(to), "--seed", str(seed), "--force"]
-    subprocess.run([*command, *(part for setting in chosen for part in ("--set", setting))], check=True, capture_output=True)
+    done = subprocess.run([*command, *(part for setting in chosen for part in ("--set", setting))], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{to}: {done.stderr.strip()}")
     return to
 
 

@@ -1,6 +1,6 @@
 """Is the default as good as what a search finds? Recordings of known rates, of several sizes, kinds and amounts of noise.
 
-    python bench/synthetic_grid.py --keep kept.jsonl [--members 30] [--minutes 0.5]
+    python bench/synthetic_grid.py --keep kept.jsonl [--members 30] [--minutes 0.5] [--cells calcium emg]
 
 Each cell is one recording. The default is trained once; a random search trains ``--members`` models, each for as long as the default may take, over
 everything that is searched by itself. The best of them is chosen by its R2 to the true rates of validation trials, which no search on real data could
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from commands import Row, kept, once, settings, synth
 
-SPIKES = {"few": ("trials_per_condition=2", "conditions=10"), "many": ("trials_per_condition=8", "conditions=40")}
+SPIKES = {"few": ("trials_per_condition=5", "conditions=4"), "many": ("trials_per_condition=8", "conditions=25")}
 RATES = {"low": "mean_rate=3", "high": "mean_rate=20"}
 CHANNELS = {"narrow": "channels=10", "wide": "channels=80"}
 
@@ -35,9 +35,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=0.5)
+    parser.add_argument("--cells", nargs="+", default=[""], help="only cells whose name has one of these words in it")
     parser.add_argument("--keep", type=Path, required=True, help="results, a line each")
     given = parser.parse_args()
     for name, generator, chosen, recipe in cells():
+        if not any(word in name for word in given.cells):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             file = str(synth(generator, Path(folder) / "data.h5", chosen))
             plugins = ["--plugin", recipe] if recipe else []

@@ -119,9 +119,43 @@ def test_other_faults_are_told_in_one_line(raw, tmp_path):
         f"error: {raw}: must hold 'emg_scale', got no such array. Prepare the recording with `python -m lfads_plugins_emg prepare`.\n"
     )
     assert call("prepare", tmp_path / "none.h5", "-o", out).stderr == (
-        f"error: {tmp_path / 'none.h5'}: must be an HDF5 file, got nothing there. Check the path.\n"
+        f"error: {tmp_path / 'none.h5'}: must be an HDF5 file, found nothing there. Check the path.\n"
     )
     wrong = call("prepare", raw, "-o", out, "--set", "bin_mss=3", "--set", "order=0")
     assert wrong.exit_code == 2
     assert "bin_ms" in wrong.stderr
     assert "order" in wrong.stderr
+
+
+def test_what_rides_along_is_written_as_values_wherever_the_recording_has_it_from(raw, tmp_path):
+    labels = np.array(["flexor", "extensor", "äöü", ""], dtype=h5py.string_dtype())
+    with h5py.File(tmp_path / "elsewhere.h5", "w") as other:
+        other["labels"] = labels
+    with h5py.File(raw, "a") as file:
+        file["muscles"] = h5py.ExternalLink("elsewhere.h5", "labels")
+        file["trial/start"] = h5py.SoftLink("/train_cond")
+        file["pointers"] = np.array([file["train_cond"].ref], dtype=h5py.ref_dtype)
+        file.create_dataset("packed", data=np.arange(40).reshape(8, 5), compression="gzip", chunks=(2, 5))
+    for verb, source, to in (("prepare", raw, "envelopes.h5"), ("restore", tmp_path / "envelopes.h5", "restored.h5")):
+        done = call(verb, source, "-o", tmp_path / to)
+        assert done.exit_code == 0, done.output
+    (tmp_path / "elsewhere.h5").unlink()
+    for to in ("envelopes.h5", "restored.h5"):
+        with h5py.File(tmp_path / to) as file, h5py.File(raw) as source:
+            assert file["muscles"].asstr()[()].tolist() == ["flexor", "extensor", "äöü", ""]
+            assert file.get("trial/start", getlink=True).__class__ is h5py.HardLink
+            assert np.array_equal(file["trial/start"][()], source["train_cond"][()])
+            assert np.array_equal(file["packed"][()], np.arange(40).reshape(8, 5))
+            assert file["packed"].compression == "gzip"
+            assert "pointers" not in file
+
+
+def test_samples_that_are_declared_and_were_never_written_are_not_made_up(raw, tmp_path):
+    with h5py.File(raw, "a") as file:
+        del file["train_raw"]
+        file.create_dataset("train_raw", (10**6, 10**6, 4), np.float32, chunks=(1, 100, 4))
+    done = call("prepare", raw, "-o", tmp_path / "out.h5")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {raw}: 'train_raw' ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.h5").exists()

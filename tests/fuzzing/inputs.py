@@ -94,6 +94,7 @@ _MAKE = (
     ("data", "chop", "F", "--window", "500", "-o", "out.h5"),
     ("data", "make", "F", "-o", "out.h5", "--bin", "20"),
 )
+_CHOP = (("data", "chop", "F", "--window", "500", "-o", "out.h5"), ("data", "chop", "F", "--window", "500", "--bin", "66.6667", "-o", "out.h5"))
 _OPTIONS = (
     ("synth", "lorenz"),
     ("synth", "rate-network"),
@@ -208,6 +209,11 @@ KINDS = {
     ),
     "nwb-odd": Input("nwb/mine.nwb", _odd_then_damaged, _MAKE),
     "nwb-damaged": Input("nwb/mine.nwb", _damage, _MAKE),
+    "plane": Input("calcium/plane0", _in_folder, _CHOP),
+    "fall-odd": Input("calcium/Fall.mat", make_odd_mat, _CHOP),
+    "fall-damaged": Input("calcium/Fall.mat", _damage, _CHOP),
+    "fall73-odd": Input("calcium/Fall73.mat", _odd_then_damaged, _CHOP),
+    "caiman-odd": Input("calcium/cnmf.hdf5", _odd_then_damaged, _CHOP),
     "yaml": Input("config.yaml", damage_file, _YAML, ("tiny.h5",)),
     "run": Input("runs/tiny", _in_folder, _RUN, ("runs", "tiny.h5", "other.h5")),
     "search": Input("runs/search", _in_folder, _SEARCH, ("tiny.h5",)),

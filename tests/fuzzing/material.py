@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from click.testing import CliRunner
 
+from calcium_files import caiman, fall, fall_73, plane
 from raw_files import WRITERS, reaches
 from tiny_runs import TINY
 
@@ -31,6 +32,7 @@ def make(folder: Path, *, runs: bool = True) -> None:
                 _written(write, folder / kind)
         else:
             _written(write, folder / kind)
+    _calcium(folder / "calcium")
     (folder / "config.yaml").write_text(_yaml(), encoding="utf-8")
     with zipfile.ZipFile(folder / "sessions.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("tiny.h5", "other.h5"):
@@ -66,6 +68,17 @@ def write_recording(path: Path, seed: int = 0) -> None:
 def _written(write: object, folder: Path) -> None:
     folder.mkdir()
     write(reaches(16, 4), folder)  # type: ignore[operator]
+
+
+def _calcium(folder: Path) -> None:
+    """Events of 9 regions, 6 of them cells."""
+    rng = np.random.default_rng(0)
+    events = np.where(rng.random((9, 600)) < 0.05, rng.gamma(2, 50, (9, 600)), 0).astype("f4")
+    cell = np.stack([np.arange(9) % 3 > 0, rng.random(9)], axis=1).astype(float)
+    plane(folder / "plane0", events, cell)
+    fall(folder / "Fall.mat", events, cell)
+    fall_73(folder / "Fall73.mat", events, cell)
+    caiman(folder / "cnmf.hdf5", events, [0, 4, 7])
 
 
 def _yaml() -> str:

@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.hdf5 import opened
+from lfads_core.data.listing import datasets_of, require_readable
 from lfads_core.errors import DataError
 from lfads_plugins_std.pickled import read_npy
 
@@ -51,11 +53,13 @@ def read_suite2p(path: Path, _options: object) -> dict[str, Any]:
     ops = found.get("ops")
     ops = ops.item() if isinstance(ops, np.ndarray) and ops.shape == () else ops
     rate = ops.get("fs") if isinstance(ops, Mapping) else None
-    events, cell = np.asarray(found["spks"]), np.asarray(found["iscell"], dtype=np.float64)
-    if events.ndim != 2 or cell.ndim != 2 or len(cell) != len(events):
+    events, cell = np.asarray(found["spks"]), np.asarray(found["iscell"])
+    if events.dtype.kind not in "iuf" or cell.dtype.kind not in "biuf":
+        raise DataError(f"{where}: 'spks' and 'iscell' must be numbers, got {events.dtype} and {cell.dtype}. Run suite2p again.")
+    if events.ndim != 2 or cell.ndim != 2 or len(cell) != len(events) or not cell.shape[1]:
         raise DataError(f"{where}: 'spks' (regions, frames) and 'iscell' (regions, 2) must fit together, got {events.shape} and {cell.shape}.")
     kept = np.flatnonzero(cell[:, 0] > 0)
-    more = {"channel_probability": cell[kept, 1]} if cell.shape[1] > 1 else {}
+    more = {"channel_probability": cell[kept, 1].astype(np.float64)} if cell.shape[1] > 1 else {}
     return _arrays(where, events, kept, rate, more)
 
 
@@ -66,13 +70,26 @@ def read_caiman(path: Path, _options: object) -> dict[str, Any]:
         DataError: there are none.
     """
     with opened(path) as file:
-        events = file.get("estimates/S")
-        if not isinstance(events, h5py.Dataset) or events.ndim != 2:
+        held, room = datasets_of(file, path), Room()
+        if (events := held.get("estimates/S")) is None or events.ndim != 2 or events.dtype.kind not in "iuf":
             raise DataError(f"{path}: must hold deconvolved events as 'estimates/S' (components, frames), got none. Run CaImAn with deconvolution.")
-        chosen = file.get("estimates/idx_components")
-        rate = file["params/data/fr"][()] if "params/data/fr" in file else None
-        indices = chosen[()] if isinstance(chosen, h5py.Dataset) and chosen.dtype.kind in "iu" and chosen.ndim == 1 else np.arange(events.shape[0])
-        return _arrays(str(path), events[()], np.asarray(indices, dtype=np.int64), rate, {})
+        chosen, rate = held.get("estimates/idx_components"), held.get("params/data/fr")
+        kept = np.arange(events.shape[0])
+        if chosen is not None and chosen.dtype.kind in "iu" and chosen.ndim == 1:
+            kept = _value(path, chosen, room).astype(np.int64)
+        if kept.size and not (kept.min() >= 0 and kept.max() < events.shape[0]):
+            at = f"{kept.min()} to {kept.max()}"
+            raise DataError(f"{path}: 'estimates/idx_components' must be among the {events.shape[0]} rows of 'estimates/S', got {at}. Save it again.")
+        return _arrays(str(path), _value(path, events, room), kept, None if rate is None else _value(path, rate, room), {})
+
+
+def _value(path: Path, stored: h5py.Dataset, room: Room) -> np.ndarray:
+    """What an array of a file holds, if there is room for it."""
+    name = stored.name.removeprefix("/")
+    room.take(path, f"'{name}'", stored.shape, stored.dtype.itemsize)
+    require_readable(stored, name, path)
+    with spoken_reading(path, f"'{name}'"):
+        return np.asarray(stored[()])
 
 
 def _arrays(where: str, events: Shaped[np.ndarray, "R F"], kept: Shaped[np.ndarray, " N"], rate: Any, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,8 +146,14 @@ def _fall(path: Path) -> dict[str, Any]:
     """Variables of ``Fall.mat``."""
     if h5py.is_hdf5(path):
         with opened(path) as file:
-            found: dict[str, Any] = {name: np.transpose(file[name][()]) for name in ("spks", "iscell") if name in file}
-            return {**found, "ops": {"fs": float(np.ravel(file["ops/fs"][()])[0])} if "ops/fs" in file else {}}
-    from scipy.io import loadmat
+            held, room = datasets_of(file, path), Room()
+            found: dict[str, Any] = {name: np.transpose(_value(path, held[name], room)) for name in ("spks", "iscell") if name in held}
+            return {**found, "ops": {"fs": _value(path, held["ops/fs"], room).ravel()} if "ops/fs" in held else {}}
+    from scipy.io import loadmat, whosmat
 
-    return dict(loadmat(path, variable_names=["spks", "iscell", "ops"], simplify_cells=True))
+    names, room = ["spks", "iscell", "ops"], Room()
+    with spoken_reading(path, "a Matlab file", by="scipy", hint="Save it again."):
+        for name, shape, _ in whosmat(path):
+            if name in names:
+                room.take(path, f"'{name}'", shape, 8)
+        return dict(loadmat(path, variable_names=names, simplify_cells=True))

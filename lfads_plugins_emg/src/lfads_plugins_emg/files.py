@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,12 @@ import attrs
 import h5py
 import numpy as np
 
-from lfads_core.data.hdf5 import opened
+from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.hdf5 import attributes_of, opened
+from lfads_core.data.listing import datasets_of, require_readable
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
+from lfads_core.infer.copied_inputs import write_as_stored
 from lfads_core.output_file import OutputFile
 from lfads_plugins_emg.envelope import EnvelopeScale, prepare
 from lfads_plugins_emg.envelope_settings import EnvelopeConfig
@@ -43,7 +45,7 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
         RunError: ``output`` cannot be written.
     """
     _refuse(raw, output, overwrite=overwrite)
-    with _opened(raw) as source:
+    with opened(raw) as source:
         raws, fs_hz = _read_raw(source, raw), _sampling_rate(source, raw)
         try:
             envelopes, scale = prepare(list(raws.values()), fs_hz, settings)
@@ -53,11 +55,7 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
         if (text := spoken_rails(rails, [str(n) for n in range(rails.size)])) is not None:
             log.warning("%s: 'train_raw' %s", raw, text)
         with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
-            for key, value in source.attrs.items():
-                file.attrs[key] = value
-            for key in source:
-                if key not in {f"{split}_raw" for split in raws}:
-                    source.copy(key, file)
+            _carry(source, raw, file, leave={f"{split}_raw" for split in raws})
             for split, values in zip(raws, envelopes, strict=True):
                 for kind in ("encod_data", "recon_data"):
                     file.create_dataset(f"{split}_{kind}", data=values.astype(np.float32), compression="gzip")
@@ -74,19 +72,25 @@ def restore_file(outputs: Path, output: Path, *, overwrite: bool = False) -> Pat
         RunError: ``output`` cannot be written.
     """
     _refuse(outputs, output, overwrite=overwrite)
-    with _opened(outputs) as source:
+    with opened(outputs) as source:
         if SCALE not in source:
             raise DataError(f"{outputs}: must hold '{SCALE}', got no such array. Prepare the recording with `python -m lfads_plugins_emg prepare`.")
-        scale = read_scale(source)
+        with spoken_reading(outputs, "the scale of the envelopes"):
+            scale = read_scale(source)
         with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
-            for key, value in source.attrs.items():
-                file.attrs[key] = value
-            for key in source:
-                source.copy(key, file)
+            _carry(source, outputs, file)
             for key in (f"{split}_{kind}" for split in SPLITS for kind in RESTORED):
                 if key in file:
                     _replace(file, key, scale)
     return output
+
+
+def _carry(source: Any, path: Path, file: h5py.File, *, leave: Collection[str] = ()) -> None:
+    """Write attributes and the values of arrays of an open file into another, but for those to leave out and for references."""
+    file.attrs.update(attributes_of(source, path))
+    for key, stored in datasets_of(source, path).items():
+        if key not in leave and h5py.check_ref_dtype(stored.dtype) is None:
+            write_as_stored(file, key, stored, path)
 
 
 def read_scale(source: Any) -> EnvelopeScale:
@@ -107,9 +111,15 @@ def _replace(file: h5py.File, key: str, scale: EnvelopeScale) -> None:
 
 def _read_raw(source: Any, path: Path) -> dict[str, np.ndarray]:
     """Raw samples by split, the training split first."""
-    raws = {split: source[f"{split}_raw"][()] for split in SPLITS if f"{split}_raw" in source}
+    held, room, raws = datasets_of(source, path), Room(), {}
+    for split in SPLITS:
+        if (stored := held.get(f"{split}_raw")) is not None:
+            require_readable(stored, f"{split}_raw", path)
+            room.take(path, f"'{split}_raw'", stored.shape, stored.dtype.itemsize)
+            with spoken_reading(path, f"'{split}_raw'"):
+                raws[split] = stored[()]
     if "train" not in raws:
-        raise DataError(f"{path}: must hold 'train_raw' (trials, samples, channels), got {', '.join(source) or 'nothing'}. Rename the array.")
+        raise DataError(f"{path}: must hold 'train_raw' (trials, samples, channels), got {', '.join(held) or 'nothing'}. Rename the array.")
     for split, array in raws.items():
         key = f"{path}: '{split}_raw'"
         if array.ndim != 3 or array.dtype.kind not in "iuf":
@@ -120,7 +130,8 @@ def _read_raw(source: Any, path: Path) -> dict[str, np.ndarray]:
 
 
 def _sampling_rate(source: Any, path: Path) -> float:
-    found = source.attrs["fs_hz"] if "fs_hz" in source.attrs else source["fs_hz"][()] if "fs_hz" in source else None
+    with spoken_reading(path, "'fs_hz'"):
+        found = source.attrs["fs_hz"] if "fs_hz" in source.attrs else source["fs_hz"][()] if "fs_hz" in source else None
     value = np.asarray(np.nan if found is None else found)
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all() or float(value.ravel()[0]) <= 0:
         raise DataError(f"{path}: 'fs_hz' must be the sampling rate in Hz, an attribute or array of one number, got {found!r}. Add it.")
@@ -130,11 +141,3 @@ def _sampling_rate(source: Any, path: Path) -> float:
 def _refuse(source: Path, output: Path, *, overwrite: bool) -> None:
     if output.resolve() == source.resolve() or (output.exists() and not overwrite):
         raise DataError(f"{output}: a new file must not replace another, got one that exists. Choose another name, or use --force.")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file() or not h5py.is_hdf5(path):
-        raise DataError(f"{path}: must be an HDF5 file, got {'something else' if path.exists() else 'nothing there'}. Check the path.")
-    with opened(path) as file:
-        yield file

@@ -51,13 +51,12 @@ def command(folder: Path, minutes: float, seed: int) -> None:
 
 def _show(finished: Finished) -> None:
     """A table of the validation trials' scores, and where to look next."""
-    import h5py
-
+    from lfads_core.data.hdf5 import opened_outputs
     from lfads_plugins_std.metrics.baselines import compare_costs
 
     run = finished.run
     output = next(iter(run.outputs))
-    with h5py.File(output) as file:
+    with opened_outputs(output) as file:
         costs = compare_costs(file["valid_output_params"][()], file["valid_recon_data"][()], file["valid_truth"][()])
     table = plain_table(("score", "value"), left=["score"], title="held-out trials")
     for name, value in {

@@ -12,6 +12,7 @@ import numpy as np
 
 from lfads_core.config.fields import FIGURE_FORMATS
 from lfads_core.config.yaml_io import read_yaml
+from lfads_core.data.hdf5 import opened_outputs
 from lfads_core.data.layout import agreement
 from lfads_core.data.legacy import SPLITS
 from lfads_core.data.session import Session, Split
@@ -63,7 +64,7 @@ def curves_of(run: Run) -> Figure:
 def _dimensions(run: Run) -> list[str]:
     """Names of the dimensions of behaviour, if the first session that has outputs has any."""
     for path in run.outputs[:1]:
-        with h5py.File(path) as file:
+        with opened_outputs(path) as file:
             if isinstance(item := file.get(DIMENSIONS), h5py.Dataset):
                 return texts(_values(item))
     return []
@@ -140,18 +141,18 @@ _SHOWN = ("output_params", "factors", "co_means", "co_stds", "truth")
 
 def _sessions(run: Run) -> Iterator[ValidTrials]:
     for path in run.outputs:
-        with h5py.File(path) as file:
+        with opened_outputs(path) as file:
             if "valid_output_params" not in file:
                 continue
             data, encod = file["valid_recon_data"][()], file["valid_encod_data"][()]
             small = {key: item for key, item in file.items() if isinstance(item, h5py.Dataset) and item.ndim == 1}
             extras = {key.removeprefix("valid_"): _values(item) for key, item in small.items() if key.startswith("valid_")}
             extras |= {key: file[f"valid_{key}"][()] for key in _SHOWN if f"valid_{key}" in file}
-            split = Split(encod=encod, recon=data, external=data[..., :0], nested=agreement(encod, data).nested, extras=extras)
             whole = {key: _values(item) for key, item in small.items() if key.partition("_")[0] not in SPLITS}
-            name = str(file.attrs["lfads_session"])
-            session = Session(name=name, path=path, splits={"valid": split}, arrays=whole, attributes=dict(file.attrs))
+            attributes = dict(file.attrs)
             is_rate = file["valid_output_params"].attrs["unit"] == "events/bin"
+        split = Split(encod=encod, recon=data, external=data[..., :0], nested=agreement(encod, data).nested, extras=extras)
+        session = Session(name=str(attributes["lfads_session"]), path=path, splits={"valid": split}, arrays=whole, attributes=attributes)
         counts = is_rate and bool((np.rint(data) == data)[np.isfinite(data)].all())
         scale = rate_scale(session.bin_ms, is_rate=is_rate, counts=counts, unit=str(session.attributes.get("data_unit", "")))
         yield ValidTrials(session=session, time=time_of(session, data.shape[1]), scale=scale, counts=counts)

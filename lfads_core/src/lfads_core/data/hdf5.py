@@ -11,6 +11,7 @@ import errno
 import logging
 import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,17 @@ def opened(path: Path) -> Any:
         file.close()
         raise
     return file
+
+
+@contextmanager
+def opened_outputs(path: Path) -> Iterator[Any]:
+    """What a run inferred, for reading; only calls of h5py belong inside.
+
+    Raises:
+        DataError: as :func:`opened`, or what is read inside is missing or damaged.
+    """
+    with opened(path) as file, spoken_reading(path, "an output file", hint="Make it again with `lfads infer`."):
+        yield file
 
 
 def _open(path: Path) -> Any:

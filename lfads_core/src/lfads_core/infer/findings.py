@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
-from lfads_core.files import spoken_failure
+from lfads_core.data.hdf5 import opened_outputs
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.prune import first_judged
@@ -29,13 +29,14 @@ def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[s
     """Sentences by a short name of each, from a run's log, scores and outputs; none if nothing is known to be wrong.
 
     Raises:
-        RunError: a file of the run is damaged.
+        RunError: the log of the run is damaged.
+        DataError: an output file is.
     """
     column = f"valid/{config.validation.judge}_smooth"
     log = read_fitlog(run.fitlog) if run.fitlog.is_file() else {}
     found = {**_of_course(config, np.asarray(log.get(column, ()))), **_of_scores(scores)}
     for path in run.outputs:
-        with spoken_failure(path, (OSError, KeyError)), h5py.File(path) as file:
+        with opened_outputs(path) as file:
             found = {**_of_latents(file, config), **found}
     return found
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.trained import settings_of_run
+from lfads_core.data.hdf5 import opened_outputs
 from lfads_core.errors import RunError
 from lfads_core.model.build import build_model, build_stacks
 from lfads_core.model.description import ModelDescription
@@ -45,6 +46,7 @@ class LoadedRun:
 
         Raises:
             RunError: there is no such file yet.
+            DataError: it is damaged.
         """
         with self._output_file(session) as file:
             return {key: value[()] for key, value in file.items()}
@@ -54,18 +56,19 @@ class LoadedRun:
 
         Raises:
             RunError: there is no such file yet.
+            DataError: it is damaged.
         """
         with self._output_file(session) as file:
             return dict(file.attrs)
 
-    def _output_file(self, session: str | None) -> h5py.File:
+    def _output_file(self, session: str | None) -> AbstractContextManager[Any]:
         names = [s.name for s in self.description.sessions]
         if session is None and len(names) > 1:
             raise RunError(f"{self.run.path}: which session must be named, got none of {', '.join(names)}.")
         path = self.run.output(session or names[0])
         if not path.is_file():
             raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {self.run.path}`.")
-        return h5py.File(path, "r")
+        return opened_outputs(path)
 
     @property
     def default_samples(self) -> int | None:

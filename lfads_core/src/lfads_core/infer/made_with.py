@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lfads_core.errors import RunError
+from lfads_core.data.hdf5 import opened_outputs
+from lfads_core.errors import DataError, RunError
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import CHECKPOINT, SESSION
 from lfads_core.runs import Run
@@ -54,10 +55,8 @@ def require_same_weights(loaded: LoadedRun, session: str) -> None:
 
 def _said_by(path: Path, attribute: str) -> str:
     """An attribute of an output file; empty if there is no such file or it does not say."""
-    import h5py
-
     try:
-        with h5py.File(path) as file:
+        with opened_outputs(path) as file:
             return str(file.attrs.get(attribute, ""))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # whoever reads the file says what is wrong with it
+    except DataError:  # whoever reads the file says what is wrong with it
         return ""

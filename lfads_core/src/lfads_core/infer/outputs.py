@@ -10,8 +10,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfads_core.data.hdf5 import opened
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session
+from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.copied_inputs import copy_inputs, write_as_stored
 from lfads_core.infer.posterior import OF_DISTRIBUTION, OF_LATENT, Inferred
@@ -79,8 +81,8 @@ def _recording(session: Session) -> Iterator[h5py.File | None]:
         yield None
         return
     try:
-        file = h5py.File(session.path, "r")
-    except (OSError, RuntimeError):  # it was read a while ago, and what was read is still known
+        file = opened(session.path)
+    except DataError:  # it was read a while ago, and what was read is still known
         yield None
         return
     with file:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from lfads_core.data.hdf5 import read_hdf5
+from lfads_core.data.hdf5 import opened_outputs, read_hdf5
 from lfads_core.data.layout import session_arrays
 from lfads_core.data.legacy import SPLITS
 from lfads_core.errors import DataError
@@ -45,14 +45,11 @@ def results(path: Path) -> xr.Dataset:
     Raises:
         DataError: the file is damaged, or names a trial twice.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            kept = {key: item for key, item in file.items() if isinstance(item, h5py.Dataset) and not key.endswith(_STATES)}
-            arrays = {key: item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()] for key, item in kept.items()}
-            units = {key.partition("_")[2]: str(item.attrs["unit"]) for key, item in kept.items() if "unit" in item.attrs}
-    except OSError as err:
-        raise DataError(f"{path}: must be a readable output file, but HDF5 says: {err}. Make it again with `lfads infer`.") from err
+    with opened_outputs(path) as file:
+        attributes = dict(file.attrs)
+        kept = {key: item for key, item in file.items() if isinstance(item, h5py.Dataset) and not key.endswith(_STATES)}
+        arrays = {key: item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()] for key, item in kept.items()}
+        units = {key.partition("_")[2]: str(item.attrs["unit"]) for key, item in kept.items() if "unit" in item.attrs}
     return labelled(arrays, attributes, units)
 
 
