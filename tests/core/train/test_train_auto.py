@@ -44,7 +44,7 @@ def test_lengths_are_steps_whatever_the_number_of_trials(recording, trials):
     steps = config.data.passes * math.ceil(trials / config.data.batch_size)
     assert steps >= 12
     ramp = config.regularisation.kl_ramp.increase_epochs
-    assert 400 <= ramp * steps < 400 + steps
+    assert 100 <= ramp * steps < 100 + steps
     assert config.regularisation.l2_ramp.increase_epochs == ramp
     assert 60 <= config.optim.patience * steps < 60 + steps
     assert config.train.early_stopping == max(10, math.ceil(600 / steps))

@@ -125,7 +125,7 @@ class RampConfig:
     """A weight that grows linearly from 0 to 1."""
 
     start_epoch: int = setting(0, "epoch at which it leaves zero", rule=at_least(0), unit="epochs")
-    increase_epochs: int | Auto = setting(AUTO, "epochs it takes to grow (auto: 400 steps)", rule=at_least(0), unit="epochs", tune="sometimes")
+    increase_epochs: int | Auto = setting(AUTO, "epochs it takes to grow (auto: 100 steps)", rule=at_least(0), unit="epochs", tune="sometimes")
 
 
 @frozen(kw_only=True)

@@ -27,8 +27,8 @@ EPOCH = 12
 """Least steps of an epoch, after each of which there is a validation and a checkpoint."""
 
 LENGTHS = {
-    "regularisation.kl_ramp.increase_epochs": (400, 1),
-    "regularisation.l2_ramp.increase_epochs": (400, 1),
+    "regularisation.kl_ramp.increase_epochs": (100, 1),
+    "regularisation.l2_ramp.increase_epochs": (100, 1),
     "optim.patience": (60, 1),
     "train.early_stopping": (600, 10),
     "train.metrics_every": (60, 1),
