@@ -200,6 +200,39 @@ def test_spike_times_in_arrays_and_by_unit_are_cut_alike_with_a_dataframe_or_arr
             lf.Recording.from_spikes(*arguments)
 
 
+def test_channels_and_ends_of_trials_are_held_out_as_is_said(here):
+    of = reaches(20, 4)
+    table = {"start": of.start, "stop": of.stop, "go": of.go}
+    cut = {"trials": table, "event": "go", "before": 200, "after": 600, "bin_ms": 20}
+    names = list(of.units)
+    for given in ({"hold_out_channel": names[1]}, {"hold_out_channel": [names[1]]}):
+        recording = lf.Recording.from_spikes(of.units, forward=100, **given, **cut)
+        assert recording.data["unit"].values.tolist() == names
+        whole = of.counts(recording.data["trial"].values)
+        np.testing.assert_array_equal(recording.data.values, whole)
+        train = recording.session.splits["train"]
+        rows = recording.data["split"].values == "train"
+        np.testing.assert_array_equal(train.recon, whole[rows][..., [0, *range(2, len(names)), 1]])  # held-out channels stand last
+        np.testing.assert_array_equal(train.encod, train.recon[:, :35, :-1])  # 5 bins of the 40 and a channel are to be predicted
+
+
+def test_splits_are_stratified_unless_it_is_said_otherwise(here):
+    of = reaches(24, 4)
+    target = np.array(["up", "down", "left", "right"])[np.arange(24) % 4]
+    cut = {"trials": {"start": of.start, "stop": of.stop, "go": of.go, "target": target}, "event": "go", "after": 200, "condition": "target"}
+    seen = {}
+    for stratify in (True, False):
+        seen[stratify] = set()
+        for seed in range(6):
+            recording = lf.Recording.from_spikes(of.units, valid=0.5, seed=seed, stratify=stratify, **cut)
+            split = recording.data["split"].values == "valid"
+            labels, counts = np.unique(recording.data["condition"].values[split], return_counts=True)
+            seen[stratify].add(tuple(counts.tolist()))
+            assert labels.size == 4 or not stratify
+    assert seen[True] == {(3, 3, 3, 3)}
+    assert len(seen[False]) > 1
+
+
 @pytest.mark.parametrize("writer", ["mat-5", "mat-73"])
 def test_matlab_files_are_recordings_too(writer, here):
     from raw_files import WRITERS

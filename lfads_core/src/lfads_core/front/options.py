@@ -18,6 +18,7 @@ class ArrayOptions(TypedDict, total=False):
     test: float  #: share of trials for testing, 0 by default
     last: bool  #: the last trials are for validation, then testing
     seed: int  #: of the random split
+    stratify: bool  #: the same share of each condition in every split, as it is by default
 
 
 class CutOptions(ArrayOptions, total=False):
@@ -43,6 +44,9 @@ class CutOptions(ArrayOptions, total=False):
     overlap: float  #: that neighbouring windows share
     split_column: str  #: column of the trials that says train, valid or test
     every: int  #: every n-th trial is for validation
+    hold_out_channel: str | Sequence[str]  #: channels to predict unseen, by name; a share of all is lf.run's hold_out
+    hold_out_column: str  #: column of the units that is true for such channels
+    forward: float  #: end of each trial that is to be predicted
 
 
 class FileOptions(CutOptions, total=False):

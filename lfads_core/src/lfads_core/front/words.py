@@ -20,7 +20,13 @@ _NAMES = {
 }
 """Option of a command -> its name in Python, where more than dashes differ."""
 
-_FLAGS = {"last": "last=True", "event-from-start": "event_from_start=True", "force": "overwrite=True", "mean": "mean=True"}
+_FLAGS = {
+    "last": "last=True",
+    "event-from-start": "event_from_start=True",
+    "force": "overwrite=True",
+    "mean": "mean=True",
+    "no-stratify": "stratify=False",
+}
 _WORDS = frozenset({"must", "and", "or", "out", "if", "to", "fits", "leaves", "holds", "is"})
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)\b(?:[ =]((?:[\w.]+=)?[\w.]*\w)|(:))?")
 _PHRASES = {

@@ -33,13 +33,14 @@ _NAMES = {
     "smooth": "smooth_ms",
     "keep_units": "units",
     "key": "keys",
+    "forward": "forward_ms",
 }
 """Option in Python -> the command's own name for it, where they differ."""
 
 _ANY_WIDTH = 1e6
 """Stands for the width of bins that nobody knows, in ms: so wide that nothing looks odd; no file has it."""
 
-_SEVERAL = ("condition", "behaviour", "external", "circular", "axes", "key")
+_SEVERAL = ("condition", "behaviour", "external", "circular", "axes", "key", "hold_out_channel")
 
 
 def from_raw(path: str | Path, **options: Any) -> Recording:
@@ -211,9 +212,10 @@ def _wishes(options: Mapping[str, Any], known: type) -> tuple[SourceOptions, Mak
     options = {name: value for name, value in options.items() if value is not None}
     said = dict(DEFAULTS)
     for name, value in options.items():
-        if name in ("name", "window", "overlap", "keep_trials"):
+        if name in ("name", "window", "overlap", "keep_trials", "stratify"):
             continue
         said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else value
+    said["no_stratify"] = not options.get("stratify", True)
     if "overlap" in options and "window" not in options:
         raise ConfigError("Recording: 'overlap' is of windows that chop a whole recording, got no 'window'. Say how long they are.")
     window = WindowOptions(chop_ms=options["window"], overlap_ms=options.get("overlap", 0.0)) if "window" in options else aligned(said)
