@@ -126,6 +126,50 @@ def test_an_attribute_that_python_has_no_name_or_type_for_is_named(odd, change, 
     assert str(caught.value) == f"{path}: {text}"
 
 
+COMPOUND = np.dtype([("a", "f4"), ("b", "S2")])
+NEITHER = {
+    "compound": (np.zeros(12, COMPOUND), None),
+    "opaque": (np.zeros(12, "V4"), None),
+    "ragged": (np.array([np.arange(n % 3 + 1.0) for n in range(12)], dtype=object), h5py.vlen_dtype("f8")),
+}
+
+
+@pytest.mark.parametrize("kind", NEITHER)
+@pytest.mark.parametrize("key", ["train_cond", "train_behavior", "train_other", "other"])
+def test_what_holds_neither_numbers_nor_text_is_left_out_and_told(odd, kind, key, caplog):
+    values, dtype = NEITHER[kind]
+    path = odd(lambda file: file.create_dataset(key, data=values, dtype=dtype))
+    session = read_hdf5(path)
+    assert key not in session.arrays
+    assert key.removeprefix("train_") not in session.splits["train"].extras
+    assert f"{path}: left out: '{key}', which hold neither numbers nor text." in caplog.messages
+
+
+@pytest.mark.parametrize("key", ["cond", "behavior", "other"])
+@pytest.mark.parametrize("text", [["left", "right"] * 6, np.array([b"left", b"right"] * 6)])
+def test_text_in_one_split_and_numbers_in_another_are_refused(odd, counts, key, text):
+    trials = {split: len(counts[f"{split}_encod_data"]) for split in ("train", "valid")}
+
+    def change(file):
+        file[f"train_{key}"] = list(text)[: trials["train"]]
+        file[f"valid_{key}"] = np.arange(trials["valid"])
+
+    path = odd(change)
+    with pytest.raises(DataError) as caught:
+        read_hdf5(path)
+    assert str(caught.value) == f"{path}: 'train_{key}' and 'valid_{key}' must be of one sort, got text, numbers. Write them alike, or rename one."
+
+
+@pytest.mark.parametrize(("train", "valid"), [(bool, float), (np.int8, np.float32), (complex, int)])
+def test_numbers_of_other_types_are_of_one_sort(odd, counts, train, valid):
+    def change(file):
+        for split, dtype in (("train", train), ("valid", valid)):
+            file[f"{split}_other"] = np.ones(len(counts[f"{split}_encod_data"]), dtype)
+
+    session = read_hdf5(odd(change))
+    assert [split.extras["other"].sum() for split in session.splits.values()] == [split.trials for split in session.splits.values()]
+
+
 def test_whatever_a_library_raises_becomes_a_sentence_and_ours_stay():
     with pytest.raises(DataError, match=r"^a\.h5: 'x' must be readable, but HDF5 says: KeyError: 'gone'\. Copy or write it again\.$"), reading():
         raise KeyError("gone")

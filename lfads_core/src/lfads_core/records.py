@@ -44,7 +44,10 @@ def read_record(cls: type[T], path: Path) -> T:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether plain data are of a declared type: a float may be a whole number, a tuple or another sequence a list."""
+    """Whether plain data are of a declared type: a float may be a whole number, a tuple or another sequence a list.
+
+    Other keys may stand beside those of a TypedDict.
+    """
     origin, inside = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return True
@@ -56,6 +59,10 @@ def fits(value: Any, hint: Any) -> bool:
         return value is None
     if hint is float or hint is int:
         return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
+    if typing.is_typeddict(hint):
+        inner = typing.get_type_hints(hint)
+        there = isinstance(value, dict) and hint.__required_keys__ <= value.keys()
+        return there and all(fits(value[key], of) for key, of in inner.items() if key in value)
     kind = origin or hint
     if isinstance(kind, type) and issubclass(kind, Mapping):
         return isinstance(value, dict) and all(fits(item, inside[1] if inside else Any) for item in value.values())

@@ -8,20 +8,69 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.files import expanded, read_json, write_json
 from lfads_core.records import fits
 from lfads_core.wording import shown
 
+
+class Provided(TypedDict):
+    """Who offered a component, or a group of settings, that a run was trained with."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    needed: bool  # its results depend on it
+
+
+class Origin(TypedDict):
+    """What was adapted: a folder, and which of its checkpoints."""
+
+    run: str
+    checkpoint: str
+
+
+class Alignment(TypedDict):
+    """Distances of new sessions from those that they follow, before training and among as many of their own trials."""
+
+    name: str
+    to: list[str]
+    before: dict[str, float]
+    within: dict[str, float]
+
+
+class Evaluated(TypedDict, total=False):
+    """What was found out about a run when it had ended."""
+
+    numbers: dict[str, float]
+    files: list[str]
+
+
+class OfSearch(TypedDict, total=False):
+    """Whose best model it is."""
+
+    folder: str
+    member: int
+    score: str
+
+
 _KEYS: Mapping[str, tuple[Any, str]] = {
     "status": (str, "a word"),
+    "data": (list[str], "a list of paths"),
     "epochs": (int, "a whole number"),
     "scores": (dict[str, float], "numbers by name"),
     "versions": (dict[str, str], "texts by name"),
     "mlflow_key": (str, "a text"),
-    "search": (dict[str, Any], "an object"),
+    "search": (OfSearch, "an object with a folder, a member's number and a score"),
+    "plugins": (list[Provided], "a list of objects with kind, name, distribution, version and needed"),
+    "adapted_from": (Origin, "the parent's run and checkpoint"),
+    "alignment": (Alignment, "an object with a name, sessions and distances by session"),
+    "findings": (dict[str, str], "texts by name"),
+    "threads": (int, "a whole number"),
+    "evaluated": (Evaluated, "an object with numbers by name and a list of files"),
     "outcome": (str, "a word"),
 }
 """What ``run.json`` holds is asked for its type once, when it is read."""
@@ -154,9 +203,9 @@ class Run:
             RunError: ``run.json`` does not say.
         """
         data = self.read_state().get("data")
-        if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
+        if not data:
             raise RunError(f"{self.state_path}: must name the run's data as a list of paths under 'data', got {data!r}. Restore it, or train again.")
-        return data
+        return list(data)
 
     def read_best(self) -> BestEpoch | None:
         """What the best checkpoint says of itself; None where there is none, or it says nothing."""

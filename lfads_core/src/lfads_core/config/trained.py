@@ -16,14 +16,14 @@ from lfads_core.config.yaml_io import Layer, read_yaml
 from lfads_core.errors import ConfigError, PluginError
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import SettingsSpec
-from lfads_core.runs import Run
+from lfads_core.runs import Provided, Run
 
 log = logging.getLogger(__name__)
 
 
-def trained_by(config: RunConfig, registry: Registry) -> list[dict[str, Any]]:
+def trained_by(config: RunConfig, registry: Registry) -> list[Provided]:
     """Who provides each component that the settings choose, and each group of settings; for ``run.json``."""
-    found = [
+    found: list[Provided] = [
         {"kind": spec.kind, "name": spec.name, "distribution": by.distribution, "version": by.version, "needed": spec.changes_results}
         for spec, by in registry.as_offered(SettingsSpec)
     ]
@@ -43,7 +43,7 @@ def settings_of_run(run: Run, overrides: Sequence[str], registry: Registry, *, g
     """
     gone = _gone(run.read_state(), registry)
     layer: Any = run.config_path
-    dropped = {str(item["name"]) for item in gone if item["kind"] == SettingsSpec.kind and not (going_on and item["needed"])}
+    dropped = {item["name"] for item in gone if item["kind"] == SettingsSpec.kind and not (going_on and item["needed"])}
     if dropped:
         read = read_yaml(run.config_path)
         dropped &= read.data.keys()
@@ -72,26 +72,23 @@ def components_in(config: Any) -> Iterator[tuple[Any, Component]]:
                 yield from components_in(part)
 
 
-def _gone(state: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any]]:
+def _gone(state: Mapping[str, Any], registry: Registry) -> list[Provided]:
     """What the run was trained with and is not here, or no longer in its package; of runs that do not say, every package of plugins that is not."""
     here = {provider.distribution for provider in registry.providers}
-    known = state.get("plugins")
-    if isinstance(known, list):
+    if "plugins" in state:
         offered = {(entry.provider.distribution, entry.kind, entry.spec.name) for entry in registry.entries}
-        return [item for item in known if isinstance(item, Mapping) and tuple(map(item.get, ("distribution", "kind", "name"))) not in offered]
-    versions = state.get("versions")
-    beside = versions.items() if isinstance(versions, Mapping) else ()
+        return [item for item in state["plugins"] if (item["distribution"], item["kind"], item["name"]) not in offered]
     return [
         {"kind": "", "name": "", "distribution": name, "version": version, "needed": True}
-        for name, version in beside
+        for name, version in state.get("versions", {}).items()
         if name not in here and name not in {"python", "torch", "numpy", "h5py"}
     ]
 
 
-def _sentence(gone: Sequence[Mapping[str, Any]]) -> str:
+def _sentence(gone: Sequence[Provided]) -> str:
     by: dict[tuple[str, str], list[str]] = {}
     for item in gone:
-        by.setdefault((str(item["distribution"]), str(item["version"])), []).append(f"the {item['kind']} {item['name']!r}" if item["kind"] else "")
+        by.setdefault((item["distribution"], item["version"]), []).append(f"the {item['kind']} {item['name']!r}" if item["kind"] else "")
     parts = []
     for (name, version), what in by.items():
         given = ", ".join(dict.fromkeys(filter(None, what)))

@@ -260,7 +260,7 @@ def _sources(file: Any, path: Path, room: Room | None = None) -> dict[str, _Stor
     other = {key: at for key, at in found.items() if key.partition("_")[0] in SPLITS or at[1].id not in taken}  # not another name of a split's
     both = {**grouped, **other}
     if no_values := [f"'{key}'" for key, (_, item) in both.items() if not can_ride(item)]:
-        log.warning("%s: left out: %s, which refer to something else than text.", path, first_few(no_values, 5))
+        log.warning("%s: left out: %s, which hold neither numbers nor text.", path, first_few(no_values, 5))
         both = {key: at for key, at in both.items() if f"'{key}'" not in no_values}
     turned = axes_reversed({key: item for key, (_, item) in both.items()}, path)
     return {key: _Stored(item, name, path, room, turned=turned) for key, (name, item) in both.items()}

@@ -120,6 +120,7 @@ def build_session(
             raise DataError(f"{where}: {_missing(split, sources, path, recon_only=f'{split}_recon_data' in left)}")
     splits = {s: _read_split(s, left, where, dtype) for s in SPLITS if s in present}
     _same_sizes(splits, where)
+    _same_sorts(splits, where)
     arrays = {key: source.read(None) for key, source in left.items()}
     if (factor := arrays.pop("conversion_factor", None)) is not None:
         splits = {s: _with_true_rates(split, factor, f"{where}: {s}_truth") for s, split in splits.items()}
@@ -265,6 +266,15 @@ def _same_sizes(splits: Mapping[str, Split], where: str) -> None:
                     f"{where}: '{first}_{key}' and '{other}_{key}' must have the same bins and channels, got {mine} and {yours}. "
                     "Cut both splits from one recording in one way."
                 )
+
+
+def _same_sorts(splits: Mapping[str, Split], where: str) -> None:
+    """Refuse what comes with trials as numbers in one split and as text in another: the two can never be told to be the same."""
+    for key in dict.fromkeys(key for split in splits.values() for key in split.extras):
+        found = {f"'{name}_{key}'": split.extras[key].dtype.kind in "SUO" for name, split in splits.items() if key in split.extras}
+        if len(set(found.values())) > 1:
+            told = ", ".join("text" if is_text else "numbers" for is_text in found.values())
+            raise DataError(f"{where}: {' and '.join(found)} must be of one sort, got {told}. Write them alike, or rename one.")
 
 
 def _with_true_rates(split: Split, factor: np.ndarray, where: str) -> Split:

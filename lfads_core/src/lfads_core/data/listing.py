@@ -153,9 +153,9 @@ def is_matlab_text(dataset: Any) -> bool:
 
 
 def can_ride(dataset: Any) -> bool:
-    """Whether a dataset holds numbers or text, and no references to anything but text."""
+    """Whether a dataset holds numbers or text, or references to nothing but text."""
     if h5py.check_ref_dtype(dataset.dtype) is None:
-        return True
+        return dataset.dtype.kind in "biufcS" or h5py.check_string_dtype(dataset.dtype) is not None
     try:
         return all(_is_char(dataset.file[reference]) for reference in np.ravel(dataset[()]))
     except (OSError, RuntimeError, ValueError, TypeError, KeyError):

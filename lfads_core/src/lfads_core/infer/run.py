@@ -27,7 +27,7 @@ from lfads_core.plugins.specs import ReportSpec
 from lfads_core.runs import Run
 from lfads_core.train.data import read_for, trial_source
 from lfads_core.train.evaluate import score
-from lfads_core.wording import first_few
+from lfads_core.wording import first_few, shown
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,10 @@ def say_alignment(run: Run, loaded: LoadedRun, sessions: Sequence[Session], say:
     parts = {name: part for name, part in alignments_of(loaded.model).items() if name in {session.name for session in sessions}}
     if not parts:
         return {}
-    known = run.read_state()["alignment"]
+    known = run.read_state().get("alignment")
+    if known is None or not parts.keys() <= known["before"].keys() & known["within"].keys():
+        which = first_few(list(parts), 5)
+        raise RunError(f"{run.state_path}: 'alignment' must hold distances of {which}, got {shown(known)}. Restore it, or adapt again.")
     left = {s.name: distance(parts[s.name], sampled_latents(loaded.model, loaded.config, loaded.infer_stack, [s])) for s in sessions}
     run.update_state(alignment={**known, "left": left})
     followed = first_few(known["to"], 3)

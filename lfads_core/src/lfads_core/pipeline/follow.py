@@ -8,7 +8,7 @@ from typing import Any
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
-from lfads_core.errors import DataError
+from lfads_core.errors import DataError, RunError
 from lfads_core.infer.alignment import alignments_of, distance, distance_within, meet, sampled_latents
 from lfads_core.infer.run import say_other_contents
 from lfads_core.model.build import build_stacks
@@ -44,9 +44,19 @@ def follow(model: LFADS, description: ModelDescription, config: RunConfig, new: 
 
 
 def first_followed(run: Run) -> Run:
-    """The run itself, or the first before it that follows none."""
+    """The run itself, or the first before it that follows none.
+
+    Raises:
+        RunError: ``run.json`` does not say what a run follows, or they follow each other.
+    """
+    seen = [run.path]
     while "alignment" in (state := run.read_state()):
+        if "adapted_from" not in state:
+            raise RunError(f"{run.state_path}: 'adapted_from' must be the parent's run and checkpoint, got none. Restore it, or adapt again.")
         run = Run.open(Path(state["adapted_from"]["run"]))
+        if run.path in seen:
+            raise RunError(f"{run.state_path}: 'adapted_from' must end with a run that follows none, got a circle. Restore it, or adapt again.")
+        seen.append(run.path)
     return run
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
-from lfads_core.errors import RunError
 from lfads_core.infer.loading import description_of
 from lfads_core.model.build import prepare_model
 from lfads_core.model.description import ModelDescription, describe
@@ -17,7 +15,7 @@ from lfads_core.model.lfads import LFADS
 from lfads_core.pipeline.follow import follow
 from lfads_core.plugins.registry import Registry
 from lfads_core.runs import Run
-from lfads_core.train.checkpoint import Which, checkpoint_named, fitting, has_checkpoint, load_checkpoint
+from lfads_core.train.checkpoint import checkpoint_named, fitting, has_checkpoint, load_checkpoint
 
 
 def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], registry: Registry, device: str) -> tuple[LFADS, ModelDescription]:
@@ -29,7 +27,7 @@ def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], regi
     state = run.read_state()
     if "adapted_from" not in state:
         return prepare_model(config, sessions, registry, device), describe(sessions)
-    parent, which = _parent(run, state["adapted_from"])
+    parent, which = Run(Path(state["adapted_from"]["run"])), checkpoint_named(state["adapted_from"]["checkpoint"])
     folder = parent.checkpoints
     begun = has_checkpoint(run.checkpoints, "last")
     if begun:
@@ -40,9 +38,3 @@ def rebuild_model(run: Run, config: RunConfig, sessions: Sequence[Session], regi
     if config.components.alignment is not None and not begun:
         follow(model, description, config, sessions, parent, registry)
     return model, description
-
-
-def _parent(run: Run, named: Any) -> tuple[Run, Which]:
-    if not isinstance(named, Mapping) or not isinstance(named.get("run"), str) or not isinstance(named.get("checkpoint"), str):
-        raise RunError(f"{run.state_path}: 'adapted_from' must name the parent's run and checkpoint, got {named!r}. Restore it, or adapt again.")
-    return Run(Path(named["run"])), checkpoint_named(named["checkpoint"])

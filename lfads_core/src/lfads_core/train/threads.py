@@ -35,7 +35,7 @@ def settle_threads(trainer: Trainer, run: Run) -> None:
     if trainer.config.train.threads is not None or trainer.model.device.type != "cpu":
         return
     known = run.read_state().get("threads")
-    if not isinstance(known, int):
+    if known is None:
         seconds = measure_threads(one_step(trainer), candidates(cores()))
         known = worth_it(seconds)
         found = ", ".join(f"{number}: {1e3 * value:.0f} ms" for number, value in seconds.items())

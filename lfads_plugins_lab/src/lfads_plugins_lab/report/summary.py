@@ -69,9 +69,7 @@ def _cards(facts: ReportFacts) -> str:
 
 def _verdicts(facts: ReportFacts) -> str:
     said = facts.state.get("findings")  # of the training itself, in run.json
-    found = (
-        [f'<div class="verdict bad">{"".join(para(sentence(str(text))) for text in said.values())}</div>'] if isinstance(said, dict) and said else []
-    )
+    found = [f'<div class="verdict bad">{"".join(para(sentence(text)) for text in said.values())}</div>'] if said else []
     for session in facts.sessions:
         verdict = facts.found(session).get("verdict", {})
         whose = f"{session.name}: " if len(facts.sessions) > 1 else ""

@@ -21,7 +21,7 @@ MOST_PANELS = 9
 def history(loaded: LoadedRun) -> Iterator[Block]:
     """How the hyperparameters moved on the way to this model; a section of the report."""
     search = loaded.run.read_state().get("search")
-    if not isinstance(search, dict):
+    if search is None:
         yield TextBlock(text="This model comes from a single run, not from a search (lfads search).", role="nothing")
         return
     state = _journal(loaded.run.path, search)

@@ -119,7 +119,7 @@ class RunFiles:
 def note_of(state: Mapping[str, Any]) -> dict[str, str]:
     """What went wrong in the training, as ``run.json`` says it, as the description that MLflow shows of a run."""
     found = state.get("findings")
-    return {NOTE: "\n\n".join(map(str, found.values()))} if isinstance(found, dict) and found else {}
+    return {NOTE: "\n\n".join(found.values())} if found else {}
 
 
 def how_ended(state: Mapping[str, Any], ended: str | None) -> str | None:
@@ -136,10 +136,9 @@ def evaluation_of(state: Mapping[str, Any], settings: Mapping[str, Any]) -> tupl
 
     Scores of its outputs, which are made otherwise than those of epochs, are ``final/<split>/<metric>``.
     """
-    evaluated = state.get("evaluated") or {}
+    evaluated = state.get("evaluated", {})
     files = [] if how_many(settings) == "none" else [Path(path) for path in evaluated.get("files", [])]
-    scores = state.get("scores")
-    return (int(state.get("epochs") or 0), {**final(scores if isinstance(scores, Mapping) else {}), **evaluated.get("numbers", {})}), files
+    return (state.get("epochs", 0), {**final(state.get("scores", {})), **evaluated.get("numbers", {})}), files
 
 
 def final(scores: Mapping[str, float]) -> dict[str, float]:
