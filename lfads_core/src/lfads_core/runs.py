@@ -54,7 +54,7 @@ class OfSearch(TypedDict, total=False):
 
     folder: str
     member: int
-    score: str
+    score: float
 
 
 _KEYS: Mapping[str, tuple[Any, str]] = {
