@@ -26,14 +26,14 @@ class Provided(TypedDict):
     needed: bool  # its results depend on it
 
 
-class Origin(TypedDict):
+class Parent(TypedDict):
     """What was adapted: a folder, and which of its checkpoints."""
 
     run: str
     checkpoint: str
 
 
-class Alignment(TypedDict):
+class FollowedDays(TypedDict):
     """Distances of new sessions from those that they follow, before training and among as many of their own trials."""
 
     name: str
@@ -66,8 +66,8 @@ _KEYS: Mapping[str, tuple[Any, str]] = {
     "mlflow_key": (str, "a text"),
     "search": (OfSearch, "an object with a folder, a member's number and a score"),
     "plugins": (list[Provided], "a list of objects with kind, name, distribution, version and needed"),
-    "adapted_from": (Origin, "the parent's run and checkpoint"),
-    "alignment": (Alignment, "an object with a name, sessions and distances by session"),
+    "adapted_from": (Parent, "the parent's run and checkpoint"),
+    "alignment": (FollowedDays, "an object with a name, sessions and distances by session"),
     "findings": (dict[str, str], "texts by name"),
     "threads": (int, "a whole number"),
     "evaluated": (Evaluated, "an object with numbers by name and a list of files"),
