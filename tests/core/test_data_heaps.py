@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from heaps_of_texts import endless, free_spaces
 from lfads_core.data import heaps
 from lfads_core.data.hdf5 import opened
 from lfads_core.errors import DataError
@@ -27,26 +28,12 @@ def texts(tmp_path):
     return path
 
 
-def free_spaces(content):
-    """Where each heap's free space has its length: object 0, after objects of whole eights."""
-    heap = content.find(b"GCOL")
-    while heap >= 0:
-        at, end = heap + 16, heap + struct.unpack_from("<Q", content, heap + 8)[0]
-        while at + 16 <= end and (number := struct.unpack_from("<H", content, at)[0]):
-            at += 16 + -(-struct.unpack_from("<Q", content, at + 8)[0] // 8) * 8
-        if at + 16 <= end and number == 0:
-            yield at
-        heap = content.find(b"GCOL", heap + 1)
-
-
 def test_a_heap_whose_free_space_has_no_size_is_refused(texts):
-    content = bytearray(texts.read_bytes())
+    content = texts.read_bytes()
     places = list(free_spaces(content))
     assert places
     for at in places:
-        damaged = content.copy()
-        damaged[at + 8 : at + 16] = bytes(8)
-        texts.write_bytes(damaged)
+        texts.write_bytes(endless(content, at))
         with pytest.raises(DataError) as err:
             opened(texts)
         assert str(err.value) == (f"{texts}: must be a readable HDF5 file, but its heap of texts is damaged at byte {at}. Copy or write it again.")
@@ -72,9 +59,9 @@ def test_a_heap_is_found_wherever_blocks_of_the_file_end(texts, monkeypatch):
 @pytest.mark.long
 def test_hdf5_would_go_round_in_it_for_ever(texts):
     """When this fails, HDF5 has been mended, and ``heaps.py`` can go."""
-    content = bytearray(texts.read_bytes())
-    for at in free_spaces(content):
-        content[at + 8 : at + 16] = bytes(8)
+    content = texts.read_bytes()
+    for at in list(free_spaces(content)):
+        content = endless(content, at)
     texts.write_bytes(content)
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run([sys.executable, "-c", READ, texts], timeout=5, check=False, capture_output=True)

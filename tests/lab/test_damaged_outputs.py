@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from click.testing import CliRunner
 
 import lfads_core
+from heaps_of_texts import endless
 from lfads_core.cli.main import cli
 from lfads_core.config.trained import settings_of_run
 from lfads_core.errors import DataError
@@ -15,16 +14,6 @@ from lfads_core.infer.findings import findings
 from lfads_core.infer.made_with import made_with
 from lfads_plugins_lab.front.labelled import results
 from lfads_plugins_std.reports import curves_of, render_trials
-
-
-def endless(content):
-    """The free space of the first heap of texts has no size: HDF5 2.0.0 goes round in it for ever."""
-    at = content.index(b"GCOL") + 16
-    while number := struct.unpack_from("<H", content, at)[0]:
-        at += 16 + -(-struct.unpack_from("<Q", content, at + 8)[0] // 8) * 8
-    assert number == 0
-    return content[: at + 8] + bytes(8) + content[at + 16 :]
-
 
 DAMAGE = {
     "cut": lambda content: content[: len(content) // 2],
@@ -61,11 +50,12 @@ def test_what_reads_damaged_outputs_says_which_file_it_is_and_what_to_do(loaded,
     assert made_with(path) == ""
 
 
-@pytest.mark.parametrize("verb", ["report", "eval", "export", "compare"])
+@pytest.mark.parametrize("verb", ["report", "eval", "export"])
 def test_commands_that_read_a_damaged_heap_of_outputs_end_with_one_line(loaded, verb, tmp_path):
     path = loaded.run.output(loaded.description.sessions[0].name)
     path.write_bytes(endless(path.read_bytes()))
     more = {"export": ["--h5", str(tmp_path / "all.h5")]}.get(verb, [])
     done = CliRunner().invoke(cli, [verb, str(loaded.run.path), *more])
-    assert done.exit_code in {0, 2}
-    assert done.exit_code == 0 or f"{path}: must be a readable HDF5 file, but its heap of texts is damaged at byte" in done.output
+    assert CliRunner().invoke(cli, ["compare", str(loaded.run.path)]).exit_code == 0  # which reads no outputs
+    assert done.exit_code == 2
+    assert f"{path}: must be a readable HDF5 file, but its heap of texts is damaged at byte" in done.output

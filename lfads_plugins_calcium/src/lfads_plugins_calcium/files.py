@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.hdf5 import opened
-from lfads_core.data.listing import datasets_of, require_readable
+from lfads_core.data.listing import datasets_of, values_of
 from lfads_core.errors import DataError
 from lfads_plugins_std.pickled import read_npy
 
@@ -76,20 +76,12 @@ def read_caiman(path: Path, _options: object) -> dict[str, Any]:
         chosen, rate = held.get("estimates/idx_components"), held.get("params/data/fr")
         kept = np.arange(events.shape[0])
         if chosen is not None and chosen.dtype.kind in "iu" and chosen.ndim == 1:
-            kept = _value(path, chosen, room).astype(np.int64)
+            kept = values_of(chosen, "estimates/idx_components", path, room).astype(np.int64)
         if kept.size and not (kept.min() >= 0 and kept.max() < events.shape[0]):
             at = f"{kept.min()} to {kept.max()}"
             raise DataError(f"{path}: 'estimates/idx_components' must be among the {events.shape[0]} rows of 'estimates/S', got {at}. Save it again.")
-        return _arrays(str(path), _value(path, events, room), kept, None if rate is None else _value(path, rate, room), {})
-
-
-def _value(path: Path, stored: h5py.Dataset, room: Room) -> np.ndarray:
-    """What an array of a file holds, if there is room for it."""
-    name = stored.name.removeprefix("/")
-    room.take(path, f"'{name}'", stored.shape, stored.dtype.itemsize)
-    require_readable(stored, name, path)
-    with spoken_reading(path, f"'{name}'"):
-        return np.asarray(stored[()])
+        fps = None if rate is None else values_of(rate, "params/data/fr", path, room)
+        return _arrays(str(path), values_of(events, "estimates/S", path, room), kept, fps, {})
 
 
 def _arrays(where: str, events: Shaped[np.ndarray, "R F"], kept: Shaped[np.ndarray, " N"], rate: Any, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,8 +139,8 @@ def _fall(path: Path) -> dict[str, Any]:
     if h5py.is_hdf5(path):
         with opened(path) as file:
             held, room = datasets_of(file, path), Room()
-            found: dict[str, Any] = {name: np.transpose(_value(path, held[name], room)) for name in ("spks", "iscell") if name in held}
-            return {**found, "ops": {"fs": _value(path, held["ops/fs"], room).ravel()} if "ops/fs" in held else {}}
+            found: dict[str, Any] = {name: np.transpose(values_of(held[name], name, path, room)) for name in ("spks", "iscell") if name in held}
+            return {**found, "ops": {"fs": values_of(held["ops/fs"], "ops/fs", path, room).ravel()} if "ops/fs" in held else {}}
     from scipy.io import loadmat, whosmat
 
     names, room = ["spks", "iscell", "ops"], Room()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.hdf5 import attributes_of, opened
-from lfads_core.data.listing import datasets_of, require_readable
+from lfads_core.data.listing import datasets_of, values_of
 from lfads_core.errors import DataError
 from lfads_core.files import replacing, spoken_failure
 from lfads_core.infer.copied_inputs import write_as_stored
@@ -46,7 +46,8 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
     """
     _refuse(raw, output, overwrite=overwrite)
     with opened(raw) as source:
-        raws, fs_hz = _read_raw(source, raw), _sampling_rate(source, raw)
+        held = datasets_of(source, raw)
+        raws, fs_hz = _read_raw(held, raw), _sampling_rate(source, raw)
         try:
             envelopes, scale = prepare(list(raws.values()), fs_hz, settings)
         except DataError as err:
@@ -55,7 +56,7 @@ def prepare_file(raw: Path, output: Path, settings: EnvelopeConfig, *, overwrite
         if (text := spoken_rails(rails, [str(n) for n in range(rails.size)])) is not None:
             log.warning("%s: 'train_raw' %s", raw, text)
         with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
-            _carry(source, raw, file, leave={f"{split}_raw" for split in raws})
+            _carry(source, {key: stored for key, stored in held.items() if key not in {f"{split}_raw" for split in raws}}, raw, file)
             for split, values in zip(raws, envelopes, strict=True):
                 for kind in ("encod_data", "recon_data"):
                     file.create_dataset(f"{split}_{kind}", data=values.astype(np.float32), compression="gzip")
@@ -78,18 +79,18 @@ def restore_file(outputs: Path, output: Path, *, overwrite: bool = False) -> Pat
         with spoken_reading(outputs, "the scale of the envelopes"):
             scale = read_scale(source)
         with spoken_failure(output), replacing(output) as temporary, OutputFile(temporary) as file:
-            _carry(source, outputs, file)
+            _carry(source, datasets_of(source, outputs), outputs, file)
             for key in (f"{split}_{kind}" for split in SPLITS for kind in RESTORED):
                 if key in file:
                     _replace(file, key, scale)
     return output
 
 
-def _carry(source: Any, path: Path, file: h5py.File, *, leave: Collection[str] = ()) -> None:
-    """Write attributes and the values of arrays of an open file into another, but for those to leave out and for references."""
+def _carry(source: Any, held: Mapping[str, Any], path: Path, file: h5py.File) -> None:
+    """Write attributes of an open file and the values of its arrays into another, but no references."""
     file.attrs.update(attributes_of(source, path))
-    for key, stored in datasets_of(source, path).items():
-        if key not in leave and h5py.check_ref_dtype(stored.dtype) is None:
+    for key, stored in held.items():
+        if h5py.check_ref_dtype(stored.dtype) is None:
             write_as_stored(file, key, stored, path)
 
 
@@ -109,15 +110,10 @@ def _replace(file: h5py.File, key: str, scale: EnvelopeScale) -> None:
     file.create_dataset(key, data=values).attrs.update({**about, "unit": "units of the raw recording"})
 
 
-def _read_raw(source: Any, path: Path) -> dict[str, np.ndarray]:
+def _read_raw(held: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
     """Raw samples by split, the training split first."""
-    held, room, raws = datasets_of(source, path), Room(), {}
-    for split in SPLITS:
-        if (stored := held.get(f"{split}_raw")) is not None:
-            require_readable(stored, f"{split}_raw", path)
-            room.take(path, f"'{split}_raw'", stored.shape, stored.dtype.itemsize)
-            with spoken_reading(path, f"'{split}_raw'"):
-                raws[split] = stored[()]
+    room = Room()
+    raws = {split: values_of(held[key], key, path, room) for split in SPLITS if (key := f"{split}_raw") in held}
     if "train" not in raws:
         raise DataError(f"{path}: must hold 'train_raw' (trials, samples, channels), got {', '.join(held) or 'nothing'}. Rename the array.")
     for split, array in raws.items():

@@ -57,7 +57,8 @@ def _show(finished: Finished) -> None:
     run = finished.run
     output = next(iter(run.outputs))
     with opened_outputs(output) as file:
-        costs = compare_costs(file["valid_output_params"][()], file["valid_recon_data"][()], file["valid_truth"][()])
+        rates, data, truth = (file[f"valid_{key}"][()] for key in ("output_params", "recon_data", "truth"))
+    costs = compare_costs(rates, data, truth)
     table = plain_table(("score", "value"), left=["score"], title="held-out trials")
     for name, value in {
         "NLL, mean rates only (null)": f"{costs.null:.5f} nats/bin",

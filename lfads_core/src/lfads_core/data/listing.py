@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lfads_core.data.bounds import refuse_unwritten, spoken_reading
+from lfads_core.data.bounds import Room, refuse_unwritten, spoken_reading
 from lfads_core.data.legacy import SPLITS, new_names
 from lfads_core.errors import DataError
 from lfads_core.wording import first_few
@@ -110,6 +110,18 @@ def require_readable(dataset: Any, key: str, path: Path) -> None:
                 f"{path}: '{key}' is compressed with {' and '.join(missing)}, which HDF5 lacks here. "
                 "Install it (pip install hdf5plugin), or write the file again with gzip."
             )
+
+
+def values_of(dataset: Any, key: str, path: Path, room: Room) -> Any:
+    """All values of a dataset as they are stored, text as ``str``.
+
+    Raises:
+        DataError: there is no room for them, they are damaged, or what they refer to is missing.
+    """
+    room.take(path, f"'{key}'", dataset.shape, dataset.dtype.itemsize)
+    require_readable(dataset, key, path)
+    with spoken_reading(path, f"'{key}'"):
+        return dataset[()] if h5py.check_string_dtype(dataset.dtype) is None else dataset.asstr(errors="replace")[()]
 
 
 def _missing_filters(dataset: Any) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import h5py
 import numpy as np
 from jaxtyping import Float
 
@@ -37,7 +36,9 @@ def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[s
     found = {**_of_course(config, np.asarray(log.get(column, ()))), **_of_scores(scores)}
     for path in run.outputs:
         with opened_outputs(path) as file:
-            found = {**_of_latents(file, config), **found}
+            split = "valid" if "valid_ic_mean" in file else "train"
+            posteriors = {key: file[f"{split}_{key}"][...] for key in ("ic_mean", "ic_std", "co_means", "co_stds")}
+        found = {**_of_latents(posteriors, config), **found}
     return found
 
 
@@ -99,9 +100,8 @@ def _of_scores(scores: Mapping[str, float]) -> dict[str, str]:
     return {}
 
 
-def _of_latents(file: h5py.File, config: RunConfig) -> dict[str, str]:
+def _of_latents(posteriors: Mapping[str, np.ndarray], config: RunConfig) -> dict[str, str]:
     """From the posteriors of a session's validation trials."""
-    split = "valid" if "valid_ic_mean" in file else "train"
     priced = config.regularisation
     scales = {"ic": known(priced.kl_ic, "regularisation.kl_ic"), "inputs": known(priced.kl_inputs, "regularisation.kl_inputs")}
     found = {}
@@ -109,7 +109,7 @@ def _of_latents(file: h5py.File, config: RunConfig) -> dict[str, str]:
         ("ic", "initial conditions", ("ic_mean", "ic_std"), "the generator starts every trial alike"),
         ("inputs", "inferred inputs", ("co_means", "co_stds"), "model.controller=null is faster and says the same"),
     ):
-        means, stds = (file[f"{split}_{key}"][...] for key in (mean, std))
+        means, stds = posteriors[mean], posteriors[std]
         if means.shape[0] < 2 or not means.shape[-1] or not stds.any() or not scales[name]:
             continue
         share = float(informed(means, stds).max())

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from lfads_core.data.bounds import Room, spoken_reading
+from lfads_core.data.bounds import Room
 from lfads_core.data.hdf5 import attributes_of, opened
-from lfads_core.data.listing import datasets_of, from_matlab, require_readable
+from lfads_core.data.listing import datasets_of, from_matlab, values_of
 from lfads_core.data.read import session_name
 from lfads_core.data.write import write_layout
 from lfads_core.errors import DataError, LfadsError
@@ -216,11 +215,7 @@ def read_arrays(path: Path, _options: SourceOptions) -> dict[str, Any]:
         if any(from_matlab(item) for item in listed.values()):
             return read_matlab(path)
         for key, item in listed.items():
-            room.take(path, f"'{key}'", item.shape, item.dtype.itemsize)
-            require_readable(item, key, path)
-            with spoken_reading(path, f"'{key}'"):
-                text = h5py.check_string_dtype(item.dtype) is not None
-                found[key.replace("/", "_")] = item.asstr(errors="replace")[()] if text else item[()]
+            found[key.replace("/", "_")] = values_of(item, key, path, room)
         found.update({key: np.asarray(value) for key, value in attributes_of(file, path).items() if key == "bin_ms"})
     return _ragged(found)
 
