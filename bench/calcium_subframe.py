@@ -53,7 +53,7 @@ def main() -> None:
             overrides = [f"train.minutes={args.minutes}", "track.mlflow=false", *args.overrides]
             start_run(args.folder / grid, [path], resolve([], [recipe], overrides, registry), registry, Display())
     with h5py.File(args.folder / "fine.h5") as file:
-        truth = {split: file[f"{split}_truth"][()] for split in ("train", "valid")}
+        truth = {split: file[f"{split}_spike_rates"][()] for split in ("train", "valid")}
     with h5py.File(args.folder / "frames.h5") as file:
         events = {split: file[f"{split}_recon_data"][()] for split in ("train", "valid")}
     bins, frames = truth["train"].shape[1], events["train"].shape[1]
