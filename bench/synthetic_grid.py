@@ -4,8 +4,8 @@
 
 Each cell is one recording. The default is trained with several seeds, for these differ more than many settings do; a random search trains
 ``--members`` models, each for as long as the default may take, over everything that is searched by itself. The best of them is chosen by its R2 to
-the true rates of validation trials, which no search on real data could do: the hardest comparison. A cell where the default's mean over seeds has less
-than 97 % of it is marked.
+the true rates of validation trials, which no search on real data could do: the hardest comparison. A cell where the default's mean over seeds has
+less than 97 % of it is marked.
 """
 
 from __future__ import annotations
