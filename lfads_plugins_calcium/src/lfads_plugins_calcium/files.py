@@ -32,9 +32,9 @@ def is_caiman(path: Path) -> bool:
     if path.suffix.lower() not in _HDF5 or not path.is_file() or not h5py.is_hdf5(path):
         return False
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             return "estimates" in file and "params" in file
-    except (OSError, RuntimeError):
+    except (DataError, OSError, RuntimeError):
         return False
 
 
@@ -125,7 +125,7 @@ def _names(path: Path) -> set[str]:
     """Names of the variables of a MAT-file; none where it cannot be read."""
     try:
         if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
+            with opened(path) as file:
                 return set(file)
         from scipy.io import whosmat
 
