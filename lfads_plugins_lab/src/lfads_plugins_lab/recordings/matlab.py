@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from lfads_core.data.bounds import Room, spoken_reading
-from lfads_core.data.hdf5 import opened
+from lfads_core.data.heaps import refuse_endless_heap
 from lfads_core.data.listing import datasets_of
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.grid import Cells
@@ -25,7 +25,8 @@ def read_matlab(path: Path) -> dict[str, Any]:
         DataError: the file is damaged, or scipy is missing for one of the older versions.
     """
     if h5py.is_hdf5(path):
-        with opened(path) as file, spoken_reading(path, "a Matlab file of version 7.3", hint="Save it again."):
+        with spoken_reading(path, "a Matlab file of version 7.3", hint="Save it again."), h5py.File(path, "r") as file:
+            refuse_endless_heap(path)
             room = Room()
             for key, item in datasets_of(file, path).items():
                 room.take(path, f"'{key}'", item.shape, item.dtype.itemsize)
