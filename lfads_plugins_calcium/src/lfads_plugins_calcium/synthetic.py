@@ -41,11 +41,12 @@ def generate_calcium(settings: CalciumConfig, rng: np.random.Generator) -> dict[
     events = _image(rng.poisson(rates[condition]), scan, settings, rng)[:, warm_up // settings.fine_bins :]
     truth, rates, latents = _shown(rates, settings)[:, warm_up:], rates[:, warm_up:] * settings.fine_bins, latents[:, warm_up:]
     scanned = _scanned(truth, scan, settings.fine_bins)
-    scale = events.mean() / scanned[condition].mean()
+    scale = events.mean() / scanned.mean()  # conditions have as many trials each
     if settings.grid == "fine":
         truth, events = scale * truth, on_fine_grid(events, scan, settings.fine_bins)
     else:
-        truth, rates, latents = scale * scanned, _by_frame(rates, settings.fine_bins), _by_frame(latents, settings.fine_bins)
+        truth = scale * scanned
+        rates, latents = (_frames(values, settings.fine_bins).mean(axis=2) for values in (rates, latents))
     arrays: dict[str, np.ndarray | float | str] = {
         "bin_ms": bin_ms if settings.grid == "fine" else settings.frame_ms,
         "truth_units": "expected event",
@@ -87,13 +88,12 @@ def _decay(settings: CalciumConfig) -> float:
 
 def _scanned(values: Float[np.ndarray, "B T N"], scan: Int[np.ndarray, " N"], fine_bins: int) -> Float[np.ndarray, "B F N"]:
     """Each cell's values in the bins in which it is scanned."""
+    return _frames(values, fine_bins)[:, :, scan, np.arange(values.shape[-1])]
+
+
+def _frames(values: Float[np.ndarray, "B T N"], fine_bins: int) -> Float[np.ndarray, "B F K N"]:
     trials, bins, channels = values.shape
-    return values.reshape(trials, bins // fine_bins, fine_bins, channels)[:, :, scan, np.arange(channels)]
-
-
-def _by_frame(values: Float[np.ndarray, "K T N"], fine_bins: int) -> Float[np.ndarray, "K F N"]:
-    mean: np.ndarray = values.reshape(len(values), -1, fine_bins, values.shape[-1]).mean(axis=2)
-    return mean
+    return values.reshape(trials, bins // fine_bins, fine_bins, channels)
 
 
 def _system(settings: CalciumConfig, bin_ms: float, warm_up: int) -> LorenzConfig:
