@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
+from types import SimpleNamespace
 
-import attrs
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,16 +16,25 @@ from lfads_core.rng import stream
 from lfads_plugins_std import plugin as std
 
 SPECS = {spec.name: spec for spec in std.lfads_priors()}
+OTHERWISE = {
+    "normal with a trained variance": ("normal", {"train_variance": True}),
+    "normal with a bounded variance": ("normal", {"train_variance": True, "min_variance": 0.05, "max_variance": 0.4}),
+    "autoregressive by the bin": ("autoregressive", {"over_time": "mean"}),
+    "autoregressive of fixed time constant": ("autoregressive", {"train_tau": False}),
+    "student-t with learned degrees": ("student-t", {"train_degrees": True}),
+}
+"""Settings with which a prior computes something else."""
 B, T, K = 5, 7, 3
 
 
-@pytest.fixture(params=SPECS)
+@pytest.fixture(params=[*SPECS, *OTHERWISE])
 def spec(request):
-    return SPECS[request.param]
+    name, settings = OTHERWISE.get(request.param, (request.param, {}))
+    return SimpleNamespace(name=name, config=partial(SPECS[name].config, **settings), build=SPECS[name].build)
 
 
-def build(spec, **settings):
-    part = spec.build(attrs.evolve(spec.config(), **settings), K).double()
+def build(spec):
+    part = spec.build(spec.config(), K).double()
     for number, value in enumerate(part.parameters()):
         value.data += 0.1 * (number + torch.arange(K))
     return part
@@ -60,7 +71,8 @@ def test_trials_do_not_touch_one_another(spec):
 
 def test_gradients_are_finite_differences(spec):
     part = build(spec)
-    trained = [value for value in part.parameters() if value.requires_grad]
+    # A draw moves with its degrees of freedom, so that their gradient is right on average alone (test_priors).
+    trained = [value for name, value in part.named_parameters() if value.requires_grad and name != "log_stretch"]
     for shape in shapes(spec):
         mean, std_ = (x.requires_grad_() for x in posterior(*shape))
         draw = part.draw(mean.detach(), stream(0))
@@ -68,6 +80,34 @@ def test_gradients_are_finite_differences(spec):
             assert not part.kl(mean, std_, draw).requires_grad
             continue
         assert torch.autograd.gradcheck(lambda m, s, *_, d=draw: part.kl(m, s, d), (mean, std_, *trained))
+
+
+def test_the_divergence_is_the_mean_of_the_ratio_over_draws(spec):
+    """KL is the expectation of ln q - ln p under q; over bins it is their mean where the prior says so, the ratio always their sum."""
+    part = build(spec)
+    if spec.name == "null":
+        pytest.skip("it has no density")
+    for shape in shapes(spec):
+        mean, std_ = (x[:1].expand(20_000, *x.shape[1:]) for x in posterior(*shape))
+        bins = T if len(shape) == 3 and getattr(spec.config(), "over_time", "mean") == "mean" else 1
+        ratio, kl = part.log_ratio(mean, std_, part.draw(mean, stream(0))), part.kl(mean, std_, part.draw(mean, stream(1)))
+        assert ratio.shape == kl.shape == (20_000,)
+        error = (ratio.std() / 20_000**0.5 + bins * kl.std() / 20_000**0.5).item()
+        assert abs(ratio.mean() - bins * kl.mean()).item() < 6 * error
+        assert ratio.std() > 0.1
+
+
+def test_its_moments_are_those_of_what_it_generates(spec):
+    part = build(spec)
+    if spec.name == "null":
+        assert part.moments() is None
+        return
+    many = part.generate(torch.zeros(40_000, 2, K, dtype=torch.float64), stream(0)).detach()
+    mean, spread = (x.numpy() for x in part.moments())
+    for bin_ in range(2):
+        found, error = many[:, bin_].numpy(), many[:, bin_].std(dim=0).numpy() / 200
+        assert (np.abs(found.mean(axis=0) - mean) < 6 * error).all()
+        np.testing.assert_allclose(found.std(axis=0), spread, rtol=0.1 if spec.name == "student-t" else 0.03)  # tails converge slowly
 
 
 def test_draws_and_samples_come_again_with_the_seed_and_only_with_it(spec):

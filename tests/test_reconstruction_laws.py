@@ -6,8 +6,10 @@ import copy
 import itertools
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from lfads_core.rng import stream
@@ -75,6 +77,38 @@ def test_samples_follow_the_density_so_the_expected_score_is_zero(spec):
     free = params.clone().requires_grad_()
     (score,) = torch.autograd.grad(part.nll(free, data_for(part, params).detach()).sum(), free)
     assert (score.mean(0).abs() < 6 * score.std(0) / len(score) ** 0.5).all()
+
+
+LOG_DENSITIES = {
+    "gaussian": lambda x, mean, std: stats.norm.logpdf(x, mean, std) + 0.5 * np.log(2 * np.pi),  # its loss leaves out that constant
+    "gamma": lambda x, shape, rate: stats.gamma.logpdf(x, shape, scale=1 / rate),
+    "zero-inflated-gamma": lambda x, shape, rate, q: np.where(
+        x > 0, np.log(q) + stats.gamma.logpdf(np.where(x > 0, x, 1.0), shape, scale=1 / rate), np.log1p(-q)
+    ),
+}
+"""Of data under the parameters that ``distribution_params`` names."""
+
+
+def test_the_parameters_that_it_names_are_those_of_its_density_and_its_mean(spec):
+    part = build(spec)
+    params = moderate(part, 2, 5, 3)
+    named = {name: value.detach().numpy() for name, value in part.distribution_params(params).items()}
+    if spec.name not in LOG_DENSITIES:
+        assert list(named) == ["mean"]
+        np.testing.assert_array_equal(named["mean"], part.mean(params).detach())
+        return
+    data = data_for(part, params).detach()
+    np.testing.assert_allclose(-LOG_DENSITIES[spec.name](data.numpy(), **named), part.nll(params, data).detach(), rtol=1e-6)
+    mean = named["mean"] if "mean" in named else named.get("q", 1.0) * named["shape"] / named["rate"]
+    np.testing.assert_allclose(mean, part.mean(params).detach(), rtol=1e-12)
+
+
+def test_the_parameters_that_it_names_are_finite_at_the_extremes(spec):
+    params, _ = everywhere(spec.build(spec.config(), 1))
+    part = spec.build(spec.config(), params.shape[2])
+    for name, value in part.distribution_params(params.detach()).items():
+        assert value.isfinite().all(), name
+        assert name == "mean" or (value > 0).all(), name
 
 
 def test_gradients_are_finite_differences(spec):
@@ -157,6 +191,25 @@ def test_a_population_with_its_own_parameters_vectorises(spec):
     loss = torch.func.vmap(lambda s, p, x: torch.func.functional_call(_Loss(copy.deepcopy(members[0])), s, (p, x)))(state, params, data)
     for got, part, p, x in zip(loss, members, params, data, strict=True):
         torch.testing.assert_close(got, part.nll(p, x), rtol=1e-12, atol=0)
+
+
+def test_members_that_share_data_each_get_their_own_gradient(spec):
+    part = build(spec)
+    params = moderate(part, 4, 2, 5, 3)
+    data = data_for(part, params[0]).detach()
+    each = torch.linspace(0.5, 2.0, 4, dtype=torch.float64)
+    for axis in (0, 2):
+        together = params.movedim(0, axis).clone().requires_grad_()
+        loss = torch.func.vmap(part.nll, in_dims=(axis, None))(together, data)
+        (found,) = torch.autograd.grad((loss.sum((1, 2, 3)) * each).sum(), together)
+        for member in range(4):
+            alone = params[member].clone().requires_grad_()
+            wanted = part.nll(alone, data)
+            torch.testing.assert_close(loss[member], wanted, rtol=1e-12, atol=0)
+            (slope,) = torch.autograd.grad(wanted.sum(), alone)
+            torch.testing.assert_close(found.select(axis, member), each[member] * slope, rtol=1e-12, atol=1e-14)
+            inside = torch.func.vmap(torch.func.grad(lambda p: part.nll(p, data).sum()), in_dims=axis)(together.detach())
+            torch.testing.assert_close(inside[member], slope, rtol=1e-12, atol=1e-14)
 
 
 def test_it_pickles_and_its_state_goes_round(spec):

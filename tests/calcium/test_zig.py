@@ -197,6 +197,50 @@ def test_a_silent_channel_starts_like_the_others(rng):
     assert logit[2] == pytest.approx(special.logit(2e-5), rel=0.01)
 
 
+def start_by_hand(data, gamma_loc):
+    """Shape, rate and share of each channel, one value after another, as the docstring of ``fit_events`` has them."""
+    channels = [[x for x in column if not math.isnan(x)] for column in data.reshape(-1, data.shape[-1]).T.tolist()]
+    sizes = [[max(x - gamma_loc, 1e-6) for x in column if x > 0] for column in channels]
+    count = [len(column) for column in sizes]
+    chance = min(max(sum(count) / sum(map(len, channels)), 1e-3), 1 - 1e-3)
+    log_mean = [math.log(sum(column) / len(column)) if column else 0.0 for column in sizes]
+    s = [ln - sum(map(math.log, column)) / len(column) if column else 0.0 for ln, column in zip(log_mean, sizes, strict=True)]
+    of_all_s, of_all_means = (sum(n * x for n, x in zip(count, each, strict=True)) / sum(count) for each in (s, log_mean))
+    for channel, column, n, own_s, own_mean in zip(channels, sizes, count, s, log_mean, strict=True):
+        pooled = max((n * own_s + 5 * of_all_s) / (n + 5), 1e-3)
+        shape = (3 - pooled + math.sqrt((pooled - 3) ** 2 + 24 * pooled)) / (12 * pooled)
+        shape = min(max(shape, 0.05), 50.0)
+        mean = math.exp((n * own_mean + of_all_means) / (n + 1))
+        yield shape, shape / mean, min(max((len(column) + chance) / (len(channel) + 1), 2e-5), 1 - 2e-5)
+
+
+@pytest.mark.parametrize("gamma_loc", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "counts", [(0, 1, 2, 40), (1,), (0, 1), (100, 100), (2, 100)], ids=["few and many", "one event", "one event of two", "always", "always one"]
+)
+def test_channels_with_few_events_borrow_what_is_said(rng, counts, gamma_loc):
+    data = np.zeros((100, len(counts)))
+    for channel, count in enumerate(counts):
+        data[rng.choice(100, count, replace=False), channel] = rng.gamma(1.5, 2.0, count) + gamma_loc
+    data[:, 0][data[:, 0] == 0] = np.where(rng.random((data[:, 0] == 0).sum()) < 0.2, np.nan, 0.0)
+    found = (x.tolist() for x in fit_events(torch.as_tensor(data[None]), gamma_loc))
+    for shape, rate, logit, wanted in zip(*found, start_by_hand(data, gamma_loc), strict=True):
+        assert (shape, rate, special.expit(logit)) == pytest.approx(wanted, rel=1e-6)  # shares are float32
+
+
+def test_the_shape_of_a_start_stays_within_its_bounds():
+    alike = torch.full((1, 50, 1), 0.7)
+    assert fit_events(alike)[0].item() == 50
+    spread = torch.tensor([1e-6] * 45 + [1e9] * 5).reshape(1, 50, 1)
+    assert fit_events(spread)[0].item() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("bins", [3, 2000])
+def test_a_recording_without_an_event_starts_at_one_in_a_thousand(bins):
+    for found, wanted in zip(fit_events(torch.zeros(1, bins, 2)), (1.0, 1.0, special.logit(max(1e-3 / (bins + 1), 2e-5))), strict=True):
+        assert found.tolist() == pytest.approx([wanted] * 2)
+
+
 @pytest.mark.parametrize("data", [torch.zeros(2, 3, 2), torch.full((2, 3, 2), torch.nan)], ids=["silent", "unobserved"])
 def test_data_without_events_give_a_finite_start(data):
     part = ZeroInflatedGamma(ZIGConfig(), 2)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from lfads_core.errors import ConfigError
 from lfads_core.rng import stream
 from lfads_plugins_std.autoregressive import AutoregressivePrior, autoregressive_log_density
 from lfads_plugins_std.normal import NormalPrior, NullPrior
@@ -60,6 +61,7 @@ def test_the_normal_mean_is_trained_if_asked_and_the_variance_never():
     assert NormalPrior(NormalConfig(), 2).mean.requires_grad
     assert not NormalPrior(NormalConfig(train_mean=False), 2).mean.requires_grad
     assert not NormalPrior(NormalConfig(), 2).log_var.requires_grad
+    assert NormalPrior(NormalConfig(), 2).scalars() == {}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,11 @@ def test_the_autoregressive_divergence_is_right_on_average(rng):
     means, stds = (tensor(np.broadcast_to(x, (draws, bins, 2)).copy()) for x in (mean, std))
     kl = part.kl(means, stds, part.draw(means, stream(0))).detach().numpy()
     assert abs(kl.mean() - exact) < 6 * kl.std() / math.sqrt(draws)
+
+
+def test_an_autoregressive_prior_of_initial_conditions_is_refused():
+    with pytest.raises(ConfigError, match=r"autoregressive: must be a prior of inputs over bins, got values without bins\. Use it as components"):
+        ar_prior().kl(torch.zeros(3, 2), torch.ones(3, 2), {"normal": torch.zeros(3, 2)})
 
 
 def test_the_autoregressive_divergence_may_be_averaged_over_bins(rng):

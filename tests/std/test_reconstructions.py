@@ -11,7 +11,7 @@ from scipy import stats
 
 from lfads_core.plugins.specs import NoSettings
 from lfads_core.rng import stream
-from lfads_plugins_std import plugin
+from lfads_plugins_std import plugin, poisson
 from lfads_plugins_std.gaussian import MSE, Gaussian, floored_log_variance
 from lfads_plugins_std.poisson import Poisson, PoissonBPS, rate_from_log, stirling
 
@@ -45,6 +45,30 @@ def test_stirlings_term_errs_by_less_than_a_twelfth_over_k():
     assert (error[:2] == 0).all()
     assert (error[2:] > 0).all()
     assert (error[2:] < 1 / (12 * k[2:])).all()
+
+
+def test_between_one_and_two_spikes_stirlings_term_is_its_formula():
+    """Counts need not be whole: behaviour of the term between those that are."""
+    assert stirling(tensor(1.5)).item() == pytest.approx(2 * math.log(1.5) - 1.5 + 0.5 * math.log(2 * math.pi), rel=1e-12)
+    assert Poisson().nll(tensor([0.3]), tensor(1.5)).item() == pytest.approx(math.exp(0.3) - 0.45 + stirling(tensor(1.5)).item(), rel=1e-12)
+
+
+def test_counts_that_are_differentiated_cost_the_same_and_have_a_gradient(rng):
+    log_rate, k = tensor(rng.normal(0, 1, (3, 4, 5))), tensor(rng.poisson(2.0, (3, 4, 5)))
+    log_rate[0, 0, 0] = 65.0
+    alike = Poisson().nll(log_rate.unsqueeze(-1), k)
+    free = (k + 2.25).requires_grad_()  # away from 1, where the term has its corner
+    torch.testing.assert_close(Poisson().nll(log_rate.unsqueeze(-1), k.clone().requires_grad_()), alike, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda counts: Poisson().nll(log_rate.unsqueeze(-1).clamp(max=5), counts), (free,))
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 60, 61])
+def test_blocks_of_any_size_cost_the_same(rng, monkeypatch, block):
+    log_rate, k = tensor(rng.normal(0, 1, (3, 4, 5, 1))), tensor(rng.poisson(2.0, (3, 4, 5)))
+    wanted = Poisson().nll(log_rate, k)
+    monkeypatch.setattr(poisson, "BLOCK", block)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert torch.equal(Poisson().nll(log_rate, k), wanted)
 
 
 def test_log_rates_above_60_act_along_the_tangent():

@@ -23,13 +23,13 @@ def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (_LOG_2PI + log_var + (x - mean).square() * torch.exp(-log_var))
 
 
-def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
-    """KL(N(mean, std²) ‖ N(m, v)) per value: ½ (ln v - ln std² + (std² + (mean - m)²) / v - 1)."""
-    return 0.5 * (prior_log_var - 2 * std.log() + (std.square() + (mean - prior_mean).square()) * torch.exp(-prior_log_var) - 1)
-
-
 class NormalKL(Operation):
-    """:func:`normal_kl` summed over dimensions, by hand: with a handful of operations each way."""
+    """KL(N(mean, std²) ‖ N(m, v)), summed over dimensions::
+
+        ½ Σ_k [ln v_k - ln std_k² + (std_k² + (mean_k - m_k)²) / v_k - 1]
+
+    By hand, with a handful of operations each way.
+    """
 
     generate_vmap_rule = True
 
