@@ -295,6 +295,18 @@ def test_a_student_t_prior_starts_where_its_settings_say(location, scale, degree
         torch.testing.assert_close(found, tensor([moment, moment]), rtol=1e-6, atol=1e-9)
 
 
+def test_student_t_values_spread_without_bound_from_two_degrees_of_freedom_down():
+    for degrees in (1.0, 2.0, 2.1, 2.5, 9.0):
+        spread = student_prior(degrees=degrees).moments()[1].tolist()
+        assert spread == pytest.approx([scale * stats.t(degrees).std() if degrees > 2 else math.inf for scale in (0.3, 2.0)])
+
+
+def test_chi_squares_are_the_same_numbers_in_float32():
+    like = torch.empty(500, 2, dtype=torch.float64)
+    exact, rough = student_prior().draw(like, stream(4)), StudentTPrior(StudentTConfig(degrees=5.0), 2).draw(like.float(), stream(4))
+    assert torch.equal(rough["chi2"], exact["chi2"].float())
+
+
 def test_fixed_degrees_of_freedom_are_no_parameter_and_learned_ones_start_where_the_settings_say():
     assert set(dict(student_prior().named_parameters())) == {"location", "log_scale"}
     part = learned_prior(7.0)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lfads_core.augment.stack import AugmentationStack
-from lfads_core.components import AbstractAugmentation
+from lfads_core.components import AbstractAugmentation, AbstractLoss, Latents, Posterior
+from lfads_core.config.load import resolve
+from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig
+from lfads_core.model.outputs import ModelOutput
+from lfads_core.objective.further import further_terms, latent_divergences, of_trials
 from lfads_core.objective.terms import l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
 from lfads_core.objective.total import Objective
+from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
 
 NOTHING = AugmentationStack((), ())
@@ -64,6 +70,17 @@ def test_kernels_without_a_scale_count_neither_above_nor_below():
     assert price_of((0.0, w[0])).item() == 0
     assert price_of().item() == 0
     assert price_of((0.0, torch.zeros(2, 2, device="meta"))).device.type == "meta"
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize("scales", [(0.5, 0.5), (0.5, 2.0)])
+def test_the_slope_of_the_kernels_price_is_theirs_whatever_multiplies_it(scales, as_tensor):
+    kernels = [torch.randn(shape, dtype=torch.float64, generator=stream(0, str(shape))).requires_grad_() for shape in ((3, 2), (4, 1))]
+    shares = l2_shares(list(zip(scales, kernels, strict=True)))
+    given = torch.tensor(shares, dtype=torch.float64) if as_tensor else shares
+    assert torch.autograd.gradcheck(lambda *of: 3.0 * l2_of_kernels(of, given), kernels)
+    price_ = l2_of_kernels(kernels, given).item()
+    assert price_ == pytest.approx(sum(s / 10 * 0.5 * w.square().sum().item() for s, w in zip(scales, kernels, strict=True)), rel=1e-8)
 
 
 def test_the_kernels_are_the_recurrent_matrices_with_their_scales(make_model):
@@ -154,3 +171,105 @@ def test_the_loss_is_a_plain_function(two):
     model, batches, noise, output = two
     more = replace(batches["a"], recon=batches["a"].recon + 1)
     assert not torch.equal(price((model, {**batches, "a": more}, noise, output)).total, first.total)
+
+
+def latents_of(trials):
+    """All kinds of latents, each with its own numbers, of which a trial's are its row's."""
+    kinds = iter(torch.arange(trials, dtype=torch.float64)[:, None] + 100 * kind for kind in range(12))
+    posteriors = [Posterior(mean=next(kinds), std=next(kinds)) for _ in range(3)]
+    names = ("ci", "gen_init", "gen_states", "gen_inputs", "factors")
+    return Latents(
+        ic=posteriors[0], inputs=posteriors[1], further={"context": posteriors[2]}, con_states=None, **{name: next(kinds) for name in names}
+    )
+
+
+def test_the_latents_of_some_trials_are_their_rows_of_everything():
+    whole, part = latents_of(5), of_trials(latents_of(5), slice(1, 3))
+    assert part.con_states is None
+    for name in ("ci", "gen_init", "gen_states", "gen_inputs", "factors"):
+        assert torch.equal(getattr(part, name), getattr(whole, name)[1:3])
+    for found, wanted in ((part.ic, whole.ic), (part.inputs, whole.inputs), (part.further["context"], whole.further["context"])):
+        assert torch.equal(found.mean, wanted.mean[1:3])
+        assert torch.equal(found.std, wanted.std[1:3])
+
+
+class _Seen(AbstractLoss):
+    """Prices and measures what it is shown."""
+
+    def forward(self, seen):
+        return {"of": seen.latents.factors.sum() + seen.params.sum() + seen.draw["normal"].sum(), "trials": seen.batch.recon.sum()}
+
+    def measure(self, seen):
+        return {"double": 2 * seen.params.sum()}
+
+
+class _Silent(AbstractLoss):
+    def forward(self, seen):
+        return {"nothing": torch.tensor(float(len(seen.draw)))}
+
+
+def test_a_loss_sees_its_sessions_trials_parameters_and_draws_and_sessions_are_averaged():
+    rows, params = {"a": slice(0, 3), "b": slice(3, 5)}, {"a": torch.full((3, 1), 7.0), "b": torch.full((2, 1), 11.0)}
+    output = ModelOutput(latents=latents_of(5), params=params, rows=rows)
+    batches = {"a": SimpleNamespace(recon=torch.tensor(5.0)), "b": SimpleNamespace(recon=torch.tensor(13.0))}
+    model = SimpleNamespace(losses={name: {"seen": _Seen(), "silent": _Silent(), "other": None} for name in rows})
+    noise = SimpleNamespace(losses={"a": {"seen": {"normal": torch.tensor([17.0])}}, "b": {"seen": {"normal": torch.tensor([19.0])}}})
+    terms, measures = further_terms(model, ["seen", "silent"], batches, output, noise)
+    factors = output.latents.factors
+    assert {name: value.item() for name, value in terms.items()} == {
+        "loss/seen/of": ((factors[:3].sum() + 21 + 17 + factors[3:].sum() + 22 + 19) / 2).item(),
+        "loss/seen/trials": 9.0,
+        "loss/silent/nothing": 0.0,
+    }
+    assert {name: value.item() for name, value in measures.items()} == {"loss/seen/double": 43.0}
+    quiet = SimpleNamespace(losses={})
+    assert further_terms(model, ["silent"], batches, output, quiet)[0]["loss/silent/nothing"] == 0
+
+
+def test_a_latents_divergence_is_that_of_its_prior_at_its_own_draws_over_the_trials_that_count():
+    def kl(mean, std, draw):
+        return (mean + 2 * std + draw.get("normal", 0.0))[:, 0]
+
+    output = SimpleNamespace(latents=latents_of(3))
+    model = SimpleNamespace(latents={"context": SimpleNamespace(prior=SimpleNamespace(kl=kl))})
+    q, draw = output.latents.further["context"], torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
+    each = (q.mean + 2 * q.std)[:, 0]
+    noise, quiet = SimpleNamespace(latents_kl={"context": {"normal": draw}}), SimpleNamespace(latents_kl={})
+    assert latent_divergences(model, output, quiet, None) == {"latent/context/kl": each.mean()}
+    assert latent_divergences(model, output, noise, None) == {"latent/context/kl": (each + draw[:, 0]).mean()}
+    weights = torch.tensor([1.0, 0.0, 1.0])
+    assert latent_divergences(model, output, noise, weights) == {"latent/context/kl": (each + draw[:, 0])[[0, 2]].mean()}
+
+
+def test_losses_and_latents_have_their_own_scales_and_ramps():
+    half = RampConfig(start_epoch=0, increase_epochs=3)
+    of = Objective(
+        RegularisationConfig(kl_ic=3.0, kl_inputs=5.0, loss_scale=2.0, kl_ramp=half, l2_ramp=FULL),
+        {"seen": LossConfig(scale=7.0, start_epoch=1, increase_epochs=1)},
+        {"context": LatentConfig(kl=11.0)},
+    )
+    names = ["latent/context/kl", "latent/unpriced/kl", "loss/seen/of", "loss/seen/trials"]
+    for dtype in (torch.float64, torch.float32):
+        for epoch, kl, loss in ((0, 0.25, 0.0), (1, 0.5, 0.5), (9, 1.0, 1.0)):
+            found = of.beside(epoch, names, torch.zeros(8, dtype=dtype))
+            assert found.dtype == dtype
+            wanted = [2.0, 2 * kl * 3, 2 * kl * 5, 2 * kl * 11, 0.0, 2 * loss * 7, 2 * loss * 7, 2.0]
+            assert found.tolist() == wanted
+
+
+def test_the_factors_of_a_step_are_rounded_as_the_device_would():
+    third = RampConfig(start_epoch=0, increase_epochs=2)
+    of = Objective(RegularisationConfig(kl_ic=0.1, kl_inputs=0.7, loss_scale=1.0, kl_ramp=third, l2_ramp=third))
+    exact = of.beside(0, [], torch.zeros(4, dtype=torch.float64))
+    assert exact.tolist() == [1.0, 1 / 3 * 0.1, 1 / 3 * 0.7, 1 / 3]
+    rounded = of.beside(0, [], torch.zeros(4))
+    ramp_ = torch.tensor(1 / 3)
+    assert rounded.tolist() == torch.stack([torch.tensor(1.0), ramp_ * 0.1, ramp_ * 0.7, ramp_]).tolist()
+
+
+def test_the_objective_of_a_run_has_its_scales_losses_and_latents():
+    words = ["components.losses=[{name: behaviour, scale: 2.5}]", "components.latents=[{name: context, kl: 0.25}]", "regularisation.kl_ic=0.125"]
+    of = Objective.of(resolve([], (), words, load_registry()))
+    assert of.config.kl_ic == 0.125
+    assert {name: loss.scale for name, loss in of.losses.items()} == {"behaviour": 2.5}
+    assert {name: latent.kl for name, latent in of.latents.items()} == {"context": 0.25}
