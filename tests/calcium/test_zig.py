@@ -216,12 +216,14 @@ def start_by_hand(data, gamma_loc):
 
 @pytest.mark.parametrize("gamma_loc", [0.0, 0.3])
 @pytest.mark.parametrize(
-    "counts", [(0, 1, 2, 40), (1,), (0, 1), (100, 100), (2, 100)], ids=["few and many", "one event", "one event of two", "always", "always one"]
+    ("bins", "counts"),
+    [(100, (0, 1, 2, 40)), (100, (1,)), (100, (0, 1)), (100, (100, 100)), (100, (2, 100)), (10, (10, 10)), (1, (1,))],
+    ids=["few and many", "one event", "one event of two", "always", "always one", "always of few", "one value"],
 )
-def test_channels_with_few_events_borrow_what_is_said(rng, counts, gamma_loc):
-    data = np.zeros((100, len(counts)))
+def test_channels_with_few_events_borrow_what_is_said(rng, bins, counts, gamma_loc):
+    data = np.zeros((bins, len(counts)))
     for channel, count in enumerate(counts):
-        data[rng.choice(100, count, replace=False), channel] = rng.gamma(1.5, 2.0, count) + gamma_loc
+        data[rng.choice(bins, count, replace=False), channel] = rng.gamma(1.5, 2.0, count) + gamma_loc
     data[:, 0][data[:, 0] == 0] = np.where(rng.random((data[:, 0] == 0).sum()) < 0.2, np.nan, 0.0)
     found = (x.tolist() for x in fit_events(torch.as_tensor(data[None]), gamma_loc))
     for shape, rate, logit, wanted in zip(*found, start_by_hand(data, gamma_loc), strict=True):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lfads_core.plugins.specs import NoSettings
 from lfads_core.rng import stream
 from lfads_plugins_std import plugin, poisson
 from lfads_plugins_std.gaussian import MSE, Gaussian, floored_log_variance
-from lfads_plugins_std.poisson import Poisson, PoissonBPS, rate_from_log, stirling
+from lfads_plugins_std.poisson import Poisson, PoissonBPS, PoissonLoss, rate_from_log, stirling
 
 
 @pytest.fixture
@@ -69,6 +71,32 @@ def test_blocks_of_any_size_cost_the_same(rng, monkeypatch, block):
     monkeypatch.setattr(poisson, "BLOCK", block)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert torch.equal(Poisson().nll(log_rate, k), wanted)
+
+
+class _Allocations(TorchDispatchMode):
+    """Operations by name, and the memory of everything that they return."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.memory = Counter(), set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        self.calls[func.overloadpacket.__name__] += 1
+        self.memory |= {t.untyped_storage().data_ptr() for t in torch.utils._pytree.tree_leaves(found) if isinstance(t, torch.Tensor)}
+        self.kept = [*getattr(self, "kept", ()), found]  # or memory that is given back would be given out again
+        return found
+
+
+@pytest.mark.parametrize("block", [7, 60, 1000])
+def test_a_block_is_worked_on_at_a_time_in_the_memory_of_three_arrays(rng, monkeypatch, block):
+    log_rate, k = tensor(rng.normal(0, 1, (3, 4, 5))), tensor(rng.poisson(2.0, (3, 4, 5)))
+    monkeypatch.setattr(poisson, "BLOCK", block)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with _Allocations() as seen:
+        PoissonLoss.forward(log_rate, k)
+    assert seen.calls["exp"] == math.ceil(60 / (2 * block))
+    assert len(seen.memory - {log_rate.data_ptr(), k.data_ptr()}) == 3  # loss, slope and scratch
 
 
 def test_log_rates_above_60_act_along_the_tangent():

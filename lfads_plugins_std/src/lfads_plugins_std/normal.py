@@ -24,7 +24,9 @@ def normal_log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 class NormalKL(Operation):
-    """KL(N(mean, std²) ‖ N(m, v)), summed over dimensions::
+    """KL(N(mean, std²) ‖ N(m, v)), summed over dimensions.
+
+    ::
 
         ½ Σ_k [ln v_k - ln std_k² + (std_k² + (mean_k - m_k)²) / v_k - 1]
 

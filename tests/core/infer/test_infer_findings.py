@@ -5,9 +5,13 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import torch
 
+import lfads_core
 from lfads_core.config.load import resolve
-from lfads_core.infer.findings import findings, informed
+from lfads_core.data.session import Session, Split
+from lfads_core.infer.findings import findings, informed, of_expected
+from lfads_core.infer.run import infer_files
 from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
 
@@ -100,6 +104,46 @@ def test_the_informed_share_is_that_of_the_law_of_total_variance():
     means, stds = rng.normal(size=(400, 3)) * [0.0, 1.0, 2.0], np.ones((400, 3))
     draws = (means[..., None] + stds[..., None] * rng.normal(size=(400, 3, 500))).transpose(0, 2, 1).reshape(-1, 3)
     np.testing.assert_allclose(informed(means, stds), means.var(axis=0) / draws.var(axis=0), atol=0.01)
+
+
+def recording(train, valid, **arrays):
+    def split(values):
+        return Split(encod=values, recon=values, external=np.zeros((*values.shape[:2], 0)))
+
+    return Session(name="s", path=None, splits={"train": split(train), "valid": split(valid)}, arrays=arrays)
+
+
+def test_expected_values_far_beyond_the_recording_are_named_with_their_place():
+    rng = np.random.default_rng(0)
+    data = {"train": rng.normal(size=(6, 5, 4)), "valid": rng.normal(size=(3, 5, 4))}
+    data["train"][2, 3, 1], data["valid"][0, 0, 0] = -25.0, np.nan
+    expected = {split: values.clip(-20, 20) for split, values in data.items()} | {"valid": np.zeros((3, 5, 4))}
+    expected["valid"][1, 4, 2] = 49.9
+    assert of_expected(recording(**data), expected) == {}
+    expected["valid"][1, 4, 2], expected["train"][5, 0, 0] = -137.0, 51.0
+    text = (
+        "s: 2 of 180 expected values are more than 2 times as large as any value of the recording: at most -137, in bin 4 of channel {} in valid "
+        "trial 1, where the recording has at most 25."
+    )
+    assert of_expected(recording(**data), expected)["beyond_the_data"].startswith(text.format(2))
+    turned = of_expected(recording(**data, channel_order=np.array([3, 1, 0, 2])), expected)
+    assert turned["beyond_the_data"].startswith(text.format(0))
+
+
+def test_a_silent_recording_has_nothing_to_be_compared_with():
+    silent = np.zeros((2, 3, 1))
+    assert of_expected(recording(silent, silent), {"train": silent + 0.1}) == {}
+
+
+def test_inference_says_what_lies_beyond_the_recording(train_tiny, caplog):
+    run = train_tiny("train.epochs=1").run
+    assert "beyond_the_data" not in run.read_state()["findings"]
+    loaded = lfads_core.load(run.path)
+    with torch.no_grad():
+        for parameter in loaded.model.readouts.parameters():
+            parameter.add_(10.0)
+    infer_files(loaded, None, samples=None, output=None)
+    assert "expected values are more than 2 times as large as any value of the recording" in caplog.text
 
 
 @pytest.mark.long

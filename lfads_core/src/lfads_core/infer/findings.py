@@ -10,6 +10,8 @@ from jaxtyping import Float
 from lfads_core.config.fields import known
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.hdf5 import opened_outputs
+from lfads_core.data.order import CHANNEL_ORDER
+from lfads_core.data.session import Session
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.prune import first_judged
@@ -19,6 +21,9 @@ AT_PRIOR = 0.02
 
 WORSE = 0.1
 """So much of what the validation cost had gained may be lost again after the best epoch."""
+
+BEYOND = 2
+"""An expected value so many times as large as the largest of a recording is none that can be believed."""
 
 LATE = 0.5
 """Share of the epochs after the best one from which on a lost gain is worth a word."""
@@ -40,6 +45,25 @@ def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[s
             posteriors = {key: file[f"{split}_{key}"][...] for key in ("ic_mean", "ic_std", "co_means", "co_stds")}
         found = {**_of_latents(posteriors, config), **found}
     return found
+
+
+def of_expected(session: Session, expected: Mapping[str, Float[np.ndarray, "B T N"]]) -> dict[str, str]:
+    """From a session's expected values by split, which no mean of such data can be where they are far beyond all of them."""
+    largest = max(float(np.nanmax(np.abs(split.recon), initial=0.0)) for split in session.splits.values())
+    far = {split: np.abs(values) > BEYOND * largest for split, values in expected.items()}
+    count = sum(int(where.sum()) for where in far.values())
+    if not count or not largest:
+        return {}
+    split = max(expected, key=lambda name: float(np.abs(expected[name]).max(initial=0.0)))
+    trial, bin_, place = np.unravel_index(int(np.abs(expected[split]).argmax()), expected[split].shape)
+    order = session.arrays.get(CHANNEL_ORDER, range(expected[split].shape[-1]))
+    text = (
+        f"{session.name}: {count} of {sum(map(np.size, far.values()))} expected values are more than {BEYOND} times as large as any value of the "
+        f"recording: at most {expected[split][trial, bin_, place]:.4g}, in bin {bin_} of channel {order[place]} in {split} trial {trial}, where the "
+        f"recording has at most {largest:.4g}. A single posterior sample can do that, or a model that is far from right. Look at other seeds, or at "
+        "posterior means (lfads infer RUN --means), before these values are used."
+    )
+    return {"beyond_the_data": text}
 
 
 def of_alignment(followed: str, within: Mapping[str, float], left: Mapping[str, float]) -> dict[str, str]:

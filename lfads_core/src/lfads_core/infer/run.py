@@ -18,7 +18,7 @@ from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure, written_by
 from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
-from lfads_core.infer.findings import findings, of_alignment
+from lfads_core.infer.findings import findings, of_alignment, of_expected
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
 from lfads_core.infer.posterior import Inferred, infer_batches, joined
@@ -103,7 +103,8 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
-    found = {**findings(run, loaded.config, scores), **say_alignment(run, loaded, sessions, say)}
+    far = [of_expected(session, means[session.name]) for session in sessions]
+    found = {**findings(run, loaded.config, scores), **next(filter(None, far), {}), **say_alignment(run, loaded, sessions, say)}
     run.update_state(findings=found)
     for text in found.values():
         say(f"look: {text}")
@@ -182,7 +183,9 @@ def infer_files(
     paths = {s.name: _output_path(loaded.run, s, files[s.name], output, several=several) for s in sessions}
     check_fit(loaded, sessions)
     for session in sessions:
-        infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
+        means = infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
+        for text in of_expected(session, means).values():
+            log.warning("look: %s", text)
     return [paths[session.name] for session in sessions]
 
 
