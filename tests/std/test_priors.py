@@ -157,7 +157,9 @@ def test_the_autoregressive_divergence_is_right_on_average(rng):
 
 
 def test_an_autoregressive_prior_of_initial_conditions_is_refused():
-    with pytest.raises(ConfigError, match=r"autoregressive: must be a prior of inputs over bins, got values without bins\. Use it as components"):
+    with pytest.raises(
+        ConfigError, match=r"^autoregressive: must be a prior of inputs over bins, got values without bins\. Use it as components.input_prior.$"
+    ):
         ar_prior().kl(torch.zeros(3, 2), torch.ones(3, 2), {"normal": torch.zeros(3, 2)})
 
 
@@ -293,6 +295,26 @@ def test_a_student_t_prior_starts_where_its_settings_say(location, scale, degree
     wanted = stats.t(degrees, location, scale)
     for found, moment in zip(part.moments(), (wanted.mean(), wanted.std()), strict=True):
         torch.testing.assert_close(found, tensor([moment, moment]), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("bins", [None, 4])
+def test_the_ratio_is_that_of_scipys_densities_at_the_sample(rng, bins):
+    shape = (3, 2) if bins is None else (3, bins, 2)
+    mean, std = rng.normal(size=shape), rng.gamma(5.0, 0.2, shape)
+    prior_mean, scale = np.array([0.7, -0.2]), np.array([0.3, 2.0])
+    densities = {
+        normal_prior(variance=0.3): lambda x: stats.norm.logpdf(x, [0.5, -1.0], math.sqrt(0.3)),
+        student_prior(): lambda x: stats.t.logpdf(x, 5.0, prior_mean, scale),
+    }
+    if bins is not None:
+        dense = [stats.multivariate_normal(np.zeros(bins), ar_covariance(bins, TAU[u], VARIANCE[u])) for u in range(2)]
+        densities[ar_prior()] = densities[ar_prior("mean")] = lambda x: sum(dense[u].logpdf(x[..., u]) for u in range(2))
+    for part, prior in densities.items():
+        draw = part.draw(tensor(mean), stream(0))
+        x = part.sample(tensor(mean), tensor(std), draw).numpy()
+        posterior = stats.t.logpdf(x, 5.0, mean, std) if isinstance(part, StudentTPrior) else stats.norm.logpdf(x, mean, std)
+        wanted = posterior.reshape(3, -1).sum(1) - prior(x).reshape(3, -1).sum(1)
+        np.testing.assert_allclose(part.log_ratio(tensor(mean), tensor(std), draw).detach(), wanted, rtol=1e-9)
 
 
 def test_student_t_values_spread_without_bound_from_two_degrees_of_freedom_down():

@@ -97,7 +97,7 @@ class AutoregressivePrior(AbstractPrior):
         self.log_tau = nn.Parameter(torch.full((dimensions,), math.log(config.tau)), requires_grad=config.train_tau)
         self.log_variance = nn.Parameter(torch.full((dimensions,), math.log(config.variance)), requires_grad=config.train_variance)
 
-    def kl(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, " B"]:
+    def kl(self, mean: Float[Tensor, "B *T U"], std: Float[Tensor, "B *T U"], draw: Draw) -> Float[Tensor, " B"]:
         """ln q(u) - ln p(u) at a fresh sample u; summed over inputs and, as published, over bins.
 
         Raises:
@@ -106,7 +106,7 @@ class AutoregressivePrior(AbstractPrior):
         per_bin = self._per_bin(mean, std, draw)
         return per_bin.sum(dim=-1) if self.over_time == "sum" else per_bin.mean(dim=-1)
 
-    def _per_bin(self, mean: Float[Tensor, "B T U"], std: Float[Tensor, "B T U"], draw: Draw) -> Float[Tensor, "B T"]:
+    def _per_bin(self, mean: Float[Tensor, "B *T U"], std: Float[Tensor, "B *T U"], draw: Draw) -> Float[Tensor, "B T"]:
         if mean.dim() < 3:
             raise ConfigError("autoregressive: must be a prior of inputs over bins, got values without bins. Use it as components.input_prior.")
         per_bin: Tensor = LogRatio.apply(mean, std, self.standardise(draw), self.log_tau, self.log_variance)[0]
