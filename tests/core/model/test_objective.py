@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.components import AbstractAugmentation, AbstractLoss, Latents, Posterior
+from lfads_core.components.batch import Batch
 from lfads_core.config.load import resolve
 from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig
+from lfads_core.model.lfads import LFADS
+from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.further import further_terms, latent_divergences, of_trials
 from lfads_core.objective.terms import l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
@@ -154,7 +158,7 @@ class _Half(AbstractAugmentation):
         return loss / 2
 
     def measure(self, loss, batch):
-        return {"seen": loss.mean()}
+        return {"seen": loss.mean(), "trials": batch.recon.new_tensor(len(batch.recon))}
 
 
 def test_augmentations_weigh_the_loss_and_measure_it_unweighed(two):
@@ -163,6 +167,30 @@ def test_augmentations_weigh_the_loss_and_measure_it_unweighed(two):
     torch.testing.assert_close(losses.recon, plain.recon / 2)
     torch.testing.assert_close(losses.per_value["a"], plain.per_value["a"] / 2)
     torch.testing.assert_close(losses.measures["seen"], (plain.per_value["a"].mean() + plain.per_value["b"].mean()) / 2)
+    assert losses.measures["trials"] == 2.5
+
+
+@pytest.mark.parametrize("how", ["mean", "sum"])
+def test_trials_that_only_fill_a_batch_up_count_nowhere(two, how):
+    model, batches, noise, output = two
+    weights = {"a": torch.tensor([1.0, 0.0, 1.0, 1.0]), "b": torch.ones(1)}
+    losses = price((model, {name: replace(batch, weights=weights[name]) for name, batch in batches.items()}, noise, output), reduce=how)
+    counted = [0, 2, 3]
+    each = losses.per_value["a"][counted]
+    torch.testing.assert_close(losses.per_session["a"], each.mean() if how == "mean" else each.sum(dim=(1, 2)).mean())
+    ic = model.ic_prior.kl(output.latents.ic.mean, output.latents.ic.std, noise.ic_kl)
+    torch.testing.assert_close(losses.ic_kl, ic[[*counted, 4]].mean())
+    inputs = model.input_prior.kl(output.latents.inputs.mean, output.latents.inputs.std, noise.inputs_kl)
+    torch.testing.assert_close(losses.input_kl, inputs[[*counted, 4]].mean())
+
+
+def test_shares_of_kernels_may_be_given(two):
+    model, batches, noise, output = two
+    of = Objective(RegularisationConfig(kl_ic=0.0, kl_inputs=0.0, l2_generator=0.5))
+    kernels = recurrent_kernels(model, of.config)
+    given = [0.125 * number for number in range(len(kernels))]
+    terms = of.terms(model, batches, output, noise, NOTHING, given)
+    torch.testing.assert_close(terms.vector[-1], sum(share * 0.5 * kernel.square().sum() for share, (_, kernel) in zip(given, kernels, strict=True)))
 
 
 def test_the_loss_is_a_plain_function(two):
@@ -175,12 +203,17 @@ def test_the_loss_is_a_plain_function(two):
 
 def latents_of(trials):
     """All kinds of latents, each with its own numbers, of which a trial's are its row's."""
-    kinds = iter(torch.arange(trials, dtype=torch.float64)[:, None] + 100 * kind for kind in range(12))
-    posteriors = [Posterior(mean=next(kinds), std=next(kinds)) for _ in range(3)]
-    names = ("ci", "gen_init", "gen_states", "gen_inputs", "factors")
-    return Latents(
-        ic=posteriors[0], inputs=posteriors[1], further={"context": posteriors[2]}, con_states=None, **{name: next(kinds) for name in names}
-    )
+    kinds = itertools.count()
+
+    def numbers(*shape):
+        return torch.arange(trials, dtype=torch.float64).reshape(-1, *(1 for _ in shape)).expand(trials, *shape) + 100 * next(kinds)
+
+    def posterior(*shape):
+        return Posterior(mean=numbers(*shape), std=numbers(*shape))
+
+    per_bin = {name: numbers(2, 1) for name in ("ci", "gen_states", "gen_inputs", "factors")}
+    further = {"context": posterior(1)}
+    return Latents(ic=posterior(1), inputs=posterior(2, 1), gen_init=numbers(1), con_states=None, further=further, **per_bin)
 
 
 def test_the_latents_of_some_trials_are_their_rows_of_everything():
@@ -209,11 +242,11 @@ class _Silent(AbstractLoss):
 
 
 def test_a_loss_sees_its_sessions_trials_parameters_and_draws_and_sessions_are_averaged():
-    rows, params = {"a": slice(0, 3), "b": slice(3, 5)}, {"a": torch.full((3, 1), 7.0), "b": torch.full((2, 1), 11.0)}
+    rows, params = {"a": slice(0, 3), "b": slice(3, 5)}, {"a": torch.full((3, 1, 1, 1), 7.0), "b": torch.full((2, 1, 1, 1), 11.0)}
     output = ModelOutput(latents=latents_of(5), params=params, rows=rows)
-    batches = {"a": SimpleNamespace(recon=torch.tensor(5.0)), "b": SimpleNamespace(recon=torch.tensor(13.0))}
-    model = SimpleNamespace(losses={name: {"seen": _Seen(), "silent": _Silent(), "other": None} for name in rows})
-    noise = SimpleNamespace(losses={"a": {"seen": {"normal": torch.tensor([17.0])}}, "b": {"seen": {"normal": torch.tensor([19.0])}}})
+    batches = {"a": Mock(spec=Batch, recon=torch.tensor(5.0)), "b": Mock(spec=Batch, recon=torch.tensor(13.0))}
+    model = Mock(spec=LFADS, losses={name: {"seen": _Seen(), "silent": _Silent(), "other": None} for name in rows})
+    noise = Mock(spec=Noise, losses={"a": {"seen": {"normal": torch.tensor([17.0])}}, "b": {"seen": {"normal": torch.tensor([19.0])}}})
     terms, measures = further_terms(model, ["seen", "silent"], batches, output, noise)
     factors = output.latents.factors
     assert {name: value.item() for name, value in terms.items()} == {
@@ -222,7 +255,7 @@ def test_a_loss_sees_its_sessions_trials_parameters_and_draws_and_sessions_are_a
         "loss/silent/nothing": 0.0,
     }
     assert {name: value.item() for name, value in measures.items()} == {"loss/seen/double": 43.0}
-    quiet = SimpleNamespace(losses={})
+    quiet = Mock(spec=Noise, losses={})
     assert further_terms(model, ["silent"], batches, output, quiet)[0]["loss/silent/nothing"] == 0
 
 
@@ -230,11 +263,11 @@ def test_a_latents_divergence_is_that_of_its_prior_at_its_own_draws_over_the_tri
     def kl(mean, std, draw):
         return (mean + 2 * std + draw.get("normal", 0.0))[:, 0]
 
-    output = SimpleNamespace(latents=latents_of(3))
-    model = SimpleNamespace(latents={"context": SimpleNamespace(prior=SimpleNamespace(kl=kl))})
+    output = Mock(spec=ModelOutput, latents=latents_of(3))
+    model = Mock(spec=LFADS, latents={"context": Mock(prior=Mock(kl=kl))})
     q, draw = output.latents.further["context"], torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
     each = (q.mean + 2 * q.std)[:, 0]
-    noise, quiet = SimpleNamespace(latents_kl={"context": {"normal": draw}}), SimpleNamespace(latents_kl={})
+    noise, quiet = Mock(spec=Noise, latents_kl={"context": {"normal": draw}}), Mock(spec=Noise, latents_kl={})
     assert latent_divergences(model, output, quiet, None) == {"latent/context/kl": each.mean()}
     assert latent_divergences(model, output, noise, None) == {"latent/context/kl": (each + draw[:, 0]).mean()}
     weights = torch.tensor([1.0, 0.0, 1.0])
