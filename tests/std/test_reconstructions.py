@@ -52,7 +52,7 @@ def test_stirlings_term_errs_by_less_than_a_twelfth_over_k():
 def test_between_one_and_two_spikes_stirlings_term_is_its_formula():
     """Counts need not be whole: behaviour of the term between those that are."""
     assert stirling(tensor(1.5)).item() == pytest.approx(2 * math.log(1.5) - 1.5 + 0.5 * math.log(2 * math.pi), rel=1e-12)
-    assert Poisson().nll(tensor([0.3]), tensor(1.5)).item() == pytest.approx(math.exp(0.3) - 0.45 + stirling(tensor(1.5)).item(), rel=1e-12)
+    assert Poisson().nll(tensor([[[0.3]]]), tensor([[1.5]])).item() == pytest.approx(math.exp(0.3) - 0.45 + stirling(tensor(1.5)).item(), rel=1e-12)
 
 
 def test_counts_that_are_differentiated_cost_the_same_and_have_a_gradient(rng):
