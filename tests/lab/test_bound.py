@@ -15,6 +15,7 @@ from scipy import integrate, special, stats
 import lfads_core
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.cli.main import cli
+from lfads_core.components import AbstractAugmentation
 from lfads_core.config.load import resolve
 from lfads_core.data.loader import SplitTensors
 from lfads_core.errors import ConfigError
@@ -23,10 +24,10 @@ from lfads_core.model.build import prepare_model
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Encoded, Posterior
 from lfads_core.plugins import load_registry
-from lfads_core.plugins.specs import PriorSpec
 from lfads_core.rng import stream
 from lfads_core.train.data import read_for
 from lfads_plugins_lab.evaluate.bound import bound_split, bounds_of, log_weights
+from lfads_plugins_lab.evaluate.bound_files import MEANINGS, bound_files
 
 NOTHING = AugmentationStack((), ())
 
@@ -116,6 +117,45 @@ def test_numbers_of_a_trial_do_not_depend_on_its_batch_and_the_first_sample_is_o
         np.testing.assert_allclose(getattr(whole, name), getattr(parted, name), rtol=1e-10)
 
 
+def test_bounds_come_again_with_the_seed_and_only_with_it(small):
+    model, batches = small(controller=True)
+    source = {"tiny": SplitTensors(encod=batches["tiny"].encod, recon=batches["tiny"].recon, external=batches["tiny"].external)}
+    one, same, other = (bound_split(model, NOTHING, source, samples=2, batch_size=6, seed=seed)["tiny"].elbo for seed in (4, 4, 5))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).all()
+
+
+class _Noisy(AbstractAugmentation):
+    """Adds a random number of its own to what encoders read after the first bins."""
+
+    name = "noisy"
+
+    def draw(self, batch, rng):
+        return {"shift": torch.randn((), generator=rng, dtype=batch.encod.dtype)}
+
+    def augment(self, batch, noise):
+        encod = batch.encod.clone()
+        encod[:, batch.ic_bins :] += noise["shift"]
+        return replace(batch, encod=encod)
+
+
+def test_augmentations_of_inference_act_on_bounds_with_the_seed_and_the_batch(small):
+    model, batches = small("model.encoder.ic_bins=2", controller=True)
+    batch = batches["tiny"]
+    source = {"tiny": SplitTensors(encod=batch.encod, recon=batch.recon, external=batch.external)}
+    stack, shifts = AugmentationStack((_Noisy(),), ()), []
+    for number in (0, 1):
+        rng = stream(4, "infer augmentations", number)
+        shifts.append(torch.randn((), generator=rng, dtype=batch.encod.dtype))
+    found = bound_split(model, stack, source, samples=2, batch_size=3, seed=4)["tiny"]
+    encod = batch.encod.clone()
+    encod[:3, 2:] += shifts[0]
+    encod[3:, 2:] += shifts[1]
+    by_hand = bound_split(model, NOTHING, {"tiny": replace(source["tiny"], encod=encod)}, samples=2, batch_size=3, seed=4)["tiny"]
+    np.testing.assert_allclose(found.elbo, by_hand.elbo, rtol=1e-12)
+    assert shifts[0] != shifts[1]
+
+
 def test_unobserved_values_cost_nothing(small):
     model, batches = small(controller=True)
     holes = batches["tiny"].recon.clone()
@@ -126,27 +166,6 @@ def test_unobserved_values_cost_nothing(small):
     with torch.no_grad():
         per_value = torch.stack([model.reconstructions["tiny"].nll(one.params["tiny"], batches["tiny"].recon) for one in output])
     np.testing.assert_allclose(parted.nll, per_value[:, :, :4].sum((2, 3)).mean(0).numpy(), rtol=1e-10)
-
-
-@pytest.mark.parametrize("prior", ["normal", "student-t", "autoregressive"])
-def test_the_log_ratio_of_a_prior_averages_to_its_divergence_summed_over_bins(prior):
-    registry = load_registry()
-    settings = {"autoregressive": {"over_time": "sum"}}.get(prior, {})
-    spec = registry.get(PriorSpec, prior)
-    part = spec.build(spec.config(**settings), 2).double()
-    rng = stream(0)
-    mean = torch.randn(1, 5, 2, generator=rng, dtype=torch.float64) * 0.3
-    std = torch.full_like(mean, 0.4)
-    many_mean, many_std = mean.expand(40_000, -1, -1), std.expand(40_000, -1, -1)
-    draw = part.draw(many_mean, rng)
-    ratio = part.log_ratio(many_mean, many_std, draw).detach()
-    bins = 1 if prior == "autoregressive" else 5  # what kl averages over
-    kl = part.kl(many_mean, many_std, draw).detach() * bins
-    assert ratio.mean().item() == pytest.approx(kl.mean().item(), abs=6 * ratio.std().item() / 200)
-    moments = part.moments()
-    drawn = part.generate(torch.empty(60_000, 5, 2, dtype=torch.float64), rng).detach()
-    for got, value in zip(moments, (drawn.mean((0, 1)), drawn.std((0, 1))), strict=True):
-        np.testing.assert_allclose(got.detach().numpy(), value.numpy(), rtol=0.05, atol=0.02)
 
 
 def test_a_prior_without_density_is_refused(small):
@@ -172,3 +191,36 @@ def test_the_command_writes_every_trials_numbers(train_tiny):
         assert file.attrs["lfads_posterior_samples"] == 4
         np.testing.assert_allclose(file["prior_ic_mean"][()], loaded.parameters()["ic_prior.mean"])
         np.testing.assert_allclose(file["prior_ic_std"][()] ** 2, np.exp(loaded.parameters()["ic_prior.log_var"]), rtol=1e-6)
+
+
+def test_bounds_of_other_recordings_are_theirs_and_go_where_they_are_told(train_tiny, write_tiny, tmp_path):
+    run = train_tiny("train.epochs=1", "train.seed=3").run
+    loaded = lfads_core.load(run.path)
+    other = write_tiny("other.h5", seed=9)
+    folder = tmp_path / "to be" / "made"
+    (path, means), *none = bound_files(loaded, [other], samples=2, output=folder / "of other.h5").values()
+    assert none == []
+    assert path == folder / "of other.h5"
+    own = bound_files(loaded, None, samples=2, output=folder)["tiny"]
+    assert own[0] == folder / "lfads_bound_tiny.h5"
+    assert own[1].keys() == means.keys()
+    assert own[1] != means
+    with h5py.File(path) as file:
+        assert {name: file[name.replace("/", "_")][()].mean() for name in means} == pytest.approx(means)
+        for name, meaning in MEANINGS.items():
+            assert dict(file[f"valid_{name}"].attrs) == {"meaning": meaning, "unit": "nats"}
+        assert file["prior_ic_mean"].attrs["unit"] == "arbitrary"
+        source = {"tiny": SplitTensors.from_split(read_for(loaded.config, [other], loaded.registry)[0].splits["valid"], extras=())}
+    batch = source["tiny"].take(torch.arange(source["tiny"].trials))
+    wanted = bounds_of(loaded.model, {"tiny": batch}, draw_samples(loaded.model, {"tiny": batch}, 2, seed=3))
+    assert means["valid/elbo"] == pytest.approx(wanted.elbo.mean())
+    assert bound_files(loaded, None, samples=2, output=None)["tiny"][0] == run.path / "lfads_bound_tiny.h5"
+
+
+def test_bounds_of_several_sessions_go_into_a_folder(train_tiny, write_tiny, tmp_path):
+    run = train_tiny("train.epochs=1", data=[write_tiny("a.h5"), write_tiny("b.h5", seed=5)]).run
+    loaded = lfads_core.load(run.path)
+    found = bound_files(loaded, None, samples=2, output=tmp_path / "bounds")
+    assert {name: path for name, (path, _) in found.items()} == {name: tmp_path / "bounds" / f"lfads_bound_{name}.h5" for name in ("a", "b")}
+    assert all(path.is_file() for path, _ in found.values())
+    assert found["a"][1] != found["b"][1]

@@ -11,10 +11,12 @@ from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_calcium.settings import ZIGConfig
 from lfads_plugins_calcium.zig import ZeroInflatedGamma
 from lfads_plugins_emg.gamma import Gamma
+from lfads_plugins_lab.evaluate import constant
 from lfads_plugins_lab.evaluate.constant import constant_parameters
 from lfads_plugins_lab.evaluate.costs import Costs
 from lfads_plugins_lab.evaluate.overfit import judge_fit
 from lfads_plugins_lab.evaluate.run import likelihood_gains
+from lfads_plugins_std.poisson import Poisson
 
 
 def costs(value, null):
@@ -46,6 +48,27 @@ def test_a_constant_zig_has_the_share_and_the_sizes_of_the_events():
         fitted, _, scale = scipy.stats.gamma.fit(events, floc=0)
         np.testing.assert_allclose([shape[n], rate[n]], [fitted, 1 / scale], rtol=5e-3)
         assert torch.sigmoid(params[n, 2]).item() == pytest.approx((data[..., n] > 0).mean(), rel=1e-3)
+
+
+def test_constants_are_fitted_to_evenly_spaced_bins_of_a_long_recording(monkeypatch):
+    """Of 26 bins at most 10: every third, whatever trial it is in. Counts may be whole numbers."""
+    monkeypatch.setattr(constant, "MOST_ROWS", 10)
+    data = np.random.default_rng(2).integers(0, 9, (2, 13, 3))
+    for dtype in (np.int64, np.float32):
+        found = constant_parameters(Poisson(), data.astype(dtype))
+        np.testing.assert_allclose(found[:, 0].exp(), data.reshape(26, 3)[::3].mean(axis=0), rtol=1e-4)
+    monkeypatch.setattr(constant, "MOST_ROWS", 26)
+    np.testing.assert_allclose(constant_parameters(Poisson(), data)[:, 0].exp(), data.mean(axis=(0, 1)), rtol=1e-4)
+
+
+def test_channels_of_many_and_of_few_observed_bins_are_fitted_each_by_itself():
+    rng = np.random.default_rng(3)
+    data = rng.poisson([0.2, 5.0, 1.0], (20, 30, 3)).astype(float)
+    data[1:, :, 1] = np.nan
+    data[:, :, 2] = np.nan
+    found = constant_parameters(Poisson(), data)[:, 0]
+    np.testing.assert_allclose(found[:2].exp(), np.nanmean(data[..., :2], axis=(0, 1)), rtol=1e-4)
+    assert found[2] == 0  # nothing was seen, nothing moved
 
 
 def test_a_gain_is_told_by_value_and_by_event():
