@@ -184,6 +184,30 @@ def test_trials_that_only_fill_a_batch_up_count_nowhere(two, how):
     torch.testing.assert_close(losses.input_kl, inputs[[*counted, 4]].mean())
 
 
+def test_divergences_that_are_estimated_take_the_draws_that_are_theirs_alone(make_model, make_batch):
+    """Priors without a closed form, and the latents of plugins: each at its own draws, over the trials that count."""
+    words = ("components.ic_prior=student-t", "components.input_prior=student-t", "components.latents=[{name: context, size: 3}]")
+    model, batch = make_model(*words), replace(make_batch(4), weights=torch.tensor([1.0, 1.0, 0.0, 1.0]))
+    noise = model.draw_noise(4, stream(0), sample=True, dropout=False)
+    output = model({"a": batch}, noise)
+    losses, latents = price((model, {"a": batch}, noise, output)), output.latents
+    ic = model.ic_prior.kl(latents.ic.mean, latents.ic.std, noise.ic_kl)
+    inputs = model.input_prior.kl(latents.inputs.mean, latents.inputs.std, noise.inputs_kl)
+    context = model.latents["context"].prior.kl(latents.further["context"].mean, latents.further["context"].std, {})
+    for found, each in ((losses.ic_kl, ic), (losses.input_kl, inputs), (losses.further["latent/context/kl"], context)):
+        torch.testing.assert_close(found, each[[0, 1, 3]].mean())
+    assert losses.terms()["latent/context/kl"] is losses.further["latent/context/kl"]
+    other = price((model, {"a": batch}, replace(noise, ic_kl=noise.ic), output))
+    assert other.ic_kl != losses.ic_kl
+    assert losses.ramps == Objective(RegularisationConfig(kl_ramp=FULL, l2_ramp=FULL)).ramps(10)
+
+
+def test_without_a_controller_inputs_cost_nothing(make_model, make_batch):
+    model, batch = make_model("model.controller=null"), make_batch(2)
+    noise = model.draw_noise(2, stream(0), sample=True, dropout=False)
+    assert price((model, {"a": batch}, noise, model({"a": batch}, noise))).input_kl == 0
+
+
 def test_shares_of_kernels_may_be_given(two):
     model, batches, noise, output = two
     of = Objective(RegularisationConfig(kl_ic=0.0, kl_inputs=0.0, l2_generator=0.5))
