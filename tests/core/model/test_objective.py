@@ -316,12 +316,14 @@ def test_losses_and_latents_have_their_own_scales_and_ramps():
 
 def test_the_factors_of_a_step_are_rounded_as_the_device_would():
     third = RampConfig(start_epoch=0, increase_epochs=2)
-    of = Objective(RegularisationConfig(kl_ic=0.1, kl_inputs=0.7, loss_scale=1.0, kl_ramp=third, l2_ramp=third))
-    exact = of.beside(0, [], torch.zeros(4, dtype=torch.float64))
-    assert exact.tolist() == [1.0, 1 / 3 * 0.1, 1 / 3 * 0.7, 1 / 3]
-    rounded = of.beside(0, [], torch.zeros(4))
+    scales = {"kl_ic": 0.3, "kl_inputs": 0.013}  # whose product with a third depends on when it is rounded
+    of = Objective(RegularisationConfig(**scales, loss_scale=1.0, kl_ramp=third, l2_ramp=third))
+    exact = [1.0, 1 / 3 * 0.3, 1 / 3 * 0.013, 1 / 3]
+    assert of.beside(0, [], torch.zeros(4, dtype=torch.float64)).tolist() == exact
     ramp_ = torch.tensor(1 / 3)
-    assert rounded.tolist() == torch.stack([torch.tensor(1.0), ramp_ * 0.1, ramp_ * 0.7, ramp_]).tolist()
+    rounded = of.beside(0, [], torch.zeros(4)).tolist()
+    assert rounded == torch.stack([torch.tensor(1.0), ramp_ * 0.3, ramp_ * 0.013, ramp_]).tolist()
+    assert rounded[1:3] != torch.tensor(exact[1:3]).tolist()
 
 
 def test_the_objective_of_a_run_has_its_scales_losses_and_latents():
