@@ -15,14 +15,16 @@ from lfads_core.components.batch import Batch
 from lfads_core.config.load import resolve
 from lfads_core.config.losses import LatentConfig, LossConfig
 from lfads_core.config.schema import RampConfig, RegularisationConfig
+from lfads_core.errors import ConfigError
 from lfads_core.model.lfads import LFADS
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import ModelOutput
 from lfads_core.objective.further import further_terms, latent_divergences, of_trials
-from lfads_core.objective.terms import l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
+from lfads_core.objective.terms import Weights, l2_of_kernels, l2_shares, ramp, recurrent_kernels, reduce_reconstruction
 from lfads_core.objective.total import Objective
 from lfads_core.plugins import load_registry
 from lfads_core.rng import stream
+from lfads_core.train.captured import LiveObjective
 
 NOTHING = AugmentationStack((), ())
 FULL = RampConfig(start_epoch=0, increase_epochs=0)
@@ -324,6 +326,40 @@ def test_the_factors_of_a_step_are_rounded_as_the_device_would():
     rounded = of.beside(0, [], torch.zeros(4)).tolist()
     assert rounded == torch.stack([torch.tensor(1.0), ramp_ * 0.3, ramp_ * 0.013, ramp_]).tolist()
     assert rounded[1:3] != torch.tensor(exact[1:3]).tolist()
+
+
+@pytest.mark.parametrize("on_device", [("kl", "l2", "losses"), ("l2",), ("losses",)])
+def test_ramps_that_are_numbers_on_the_device_give_the_same_factors(on_device):
+    fields = {"kl": 0.25, "l2": 0.75, "losses": {"seen": 0.5}}
+    held = {
+        name: {k: torch.tensor(v) for k, v in of.items()} if name == "losses" else torch.tensor(of)
+        for name, of in fields.items()
+        if name in on_device
+    }
+    config = RegularisationConfig(kl_ic=0.3, kl_inputs=0.7, loss_scale=2.0)
+    of = LiveObjective(config, {"seen": LossConfig(scale=7.0)}, {"context": LatentConfig(kl=11.0)}, on_device=Weights(**fields | held))
+    names = ["latent/context/kl", "latent/unpriced/kl", "loss/seen/of"]
+    found = of.beside(5, names, torch.zeros(7))
+    assert (found.dtype, found.shape) == (torch.float32, (7,))
+    torch.testing.assert_close(found, torch.tensor([2.0, 0.5 * 0.3, 0.5 * 0.7, 0.5 * 11, 0.0, 7.0, 1.5]))
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("regularisation.kl_ic", {"kl_inputs": 1.0}),
+        ("regularisation.kl_inputs", {"kl_ic": 1.0}),
+        ("increase_epochs", {"kl_ic": 1.0, "kl_inputs": 1.0, "kl_ramp": RampConfig()}),
+        ("components: seen: scale", {"kl_ic": 1.0, "kl_inputs": 1.0}),
+        ("components.latents: context: kl", {"kl_ic": 1.0, "kl_inputs": 1.0}),
+    ],
+)
+def test_a_scale_that_is_not_yet_known_is_named(key, settings):
+    scale, kl = ("auto" if key.endswith(end) else 1.0 for end in ("scale", "context: kl"))
+    losses, latents = {"seen": LossConfig(scale=scale, increase_epochs=0)}, {"context": LatentConfig(kl=kl)}
+    of = Objective(RegularisationConfig(**{"kl_ramp": FULL, "l2_ramp": FULL} | settings), losses, latents)
+    with pytest.raises(ConfigError, match=f"^{key}: must be a number once the recordings are known, got auto"):
+        of.beside(0, ["latent/context/kl", "loss/seen/of"], torch.zeros(6))
 
 
 def test_the_objective_of_a_run_has_its_scales_losses_and_latents():
