@@ -89,6 +89,19 @@ def test_the_slope_of_the_kernels_price_is_theirs_whatever_multiplies_it(scales,
     assert price_ == pytest.approx(sum(s / 10 * 0.5 * w.square().sum().item() for s, w in zip(scales, kernels, strict=True)), rel=1e-8)
 
 
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.25, 0.25, 0.0], torch.ones(2), torch.ones(4)], ids=str)
+def test_each_kernel_has_one_share(shares):
+    with pytest.raises(ValueError, match="zip"):
+        l2_of_kernels([torch.ones(2, 2)] * 3, shares)
+
+
+def test_kernels_that_are_not_trained_cost_nothing(make_model):
+    model = make_model()
+    model.decoder.generator.kernels()[0].requires_grad_(False)
+    scales = RegularisationConfig(l2_encoder=1.0, l2_generator=2.0, l2_input_encoder=3.0, l2_controller=4.0)
+    assert [scale for scale, _ in recurrent_kernels(model, scales)] == [1.0, 1.0, 0.0, 3.0, 3.0, 4.0]
+
+
 def test_the_kernels_are_the_recurrent_matrices_with_their_scales(make_model):
     scales = RegularisationConfig(l2_encoder=1.0, l2_generator=2.0, l2_input_encoder=3.0, l2_controller=4.0)
     kernels = [(scale, tuple(kernel.shape)) for scale, kernel in recurrent_kernels(make_model(), scales)]
