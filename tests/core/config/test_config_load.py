@@ -160,7 +160,7 @@ def test_every_fault_of_every_place_is_told_in_the_order_of_lines(wrong, file):
         "bad.yaml:2: must be YAML, got: while parsing a flow node, expected the node content, but found '<stream end>'.",
         "--set: optim.lr: must be YAML, got: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'.",
         "--set: must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got 'nonsense'",
-        "--set: components.train_augmentations.2.rate: must lead to an entry by its number, from 0 to 0, got '2'",
+        "--set: components.train_augmentations.2.rate: must lead to an entry by name or number, one of coordinated-dropout, got '2'",
         "--set: must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got 'optim..lr=3'",
         "--set: must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got 'train.seed='",
         "--set: model.generator.factor: no such setting. Did you mean model.generator.factors?",
@@ -192,6 +192,24 @@ def test_every_fault_of_every_place_is_told_in_the_order_of_lines(wrong, file):
 )
 def test_an_override_that_leads_nowhere_says_where_it_might_lead(wrong, override, line):
     assert wrong([], [], [override]) == [line]
+
+
+@pytest.mark.parametrize("way", ["coordinated-dropout", "1"])
+def test_an_entry_of_a_list_is_reached_by_its_components_name_or_its_number(settle, wrong, way):
+    chosen = "components.train_augmentations=[sbtt, {name: coordinated-dropout, rate: 0.2}]"
+    found = settle([], [], [chosen, f"components.train_augmentations.{way}.rate=0.6"])
+    first, dropout = found.components.train_augmentations
+    assert (first.name, dropout.name, dropout.settings.rate) == ("sbtt", "coordinated-dropout", 0.6)
+    assert wrong([], [], [chosen, f"components.train_augmentations.{way}.rate=3"]) == [
+        "--set: components.train_augmentations.1.rate: must be >= 0 and < 1, got 3.0"
+    ]
+
+
+def test_a_component_that_is_there_twice_is_reached_by_its_number_alone(wrong):
+    twice = "components.train_augmentations=[sbtt, sbtt]"
+    assert wrong([], [], [twice, "components.train_augmentations.sbtt.width=1"])[0] == (
+        "--set: components.train_augmentations.sbtt.width: must lead to an entry by its number, for the name is there 2 times, got 'sbtt'"
+    )
 
 
 def test_an_override_of_a_whole_entry_takes_over_the_blame_for_it(wrong, file):

@@ -9,7 +9,7 @@ from typing import Any
 from lfads_core.config.faults import Origin, Path, SettingsFault, dotted
 from lfads_core.config.groups import run_config_class
 from lfads_core.config.kinds import Specs, types_in
-from lfads_core.config.merge import PlaceShape, merge, plain, put
+from lfads_core.config.merge import PlaceShape, merge, numbered, plain, put
 from lfads_core.config.places import is_list, slots
 from lfads_core.config.renamed import renamed_way, renamed_within
 from lfads_core.config.schema import RunConfig
@@ -138,7 +138,7 @@ class _Stack:
             self.faults.append(SettingsFault((), f"must be KEY=VALUE such as optim.lr=1e-3, or KEY=null for off, got {text!r}", origin))
             return
         if equals and all(way):
-            way = renamed_way(way, self.cls, types_in(self.cls))
+            way = numbered(self.data, renamed_way(way, self.cls, types_in(self.cls)))
         path = tuple(int(part) if part.isdecimal() else part for part in way)
         try:
             value = parse_value(written, f"{self.said}: {key}")

@@ -48,7 +48,7 @@ def merge(under: Any, over: Any, shape: PlaceShape) -> Any:
 
 
 def put(under: Any, way: Sequence[str], value: Any, shape: PlaceShape) -> Any:
-    """Lay ``value`` on the place that ``way`` leads to; a number leads into a list.
+    """Lay ``value`` on the place that ``way`` leads to; a number leads into a list, or the name of one of its components.
 
     Raises:
         ConfigError: the list there has no such entry.
@@ -57,15 +57,53 @@ def put(under: Any, way: Sequence[str], value: Any, shape: PlaceShape) -> Any:
         return merge(under, value, shape)
     key, rest = way[0], way[1:]
     if isinstance(under, list):
-        if not key.isdecimal() or int(key) >= len(under):
-            last = f"from 0 to {len(under) - 1}" if under else "but the list is empty"
-            raise ConfigError(f"must lead to an entry by its number, {last}, got {key!r}")
-        i = int(key)
+        i = entry(under, key)
         return [*under[:i], put(under[i], rest, value, shape.below(key)), *under[i + 1 :]]
     if shape.component:
         under = _named(under)
     below = under.get(key) if isinstance(under, Mapping) else None
     return merge(under, {key: put(below, rest, value, shape.below(key))}, shape)
+
+
+def entry(items: Sequence[Any], key: str) -> int:
+    """The index that a number, or the name of a component that is there once, means in a list.
+
+    Raises:
+        ConfigError: it means none.
+    """
+    names = component_names(items)
+    if names.count(key) == 1:
+        return names.index(key)
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    if not items:
+        raise ConfigError(f"must lead to an entry by its number, but the list is empty, got {key!r}")
+    if key in names:
+        raise ConfigError(f"must lead to an entry by its number, for the name is there {names.count(key)} times, got {key!r}")
+    by = f"name or number, one of {', '.join(names)}" if all(names) else f"its number, from 0 to {len(items) - 1}"
+    raise ConfigError(f"must lead to an entry by {by}, got {key!r}")
+
+
+def numbered(data: Any, way: Sequence[str]) -> list[str]:
+    """The way to a place, with numbers for names of entries in lists; what leads nowhere stays."""
+    found = []
+    for key in way:
+        if isinstance(data, list):
+            try:
+                i = entry(data, key)
+            except ConfigError:
+                data = None
+            else:
+                key, data = str(i), data[i]  # noqa: PLW2901 - the same place, called otherwise
+        else:
+            data = data.get(key) if isinstance(data, Mapping) else None
+        found.append(key)
+    return found
+
+
+def component_names(items: Sequence[Any]) -> list[str]:
+    """Of each entry of a list; empty for one that is no component."""
+    return [str(item.get("name", "")) if isinstance(item := _named(each), Mapping) else "" for each in items]
 
 
 def plain(value: Any) -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 from lfads_core.config.chosen import Component
 from lfads_core.config.faults import Origin, Path, dotted
 from lfads_core.config.kinds import Setting, Specs, is_group, settings_of, types_in
-from lfads_core.config.merge import PlaceShape, put
+from lfads_core.config.merge import PlaceShape, component_names, numbered, put
 from lfads_core.config.own_types import Types
 from lfads_core.config.schema import RunConfig
 from lfads_core.config.structure import structure, unstructure
 from lfads_core.errors import ConfigError
-from lfads_core.wording import listed, near, shown
+from lfads_core.wording import listed, near
 
 SEARCH = Origin("search.spaces")
 
@@ -79,11 +79,11 @@ def laid_on(data: Any, overrides: Mapping[str, Any], schema: type = RunConfig) -
     """
     ways = []
     for path, value in sorted(overrides.items(), key=lambda item: item[0].count(".")):
-        ways.append(_numbered(data, path.split(".")))
+        ways.append(numbered(data, path.split(".")))
         try:
             data = put(data, ways[-1], value, PlaceShape(schema))
         except ConfigError as err:
-            raise ConfigError(f"{SEARCH}: {path}: {err}") from err
+            raise ConfigError(f"{SEARCH}: {path}: {err}.") from err
     return data, ways
 
 
@@ -121,31 +121,12 @@ def _labels(names: list[str]) -> list[str]:
     return [name if times[name] == 1 else str(i) for i, name in enumerate(names)]
 
 
-def _numbered(data: Any, parts: list[str]) -> list[str]:
-    """The way to a place in plain settings, with numbers for the names of entries in lists."""
-    way = []
-    for part in parts:
-        if isinstance(data, list):
-            names = _names(data)
-            if part in names:
-                part = str(names.index(part))  # noqa: PLW2901 - the same place, called otherwise
-            elif not part.isdecimal() and any(names):
-                raise ConfigError(
-                    f"{SEARCH}: {'.'.join(parts)}: must lead to an entry by name or number, one of {', '.join(names)}, got {shown(part)}."
-                )
-            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
-        else:
-            data = data.get(part) if isinstance(data, Mapping) else None
-        way.append(part)
-    return way
-
-
 def _named(data: Any, parts: list[str]) -> Path:
     """The reverse: names for numbers of entries in lists."""
     way = []
     for part in parts:
         if isinstance(data, list):
-            names = _names(data)
+            names = component_names(data)
             number = int(part) if part.isdecimal() else names.index(part) if part in names else len(data)
             inside = number < len(data)
             way.append(_labels(names)[number] if inside and names[number] else part)
@@ -154,8 +135,3 @@ def _named(data: Any, parts: list[str]) -> Path:
             way.append(part)
             data = data.get(part) if isinstance(data, Mapping) else None
     return tuple(way)
-
-
-def _names(items: list[Any]) -> list[str]:
-    """The components' names; empty for entries that are none."""
-    return [str(item.get("name", "")) if isinstance(item, Mapping) else "" for item in items]
