@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class SearchResult:
     """A search's folder, whether it has ended or not: ``lf.SearchResult(path="runs/mine-pbt")`` opens one that was made before."""
 
-    path: Path
+    path: Path | str
     registry: Registry | None = None
 
     @property
