@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"Only these: {', '.join(groups)}.")
     parser.add_argument("--folder", type=Path, help="Work here, and go on where an earlier session was interrupted.")
     parser.add_argument("--jobs", type=int, default=1, help="Changes tried at the same time.")
+    parser.add_argument("--again", action="store_true", help="Of an earlier session in --folder, try what no test noticed with the tests of now.")
     options = parser.parse_args()
     if unknown := set(options.groups) - set(groups):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
@@ -42,8 +43,12 @@ def main() -> int:
             folder = (options.folder or Path(temporary)).resolve() / name
             lay_out(folder, groups[name])
             mutmut(folder, "run", "--max-children", str(options.jobs))
+            found = statuses(mutmut(folder, "results", "--all", "true"))
+            if options.again and (unnoticed := [change for change, status in found.items() if status in UNNOTICED]):
+                mutmut(folder, "run", "--max-children", str(options.jobs), *unnoticed)
+                found = statuses(mutmut(folder, "results", "--all", "true"))
             reasons = tomllib.loads((HERE / "survivors.toml").read_text(encoding="utf-8"))
-            enough &= told(name, statuses(mutmut(folder, "results", "--all", "true")), reasons)
+            enough &= told(name, found, reasons)
     return 0 if enough else 1
 
 
@@ -59,7 +64,7 @@ def lay_out(folder: Path, group: Mapping[str, Sequence[str]]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/{pattern}" for pattern in group["mutate"]],
         "pytest_add_cli_args_test_selection": tests,
-        "pytest_add_cli_args": ["-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        "pytest_add_cli_args": ["-m", "not slow and not long" if "quick" in group else "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     lines += ["use_git_change_detection = false", "track_dependencies = false"]

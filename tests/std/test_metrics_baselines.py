@@ -49,6 +49,14 @@ def test_mean_rates_close_none_of_the_gap_and_true_rates_all_of_it(drawn):
     assert math.isnan(gap_closed(1.0, 2.0, 2.0))
 
 
+def test_single_precision_costs_what_double_does(drawn):
+    truth, counts = (x.astype(np.float32) for x in drawn)
+    exact = poisson_nll(truth.astype(float), counts.astype(float))
+    assert poisson_nll(truth.astype(float), counts) == exact
+    assert poisson_nll(truth, counts.astype(float)) == exact
+    assert poisson_nll(truth, counts) == exact
+
+
 def test_a_rate_of_zero_is_dear_but_finite():
     assert poisson_nll(np.zeros(2), np.array([0.0, 1.0])) == pytest.approx(1e-9 - 0.5 * math.log(1e-9))
 

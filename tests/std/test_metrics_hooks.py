@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
+from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score as sklearn_r2
 
 from lfads_core.components.evaluation import Evaluation
@@ -115,6 +116,9 @@ def test_the_speed_of_rates_is_held_against_a_duration(metrics, evaluation):
     columns = np.column_stack([np.zeros((12, 3)), 3 - 2 * speed])
     assert metrics["tp-corr"](replace(e, extras={"behavior": columns})) == {"tp_corr": pytest.approx(-1.0)}
     assert metrics["tp-corr"](replace(e, extras={"behavior": columns[:, :3]})) == {}
+    assert metrics["tp-corr"](replace(e, extras={"behavior": columns[:11]})) == {}
+    assert metrics["tp-corr"](replace(e, extras={"behavior": np.tile([0.0, 0, 0, 1], (12, 1))})) == {}
+    assert metrics["tp-corr"](replace(e, extras={})) == {}
     assert metrics["tp-corr"](e) == {}
 
 
@@ -164,3 +168,53 @@ def test_behaviour_is_decoded_at_the_lag_that_is_named_and_the_edge_of_the_grid_
     unknown = metrics["velocity"](replace(trials(20, 1), bin_ms=None, train=replace(trials(40, 2), bin_ms=None)))
     assert set(unknown) == {"velocity_r2"}
     assert set(metrics["velocity"](trials(20, 1))) == {"behaviour_fold_r2_0"}
+    elsewhere = metrics["velocity"](replace(trials(20, 1), train=replace(trials(40, 2), extras={})))
+    assert set(elsewhere) == {"behaviour_fold_r2_0"}
+
+
+@pytest.mark.parametrize(
+    ("bin_ms", "bins", "expected"),
+    [
+        (20.0, 200, [*range(-10, 0, 2), *range(11), 12, 14, 17, 20]),
+        (40.0, 11, [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5]),
+        (40.0, 10, [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5]),
+        (40.0, 9, [-4, -3, -2, -1, 0, 1, 2, 3, 4]),
+        (500.0, 8, [0, 1]),
+    ],
+)
+def test_lags_are_from_minus_200_to_400_ms_but_no_more_than_half_a_trial(bin_ms, bins, expected):
+    from lfads_plugins_std.metrics.offered import lags_in_bins
+
+    assert lags_in_bins(bin_ms, bins) == expected
+
+
+def test_a_lag_at_either_end_of_the_grid_is_said_to_be_there(metrics):
+    rng = np.random.default_rng(1)
+
+    def trials(count):
+        rates = rng.normal(size=(count, 30, 4))
+        behaviour = np.roll(rates[..., :1], -10, axis=1)
+        behaviour[:, -10:] = np.nan
+        some = {"session": "s", "split": "train", "support": "real", "is_rate": False, "encod_bins": 30, "encod_channels": 4, "bin_ms": 20.0}
+        return Evaluation(means=rates, data=rates, extras={"behavior": behaviour}, **some)
+
+    found = metrics["velocity"](replace(trials(10), train=trials(20)))
+    assert (found["behaviour_lag_ms"], found["behaviour_lag_at_edge"]) == (-200.0, 1.0)
+
+
+def test_lags_are_compared_with_one_small_penalty(metrics):
+    """Of noise, where another penalty would pick another lag."""
+    rng = np.random.default_rng(4)
+    rates, behaviour = rng.normal(size=(10, 8, 6)) * 0.1, rng.normal(size=(10, 8, 1))
+    fold, scores = np.arange(10) % 5, {}
+    for lag in range(-4, 5):
+        x, y = rates[:, max(0, -lag) : 8 - max(0, lag)], behaviour[:, max(0, lag) : 8 + min(0, lag)]
+        guess = np.empty_like(y)
+        for k in range(5):
+            model = SklearnRidge(alpha=0.01).fit(x[fold != k].reshape(-1, 6), y[fold != k].ravel())
+            guess[fold == k] = model.predict(x[fold == k].reshape(-1, 6)).reshape(-1, y.shape[1], 1)
+        scores[lag] = sklearn_r2(y.ravel(), guess.ravel())
+    some = {"session": "s", "split": "train", "support": "real", "is_rate": False, "encod_bins": 8, "encod_channels": 6, "bin_ms": 20.0}
+    e = Evaluation(means=rates, data=rates, extras={"behavior": behaviour}, **some)
+    tried = [lag for lag in scores if lag >= 0 or lag % 2 == 0]
+    assert metrics["velocity"](replace(e, train=e))["behaviour_lag_ms"] == 20.0 * max(tried, key=scores.__getitem__)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lfads_core.errors import DataError
-from lfads_plugins_std.metrics.psth import eval_psth, shift_trials
+from lfads_plugins_std.metrics.psth import eval_psth, psth_r2_per_channel, shift_trials
 
 
 def test_trials_move_later_by_their_own_bins_and_leave_nan_behind():
@@ -43,6 +43,22 @@ def test_score_follows_the_definition_bin_by_bin():
         mean = sum(target) / len(target)
         scores.append(1 - sum((g - y) ** 2 for g, y in zip(guess, target, strict=True)) / sum((y - mean) ** 2 for y in target))
     assert eval_psth(psth, rates, trials) == pytest.approx(sum(scores) / 2, rel=1e-12)
+    assert eval_psth(psth[..., :1], rates[..., :1], trials) == pytest.approx(scores[0], rel=1e-12)
+
+
+def test_rates_are_moved_by_their_jitter_and_the_rest_is_not_scored():
+    rng = np.random.default_rng(2)
+    psth, trials, jitter = rng.normal(size=(2, 7, 3)), [np.array([0, 3]), np.array([1, 2])], np.array([2, -1, 0, 1])
+    psth[0, :2] = np.nan
+    psth[1, 6:] = np.nan
+    earlier = np.stack([np.roll(psth[k], -move, axis=0) for k, move in zip([0, 1, 1, 0], jitter, strict=True)])  # rolled back where it was known
+    assert eval_psth(psth, np.nan_to_num(earlier), trials, jitter) == pytest.approx(1.0)
+    np.testing.assert_allclose(psth_r2_per_channel(psth, np.nan_to_num(earlier), trials, jitter), 1.0)
+    assert eval_psth(psth, np.nan_to_num(earlier), trials) < 0.5
+
+
+def test_moved_trials_are_in_double_precision():
+    assert shift_trials(np.ones((2, 4, 1), np.float32), np.array([1, 0])).dtype == np.float64
 
 
 def test_conditions_that_do_not_fit_are_refused():

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import r2_score as sklearn_r2
 
 from lfads_core.errors import DataError
-from lfads_plugins_std.metrics.r2 import r2_per_channel, r2_score, r2_variance_weighted
+from lfads_plugins_std.metrics.r2 import r2_observed, r2_per_channel, r2_score, r2_variance_weighted
 
 
 @pytest.fixture
@@ -28,6 +28,24 @@ def test_every_kind_of_r2_agrees_with_scikit_learn(pair):
     assert r2_variance_weighted(*pair) == pytest.approx(sklearn_r2(target, guess, multioutput="variance_weighted"), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_units_change_no_r2(pair, scale):
+    guess, target = (x * scale for x in pair)
+    np.testing.assert_allclose(r2_per_channel(guess, target), r2_per_channel(*pair))
+    assert r2_variance_weighted(guess, target) == pytest.approx(r2_variance_weighted(*pair))
+    assert r2_observed(guess, target) == pytest.approx(r2_observed(*pair))
+
+
+def test_single_precision_is_scored_in_double(pair):
+    """Of values about 10,000 single precision keeps three decimals, and their squares none."""
+    guess, target = ((1e4 + x).astype(np.float32) for x in pair)
+    exact = sklearn_r2(target.astype(float).reshape(-1, 5), guess.astype(float).reshape(-1, 5), multioutput="raw_values")
+    np.testing.assert_allclose(r2_per_channel(guess, target), exact, rtol=1e-9)
+    weighted = r2_variance_weighted(guess.astype(float), target.astype(float))
+    assert r2_observed(guess, target.astype(float)) == pytest.approx(weighted, rel=1e-12)
+    assert r2_observed(guess.astype(float), target) == pytest.approx(weighted, rel=1e-12)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3])
 def test_a_channel_that_never_changes_is_left_out(pair, value):
     guess, target = pair
@@ -41,12 +59,17 @@ def test_nothing_to_explain_gives_nan():
     flat = np.full((3, 4, 2), 0.1)
     assert math.isnan(r2_score(flat, flat))
     assert math.isnan(r2_variance_weighted(flat, flat))
-    assert math.isnan(r2_score(np.zeros((0, 4, 2)), np.zeros((0, 4, 2))))
+    empty = np.zeros((0, 4, 3))
+    np.testing.assert_array_equal(r2_per_channel(empty, empty), [np.nan] * 3)
+    assert math.isnan(r2_score(empty, empty))
+    assert math.isnan(r2_observed(empty, empty))
 
 
 def test_another_shape_is_refused():
     with pytest.raises(DataError, match=re.escape("R2: predictions must have the shape of the target (2, 3), got (3, 2).")):
         r2_score(np.ones((3, 2)), np.ones((2, 3)))
+    with pytest.raises(DataError, match=re.escape("R2: predictions must have the shape of the target (2, 3), got (3, 2).")):
+        r2_observed(np.ones((3, 2)), np.ones((2, 3)))
 
 
 def test_published_values_are_met(shared):

@@ -96,6 +96,21 @@ def test_regions_are_scored_apart_and_empty_ones_are_nan(rng):
     assert math.isnan(everywhere["fp_bps"])
 
 
+def test_log_rates_are_scored_by_region_too(rng):
+    log_rates, spikes = rng.normal(size=(6, 11, 5)), rng.poisson(0.7, (6, 11, 5)).astype(float)
+    assert regional_bits_per_spike_from_log_rates(log_rates, spikes, 3, 8) == {
+        "bps": bits_per_spike_from_log_rates(log_rates[:, :8, :3], spikes[:, :8, :3]),
+        "co_bps": bits_per_spike_from_log_rates(log_rates[:, :8, 3:], spikes[:, :8, 3:]),
+        "fp_bps": bits_per_spike_from_log_rates(log_rates[:, 8:], spikes[:, 8:]),
+    }
+
+
+def test_a_single_spike_is_scored(rng):
+    rates, spikes = rng.gamma(2.0, 0.2, (2, 5, 1)), np.zeros((2, 5, 1))
+    spikes[1, 3] = 1.0
+    assert bits_per_spike(rates, spikes) == _close(_by_scipy(rates, spikes))
+
+
 def _close(value):
     return pytest.approx(value, rel=1e-11)
 
@@ -103,6 +118,9 @@ def _close(value):
 def test_channel_means_leave_out_what_was_not_observed():
     counts = np.array([[1.0, np.nan, np.nan], [3.0, 4.0, np.nan]])
     np.testing.assert_array_equal(channel_means(counts), [2.0, 4.0, np.nan])
+    many = np.full((5000, 1), 16777217 / 4, np.float32)  # sums of these need more than single precision
+    many[::2] += 1
+    assert channel_means(many)[0] == many.astype(float).mean()
 
 
 def test_another_shape_is_refused():
@@ -116,7 +134,7 @@ def test_log_rates_given_as_rates_are_refused(bad):
     text = "bits_per_spike: 'rates' must be >= 0 and no NaN wherever spikes were observed. Give expected counts, not log-rates."
     rates = np.ones((2, 3, 1))
     rates[1, 1] = bad
-    with pytest.raises(DataError, match=re.escape(text)):
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         bits_per_spike(rates, np.ones((2, 3, 1)))
 
 

@@ -92,6 +92,38 @@ def test_whole_numbers_move_to_other_whole_numbers(value, seed):
     assert 2 <= moved <= 60
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_move_is_a_share_drawn_up_or_down_with_equal_chance(seed):
+    rng = chance(seed)
+    up, down = rng.uniform(0.0004, 0.2), rng.uniform(-0.2, -0.0004)
+    assert explore(uniform(0.0, 10.0, explore=0.2), 3.0, chance(seed)) == (1 + rng.choice((up, down))) * 3.0
+
+
+def test_whole_numbers_move_by_one_where_their_share_is_less_and_no_further_than_their_bounds():
+    def moved(value, **fields):
+        return {explore(SpaceConfig(kind="int", **fields), value, chance(seed)) for seed in range(200)}
+
+    assert moved(3, low=0, high=60, explore=0.1) == {2, 4}
+    assert moved(8, low=0, high=60, explore=0.5) == {4, 5, 6, 7, 9, 10, 11, 12}
+    assert moved(5, low=5, high=6, explore=0.1) == {6}
+    assert moved(6, low=5, high=6, explore=0.1) == {5}
+
+
+def test_what_lies_outside_its_bounds_whatever_is_drawn_is_cut_off_at_one_of_them_if_the_setting_takes_that():
+    narrow, asked = uniform(0.9999, 1.0001, explore=0.8), []
+    assert {explore(narrow, 1.0, chance(seed)) for seed in range(20)} == {0.9999, 1.0001}
+    whole = [explore(SpaceConfig(kind="int", low=1000.0, high=1001.0, explore=0.8), 1000, chance(seed)) for seed in range(20)]
+    assert sorted(set(whole)) == [1000, 1001]
+    assert {type(value) for value in whole} == {int}
+    assert explore(narrow, 1.0, chance(0), lambda value: asked.append(value) or False) == 1.0
+    assert len(asked) == 1
+    assert asked[0] in {0.9999, 1.0001}
+
+
+def test_the_values_of_a_grid_do_not_bind_what_is_drawn():
+    assert sample(SpaceConfig(kind="log", low=1, high=9, values=(1, 3, 9)), chance(0)) not in {1, 3, 9}
+
+
 def test_choices_move_to_a_neighbour_in_the_list():
     rng = chance(0)
     assert {explore(CHOICE, "b", rng) for _ in range(50)} == {"a", "c"}
@@ -218,3 +250,29 @@ def test_a_space_is_printed_as_it_may_be_typed(text):
     _, plain = parse_space(f"x={text}")
     values = plain.pop("values", None)
     assert text_of(SpaceConfig(**plain, values=None if values is None else tuple(values))) == text
+
+
+def test_a_function_is_found_in_the_folder_one_is_in_and_inside_of_classes(tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "drawn_here_only.py").write_text(
+        "class Draws:\n    class Inner:\n        @staticmethod\n        def fixed(rng):\n            return 4.5\n"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/drawn_here_only.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    try:
+        assert sample(SpaceConfig(kind="function", function="drawn_here_only:Draws.Inner.fixed"), chance(0)) == 4.5
+    finally:
+        sys.modules.pop("drawn_here_only", None)
+    assert sys.path == before
+
+
+def test_a_space_without_bounds_or_a_function_is_told_in_a_sentence():
+    with pytest.raises(ConfigError, match=r"^a space of kind 'log' must have low and high, got None and 2\.0\.$"):
+        sample(SpaceConfig(kind="log", high=2.0), chance(0))
+    message = "the function of a space must be importable as 'module:name', got None (Empty module name)."
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        sample(SpaceConfig(kind="function"), chance(0))

@@ -42,7 +42,7 @@ def null_nll(counts: Real[np.ndarray, "*B N"]) -> float:
 
 def gap_closed(model: float, null: float, oracle: float) -> float:
     """Share of the gap between the null's cost and the oracle's that the model closes; NaN when there is no gap."""
-    return (null - model) / (null - oracle) if null != oracle else float("nan")
+    return (null - model) / (null - oracle) if null != oracle else np.nan
 
 
 def compare_costs(rates: Real[np.ndarray, "*B N"], counts: Real[np.ndarray, "*B N"], truth: Real[np.ndarray, "*B N"]) -> PoissonCosts:

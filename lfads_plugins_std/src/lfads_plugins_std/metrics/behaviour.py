@@ -59,18 +59,27 @@ def decode_within(
 def velocity_decoding(
     train_rates: Real[np.ndarray, "B T N"],
     train_behaviour: Real[np.ndarray, "B T K"],
-    train_masks: Shaped[np.ndarray, "B Q"],
+    train_masks: Shaped[np.ndarray, "..."],
     valid_rates: Real[np.ndarray, "b T N"],
     valid_behaviour: Real[np.ndarray, "b T K"],
-    valid_masks: Shaped[np.ndarray, "b Q"],
+    valid_masks: Shaped[np.ndarray, "..."],
     *,
     search: bool = True,
 ) -> float:
-    """Decode behaviour separately within each group of trials (a column of the masks); mean R2 over dimensions and groups.
+    """Decode behaviour separately within each group of trials (a column of the masks, (trials, groups)); mean R2 over dimensions and groups.
 
     Without ``search`` the penalty is 0.01. Bins with NaN behaviour are left out.
     Source: Neural Latents Benchmark (arXiv:2109.04463).
+
+    Raises:
+        DataError: the masks are not of these trials, or of different groups.
     """
+    groups = train_masks.shape[1:]
+    if train_masks.shape != (len(train_rates), *groups) or valid_masks.shape != (len(valid_rates), *groups) or len(groups) != 1:
+        raise DataError(
+            f"decoding: masks must be (trials, groups), of {len(train_rates)} and {len(valid_rates)} trials and the same groups, "
+            f"got {train_masks.shape} and {valid_masks.shape}."
+        )
     scores = []
     for train_mask, valid_mask in zip(train_masks.T.astype(bool), valid_masks.T.astype(bool), strict=True):
         x, y = flatten_known(train_rates[train_mask], train_behaviour[train_mask])
@@ -85,14 +94,16 @@ def speed_tp_correlation(observed: Real[np.ndarray, "B T n"], rates: Real[np.nda
 
     Speed: mean length of the step from one bin to the next, over the bins where ``observed`` has no NaN. Conditions: the
     unique combinations of the first three columns of ``behaviour``; the duration is its last column. Pearson's r within
-    each condition, plain mean over conditions. Source: Neural Latents Benchmark (arXiv:2109.04463).
+    each condition, plain mean over conditions; one whose speeds or durations do not vary, such as one of a single trial, is left out, and
+    the mean is NaN where all are. Source: Neural Latents Benchmark (arXiv:2109.04463).
     """
     speed = np.empty(len(rates))
     for trial, (path, seen) in enumerate(zip(rates, ~np.isnan(observed).any(axis=-1), strict=True)):
         speed[trial] = np.linalg.norm(np.diff(path[seen], axis=0), axis=1).mean()
     conditions = np.unique(behaviour[:, :3], axis=0)
     members = [(behaviour[:, :3] == condition).all(axis=1) for condition in conditions]
-    return float(np.mean([np.corrcoef(speed[m], behaviour[m, -1])[0, 1] for m in members]))
+    varied = [m for m in members if np.ptp(speed[m]) > 0 and np.ptp(behaviour[m, -1]) > 0]
+    return float(np.mean([np.corrcoef(speed[m], behaviour[m, -1])[0, 1] for m in varied])) if varied else np.nan
 
 
 def lag_pair(

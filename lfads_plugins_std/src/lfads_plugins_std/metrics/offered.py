@@ -70,8 +70,7 @@ def duration_metrics(e: Evaluation) -> Mapping[str, float]:
     found = next((e.extras[key] for key in BEHAVIOUR_KEYS if key in e.extras), None)
     if found is None or found.ndim != 2 or found.shape[1] < 4 or len(found) != len(e.means):
         return {}
-    with np.errstate(invalid="ignore", divide="ignore"):  # a condition of one trial, or of one duration
-        return _finite({"tp_corr": speed_tp_correlation(e.data, e.means, found)})
+    return _finite({"tp_corr": speed_tp_correlation(e.data, e.means, found)})
 
 
 def truth_metrics(e: Evaluation) -> Mapping[str, float]:

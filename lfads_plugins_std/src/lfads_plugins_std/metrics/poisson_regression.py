@@ -25,7 +25,7 @@ class PoissonRegression:
 
     def __call__(self, x: Real[np.ndarray, "n D"]) -> Float[np.ndarray, "n N"]:
         """Expected counts."""
-        rates: np.ndarray = np.exp(np.clip(np.asarray(x, dtype=np.float64) @ self.weights + self.bias, -LARGEST, LARGEST))
+        rates: np.ndarray = np.exp(np.clip(x @ self.weights + self.bias, -LARGEST, LARGEST))
         return rates
 
 
@@ -43,7 +43,7 @@ def fit_poisson(x: Real[np.ndarray, "n D"], counts: Real[np.ndarray, "m N"], pen
             f"Poisson regression: must have as many rows of counts as of regressors, at least one, and a penalty above 0, "
             f"got {len(counts)}, {len(x)} and {penalty}."
         )
-    design = np.column_stack([np.asarray(x, dtype=np.float64), np.ones(len(x))])
+    design = np.column_stack([x, np.ones(len(x))])
     solutions = np.stack([_fit_channel(design, k, penalty) for k in np.asarray(counts, dtype=np.float64).T], axis=1)
     return PoissonRegression(weights=solutions[:-1], bias=solutions[-1])
 

@@ -24,8 +24,7 @@ def eval_psth(
     trial, by how many bins its rates must be moved later to line up with the PSTH. Bins where the first channel of a
     PSTH is NaN are left out. Rates and PSTH must share a unit. Source: Neural Latents Benchmark (arXiv:2109.04463).
     """
-    averages, targets = _pairs(psth, rates, trials, jitter)
-    return r2_score(averages, targets) if len(targets) else float("nan")
+    return r2_score(*_pairs(psth, rates, trials, jitter))
 
 
 def psth_r2_per_channel(

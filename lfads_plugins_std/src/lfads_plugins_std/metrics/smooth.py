@@ -18,7 +18,7 @@ def smooth(data: Real[np.ndarray, "B T N"], width: float, *, itself: bool = True
     distance = np.abs(np.subtract.outer(np.arange(values.shape[1]), np.arange(values.shape[1])))
     kernel = np.exp(-0.5 * (distance / width) ** 2) * (distance <= np.ceil(4 * width)) * (itself | (distance > 0))
     seen = ~np.isnan(values)
-    weight = kernel @ seen.astype(np.float64)
+    weight = kernel @ seen
     total = kernel @ np.where(seen, values, 0.0)
     smoothed: np.ndarray = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
     return smoothed

@@ -106,4 +106,4 @@ def _gain_of_rates(rates: np.ndarray, counts: np.ndarray) -> float:
 
 def _ratio(gain: float, counts: np.ndarray) -> float:
     spikes = float(counts.sum())
-    return gain / spikes / float(np.log(2)) if spikes > 0 else float("nan")
+    return gain / spikes / float(np.log(2)) if spikes > 0 else np.nan

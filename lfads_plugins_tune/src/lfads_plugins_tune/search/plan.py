@@ -140,7 +140,6 @@ def waiting(member: Member, *, values: Mapping[str, Any], parent: int | None, ep
 def draw(spaces: Mapping[str, SpaceConfig], chances: Chances, member: int, attempt: int, *, start: bool) -> dict[str, Any]:
     """Hyperparameters of one member, drawn again as a whole while they do not go together."""
     rng = chance(chances.seed, "sample", member, attempt)
-    faults = ""
     for _ in range(MOST_SAMPLES):
         values = {path: space.init if start and space.init is not None else sample(space, rng) for path, space in spaces.items()}
         faults = chances.faults(values)

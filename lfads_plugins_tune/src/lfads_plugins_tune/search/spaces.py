@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from lfads_core.config.spaces import SpaceConfig
 from lfads_core.errors import ConfigError
@@ -49,10 +49,10 @@ def explore(space: SpaceConfig, value: Any, rng: random.Random, accepts: Callabl
         return _neighbour(space, value, rng)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return sample(space, rng)
-    enforced = space.enforce and space.low is not None and space.high is not None
-    low, high = (cast("float", space.low), cast("float", space.high)) if enforced else (0.0, math.inf)
+    low, high = 0.0, math.inf
+    if space.enforce and space.low is not None and space.high is not None:
+        low, high = space.low, space.high
     whole = isinstance(value, int)
-    candidate: float = value
     for _ in range(MOST_DRAWS):
         candidate = _moved(value, space.explore, rng, whole=whole)
         if low <= candidate <= high and accepts(candidate):
@@ -90,7 +90,8 @@ def drawing_function(space: SpaceConfig) -> Callable[[Any], Any]:
         raise ConfigError(f"the function of a space must be importable as 'module:name', got {space.function!r} ({err}).") from err
     if not callable(found):
         raise ConfigError(f"the function of a space must be callable, got {space.function!r}, which is {type(found).__name__}.")
-    return cast("Callable[[Any], Any]", found)
+    function: Callable[[Any], Any] = found
+    return function
 
 
 def _module(name: str) -> ModuleType:
