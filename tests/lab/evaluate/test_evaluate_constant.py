@@ -61,6 +61,11 @@ def test_constants_are_fitted_to_evenly_spaced_bins_of_a_long_recording(monkeypa
     np.testing.assert_allclose(constant_parameters(Poisson(), data)[:, 0].exp(), data.mean(axis=(0, 1)), rtol=1e-4)
 
 
+def test_channels_of_unlike_rates_are_all_fitted_to_their_end():
+    data = np.random.default_rng(0).poisson([1e4, 300.0, 0.02], (20, 31, 3)).astype(float)
+    np.testing.assert_allclose(constant_parameters(Poisson(), data)[:, 0].exp(), data.mean(axis=(0, 1)), rtol=1e-3)
+
+
 def test_channels_of_many_and_of_few_observed_bins_are_fitted_each_by_itself():
     rng = np.random.default_rng(3)
     data = rng.poisson([0.2, 5.0, 1.0], (20, 30, 3)).astype(float)

@@ -5,7 +5,7 @@ No prediction of a value uses that value, and none of a held-out channel or a la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -51,10 +51,11 @@ class Baseline:
         return replace(e, means=self.means, train=replace(e.train, means=self.train_means))
 
     def decoding(self, e: Evaluation) -> Evaluation | None:
-        """The same with what behaviour is decoded from; None where that is the predictions."""
+        """The same with what behaviour is decoded from, of the channels that it has; None where that is the predictions."""
         if self.decoded is None or e.train is None:
             return None
-        return replace(e, means=self.decoded[0], train=replace(e.train, means=self.decoded[1]))
+        own, theirs = (replace(of, means=means, data=of.data[..., : means.shape[2]]) for of, means in zip((e, e.train), self.decoded, strict=True))
+        return replace(own, train=theirs)
 
 
 NAMES = ("condition average", "Gaussian smoothing", "Poisson regression", "factor analysis")
@@ -84,18 +85,10 @@ def condition_average(e: Evaluation, train: Evaluation) -> Baseline:
         return Baseline(name=name, why_not=f"condition {strange[0]!r} has no training trial")
     if min(int((labels == label).sum()) for label in np.unique(labels)) < 2:
         return Baseline(name=name, why_not="a condition has a single training trial")
-    best: tuple[float, float, float] | None = None
     means = channel_means(train.data)
-    for width in widths(e.bin_ms, train.data.shape[1]):
-        smoothed = filled(smooth(train.data, width), means)
-        left_out = _others_average(smoothed, labels)
-        for floor in FLOORS:
-            cost = price(mixed(left_out, means, floor), train.data, train)
-            if best is None or cost < best[0]:
-                best = cost, width, floor
-    if best is None:
-        raise RuntimeError("there is at least one width")
-    _, width, floor = best
+    tried = widths(e.bin_ms, train.data.shape[1])
+    guesses = ((width, _others_average(filled(smooth(train.data, width), means), labels)) for width in tried)
+    width, floor = _cheapest_mixture(guesses, means, train.data, train)
     smoothed = filled(smooth(train.data, width), means)
     averages = {label: smoothed[labels == label].mean(axis=0) for label in np.unique(labels)}
     return Baseline(
@@ -115,17 +108,9 @@ def gaussian_smoothing(e: Evaluation, train: Evaluation) -> tuple[Baseline, floa
     """
     seen = train.data[:, : e.encod_bins, : e.encod_channels]
     means = channel_means(seen)
-    best: tuple[float, float, float] | None = None
-    for width in widths(e.bin_ms, e.encod_bins):
-        guess = filled(neighbours(seen, width), means)
-        for floor in FLOORS:
-            cost = price(mixed(guess, means, floor), seen, train)
-            if best is None or cost < best[0]:
-                best = cost, width, floor
-    if best is None:
-        raise RuntimeError("there is at least one width")
-    _, width, floor = best
-    other = cheapest(widths(e.bin_ms, e.encod_bins), train, partial(_unseen, means), price) if has_unseen(e) else width
+    tried = widths(e.bin_ms, e.encod_bins)
+    width, floor = _cheapest_mixture(((width, filled(neighbours(seen, width), means)) for width in tried), means, seen, train)
+    other = cheapest(tried, train, partial(_unseen, means), price) if has_unseen(e) else width
     unseen = predict_unseen(e, train, smoother(other, means))
     found = []
     for part, (channels, later) in zip((e, train), unseen, strict=True):
@@ -193,6 +178,12 @@ def mixed(guess: np.ndarray, means: Float[np.ndarray, " N"], share: float) -> Fl
     """Predictions with a share of the channel's mean, so that no rate is zero."""
     mixture: np.ndarray = (1 - share) * guess + share * means
     return mixture
+
+
+def _cheapest_mixture(guesses: Iterable[tuple[float, np.ndarray]], means: np.ndarray, data: np.ndarray, e: Evaluation) -> tuple[float, float]:
+    """Of predictions by width: the width, and the share of the channel's mean to mix in, that price the data least."""
+    _, width, floor = min((price(mixed(guess, means, floor), data, e), width, floor) for width, guess in guesses for floor in FLOORS)
+    return width, floor
 
 
 def _from_factors(model: FactorAnalysis, seen: np.ndarray, width: float, means: np.ndarray, e: Evaluation) -> np.ndarray:

@@ -117,7 +117,7 @@ def _priced(sums: UnseenCosts, model: LFADS, one: ValidationPass, output: ModelO
     for what, loss in (("masked", hidden), ("masked seen", shown["seen"]), ("masked null", shown.get("null"))):
         if loss is not None:
             sums.add(what, name, loss, counted)
-        found.insert(0, torch.zeros_like(found[-1]) if loss is None else torch.where(counted > 0, loss, 0.0).sum(dim=(1, 2)))
+        found.insert(0, counted.new_zeros(len(counted)) if loss is None else torch.where(counted > 0, loss, 0.0).sum(dim=(1, 2)))
     return torch.stack(found, dim=1).double().cpu().numpy()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ from lfads_plugins_lab.evaluate.recorded import Recorded
 from lfads_plugins_std.alignment.condition_names import names_of
 from lfads_plugins_std.metrics.behaviour import flatten_known
 from lfads_plugins_std.metrics.conditions import labels_of
+from lfads_plugins_std.metrics.offered import behaviour_of
 from lfads_plugins_std.metrics.r2 import r2_score, r2_variance_weighted
 from lfads_plugins_std.metrics.ridge import fit_ridge_cv
 
-BEHAVIOUR_KEYS = ("behavior", "behaviour")
+FOLDS = 5
+"""Of a decoder's bins, to choose its penalty."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,15 +48,17 @@ def cross_sessions(recorded: Sequence[Recorded]) -> CrossSession | None:
 
 
 def _decode(a: Recorded, b: Recorded) -> float:
-    train, valid = a.session.splits.get("train"), b.session.splits.get("valid")
-    if train is None or valid is None:
-        return float("nan")
-    there, wanted = _behaviour(train.extras), _behaviour(valid.extras)
+    if "train" not in a.splits or "valid" not in b.splits:
+        return math.nan
+    train, valid = a.evaluation("train"), b.evaluation("valid")
+    there, wanted = behaviour_of(train), behaviour_of(valid)
     if there is None or wanted is None or there.shape[2] != wanted.shape[2]:
-        return float("nan")
-    fit = fit_ridge_cv(*flatten_known(train.extras["factors"], there))
+        return math.nan
+    known = flatten_known(train.extras["factors"], there)
+    if len(known[0]) < FOLDS:
+        return math.nan
     x, y = flatten_known(valid.extras["factors"], wanted)
-    return r2_score(fit(x), y)
+    return r2_score(fit_ridge_cv(*known, folds=FOLDS)(x), y)
 
 
 def _conditions(a: Recorded, b: Recorded) -> float:
@@ -62,18 +67,12 @@ def _conditions(a: Recorded, b: Recorded) -> float:
         data = one.session.splits.get(split)
         labels = None if data is None else labels_of(data.extras)
         if data is None or labels is None:
-            return float("nan")
+            return math.nan
         names = names_of(labels, data.extras, one.session.arrays)
         side = {label: data.extras["factors"][labels == label].mean(axis=0) for label in np.unique(labels).tolist()}
         sides.append(side if names is None else {names[label]: mean for label, mean in side.items()})
-    shared = sorted(set(sides[0]) & set(sides[1]), key=str)
+    shared = [label for label in sides[0] if label in sides[1]]
     if len(shared) < 2:
-        return float("nan")
+        return math.nan
     guess, target = (np.concatenate([side[label] for label in shared]) for side in sides)
     return r2_variance_weighted(guess, target)
-
-
-def _behaviour(extras: object) -> np.ndarray | None:
-    if not isinstance(extras, dict):
-        return None
-    return next((extras[key] for key in BEHAVIOUR_KEYS if key in extras and extras[key].ndim == 3), None)

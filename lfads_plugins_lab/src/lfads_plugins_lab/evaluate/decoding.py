@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from lfads_core.components.evaluation import Evaluation
 from lfads_plugins_lab.evaluate.kernels import smoother, widths
-from lfads_plugins_lab.evaluate.unseen_channels import PENALTIES, standardised
+from lfads_plugins_lab.evaluate.unseen_channels import PENALTIES, of_trials, standardised
 from lfads_plugins_std.metrics.behaviour import folds_of_trials, lag_pair
 from lfads_plugins_std.metrics.offered import LAG_ALPHA, behaviour_of, lags_in_bins
 from lfads_plugins_std.metrics.r2 import r2_per_channel
@@ -35,14 +34,14 @@ def smoothed_for_behaviour(e: Evaluation, train: Evaluation) -> tuple[np.ndarray
     if behaviour is None or len(behaviour) < FOLDS:
         return None
     some = slice(None, None, max(1, -(-len(behaviour) // MOST_TRIALS)))
-    fewer = replace(train, data=train.data[some], means=train.means[some], extras={})
+    fewer = of_trials(train, some)
     lags = [0] if e.bin_ms is None else sorted(set(lags_in_bins(e.bin_ms, e.data.shape[1])).intersection(round(ms / e.bin_ms) for ms in LAGS_MS))
-    best = -math.inf, PENALTIES[0], 1.0
+    found = []
     for width in widths(e.bin_ms, e.encod_bins):
         values = _prepared(fewer, fewer, width)[0]
         for lag in lags:
-            best = max(best, *((score, penalty, width) for penalty, score in zip(PENALTIES, _reached(values, behaviour[some], lag), strict=True)))
-    _, penalty, width = best
+            found += [(score, penalty, width) for penalty, score in zip(PENALTIES, _reached(values, behaviour[some], lag), strict=True)]
+    _, penalty, width = max(found)
     own, theirs = (values * math.sqrt(LAG_ALPHA / penalty) for values in _prepared(e, train, width))
     return own, theirs, width
 

@@ -33,7 +33,7 @@ def lacking(e: Evaluation, scores: Mapping[str, float]) -> dict[str, str]:
         if name in _COUNTS and not counts:
             found[name] = "the data are no counts"
         elif name in (*_COUNTS, *_OTHERS):
-            found[name] = region.get(name.partition("_")[0], "") or "nothing was observed"
+            found[name] = region.get(name[:2]) or "nothing was observed"
         else:
             found[name] = _reason(name, e)
     return found

@@ -96,4 +96,4 @@ def _read(loaded: LoadedRun, name: str) -> Recorded:
         if other := differences(trained, given):
             log.warning("%s: holds outputs of another recording than the model was trained on: %s.", path, " and ".join(other))
     reconstruction = loaded.model.reconstructions[name]
-    return Recorded(session=replace(session, name=name), support=reconstruction.support, is_rate=reconstruction.is_rate)
+    return Recorded(session=session, support=reconstruction.support, is_rate=reconstruction.is_rate)

@@ -59,7 +59,7 @@ class RunReport:
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it: NaN and infinity become null."""
-        found = _plain(
+        found: dict[str, Any] = _plain(
             {
                 "run": self.run,
                 "checkpoint": self.checkpoint,
@@ -68,8 +68,6 @@ class RunReport:
                 "notes": list(self.notes),
             }
         )
-        if not isinstance(found, dict):
-            raise TypeError("a mapping must become a dict")
         return found
 
     def numbers(self) -> dict[str, float]:

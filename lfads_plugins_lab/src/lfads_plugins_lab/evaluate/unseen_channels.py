@@ -48,14 +48,18 @@ def truth_of(e: Evaluation) -> Unseen:
     return e.data[:, : e.encod_bins, e.encod_channels :], e.data[:, e.encod_bins :]
 
 
+def of_trials(e: Evaluation, some: slice | np.ndarray) -> Evaluation:
+    """Some of the trials, without whatever else is known of each."""
+    return replace(e, data=e.data[some], means=e.means[some], extras={})
+
+
 def left_out(train: Evaluation) -> tuple[Evaluation, Evaluation] | None:
     """A fifth of the training trials, and the others; None if there are too few."""
     rows = np.arange(0, len(train.data), max(1, -(-len(train.data) // MOST_TRIALS)))
     if len(rows) < 5:
         return None
     out = np.arange(len(rows)) % 5 == 4
-    one, other = (replace(train, data=train.data[rows[part]], means=train.means[rows[part]], extras={}) for part in (out, ~out))
-    return one, other
+    return of_trials(train, rows[out]), of_trials(train, rows[~out])
 
 
 def cheapest(
