@@ -138,7 +138,7 @@ def _compared(encod: AbstractRows, recon: AbstractRows) -> tuple[AbstractRows, b
 class _Stored:
     """A dataset of an open file, or some of its rows; ``turned`` where its axes are stored in reverse order."""
 
-    def __init__(self, dataset: Any, key: str, path: Path, room: Room, rows: Int[np.ndarray, " S"] | None = None, *, turned: bool = False) -> None:
+    def __init__(self, dataset: Any, key: str, path: Path, room: Room, rows: Int[np.ndarray, " S"] | None = None, *, turned: bool) -> None:
         self._dataset, self.key, self._path, self._room, self._rows, self.turned = dataset, key, path, room, rows, turned
         shape: tuple[int, ...] = dataset.shape[::-1] if turned else dataset.shape
         if turned and len(shape) == 2 and 1 in shape:  # MATLAB's rows and columns
@@ -186,9 +186,17 @@ class _Stored:
         if not self.turned:
             return np.asarray(dataset[wanted])
         if len(self.shape) == 1:
-            values = np.ravel(dataset[()])
-            return values if isinstance(wanted, tuple) else values[wanted]
+            return np.ravel(dataset[()])[wanted]
         return np.ascontiguousarray(np.transpose(dataset[()] if isinstance(wanted, tuple) else dataset[(..., wanted)]))
+
+
+def read_whole(dataset: Any, key: str, path: Path, *, turned: bool) -> np.ndarray:
+    """All of an open dataset, as a session in memory has it: text too, and MATLAB's rows and columns as one axis.
+
+    Raises:
+        DataError: it can no longer be read, or there is no room for it.
+    """
+    return _Stored(dataset, key, path, Room(), turned=turned).read(None)
 
 
 def opened(path: Path) -> Any:

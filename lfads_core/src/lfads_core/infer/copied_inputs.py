@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 
 from lfads_core.data.bounds import spoken_reading
-from lfads_core.data.hdf5 import attributes_of, names_in, turned_in
+from lfads_core.data.hdf5 import attributes_of, names_in, read_whole, turned_in
 from lfads_core.data.legacy import rates_per_bin
+from lfads_core.data.listing import is_matlab_text
 from lfads_core.data.order import CHANNEL_ORDER, OF_CHANNELS
 from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session
@@ -40,6 +41,8 @@ def copy_inputs(file: h5py.File, session: Session, source: h5py.File) -> None:
             dataset = source[names[f"{split}_{key}"]]
             if key == "truth" and "conversion_factor" in source:
                 _write(file, f"{split}_{key}", open_rows(path, dataset, sample.dtype, turned=turned), _rates(source, order))
+            elif is_matlab_text(dataset) or (turned and (sample.ndim == 1 or sample.dtype.kind == "O")):
+                file[f"{split}_{key}"] = read_whole(dataset, key, path, turned=turned)
             elif turned or (key in OF_CHANNELS and order is not None):
                 rows = open_rows(path, dataset, sample.dtype, turned=turned)
                 _write(file, f"{split}_{key}", rows, partial(_taken, order) if key in OF_CHANNELS else lambda block: block)
@@ -70,9 +73,9 @@ def write_as_stored(file: h5py.File, name: str, stored: h5py.Dataset, path: Path
 
 
 def _rates(source: h5py.File, order: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
-    factor = np.asarray(source["conversion_factor"][()]) if "conversion_factor" in source else None
+    factor = np.ravel(source["conversion_factor"][()])  # of MATLAB, a row or a column
 
-    return lambda block: _taken(order, block if factor is None else rates_per_bin(block, factor, where=str(source.filename)))
+    return lambda block: _taken(order, rates_per_bin(block, factor, where=str(source.filename)))
 
 
 def _taken(order: np.ndarray | None, values: np.ndarray) -> np.ndarray:

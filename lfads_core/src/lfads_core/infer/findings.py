@@ -54,7 +54,7 @@ def of_expected(session: Session, expected: Mapping[str, Float[np.ndarray, "B T 
     bound = BEYOND * largest
     if not largest or max(peaks.values(), default=0.0) <= bound:
         return {}
-    count = sum(int((np.abs(expected[split]) > bound).sum()) for split, peak in peaks.items() if peak > bound)
+    count = sum(int((np.abs(values) > bound).sum()) for values in expected.values())
     total = sum(map(np.size, expected.values()))
     split = max(peaks, key=peaks.__getitem__)
     trial, bin_, place = np.unravel_index(int(np.abs(expected[split]).argmax()), expected[split].shape)
@@ -136,7 +136,7 @@ def _of_latents(posteriors: Mapping[str, np.ndarray], config: RunConfig) -> dict
         ("inputs", "inferred inputs", ("co_means", "co_stds"), "model.controller=null is faster and says the same"),
     ):
         means, stds = posteriors[mean], posteriors[std]
-        if means.shape[0] < 2 or not means.shape[-1] or not stds.any() or not scales[name]:
+        if means.shape[0] < 2 or not stds.any() or not scales[name]:
             continue
         share = float(informed(means, stds).max())
         if share < AT_PRIOR:

@@ -124,10 +124,13 @@ def _stored_as(source: h5py.File, key: str) -> h5py.Dataset | None:
 
 
 def _same(stored: h5py.Dataset, array: np.ndarray) -> bool:
-    """Whether a dataset holds an array's values, looked at some rows at a time."""
+    """Whether a dataset holds an array's values, looked at some rows at a time; not if it was damaged since they were read."""
     blocks = row_blocks(array.shape, array.dtype.itemsize, stored.chunks[0] if stored.chunks else 1) if array.ndim else [()]
     nan = array.dtype.kind == "f"
-    return all(np.array_equal(stored.astype(array.dtype)[rows], array[rows], equal_nan=nan) for rows in blocks)
+    try:
+        return all(np.array_equal(stored.astype(array.dtype)[rows], array[rows], equal_nan=nan) for rows in blocks)
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _put_split(file: OutputFile, path: Path, name: str, parts: Iterable[Inferred], session: Session, *, is_rate: bool) -> None:
