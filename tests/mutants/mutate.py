@@ -67,7 +67,7 @@ def lay_out(folder: Path, group: Mapping[str, Sequence[str]]) -> None:
         "pytest_add_cli_args": ["-m", "not slow and not long" if "quick" in group else "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    lines += ["use_git_change_detection = false", "track_dependencies = false"]
+    lines += ["use_git_change_detection = false", "track_dependencies = false", "timeout_multiplier = 4"]  # not 15: some changes make loops endless
     (folder / "pyproject.toml").write_text(
         "\n".join([(ROOT / "pyproject.toml").read_text(encoding="utf-8"), "[tool.mutmut]", *lines, ""]), encoding="utf-8"
     )

@@ -72,6 +72,8 @@ def test_float32_counts_lose_no_precision(rng):
     rates = rng.gamma(2.0, 0.2, (40, 50, 20)).astype(np.float32)
     spikes = rng.poisson(rates).astype(np.float32)
     assert bits_per_spike(rates, spikes) == pytest.approx(_by_scipy(rates.astype(float), spikes.astype(float)), rel=1e-11)
+    many = (999.7 * spikes).astype(np.float32)  # whose sum single precision rounds
+    assert bits_per_spike(rates, many) == bits_per_spike(rates, many.astype(float))
 
 
 def test_log_rates_score_as_rates_do_up_to_the_offset_of_the_null(rng):

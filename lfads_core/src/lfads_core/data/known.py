@@ -49,7 +49,8 @@ def _digest(split: Any) -> str:
         digest.update(f"{key} {tuple(values.shape)}".encode())
         blocks = values.blocks() if isinstance(values, AbstractRows) else ((rows.start, values[rows]) for rows in row_blocks(values.shape, 4))
         for _, block in blocks:
-            plain = np.array(block, dtype="<f4", order="C") + np.float32(0)  # one zero, and below one NaN
+            with np.errstate(invalid="ignore"):  # NaNs that signal
+                plain = np.array(block, dtype="<f4", order="C") + np.float32(0)  # one zero, and below one NaN
             plain[np.isnan(plain)] = np.nan
             digest.update(plain.data)
     return digest.hexdigest()

@@ -136,7 +136,7 @@ def _missing(split: str, keys: Collection[str], path: Path | None, *, recon_only
     wanted = f"{split}_encod_data"
     if recon_only:
         return f"'{wanted}' must be there beside '{split}_recon_data', found none. The encoders need something to read: add it."
-    taken = {f"{other}_{what}" for other in SPLITS for what in ("encod_data", "recon_data")}  # right where they are
+    taken = {f"{other}_encod_data" for other in SPLITS}  # right where they are
     near = difflib.get_close_matches(wanted, set(keys) - taken, n=2, cutoff=0.75)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     shown = first_few([*map(repr, sorted(keys))], 20)

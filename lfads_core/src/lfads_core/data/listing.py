@@ -43,8 +43,7 @@ def datasets_of(file: Any, path: Path) -> dict[str, Any]:
                 found[name] = item
     for name, item in found.items():
         with spoken_reading(path, f"'{name}'"):
-            if not item.is_virtual and not item.external:  # whose values are elsewhere
-                refuse_unwritten(path, name, item)
+            refuse_unwritten(path, name, item)
     if left_out:
         log.warning("%s: left out: %s.", path, first_few(left_out, 5))
     return found
@@ -87,7 +86,7 @@ def _identity(group: Any) -> tuple[int, int]:
 def _nowhere(group: Any, name: str, key: str, path: Path, err: Exception, left_out: list[str]) -> None:
     link = group.get(name, getlink=True)
     where = f" in {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
-    to = f"a link to {getattr(link, 'path', '?')!r}{where}, which is not there" if hasattr(link, "path") else f"not readable ({err})"
+    to = f"a link to {link.path!r}{where}, which is not there" if hasattr(link, "path") else f"not readable ({err})"
     if key.startswith(tuple(f"{split}{mark}" for split in SPLITS for mark in ("_", "/"))):
         raise DataError(f"{path}: '{key}' must lead to an array, but it is {to}. Restore what it points to, or delete the link.") from err
     left_out.append(f"{key!a} ({to})")
@@ -167,7 +166,7 @@ def is_matlab_text(dataset: Any) -> bool:
 def can_ride(dataset: Any) -> bool:
     """Whether a dataset holds numbers or text, or references to nothing but text."""
     if h5py.check_ref_dtype(dataset.dtype) is None:
-        return dataset.dtype.kind in "biufcS" or h5py.check_string_dtype(dataset.dtype) is not None
+        return dataset.dtype.kind in "biufc" or h5py.check_string_dtype(dataset.dtype) is not None
     try:
         return all(_is_char(dataset.file[reference]) for reference in np.ravel(dataset[()]))
     except (OSError, RuntimeError, ValueError, TypeError, KeyError):

@@ -103,7 +103,7 @@ class StoredTrials:
         Raises:
             DataError: the file can no longer be read.
         """
-        read = SplitTensors.from_split(self._split.read(rows.cpu().numpy()), self._device, self._dtype, extras=())
+        read = SplitTensors.from_split(self._split.read(rows.cpu().numpy()), self._device, self._dtype)
         whole = read.take(torch.arange(read.trials))
         return replace(whole, trials=rows.to(self._device))
 

@@ -15,6 +15,9 @@ SHARE = 0.5
 SAMPLE_BYTES = 1 << 27
 """Size of the sample of trials that stands for a stored split wherever many trials are looked at together."""
 
+UNSAID = 1 << 33
+"""Bytes that are taken to be free where no system says."""
+
 
 def room_for_data() -> int:
     """Bytes that data may fill in this process."""
@@ -29,19 +32,19 @@ def evenly(trials: int, wanted: int) -> Int[np.ndarray, " S"]:
 def usable_memory() -> int:
     """Bytes of memory that this process may fill: what is free, or less where the process or its container is limited."""
     found = [_free(), *_process_limits(), *_container_limits()]
-    return min(value for value in found if value > 0)
+    return min((value for value in found if value > 0), default=UNSAID)
 
 
 def _free() -> int:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        return max(1, next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")))
     except (OSError, StopIteration):
         pass
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return 1 << 33  # a system that does not say: Windows
+        return UNSAID  # Windows
 
 
 def _process_limits() -> Iterator[int]:

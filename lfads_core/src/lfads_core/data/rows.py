@@ -157,19 +157,19 @@ def _copied(path: Path, dataset: Any, dtype: np.dtype[Any], *, turned: bool = Fa
     step = dataset.chunks[-1 if turned else 0] if dataset.chunks else 1
     if turned and not dataset.chunks:  # its bytes are trials last: few passes rather than many
         step = next(row_blocks(shape, dtype.itemsize)).stop
-    with tempfile.TemporaryFile(prefix="lfads-") as scratch:
-        try:
+    try:
+        with tempfile.TemporaryFile(prefix="lfads-") as scratch:
             for first in range(0, shape[0], step):
                 rows = slice(first, first + step)
                 block = np.transpose(dataset.astype(dtype)[..., rows]) if turned else dataset.astype(dtype)[rows]
                 scratch.write(block.tobytes())
             scratch.flush()
-        except (OSError, RuntimeError, ValueError) as err:
-            size = math.prod(dataset.shape) * dtype.itemsize
-            raise DataError(
-                f"{path}: '{dataset.name}' is {'stored with trials last' if turned else 'compressed over many trials'} and must be copied once "
-                f"({size / 1e9:.1f} GB) "
-                f"into {tempfile.gettempdir()}, got: {getattr(err, 'strerror', None) or err}. "
-                "Make room, set TMPDIR to another folder, or store it in chunks of single trials."
-            ) from err
-        return BlockRows(os.dup(scratch.fileno()), str(path), 0, shape, dtype, dtype)
+            return BlockRows(os.dup(scratch.fileno()), str(path), 0, shape, dtype, dtype)
+    except (OSError, RuntimeError, ValueError) as err:
+        size = math.prod(dataset.shape) * dtype.itemsize
+        raise DataError(
+            f"{path}: '{dataset.name}' is {'stored with trials last' if turned else 'compressed over many trials'} and must be copied once "
+            f"({size / 1e9:.1f} GB) "
+            f"into {tempfile.tempdir or 'a temporary folder'}, got: {getattr(err, 'strerror', None) or err}. "
+            "Make room, set TMPDIR to another folder, or store it in chunks of single trials."
+        ) from err
