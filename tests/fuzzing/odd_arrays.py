@@ -55,6 +55,7 @@ def _odd_member(content: bytes, rng: Generator) -> bytes:
 
 def odd_array(values: np.ndarray, rng: Generator) -> Any:
     """Another array in its place."""
+    values = np.atleast_1d(values)
     ways = [
         lambda: values[:0],
         lambda: values[:-1],

@@ -11,12 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
+from lfads_core.components import SessionInfo
 from lfads_core.data.hdf5 import read_hdf5
 from lfads_core.data.known import fingerprint
 from lfads_core.data.session import KnownData, Session, Split
-from lfads_core.errors import RunError
+from lfads_core.errors import DataError, RunError
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.outputs import CHECKPOINT, SESSION
+from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
 from lfads_core.runs import Run
 from lfads_plugins_lab.evaluate import recorded as recorded_module
@@ -30,6 +32,7 @@ def loaded(tmp_path):
     """``loaded("mon", "tue", memory_gb=..., known=...)`` is a run on these sessions, of counts but for the last one."""
 
     def make(*names, memory_gb=None, known=None):
+        channels = {"encod_channels": 2, "recon_channels": 2, "factors": 0}
         reconstructions = {name: SimpleNamespace(support="counts", is_rate=True) for name in names}
         reconstructions[names[-1]] = SimpleNamespace(support="real", is_rate=False)
         return Mock(
@@ -37,7 +40,9 @@ def loaded(tmp_path):
             run=Run(tmp_path),
             checkpoint="best",
             config=SimpleNamespace(data=SimpleNamespace(memory_gb=memory_gb)),
-            description=SimpleNamespace(sessions=[SimpleNamespace(name=name) for name in names], known=known or {}),
+            description=ModelDescription(
+                sessions=[SessionInfo(name=n, **channels) for n in names], encoded_bins=5, bins=5, external=0, known=known or {}
+            ),
             model=Mock(spec=LFADS, reconstructions=reconstructions),
         )
 
@@ -176,3 +181,14 @@ def test_outputs_of_another_recording_are_told(loaded, write, caplog):
     assert caplog.messages == [f"{path}: holds outputs of another recording than the model was trained on: {text}."]
     assert re.fullmatch(r"lfads_plugins_lab\.evaluate\.recorded", caplog.records[0].name)
     assert caplog.records[0].levelname == "WARNING"
+
+
+def test_outputs_of_other_sizes_than_the_models_are_refused(loaded, write):
+    path, run = write("mon"), loaded("mon")
+    run.description = replace(run.description, encoded_bins=4, bins=6)
+    text = (
+        f"{path}: 'train' must have encoded (bins, channels), reconstructed (bins, channels) and external inputs ((4, 2), (6, 2), 0) "
+        "as in training, got ((5, 2), (5, 2), 0). Cut and bin it like the training data."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        recorded_sessions(run)

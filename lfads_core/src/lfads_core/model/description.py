@@ -44,11 +44,19 @@ class ModelDescription:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> ModelDescription:
-        """Read back what ``to_json`` gave, with each session's arrays."""
+        """Read back what ``to_json`` gave, with each session's arrays.
+
+        Raises:
+            KeyError, TypeError, ValueError: something is missing, of another kind, or a size that no data have.
+        """
         riding = {name: {key: tuple(shape) for key, shape in of.items()} for name, of in data.get("riding", {}).items()}
         sessions = [SessionInfo(**s, factors=0, extras=riding.get(s["name"], {}), arrays=arrays.get(s["name"], {})) for s in data["sessions"]]
         known = {name: known_from_json(of) for name, of in data.get("known", {}).items()}
         sizes = {key: data[key] for key in ("encoded_bins", "bins", "external", "bin_ms")}
+        counts = [sizes["encoded_bins"], sizes["bins"] - sizes["encoded_bins"] + 1, sizes["external"] + 1]
+        counts += [count for s in sessions for count in (s.encod_channels, s.recon_channels)]
+        if not sessions or not all(isinstance(count, int) and count > 0 for count in counts):
+            raise ValueError(f"'description' must have sizes that data can have, got {sizes} and sessions {data['sessions']}")
         return cls(sessions=sessions, known=known, bare=tuple(data.get("bare", ())), aligned=tuple(data.get("aligned", ())), **sizes)
 
 

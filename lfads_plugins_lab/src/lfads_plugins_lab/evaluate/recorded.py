@@ -14,6 +14,7 @@ from lfads_core.data.session import Session
 from lfads_core.errors import RunError
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.infer.made_with import require_same_session, require_same_weights
+from lfads_core.infer.run import check_fit
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def recorded_sessions(loaded: LoadedRun, names: Sequence[str] = ()) -> list[Reco
 
     Raises:
         RunError: a session is unknown, has not been inferred yet, or its file holds another one.
-        DataError: an output file is damaged.
+        DataError: an output file is damaged, or does not fit the model.
     """
     known = [info.name for info in loaded.description.sessions]
     if unknown := [name for name in names if name not in known]:
@@ -95,5 +96,6 @@ def _read(loaded: LoadedRun, name: str) -> Recorded:
         given = replace(know(session), channels=None, contents=fingerprint(session))  # channels stand in the model's order there
         if other := differences(trained, given):
             log.warning("%s: holds outputs of another recording than the model was trained on: %s.", path, " and ".join(other))
+    check_fit(loaded, [session])
     reconstruction = loaded.model.reconstructions[name]
     return Recorded(session=session, support=reconstruction.support, is_rate=reconstruction.is_rate)
