@@ -20,7 +20,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The bytes reach the disk before the rename, and the rename before this returns, so that after a power cut too one whole
     version is there.
+
+    Raises:
+        RunError: the path is a folder's, without the name of a file.
     """
+    if not path.name:
+        raise RunError(f"{path}: a file to write must have a name, got a folder. Name the file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)  # a link that somebody left there would lead the writing elsewhere

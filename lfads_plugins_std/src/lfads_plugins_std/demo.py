@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfads_core.cli.options import PATH, SEED
+from lfads_core.cli.options import PATH, SEED, Number
 from lfads_core.screen import open_console, plain_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SETTINGS = (
 
 @click.command("demo")
 @click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True, help="Most minutes of training.")
+@click.option("--minutes", type=Number(0, min_open=True), default=4.0, show_default=True, help="Most minutes of training.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of data and training.")
 def command(folder: Path, minutes: float, seed: int) -> None:
     """Make Lorenz data, train, infer, plot, and compare with the true rates; takes a few minutes."""

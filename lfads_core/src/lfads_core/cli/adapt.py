@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH, checkpoint_option
+from lfads_core.cli.options import PATH, Number, checkpoint_option
 from lfads_core.runs import checked_name, default_name
 
 
@@ -15,7 +15,7 @@ from lfads_core.runs import checked_name, default_name
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of RUN's settings; may be repeated.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Most epochs of training.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
+@click.option("--minutes", type=Number(0, min_open=True), help="Most minutes of training.")
 @click.option("--align", metavar="NAME", help="Follow a recording that drifts, without labels: keep its latents where they were, as nomad does.")
 @checkpoint_option
 @click.option("--name", help="Name of the new run's folder  [default: from RUN and the data]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,20 @@ from lfads_core.errors import ConfigError
 
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(min=0, max=2**63 - 1)  # what a file can keep
+
+
+class Number(click.FloatRange):
+    """A finite number, within bounds if there are any: NaN lies within all of them to click."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A float."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        return "" if self.min is None and self.max is None else super()._describe_range()
 
 
 def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lfads_core.cli.options import PATH, settings_options
+from lfads_core.cli.options import PATH, Number, settings_options
 from lfads_core.errors import ConfigError
 from lfads_core.runs import checked_name, default_name
 
@@ -16,9 +16,9 @@ _YAML = {".yaml", ".yml"}
 @click.command("run")
 @click.argument("sources", nargs=-1, metavar="DATA... [CONFIG.yaml]")
 @settings_options
-@click.option("--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen (co-smoothing).")
+@click.option("--hold-out", type=Number(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen (co-smoothing).")
 @click.option("--epochs", type=click.IntRange(min=1), help="Most epochs of training.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of training.")
+@click.option("--minutes", type=Number(0, min_open=True), help="Most minutes of training.")
 @click.option("--name", help="Name of the run's folder  [default: from the data]")
 @click.option("--runs", "folder", type=PATH, default=Path("runs"), show_default=True, help="Folder of all runs.")
 @click.option("--resume", type=PATH, metavar="RUN", help="Go on with an interrupted run, bit by bit; no DATA is needed.")

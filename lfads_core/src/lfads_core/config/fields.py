@@ -75,6 +75,9 @@ def one_of(*options: str) -> Rule:
     return Rule("one of " + ", ".join(options), lambda x: x in options)
 
 
+MOST_SAMPLES = 100_000
+"""Of a posterior, for each trial; more take hours and change nothing that is seen."""
+
 MOST_VALUES = 5 * 10**7
 """Of data that are made up; generators hold several arrays of so many at a time."""
 
@@ -82,7 +85,7 @@ MOST_VALUES = 5 * 10**7
 def size_faults(what: str, *sizes: float, most: float = MOST_VALUES) -> list[str]:
     """A fault across fields where the product of sizes, ``what`` they are in words, is more than a machine should be asked for."""
     product = math.prod(sizes)
-    return [] if product <= most else [f"{what}: must be at most {most:,.0f} together, got {product:.3g}. Ask for less."]
+    return [] if product <= most else [f"{what}: must be at most {most:,.0f} together, got {min(product, 1e300):.3g}. Ask for less."]
 
 
 def setting(  # noqa: PLR0913 - each is one fact about it

@@ -9,7 +9,7 @@ import attrs
 from attrs import frozen
 
 from lfads_core.config.chosen import Component, ComponentsConfig  # noqa: F401 - the first is known from here to plugins that were written before
-from lfads_core.config.fields import AUTO, FIGURE_FORMATS, Auto, FigureFormat, Rule, above, at_least, between, one_of, setting, share
+from lfads_core.config.fields import AUTO, FIGURE_FORMATS, MOST_SAMPLES, Auto, FigureFormat, Rule, above, at_least, between, one_of, setting, share
 from lfads_core.config.optional import HoldOutConfig, MaskedConfig, PruneConfig
 from lfads_core.config.spaces import ELSEWHERE, LIVE, log, uniform
 
@@ -224,7 +224,9 @@ class TrainConfig:
 class InferConfig:
     """How rates are inferred from a trained model."""
 
-    samples: int | None = setting(50, "posterior samples to average (null: push the posterior means)", rule=at_least(1), tune="sometimes")
+    samples: int | None = setting(
+        50, "posterior samples to average (null: push the posterior means)", rule=between(1, MOST_SAMPLES), tune="sometimes"
+    )
     batch_size: int = setting(64, "trials at a time", rule=at_least(1), unit="trials")
     checkpoint: Literal["best", "last"] = setting("best", "which weights", rule=one_of("best", "last"))
     distribution: bool = setting(False, "write the parameters of the data's distribution too, such as shape and rate of a gamma")

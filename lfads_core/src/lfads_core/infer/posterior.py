@@ -16,12 +16,15 @@ from torch import Tensor
 from lfads_core.augment.stack import AugmentationStack, augmented
 from lfads_core.components.batch import Batch
 from lfads_core.components.prior import Draw
+from lfads_core.config.fields import MOST_SAMPLES
 from lfads_core.data.loader import TrialSource, ahead, epoch_batches
+from lfads_core.errors import ConfigError
 from lfads_core.model.lfads import LFADS, draw_noises
 from lfads_core.model.noise import Noise
 from lfads_core.model.outputs import Encoded, Latents, Posterior
 from lfads_core.model.rows import joined_records, mapped
 from lfads_core.rng import stream
+from lfads_core.wording import shown
 
 ROWS = {"cpu": 256, "cuda": 1024}
 """Trials times samples that are decoded in one pass; step-sized products gain little from more, and memory grows with it."""
@@ -108,7 +111,12 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
     Every trial has a random stream of its own, found from the seed, its session and its row in the split: its samples do not
     depend on which trials share its batch, nor on the device, for streams are the CPU's. The first of many samples are those that fewer would
     have been. Draws behind divergences are made only where a stream has more samples after them.
+
+    Raises:
+        ConfigError: more samples than :data:`~lfads_core.config.fields.MOST_SAMPLES`.
     """
+    if samples > MOST_SAMPLES:
+        raise ConfigError(f"samples: must be at most {MOST_SAMPLES:,} of each trial, got {shown(samples)}. Ask for less.")
     rngs = [stream(seed, "infer", name, row) for name, batch in batches.items() for row in batch.trials.tolist()]
     blocks, like = -(-samples // BLOCK), torch.empty(0, dtype=model.decoder.to_generator.weight.dtype)
 

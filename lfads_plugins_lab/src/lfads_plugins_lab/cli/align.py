@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, Number
 from lfads_core.config.fields import FIGURE_FORMATS
 from lfads_core.screen import open_console, plain_table
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, metavar="SESSIONS...")
 @click.option("-o", "--output", type=PATH, default=Path("aligned"), show_default=True, help="Folder of the aligned copies.")
 @click.option("--conditions", metavar="KEY", help="Array with the condition of each trial, without its split  [default: cond, cond_idx...]")
-@click.option("--smooth", "smooth_ms", type=click.FloatRange(min=0), default=40.0, show_default=True, help="Width of the Gaussian filter, in ms.")
+@click.option("--smooth", "smooth_ms", type=Number(min=0), default=40.0, show_default=True, help="Width of the Gaussian filter, in ms.")
 @click.option("--components", type=click.IntRange(min=1), help="Shared components  [default: as many as --variance asks for]")
-@click.option("--variance", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True, help="Variance that the components hold.")
+@click.option("--variance", type=Number(0, 1, min_open=True), default=0.9, show_default=True, help="Variance that the components hold.")
 @click.option("--ridge", is_flag=True, help="Ridge regression with the best penalty on left-out conditions, instead of least squares.")
 @click.option("--common", is_flag=True, help="Leave out conditions that a session lacks, instead of refusing it.")
 @click.option("--reference", multiple=True, metavar="SESSION", help="Take the components of these sessions alone; may be repeated.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from lfads_core.cli.options import PATH, SEED
+from lfads_core.cli.options import PATH, SEED, Number
 
 _FILE = click.argument("file", type=PATH)
 _OUTPUT = click.option("-o", "--output", type=PATH, required=True, help="File to write.")
 _FORCE = click.option("--force", is_flag=True, help="Replace a file that is there.")
-_SHARE = click.FloatRange(0, 1, max_open=True)
+_SHARE = Number(0, 1, max_open=True)
 
 
 @click.command("merge")
@@ -41,7 +41,7 @@ def merge(*, file: Path, output: Path, blend: Any, force: bool) -> None:
 @click.command("rebin")
 @_FILE
 @_OUTPUT
-@click.option("--bin", "bin_ms", type=click.FloatRange(min=0, min_open=True), required=True, help="New width in ms, a multiple of the old one.")
+@click.option("--bin", "bin_ms", type=Number(min=0, min_open=True), required=True, help="New width in ms, a multiple of the old one.")
 @click.option("--reduce", type=click.Choice(["sum", "mean"]), help="Sum or average the data  [default: sum counts, average anything else]")
 @_FORCE
 def rebin(*, file: Path, output: Path, bin_ms: float, reduce: Any, force: bool) -> None:
@@ -58,7 +58,7 @@ def rebin(*, file: Path, output: Path, bin_ms: float, reduce: Any, force: bool) 
 @click.command("smooth")
 @_FILE
 @_OUTPUT
-@click.option("--width", "sigma_ms", type=click.FloatRange(min=0, min_open=True), required=True, help="Standard deviation of the Gaussian in ms.")
+@click.option("--width", "sigma_ms", type=Number(min=0, min_open=True), required=True, help="Standard deviation of the Gaussian in ms.")
 @click.option("--in-place", is_flag=True, help="Smooth the data themselves, instead of adding <split>_smoothed.")
 @_FORCE
 def smooth(*, file: Path, output: Path, sigma_ms: float, in_place: bool, force: bool) -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfads_core.cli.options import PATH, SEED
+from lfads_core.cli.options import PATH, SEED, Number
 from lfads_core.wording import printable
 
 if TYPE_CHECKING:
     from lfads_core.data.checks import Problem
 
-_SHARE = click.FloatRange(0, 1, max_open=True)
-_POSITIVE = click.FloatRange(min=0, min_open=True)
-_ANY = click.FloatRange(min=0)
+_SHARE = Number(0, 1, max_open=True)
+_POSITIVE = Number(min=0, min_open=True)
+_ANY = Number(min=0)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -98,8 +98,8 @@ def _with(*groups: tuple[Decorator, ...]) -> Decorator:
 @_with(_SOURCE)
 @click.option("--event", metavar="NAME", help="Column of the trials to align to  [default: their start]")
 @click.option("--event-from-start", "from_start", is_flag=True, help="Times of the event count from the start of each trial.")
-@click.option("--before", "before_ms", type=float, default=0.0, help="Begin so many ms before the event.")
-@click.option("--after", "after_ms", type=float, help="End so many ms after the event  [default: as the shortest trial]")
+@click.option("--before", "before_ms", type=Number(), default=0.0, help="Begin so many ms before the event.")
+@click.option("--after", "after_ms", type=Number(), help="End so many ms after the event  [default: as the shortest trial]")
 @click.option("--jitter", "jitter_ms", type=_ANY, default=0.0, help="Move each window at random by up to so many ms, so that time tells nothing.")
 @click.option("--beyond", type=click.Choice(["keep", "drop", "nan"]), default="keep", show_default=True, help="Bins of a window beyond its trial.")
 @click.option("--overlaps", type=click.Choice(["refuse", "keep"]), default="refuse", show_default=True, help="Windows that share time.")

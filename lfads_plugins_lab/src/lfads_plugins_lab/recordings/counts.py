@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -52,11 +54,9 @@ def widening(have_ms: float, want_ms: float, where: str) -> int:
         DataError: not a whole number of them.
     """
     factor = want_ms / have_ms
-    if factor < 1 - 1e-6 or abs(factor - round(factor)) > 1e-6:
-        raise DataError(
-            f"{where}: new bins must be whole multiples of the {have_ms:g} ms that are there, got {want_ms:g} ms. "
-            f"Choose {have_ms * max(round(factor), 1):g}."
-        )
+    if not math.isfinite(factor) or factor < 1 - 1e-6 or abs(factor - round(factor)) > 1e-6:
+        choice = have_ms * max(round(factor), 1) if math.isfinite(factor) else have_ms
+        raise DataError(f"{where}: new bins must be whole multiples of the {have_ms:g} ms that are there, got {want_ms:g} ms. Choose {choice:g}.")
     return round(factor)
 
 

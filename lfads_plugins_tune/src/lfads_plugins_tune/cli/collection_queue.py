@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfads_core.cli.errors import INTERRUPTED
-from lfads_core.cli.options import PATH
+from lfads_core.cli.options import PATH, Number
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.wording import printable
 
@@ -31,7 +31,7 @@ RUNS = click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--gpus", metavar="N,N...", help="GPUs to spread the runs over, as CUDA numbers them.")
 @click.option("--memory", metavar="SIZE", help="Memory for each run, such as 4GB: it waits until that is free, and is ended when it uses more.")
 @click.option("--gpu-memory", metavar="SIZE", help="Memory that must be free on a GPU before a run begins there.")
-@click.option("--grace", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds that runs have to save when stopped.")
+@click.option("--grace", type=Number(min=0), default=120.0, show_default=True, help="Seconds that runs have to save when stopped.")
 @click.option("--detach", is_flag=True, help="Work in the background; see to it with status, wait and stop.")
 @click.pass_context
 def start(

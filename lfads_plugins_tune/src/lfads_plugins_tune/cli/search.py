@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lfads_core.cli.lazy import installed
-from lfads_core.cli.options import PATH, SEED, settings_options
+from lfads_core.cli.options import PATH, SEED, Number, settings_options
 from lfads_core.cli.run import recordings_and_settings
 from lfads_core.runs import checked_name, default_name
 from lfads_plugins_tune.executors import DEFAULT
@@ -27,10 +27,8 @@ def _options(*, draws: bool) -> Callable[[Callable[..., Any]], Callable[..., Any
         click.option("--space", "spaces", multiple=True, metavar="PATH=SPACE", help="Where to look for one setting; may be repeated. null: nowhere."),
         *sizes,
         click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each model  [default: train.epochs]"),
-        click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of the search, asked after each generation."),
-        click.option(
-            "--hold-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen, and to compare by."
-        ),
+        click.option("--minutes", type=Number(0, min_open=True), help="Most minutes of the search, asked after each generation."),
+        click.option("--hold-out", type=Number(0, 1, max_open=True), metavar="SHARE", help="Share of channels to predict unseen, and to compare by."),
         click.option("--score", metavar="NAME", help="What to compare by: auto, heldout, masked, recon, valid/co_bps ...  [default: auto]"),
         *seed,
         placing_options,
@@ -50,8 +48,8 @@ def _options(*, draws: bool) -> Callable[[Callable[..., Any]], Callable[..., Any
 def placing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Where models are trained."""
     for option in (
-        click.option("--gpus", type=click.FloatRange(0), help="GPUs for each worker process of ray; may be a fraction."),
-        click.option("--cpus", type=click.FloatRange(0, min_open=True), help="CPUs for each worker process of ray."),
+        click.option("--gpus", type=Number(0), help="GPUs for each worker process of ray; may be a fraction."),
+        click.option("--cpus", type=Number(0, min_open=True), help="CPUs for each worker process of ray."),
         click.option(
             "--workers",
             type=click.IntRange(min=1),
