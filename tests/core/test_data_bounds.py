@@ -228,6 +228,8 @@ def test_attributes_come_as_text_numbers_and_arrays(tmp_path):
     }
     with h5py.File(path, "w") as file:
         file.attrs.update(attributes)
+        kind = h5py.h5t.py_create(h5py.vlen_dtype(np.int8), logical=True)  # HDF5 crashes on text that a damaged byte has made this
+        h5py.h5a.create(file.id, b"ragged", kind, h5py.h5s.create(h5py.h5s.SCALAR))
     with h5py.File(path) as file:
         found = attributes_of(file, path)
     assert found.pop("array").tolist() == [0, 1, 2]

@@ -64,7 +64,7 @@ def lay_out(folder: Path, group: Mapping[str, Sequence[str]]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/{pattern}" for pattern in group["mutate"]],
         "pytest_add_cli_args_test_selection": tests,
-        "pytest_add_cli_args": ["-m", "not slow and not long" if "quick" in group else "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        "pytest_add_cli_args": ["-m", "not slow and not long", "-p", "no:cacheprovider", "-p", "no:xdist"],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     lines += ["use_git_change_detection = false", "track_dependencies = false", "timeout_multiplier = 4"]  # not 15: some changes make loops endless

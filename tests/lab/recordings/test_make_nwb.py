@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+import h5py
 import numpy as np
 import pytest
 
@@ -132,3 +133,16 @@ def test_without_pynwb_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynwb", None)
     with pytest.raises(DataError, match=r"a\.nwb: NWB files need pynwb\. Install it: pip install 'lfads-core\[nwb\]'\.$"):
         read_source(tmp_path / "a.nwb")
+
+
+def test_attributes_that_a_damaged_byte_made_ragged_are_refused_before_pynwb_meets_them(recording, tmp_path):
+    """HDF5 crashes on them. Bits of a type say whether what has no fixed length is text or a ragged array."""
+    nwb = new_file()
+    add_units(nwb, recording)
+    path = save(nwb, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        kind = h5py.h5t.py_create(h5py.vlen_dtype(np.int8), logical=True)
+        h5py.h5a.create(file["units/spike_times"].id, b"odd", kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    text = f"{path}: attribute 'odd' of '/units/spike_times' must be text or numbers, got a ragged array. Restore the file."
+    with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
+        read_source(path)

@@ -25,7 +25,7 @@ from lfads_core.data.bounds import Room, spoken_reading
 from lfads_core.data.heaps import refuse_endless_heap
 from lfads_core.data.layout import Agreement, agreement, build_session, same_values
 from lfads_core.data.legacy import SPLITS, new_names
-from lfads_core.data.listing import axes_reversed, can_ride, datasets_of, is_matlab_text, matlab_text, require_readable
+from lfads_core.data.listing import axes_reversed, can_ride, datasets_of, is_matlab_text, is_ragged, matlab_text, require_readable
 from lfads_core.data.memory import SAMPLE_BYTES, evenly
 from lfads_core.data.rows import AbstractRows, open_rows, row_blocks
 from lfads_core.data.session import Session, StoredSplit
@@ -275,7 +275,9 @@ def _sources(file: Any, path: Path, room: Room | None = None) -> dict[str, _Stor
 
 
 def attributes_of(file: Any, path: Path) -> dict[str, Any]:
-    """What stands in an open file's attributes: text as ``str``, numbers as Python's own, arrays as arrays; those without a value are left out.
+    """What stands in an open file's attributes: text as ``str``, numbers as Python's own, arrays as arrays.
+
+    Those without a value, and ragged ones, are left out.
 
     Raises:
         DataError: one cannot be read.
@@ -286,7 +288,7 @@ def attributes_of(file: Any, path: Path) -> dict[str, Any]:
     for key in keys:
         _require_text(path, "the name of an attribute", key)
         with spoken_reading(path, f"attribute '{key}'"):
-            value = _plain(file.attrs[key])
+            value = None if is_ragged(file.attrs, key) else _plain(file.attrs[key])
         if value is not None:
             found[key] = value
     return found

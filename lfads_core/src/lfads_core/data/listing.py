@@ -163,6 +163,12 @@ def is_matlab_text(dataset: Any) -> bool:
     return h5py.check_ref_dtype(dataset.dtype) is not None or _is_char(dataset)
 
 
+def is_ragged(attributes: h5py.AttributeManager, key: str) -> bool:
+    """Whether an attribute holds arrays of unequal lengths: no recording has one, and HDF5 crashes on text that a damaged byte has made one."""
+    kind = attributes.get_id(key).dtype
+    return h5py.check_vlen_dtype(kind) is not None and h5py.check_string_dtype(kind) is None
+
+
 def can_ride(dataset: Any) -> bool:
     """Whether a dataset holds numbers or text, or references to nothing but text."""
     if h5py.check_ref_dtype(dataset.dtype) is None:

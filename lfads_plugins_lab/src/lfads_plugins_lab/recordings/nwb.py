@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Shaped
 
 from lfads_core.data.bounds import Room
 from lfads_core.data.hdf5 import opened
-from lfads_core.data.listing import datasets_of
+from lfads_core.data.listing import datasets_of, is_ragged
 from lfads_core.errors import DataError
 from lfads_core.wording import one_line
 from lfads_plugins_lab.recordings.raw import Raw, Series, Trials
@@ -36,6 +37,7 @@ def read_nwb(path: Path) -> Raw:
     if h5py.is_hdf5(path):
         with opened(path) as file:
             datasets_of(file, path)  # refuses what is damaged, or declared and never written, before pynwb meets it
+            _refuse_ragged(file, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of older schemas, which are read all the same
@@ -45,6 +47,28 @@ def read_nwb(path: Path) -> Raw:
         raise
     except Exception as err:
         raise DataError(f"{path}: must be a readable NWB file, but pynwb says {one_line(err)}. Check it with nwbinspector.") from err
+
+
+def _refuse_ragged(file: h5py.File, path: Path) -> None:
+    """Look at the types of all attributes before pynwb reads them; what cannot be looked at is left to it."""
+    unreadable = suppress(OSError, RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
+    left, seen = [file], set()
+    while left:
+        item = left.pop()
+        if (where := h5py.h5o.get_info(item.id).addr) in seen:
+            continue
+        seen.add(where)
+        ragged = []
+        with unreadable:
+            for key in item.attrs:
+                with unreadable:
+                    ragged += [key] if is_ragged(item.attrs, key) else []
+        if ragged:
+            raise DataError(f"{path}: attribute {ragged[0]!r} of '{item.name}' must be text or numbers, got a ragged array. Restore the file.")
+        with unreadable:
+            for key in item if isinstance(item, h5py.Group) else ():
+                with unreadable:
+                    left += [item[key]] if isinstance(item.get(key, getlink=True), h5py.HardLink) else []
 
 
 def pynwb_of(where: str) -> Any:
