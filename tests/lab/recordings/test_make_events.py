@@ -128,6 +128,14 @@ def test_times_that_are_no_numbers_are_refused(recording):
         make(raw_of(recording, units={"7": times}), AROUND_GO)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_whole_recording_whose_events_are_not_finite_is_refused_before_windows_are_laid(recording, value):
+    broken = {**recording.units, "7": np.full_like(recording.units["7"], value)}
+    text = f"mine: times of channel 7 must be finite, got NaN or infinite for {broken['7'].size} of {broken['7'].size}. Leave these rows out."
+    with pytest.raises(DataError, match=re.escape(text)):
+        make(raw_of(recording, units=broken, trials=None), MakeOptions(bin_ms=10, window=WindowOptions(chop_ms=500)))
+
+
 def test_windows_that_share_time_are_refused_until_one_insists(recording):
     wide = WindowOptions(event="go", before_ms=200, after_ms=1500)
     text = (

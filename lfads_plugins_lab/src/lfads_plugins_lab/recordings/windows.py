@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from lfads_core.errors import DataError
 from lfads_core.wording import first_few
 from lfads_plugins_lab.recordings.options import WindowOptions
-from lfads_plugins_lab.recordings.raw import Raw, Trials
+from lfads_plugins_lab.recordings.raw import Raw, Trials, tidy_times
 
 _EPSILON = 1e-6  # of a bin: what counts as the same time
 
@@ -237,7 +237,8 @@ def _segments(raw: Raw, width: float, scale: float, kept: Bool[np.ndarray, " B"]
         return [(int(row), float(start[row]), int((stop[row] - start[row]) / width + _EPSILON)) for row in known]
     if raw.signal is not None:
         return [(-1, raw.signal.start, int(len(raw.signal.values) * raw.signal.bin_ms / 1000 / width + _EPSILON))]
-    ends = [(float(t.min()) * scale, float(t.max()) * scale) for t in raw.units.values() if t.size]
+    times = [tidy_times(raw.where, f"channel {name}", t)[0] for name, t in raw.units.items() if t.size]
+    ends = [(float(t[0]) * scale, float(t[-1]) * scale) for t in times]
     if not ends:
         raise DataError(f"{raw.where}: must hold events, got none. Check the file.")
     begin = np.floor(min(a for a, _ in ends) / width) * width
