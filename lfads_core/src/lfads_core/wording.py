@@ -40,8 +40,8 @@ def one_line(err: BaseException) -> str:
 
 def spoken_size(count: float) -> str:
     """``4.2 GB``."""
-    if count > 1e30:  # whole numbers may be larger than any float
-        return "more than 1e+12 EB"
+    if count > 1e300:  # whole numbers may be larger than any float
+        return "more than 1e+282 EB"
     for unit, size in (("EB", 1e18), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

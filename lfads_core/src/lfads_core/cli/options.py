@@ -16,7 +16,7 @@ SEED = click.IntRange(min=0, max=2**63 - 1)  # what a file can keep
 
 
 class Number(click.FloatRange):
-    """A finite number, within bounds if there are any: NaN lies within all of them to click."""
+    """A finite number within bounds: to click NaN lies within all of them."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A float."""
@@ -24,9 +24,6 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{number} is not a finite number.", param, ctx)
         return number
-
-    def _describe_range(self) -> str:
-        return "" if self.min is None and self.max is None else super()._describe_range()
 
 
 def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
