@@ -192,3 +192,12 @@ def test_outputs_of_other_sizes_than_the_models_are_refused(loaded, write):
     )
     with pytest.raises(DataError, match=f"^{re.escape(text)}$"):
         recorded_sessions(run)
+
+
+def test_what_is_another_modality_in_one_split_is_one_in_all():
+    """A damaged file may say so of one; what is compared across splits must have one number of channels."""
+    data = np.ones((4, 5, 2), "f4")
+    splits = {name: Split(encod=data, recon=data, external=data[..., :0], extras={"output_params": data}, nested=name != "train") for name in SIZES}
+    recorded = Recorded(session=Session(name="a", path=None, splits=splits), support="counts", is_rate=True)
+    assert [recorded.evaluation(name).encod_channels for name in SIZES] == [0, 0, 0]
+    assert recorded.evaluation("valid").train.encod_channels == 0

@@ -48,7 +48,7 @@ class Recorded:
             means=data.extras["output_params"],
             data=data.recon,
             encod_bins=data.encod.shape[1],
-            encod_channels=data.encod.shape[2] if data.nested else 0,
+            encod_channels=data.encod.shape[2] if all(one.nested for one in self.session.splits.values()) else 0,
             support=self.support,
             is_rate=self.is_rate,
             bin_ms=self.session.bin_ms,
