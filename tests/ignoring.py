@@ -77,7 +77,9 @@ def _options_changed(name: str) -> Iterator[None]:
     before = click.Option.consume_value
 
     def consume(self: click.Option, context: click.Context, given: Mapping[str, Any]) -> Any:
-        ignored = fnmatch.fnmatchcase(called(context, self), name)
+        alike = [option for option in context.command.params if option.name == self.name]  # --check and --remove may be values of one
+        said = [option for option in alike if len(alike) == 1 or getattr(option, "flag_value", None) == given.get(self.name)]
+        ignored = any(fnmatch.fnmatchcase(called(context, option), name) for option in said)
         return before(self, context, {key: value for key, value in given.items() if not (ignored and key == self.name)})
 
     with _replaced(click.Option, "consume_value", consume):
