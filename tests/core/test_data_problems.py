@@ -11,23 +11,8 @@ import pytest
 from lfads_core.data.checks import FEW_TRIALS, Problem, check_sessions, check_summaries, require, worst_first
 from lfads_core.data.hold_out import hold_out_channels
 from lfads_core.data.layout import session_from_arrays
-from lfads_core.data.summary import ArraySummary, SessionSummary, SplitSummary
 from lfads_core.errors import DataError
-
-
-def array(key="train_recon_data", shape=(40, 5, 3), **changes):
-    plain = {"missing": 0, "infinite": 0, "zeros": 9, "negative": 0, "fractional": 0, "fraction": None, "low": 0.0, "high": 4.0, "mean": 1.0}
-    return ArraySummary(key=key, shape=shape, dtype="float32", constant=(), **plain | changes)
-
-
-def one(recon=None, *, encod=None, **changes):
-    recon = recon or array()
-    plain = {"external": None, "same": encod is None, "nested": True, "truth_mean": None, "extras": {}}
-    return SplitSummary(encod=encod or recon, recon=recon, **plain | changes)
-
-
-def whole(name="s", *, path=None, bin_ms=None, arrays=None, **splits):
-    return SessionSummary(name=name, path=path, bin_ms=bin_ms, splits=splits, arrays=arrays or {})
+from summaries import array, one, whole
 
 
 def checked(*sessions, support=None, observes_missing=False, **options):

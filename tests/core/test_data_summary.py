@@ -12,7 +12,8 @@ from lfads_core.data import summary
 from lfads_core.data.layout import session_from_arrays
 from lfads_core.data.rows import AbstractRows
 from lfads_core.data.session import Session, Split, StoredSplit
-from lfads_core.data.summary import ArraySummary, SessionSummary, SplitSummary, holds_counts, suggest_reconstruction, summarise, summarise_array
+from lfads_core.data.summary import holds_counts, suggest_reconstruction, summarise, summarise_array
+from summaries import array, one, whole
 
 
 class Rows(AbstractRows):
@@ -23,21 +24,6 @@ class Rows(AbstractRows):
 
     def take(self, rows):
         return self.values[rows]
-
-
-def array(key="train_recon_data", shape=(40, 5, 3), **changes):
-    plain = {"missing": 0, "infinite": 0, "zeros": 9, "negative": 0, "fractional": 0, "fraction": None, "low": 0.0, "high": 4.0, "mean": 1.0}
-    return ArraySummary(key=key, shape=shape, dtype="float32", constant=(), **plain | changes)
-
-
-def one(recon=None, *, encod=None, **changes):
-    recon = recon or array()
-    plain = {"external": None, "same": encod is None, "nested": True, "truth_mean": None, "extras": {}}
-    return SplitSummary(encod=encod or recon, recon=recon, **plain | changes)
-
-
-def whole(name="s", *, path=None, bin_ms=None, arrays=None, **splits):
-    return SessionSummary(name=name, path=path, bin_ms=bin_ms, splits=splits, arrays=arrays or {})
 
 
 def test_sums_are_of_double_precision_and_blocks_are_put_together(monkeypatch):
