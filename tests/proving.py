@@ -5,12 +5,13 @@ What guards what stands in ``end_to_end/acting.toml``, or in the JSON file that 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,15 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, nextitem=nextitem)
-    names = unnoticed[item.nodeid.split("[")[0]]
-    for name in sorted(names) if all(report.passed for report in reports) else ():
-        with ignoring(name), _limited():
-            again = runtestprotocol(item, log=False, nextitem=nextitem)
-        late = any("TooLate" in str(report.longrepr) for report in again)
-        if any(report.failed for report in again if report.when != "teardown") and not late:
-            names.discard(name)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # a command whose --out is ignored writes where it is
+        reports = runtestprotocol(item, nextitem=nextitem)
+        names = unnoticed[item.nodeid.split("[")[0]]
+        for name in sorted(names) if all(report.passed for report in reports) else ():
+            with ignoring(name), _limited():
+                again = runtestprotocol(item, log=False, nextitem=nextitem)
+            late = any("TooLate" in str(report.longrepr) for report in again)
+            if any(report.failed for report in again if report.when != "teardown") and not late:
+                names.discard(name)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 
@@ -60,7 +62,7 @@ class TooLate(BaseException):
     """A test with something ignored does not end."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def _limited() -> Iterator[None]:
     def late(*_):
         raise TooLate

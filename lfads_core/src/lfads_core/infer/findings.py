@@ -47,25 +47,24 @@ def findings(run: Run, config: RunConfig, scores: Mapping[str, float]) -> dict[s
     return found
 
 
-def of_expected(session: Session, expected: Mapping[str, Float[np.ndarray, "B T N"]]) -> dict[str, str]:
-    """From a session's expected values by split, which no mean of such data can be where they are far beyond all of them."""
+def of_expected(session: Session, expected: Mapping[str, Float[np.ndarray, "B T N"]]) -> str:
+    """From a session's expected values by split, which no mean of such data can be where they are far beyond all of them; empty if none is."""
     largest = max(float(np.nanmax(np.abs(split.recon), initial=0.0)) for split in session.splits.values())
     peaks = {split: float(np.abs(values).max(initial=0.0)) for split, values in expected.items()}
     bound = BEYOND * largest
     if not largest or max(peaks.values(), default=0.0) <= bound:
-        return {}
+        return ""
     count = sum(int((np.abs(values) > bound).sum()) for values in expected.values())
     total = sum(map(np.size, expected.values()))
     split = max(peaks, key=peaks.__getitem__)
     trial, bin_, place = np.unravel_index(int(np.abs(expected[split]).argmax()), expected[split].shape)
     order = session.arrays.get(CHANNEL_ORDER, range(expected[split].shape[-1]))
-    text = (
+    return (
         f"{session.name}: {count} of {total} expected values are more than {BEYOND} times as large as any value of the "
         f"recording: at most {expected[split][trial, bin_, place]:.4g}, in bin {bin_} of channel {order[place]} in {split} trial {trial}, where the "
         f"recording has at most {largest:.4g}. A single posterior sample can do that, or a model that is far from right. Look at other seeds, or at "
         "posterior means (lfads infer RUN --means), before these values are used."
     )
-    return {"beyond_the_data": text}
 
 
 def of_alignment(followed: str, within: Mapping[str, float], left: Mapping[str, float]) -> dict[str, str]:

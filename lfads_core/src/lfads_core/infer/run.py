@@ -103,8 +103,10 @@ def finish(run: Run, sessions: Sequence[Session], registry: Registry, say: Calla
     check_fit(loaded, sessions)
     means = {s.name: infer_to_file(loaded, s, run.output(s.name), samples=samples, seed=loaded.config.train.seed) for s in sessions}
     scores = score_all(loaded, sessions, means)
-    far = [of_expected(session, means[session.name]) for session in sessions]
-    found = {**findings(run, loaded.config, scores), **next(filter(None, far), {}), **say_alignment(run, loaded, sessions, say)}
+    found = findings(run, loaded.config, scores)
+    if far := [text for session in sessions if (text := of_expected(session, means[session.name]))]:
+        found["beyond_the_data"] = " ".join(far)
+    found |= say_alignment(run, loaded, sessions, say)
     run.update_state(findings=found)
     for text in found.values():
         say(f"look: {text}")
@@ -184,7 +186,7 @@ def infer_files(
     check_fit(loaded, sessions)
     for session in sessions:
         means = infer_to_file(loaded, session, paths[session.name], samples=samples, seed=loaded.config.train.seed)
-        for text in of_expected(session, means).values():
+        if text := of_expected(session, means):
             log.warning("look: %s", text)
     return [paths[session.name] for session in sessions]
 
