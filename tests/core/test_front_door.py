@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import types
+from fractions import Fraction
 from functools import partial
 
 import h5py
@@ -152,10 +153,10 @@ def test_synthetic_data_are_those_of_the_command(here):
         ),
         (
             {"counts": [np.ones((4, 2)), np.ones((3, 2))]},
-            "arrays: counts must be one array (trials, bins, channels), got trials of unequal length. Cut them to one length, or fill up with NaN.",
+            "arrays: counts must be one array, got parts of unequal length. Cut trials to one length, or fill up with NaN.",
         ),
         ({"behaviour": "hand"}, "arrays: behaviour must be numbers, got 'hand'. Mend them."),
-        ({"bin_ms": 0}, "arrays: 'bin_ms' must be > 0, the width of a bin in ms, got 0."),
+        ({"bin_ms": 0}, "arrays: 'bin_ms' must be at least 1e-06, the width of a bin in ms, got 0."),
         (
             {"counts": np.ones((1, 4, 2))},
             (
@@ -178,6 +179,10 @@ def test_arrays_that_do_not_fit_are_refused_in_one_sentence(arguments, text):
         ({"valid": True}, "'valid' must be a number, got True."),
         ({"seed": 1.5}, "'seed' must be a whole number, got 1.5."),
         ({"last": 1}, "'last' must be True or False, got 1."),
+        ({"bin_ms": np.timedelta64(20, "ms")}, "'bin_ms' must be a number, got np.timedelta64(20,'ms')."),
+        ({"bin_ms": 10**400}, "'bin_ms' must be a number, got 1000"),
+        ({"min_rate": float("inf")}, "'min_rate' must be a number, got inf."),
+        ({"valid": np.zeros((2, 2))}, "'valid' must be a number, got array([[0., 0.], [0., 0.]])."),
         ({"keep_units": 3}, "'keep_units' must be a text, got 3."),
         ({"condition": ["side", 3]}, "'condition' must be a text, or a list of some, got ['side', 3]."),
         ({"overlaps": "keeep"}, "'overlaps' must be one of 'refuse', 'keep', got 'keeep'."),
@@ -189,8 +194,59 @@ def test_arrays_that_do_not_fit_are_refused_in_one_sentence(arguments, text):
 @pytest.mark.wrong_types
 def test_an_option_of_another_type_is_refused_by_its_name(options, text):
     trials = {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8, "side": ["l", "r"] * 10}
-    with pytest.raises(lf.ConfigError, match=f"^Recording: {re.escape(text)}$"):
+    with pytest.raises(lf.ConfigError, match=f"^Recording: {re.escape(text)}[0.]*$"):
         lf.Recording.from_spikes({"a": np.arange(0, 20, 0.1)}, trials=trials, **options)
+
+
+def test_numbers_of_any_library_are_options():
+    trials = {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8}
+    for width in (Fraction(40, 2), np.float32(20), np.int16(20)):
+        made = lf.Recording.from_spikes({"a": np.arange(0, 20, 0.1)}, trials=trials, bin_ms=width, seed=np.int64(3), valid=Fraction(1, 4))
+        assert type(made.bin_ms) is float
+        assert made.bin_ms == 20
+        assert {name: split.trials for name, split in made.session.splits.items()} == {"train": 15, "valid": 5}
+
+
+@pytest.mark.wrong_types
+def test_what_is_no_path_name_or_number_is_refused_before_anything_is_done(recording, settings, here):
+    run = lf.run(recording, settings={**settings, "train.epochs": 1}, progress=False)
+    before = sorted(here.rglob("*"))
+    odd, path = np.ones((2, 2)), r"must be a path, got "
+    calls = [
+        (lambda: lf.load(3), rf"path: {path}3\."),
+        (lambda: lf.load("a\0b"), rf"path: {path}'a"),
+        (lambda: lf.load("\ud800"), rf"path: {path}'"),
+        (lambda: lf.load(run.path, checkpoint=odd), r"checkpoint: must be a text, got array"),
+        (lambda: lf.load(run.path, device=odd), r"device: must be a text, got array"),
+        (lambda: lf.load(run.path, plugins=odd), r"plugins: must be a list"),
+        (lambda: lf.run(recording, config=3), rf"config: {path}3\."),
+        (lambda: lf.run(recording, runs=odd), rf"runs: {path}array"),
+        (lambda: lf.run(recording, name=odd), r"lf\.run: 'name' must be a text, got array"),
+        (lambda: lf.run(recording, plugin=3), r"plugin: must be a text, or a list of some, got 3\."),
+        (lambda: recording.save(odd), rf"path: {path}array"),
+        (lambda: recording.save("x.h5", overwrite=odd), r"overwrite: must be True or False, got array"),
+        (lambda: recording.check(3), r"plugin: must be a text, or a list of some, got 3\."),
+        (lambda: lf.Recording.from_file(odd), rf"path: {path}array"),
+        (lambda: lf.Recording.from_mat(odd), rf"path: {path}array"),
+        (lambda: lf.synthetic(odd), r"a synthetic must be called by its name, got array"),
+        (lambda: lf.synthetic("lorenz", seed=True), r"seed: must be a whole number >= 0, got true\."),
+        (lambda: run.compare(odd), rf"a run: {path}array"),
+        (lambda: run.report(odd), rf"path: {path}array"),
+        (lambda: run.to_nwb(odd), rf"path: {path}array"),
+        (lambda: run.of(odd), r".*: must know the session array"),
+        (lambda: run.outputs(odd), r".*: must know the session array"),
+        (lambda: run.outputs("../other"), r".*: must know the session '\.\./other', got recording\."),
+        (lambda: run.evaluate(few_shot=odd), r"few_shot: must be a whole number > 0, got array"),
+        (lambda: run.generate(2, seed="x"), r"seed: must be a whole number >= 0, got 'x'\."),
+        (lambda: run.infer(recording, samples=np.timedelta64(2, "s")), r"samples: must be a whole number > 0, got np\.timedelta64\(2,'s'\)\."),
+        (lambda: run.infer(recording, distribution=odd), r"distribution: must be True or False, got array"),
+        (lambda: run.adapt(recording, name=odd), r"'?name'?: must be the name of a folder .*, got array"),
+    ]
+    for call, text in calls:
+        with pytest.raises(lf.LfadsError, match=f"^{text}") as raised:
+            call()
+        assert "\n" not in str(raised.value)
+    assert sorted(here.rglob("*")) == before
 
 
 def test_every_option_of_the_command_has_one_in_python():
@@ -255,6 +311,13 @@ def test_signals_beside_spike_times_are_decoded_in_the_bins_of_the_data():
     middles = split.extras["start_s"][:, None] + (np.arange(40) + 0.5) * 0.02
     np.testing.assert_allclose(split.extras["behavior"], np.stack([middles, -middles], axis=2), atol=1e-3)
     np.testing.assert_allclose(split.extras["speed"][..., 0], middles, atol=1e-3)
+
+
+@pytest.mark.wrong_types
+def test_signals_that_are_none_are_refused():
+    spikes, trials, clock = {"a": np.arange(0, 20, 0.1)}, {"start": np.arange(20.0), "stop": np.arange(20.0) + 0.8}, np.arange(0, 21, 0.001)
+    with pytest.raises(lf.ConfigError, match=r"^spikes: series: must be given by name, such as \{'hand': \('times', 'values'\)\}, got list\.$"):
+        lf.Recording.from_spikes(spikes, trials=trials, series=[clock])
     for wrong, text in {
         "array": (clock, "spikes: the signal 'x' must be a pair of times (s) and values, got ndarray. Give both."),
         "short": (
@@ -379,7 +442,7 @@ def test_settings_plugins_and_numbers_of_another_type_are_refused(recording, set
         lf.run(recording, settings=["optim.lr=1"])
     with pytest.raises(lf.ConfigError, match=r"^space: must be given by name, such as \{'optim\.lr': 'log:1e-4:1e-2'\}, got list\.$"):
         lf.search(recording, "random", space=["optim.lr"])
-    with pytest.raises(lf.ConfigError, match=r"^synthetic: 'seed' must be a whole number >= 0, got -1\.$"):
+    with pytest.raises(lf.ConfigError, match=r"^seed: must be a whole number >= 0, got -1\.$"):
         lf.synthetic("lorenz", seed=-1)
     for name in "ab":
         recording.save(f"days/{name}.h5")

@@ -41,7 +41,7 @@ class Outcome:
 
 
 def play(arguments: list[str], folder: Path, *, seconds: int = SECONDS, memory: int = BYTES, patience: float = PATIENCE) -> Outcome:
-    """Run ``lfads ARGUMENTS`` in ``folder``."""
+    """Run ``lfads ARGUMENTS`` in ``folder``, or for ``python SEED`` what :mod:`fuzzing.odd_objects` makes."""
     read, write = os.pipe()
     begun = time.monotonic()
     process = os.fork()
@@ -108,9 +108,10 @@ def _child(arguments: list[str], folder: Path, pipe: tuple[int, int], memory: in
 def _invoke(arguments: list[str]) -> tuple[str, str]:
     from click.testing import CliRunner
 
+    from fuzzing.odd_objects import make
     from lfads_core.cli.main import cli
 
-    result = CliRunner().invoke(cli, arguments)
+    result = CliRunner().invoke(make, arguments[1:]) if arguments[0] == "python" else CliRunner().invoke(cli, arguments)
     output = result.output
     error = result.exception
     if error is not None and not isinstance(error, SystemExit):

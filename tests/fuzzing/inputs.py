@@ -220,6 +220,7 @@ KINDS = {
     "collection": Input("sweep", _in_folder, _COLLECTION, ("tiny.h5",)),
     "zip": Input("sessions.zip", make_odd_zip, (("bundle", "F", *SETTINGS, "--search", "none"),)),
     "options": Input("tiny.h5", _nothing, _OPTIONS, ("runs", "other.h5", "csv")),
+    "objects": Input("tiny.h5", _nothing, (("python",),)),
 }
 """Kinds by name."""
 
@@ -230,7 +231,7 @@ def build(kind: str, seed: int, material: Path, folder: Path, *, wanted: Callabl
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
     verbs = [verb for verb in of.verbs if wanted(verb)]
     words = lay_out(of, kind, material, folder, rng, verbs)
-    return words + _odd_options(words, rng) if kind == "options" else words
+    return words + (_odd_options(words, rng) if kind == "options" else [str(seed)] if kind == "objects" else [])
 
 
 def is_light(verb: Sequence[str]) -> bool:

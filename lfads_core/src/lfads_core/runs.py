@@ -274,9 +274,9 @@ def checked_name(name: str) -> str:
     Raises:
         ConfigError: it is not, or would lead elsewhere.
     """
-    if not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name.endswith((".", " ")):
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name.endswith((".", " ")):
         raise ConfigError(
-            f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {name!r}. "
+            f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {shown(name)}. "
             "Give the folder of all runs with --runs."
         )
     return name

@@ -20,7 +20,7 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     try:
-        text = repr(value)
+        text = re.sub(r"\s*\n\s*", " ", repr(value))  # of arrays; those in a text are escaped
     except ValueError:  # Python refuses to print whole numbers of thousands of digits
         return "a very long number"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -256,7 +256,7 @@ def test_options_that_contradict_one_another_are_told_all_at_once():
     with pytest.raises(ConfigError) as err:
         make(Raw(where="mine", units={"a": np.ones(1)}), options)
     assert str(err.value).splitlines() == [
-        "bin_ms: must be > 0, got -1.0",
+        "bin_ms: must be at least 1e-06, got -1.0",
         "clock: must be one of s, ms, us, ns, got 'min'",
         "smooth_ms: must be >= 0, got -3",
         "window: chopping takes the whole recording, so it goes with no event, before_ms or after_ms. Give one or the other.",

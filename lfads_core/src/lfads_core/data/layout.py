@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lfads_core.data.legacy import SPLITS, new_names, rates_per_bin
+from lfads_core.data.objects import as_array
 from lfads_core.data.rows import row_blocks
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import DataError
-from lfads_core.wording import first_few
+from lfads_core.wording import first_few, shown
 
 CONDITION_KEYS = ("cond", "cond_idx", "condition", "conditions", "condition_labels", "cond_labels")
 """Names under which a trial's condition is looked for, without the split's prefix."""
@@ -48,8 +49,8 @@ class Source(Protocol):
 class _InMemory:
     """A NumPy array as a source."""
 
-    def __init__(self, values: Any) -> None:
-        self._values = np.asarray(values)
+    def __init__(self, what: str, values: Any) -> None:
+        self._values = as_array(what, values)
         self.shape = self._values.shape
         self.dtype = self._values.dtype
 
@@ -78,13 +79,16 @@ def session_from_arrays(
     Raises:
         DataError: A key is missing, or the arrays do not fit together.
     """
-    sources = {key: _InMemory(values) for key, values in arrays.items()}
-    return build_session(name, sources, attributes or {}, where=f"session '{name}'", dtype=dtype, required=required)
+    where = f"session '{name}'"
+    if odd := [key for key in arrays if not isinstance(key, str)]:
+        raise DataError(f"{where}: arrays must be called by texts, such as 'train_encod_data', got {shown(odd[0])}. Rename them.")
+    sources = {key: _InMemory(f"{where}: '{key}'", values) for key, values in arrays.items()}
+    return build_session(name, sources, attributes or {}, where=where, dtype=dtype, required=required)
 
 
 def rebuild_session(session: Session, *, name: str, path: Path, dtype: DTypeLike, required: Collection[str]) -> Session:
     """Hold a session that came from elsewhere, such as a plugin's reader, to the same rules as a file."""
-    sources = {key: _InMemory(values) for key, values in session_arrays(session).items()}
+    sources = {key: _InMemory(f"{path}: '{key}'", values) for key, values in session_arrays(session).items()}
     return build_session(name, sources, session.attributes, where=str(path), path=path, dtype=dtype, required=required)
 
 

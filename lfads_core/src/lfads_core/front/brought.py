@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import FunctionSpec, Registry, load_registry
-from lfads_core.wording import listed, near
+from lfads_core.wording import listed, near, shown
 
 
 def brought(name: str, registry: Registry | None = None) -> Callable[..., Any]:
@@ -21,30 +26,56 @@ def brought(name: str, registry: Registry | None = None) -> Callable[..., Any]:
     return (registry or load_registry()).get(FunctionSpec, name).call
 
 
-def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
-    """One name or several."""
+def as_names(what: str, names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    if wanted := _wanted(str | Sequence[str], names):
+        raise ConfigError(f"{what}: must be {wanted}, got {shown(names)}.")
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def as_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """One path or several."""
-    return [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
+def as_path(what: str, given: Any) -> Path:
+    """A path.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        with suppress(UnicodeEncodeError):
+            if b"\0" not in os.fsencode(path):
+                return path
+    raise ConfigError(f"{what}: must be a path, got {shown(given)}.")
 
 
-def check_options(options: Mapping[str, Any], known: type, where: str) -> None:
-    """Refuse options that a class of them does not name, and values of another type than it says; None is not given.
+def as_files(what: str, files: str | Path | Sequence[str | Path]) -> list[Path]:
+    """One path or several.
+
+    Raises:
+        ConfigError: one is none.
+    """
+    return [as_path(what, file) for file in (files if isinstance(files, list | tuple) else [files])]
+
+
+def check_options(options: Mapping[str, Any], known: type, where: str) -> dict[str, Any]:
+    """Options as a class of them declares them, numbers of any library as Python's own; None is not given.
 
     Raises:
         ConfigError: one is unknown, or no number, text or choice as it should be.
     """
-    kinds = get_type_hints(known)
+    kinds, found = get_type_hints(known), {}
     for name, value in options.items():
         if name not in kinds:
             close = near(name, kinds)
             hint = f" Did you mean {listed(map(repr, close))}?" if close else ""
             raise ConfigError(f"{where}: must be given options that it has, got {name!r}.{hint} It has {', '.join(kinds)}.")
         if value is not None and (wanted := _wanted(kinds[name], value)):
-            raise ConfigError(f"{where}: {name!r} must be {wanted}, got {value!r}.")
+            raise ConfigError(f"{where}: {name!r} must be {wanted}, got {value if isinstance(value, bool) else shown(value)}.")
+        found[name] = kinds[name](value) if kinds[name] in (int, float) and value is not None else value
+    return found
 
 
 def check_mapping(what: str, given: Any, example: Mapping[str, Any]) -> None:
@@ -57,28 +88,58 @@ def check_mapping(what: str, given: Any, example: Mapping[str, Any]) -> None:
         raise ConfigError(f"{what}: must be given by name, such as {example}, got {type(given).__name__}.")
 
 
-def check_count(what: str, given: Any) -> None:
-    """Refuse what is no number of things.
+def as_count(what: str, given: Any, least: int = 1) -> int:
+    """A number of things, or of anything else that is counted.
 
     Raises:
-        ConfigError: it is no whole number above 0.
+        ConfigError: it is no whole number, or a smaller one than ``least``.
     """
-    if not (isinstance(given, Integral) and int(given) > 0):
-        raise ConfigError(f"{what}: must be a whole number > 0, got {given!r}.")
+    if _wanted(int, given) or given < least:
+        raise ConfigError(f"{what}: must be a whole number {'> 0' if least == 1 else f'>= {least}'}, got {shown(given)}.")
+    return int(given)
+
+
+def as_flag(what: str, given: Any) -> bool:
+    """True or False.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise ConfigError(f"{what}: must be True or False, got {shown(given)}.")
+    return bool(given)
+
+
+def as_name(what: str, given: Any) -> str:
+    """A text.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(given, str):
+        raise ConfigError(f"{what}: must be a text, got {shown(given)}.")
+    return given
 
 
 def _wanted(kind: Any, value: Any) -> str:
     """What a value of this kind would be; nothing if it is one, or nobody can tell."""
     if get_origin(kind) is Literal:
         return "" if value in get_args(kind) else f"one of {', '.join(map(repr, get_args(kind)))}"
-    if kind in (int, float) and isinstance(value, bool):
+    if kind in (int, float) and (isinstance(value, bool | np.timedelta64) or (isinstance(value, Real) and not _is_finite(value))):
         return _KINDS[kind][1]
     if kind in _KINDS:
-        return "" if isinstance(value, _KINDS[kind][0]) and value == value else _KINDS[kind][1]  # noqa: PLR0124 - NaN
+        return "" if isinstance(value, _KINDS[kind][0]) else _KINDS[kind][1]
     if kind == str | Sequence[str]:
         several = [value] if isinstance(value, str) else value if isinstance(value, Sequence) else [None]
         return "" if all(isinstance(one, str) for one in several) else "a text, or a list of some"
     return ""
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # whole numbers that no float holds
+        return False
 
 
 _KINDS: Mapping[Any, tuple[type, str]] = {
@@ -114,7 +175,6 @@ def _flat(settings: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 def _written(value: Any) -> str:
     """A value as YAML reads it back: JSON is YAML, but for numbers that are no numbers there."""
     import json
-    import math
 
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,7 +16,7 @@ from lfads_core.data.session import Session
 from lfads_core.data.summary import SessionSummary
 from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.front.brought import as_names, as_overrides, brought
+from lfads_core.front.brought import as_count, as_flag, as_names, as_overrides, as_path, brought
 from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
 from lfads_core.front.tables import look_at, shown_problems, shown_sessions, wishes_of
 from lfads_core.front.words import said_in_python
@@ -129,7 +128,7 @@ class Recording:
         Raises:
             DataError: it cannot be read; a raw recording is told how to be made into one.
         """
-        sessions = read_sessions([path], load_registry(), required=(), room=room_for_data())
+        sessions = read_sessions([as_path("path", path)], load_registry(), required=(), room=room_for_data())
         if len(sessions) > 1:
             raise DataError(f"{path}: must be one file, got {len(sessions)}. Give them to lf.run as they are, or open them one by one.")
         return cls(session=sessions[0])
@@ -177,7 +176,7 @@ class Recording:
             ConfigError: settings that do not do.
         """
         registry = load_registry()
-        wishes = wishes_of(as_names(plugin), registry, as_overrides(settings), said="settings")
+        wishes = wishes_of(as_names("plugin", plugin), registry, as_overrides(settings), said="settings")
         return look_at(self.session, wishes, registry)[1]
 
     @said_in_python
@@ -187,7 +186,7 @@ class Recording:
         Raises:
             DataError: the file is there already, or cannot be written.
         """
-        path = Path(path)
+        path, overwrite = as_path("path", path), as_flag("overwrite", overwrite)
         if self.session.stored:
             raise DataError(f"{self.session.path}: is a file already, too large for memory. Copy it instead.")
         write_session(self.session, path, {}, overwrite=overwrite)
@@ -223,8 +222,7 @@ def synthetic(name: str, *, seed: int = 0, **settings: Any) -> Recording:
     from lfads_core.synth.settings import synthetic_settings
     from lfads_core.synth.write import generate
 
-    if not (isinstance(seed, Integral) and seed >= 0):
-        raise ConfigError(f"synthetic: 'seed' must be a whole number >= 0, got {seed!r}.")
+    seed = as_count("seed", seed, 0)
     registry = load_registry()
     spec = registry.get(SyntheticSpec, name)
     chosen = synthetic_settings(spec, as_overrides(settings), registry, said="synthetic")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from lfads_core.config.load import resolve
-from lfads_core.front.brought import as_files, as_names, as_overrides, check_options
+from lfads_core.front.brought import as_files, as_name, as_names, as_overrides, as_path, check_options
 from lfads_core.front.recording import Recordings
 from lfads_core.front.trained import TrainedRun, as_trained
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, watched, with_folder
@@ -42,13 +42,13 @@ def run(
         ConfigError, DataError, PluginError: the settings or the data do not do; nothing was written.
         NumericsError: the loss stopped being a number; the last good state stays on disk.
     """
-    check_options(options, RunOptions, "lf.run")
+    given = check_options(options, RunOptions, "lf.run")
     registry = load_registry().with_plugins(plugins)
     overrides = as_overrides(settings, data__hold_out__fraction=hold_out, train__epochs=epochs, train__minutes=minutes)
-    config = resolve(as_files(options.get("config", ())), as_names(plugin), overrides, registry, said="settings")
-    with with_folder(*place_of(options, name_of(recording)), recording) as (folder, data):
+    config = resolve(as_files("config", given.get("config", ())), as_names("plugin", plugin), overrides, registry, said="settings")
+    with with_folder(*place_of(given, name_of(recording)), recording) as (folder, data):
         return as_trained(
-            watched(Run(folder), lambda display: start_run(folder, data, config, registry, display), registry, progress=options.get("progress", True))
+            watched(Run(folder), lambda display: start_run(folder, data, config, registry, display), registry, progress=given.get("progress", True))
         )
 
 
@@ -71,5 +71,7 @@ def load(
         ConfigError: its settings cannot be read by this version, or there is no such device here.
         PluginError: a component's package is not installed; give it in ``plugins`` if it is none.
     """
-    folder = run_or_best(Path(path))
-    return as_trained(load_run(folder, checkpoint, device=choose_device(device), registry=(registry or registry_of(folder)).with_plugins(plugins)))
+    checkpoint = None if checkpoint is None else as_name("checkpoint", checkpoint)
+    folder = run_or_best(as_path("path", path))
+    registry = (registry or registry_of(folder)).with_plugins(plugins)
+    return as_trained(load_run(folder, checkpoint, device=choose_device(as_name("device", device)), registry=registry))

@@ -130,16 +130,16 @@ def search(
     Raises:
         ConfigError, DataError, PluginError: settings, spaces or data do not do; nothing was written.
     """
-    check_options(options, SearchOptions, "lf.search")
+    given = check_options(options, SearchOptions, "lf.search")
     check_mapping("space", space, {"optim.lr": "log:1e-4:1e-2"})
     registry = load_registry().with_plugins(plugins)
     start = brought("search", registry)
-    short = {path: options.get(name) for name, path in SETTINGS.items()}
-    files, names, overrides = as_files(options.get("config", ())), as_names(plugin), as_overrides(settings, **short)
-    placing = {name: options.get(name) for name in PLACING}
-    with with_folder(*place_of(options, f"{name_of(recording)}-{kind}"), recording) as (folder, data):
+    short = {path: given.get(name) for name, path in SETTINGS.items()}
+    files, names, overrides = as_files("config", given.get("config", ())), as_names("plugin", plugin), as_overrides(settings, **short)
+    placing = {name: given.get(name) for name in PLACING}
+    with with_folder(*place_of(given, f"{name_of(recording)}-{kind}"), recording) as (folder, data):
         said = (files, names, overrides, space or {})
-        start(kind, data, folder, registry, settings=said, placing=placing, progress=options.get("progress", True))
+        start(kind, data, folder, registry, settings=said, placing=placing, progress=given.get("progress", True))
     return SearchResult(path=folder, registry=registry)
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lfads_core.errors import DataError, LfadsError, RunError
-from lfads_core.front.brought import as_overrides, brought, check_count
+from lfads_core.front.brought import as_count, as_flag, as_overrides, as_path, brought
 from lfads_core.front.plots import RunPlots
 from lfads_core.front.recording import Recording, Recordings, placed
 from lfads_core.front.training import Settings, name_of, name_recordings, watched, with_folder
@@ -20,6 +20,7 @@ from lfads_core.pipeline.adapt import adapt_run
 from lfads_core.pipeline.run import resume_run
 from lfads_core.plugins import FunctionSpec
 from lfads_core.runs import Run, checked_name
+from lfads_core.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +63,8 @@ class TrainedRun(LoadedRun):
         Raises:
             RunError: it knows no such session.
         """
-        if session not in self.sessions:
-            raise RunError(f"{self.path}: must know the session {session!r}, got {', '.join(self.sessions)}. Name one of these.")
+        if not isinstance(session, str) or session not in self.sessions:
+            raise RunError(f"{self.path}: must know the session {shown(session)}, got {', '.join(self.sessions)}. Name one of these.")
         return replace(self, chosen=session)
 
     @property
@@ -107,6 +108,7 @@ class TrainedRun(LoadedRun):
     @said_in_python
     def evaluate(self, *, few_shot: int | None = None) -> pd.DataFrame:
         """Scores of the model and of baselines, by session, split and predictor, as ``lfads eval`` finds them; kept in ``evaluation.json``."""
+        few_shot = None if few_shot is None else as_count("few_shot", few_shot)
         self.ensure_inferred()
         table: pd.DataFrame = self._brought("evaluate")(self, few_shot=few_shot)
         return table
@@ -127,14 +129,13 @@ class TrainedRun(LoadedRun):
         Raises:
             DataError: the recording does not fit the model.
         """
-        if samples is not None:
-            check_count("samples", samples)
+        samples = None if samples is None else as_count("samples", samples)
         name = name_of(recording)
         with TemporaryDirectory(prefix="lfads-") as folder:  # the file that is written holds the data too
             sources = placed(recording, Path(folder))
             try:
                 kept, count = self.path / "inferred" / f"{name}.h5", samples or self.default_samples
-                written = infer_files(self, sources, samples=count, output=kept, distribution=distribution)
+                written = infer_files(self, sources, samples=count, output=kept, distribution=as_flag("distribution", distribution))
             except LfadsError as err:
                 name_recordings(err, Path(folder))
                 raise
@@ -148,10 +149,9 @@ class TrainedRun(LoadedRun):
         """Sample new trials from the prior: factors, rates and data, labelled.
 
         Raises:
-            ConfigError: ``trials`` is no whole number above 0.
+            ConfigError: ``trials`` is no whole number above 0, or ``seed`` none from 0 upwards.
         """
-        check_count("trials", trials)
-        found: xr.Dataset = self._brought("generate")(self, trials, seed)
+        found: xr.Dataset = self._brought("generate")(self, as_count("trials", trials), as_count("seed", seed, 0))
         return found
 
     @said_in_python
@@ -199,7 +199,7 @@ class TrainedRun(LoadedRun):
     def report(self, path: str | Path | None = None) -> Path:
         """Make one HTML page on the run, ``report.html`` in its folder by default; returns the file."""
         self.ensure_inferred()
-        written: Path = self._brought("report")(self, None if path is None else Path(path))
+        written: Path = self._brought("report")(self, None if path is None else as_path("path", path))
         return written
 
     @said_in_python
@@ -213,7 +213,7 @@ class TrainedRun(LoadedRun):
             DataError: it is not known when trials began, or they share time.
         """
         self.ensure_inferred()
-        written: Path = self._brought("to-nwb")(self, Path(path), None if source is None else Path(source), subject)
+        written: Path = self._brought("to-nwb")(self, as_path("path", path), None if source is None else as_path("source", source), subject)
         return written
 
     @said_in_python

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from lfads_core.errors import LfadsError
+from lfads_core.front.brought import as_path
 from lfads_core.front.logs import logs_said
 from lfads_core.front.recording import Recording, Recordings, as_recordings, placed
 from lfads_core.infer.loading import LoadedRun
@@ -41,7 +42,7 @@ def place_of(options: Mapping[str, Any], usual: str) -> tuple[Path, bool]:
         ConfigError: the name is none for a folder.
     """
     name = options.get("name")
-    return Path(options.get("runs", "runs")) / (usual if name is None else checked_name(name)), name is None
+    return as_path("runs", options.get("runs", "runs")) / (usual if name is None else checked_name(name)), name is None
 
 
 def name_of(recordings: Recordings) -> str:

@@ -23,6 +23,7 @@ from lfads_core.recurrence.choose import recurrence_for
 from lfads_core.runs import Run
 from lfads_core.track.fitlog import read_fitlog
 from lfads_core.train.checkpoint import Checkpoint, Which, checkpoint_named, fitting, has_checkpoint, load_checkpoint
+from lfads_core.wording import shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +66,8 @@ class LoadedRun:
         names = [s.name for s in self.description.sessions]
         if session is None and len(names) > 1:
             raise RunError(f"{self.run.path}: which session must be named, got none of {', '.join(names)}.")
+        if not (session is None or (isinstance(session, str) and session in names)):
+            raise RunError(f"{self.run.path}: must know the session {shown(session)}, got {', '.join(names)}. Name one of these.")
         path = self.run.output(session or names[0])
         if not path.is_file():
             raise RunError(f"{path}: there are no outputs yet. Make them with `lfads infer {self.run.path}`.")

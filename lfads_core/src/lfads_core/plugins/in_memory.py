@@ -46,7 +46,7 @@ def _with_hooks(given: object, hooks: Sequence[Hook]) -> object:
         if hook is None:
             raise PluginError(f"must be a record that a hook offers, got a {type(spec).__name__}")
         return SimpleNamespace(**{hook.name: hookimpl(lambda: [spec])})
-    if not any(hasattr(getattr(given, name, None), f"{PROJECT}_impl") for name in dir(given)):
+    if not any(hasattr(inspect.getattr_static(given, name, None), f"{PROJECT}_impl") for name in dir(given)):
         raise PluginError("must be a module or object with hooks (@hookimpl), a record such as a PriorSpec, or a component's class, got none of them")
     return given
 

@@ -15,7 +15,7 @@ from lfads_core.plugins.hooks import Hook
 from lfads_core.plugins.loading import VARIABLE, BrokenPlugin, Installed, Plugin, Provider, core_plugin, inspect_plugins, load_installed
 from lfads_core.plugins.missing import explain_missing, who_offers
 from lfads_core.plugins.specs import ComponentSpec, RecipeSpec, Spec
-from lfads_core.wording import one_line
+from lfads_core.wording import a, one_line, shown
 
 TRACEBACKS = "lfads.tracebacks"
 """Logger of where it was that something failed of which a warning says no more than what; ``--debug`` shows it."""
@@ -83,7 +83,7 @@ class Registry:
         Raises:
             PluginError: one of them is no plugin, or has a fault.
         """
-        if not given:
+        if isinstance(given, Sequence) and not given:
             return self
         from lfads_core.plugins.in_memory import installed_with
 
@@ -251,6 +251,8 @@ class Registry:
         return [entry for entry in self._entries if type(entry.spec) is _a_record(record)]
 
     def _entry(self, record: type[Spec], name: str) -> Registered:
+        if not isinstance(name, str):
+            raise PluginError(f"{a(record.kind)} must be called by its name, got {shown(name)}.")
         found = self._called(record, name)
         if not found:
             raise self._miss(record.kind, [record], name)

@@ -13,13 +13,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lfads_core.data.hold_out import hold_out_channels
+from lfads_core.data.objects import as_array
 from lfads_core.data.session import Session, Split
 from lfads_core.errors import ConfigError, DataError
+from lfads_core.front.brought import check_mapping
 from lfads_core.front.recording import Recording
 from lfads_core.front.run import load, run
 from lfads_core.front.trained import TrainedRun
 from lfads_core.infer.run import check_fit, infer_sessions, require_readable
 from lfads_core.plugins import SettingsSpec, load_registry
+from lfads_core.wording import shown
 from lfads_plugins_lab.evaluate.costs import costs_of
 from lfads_plugins_lab.evaluate.recorded import Recorded
 
@@ -86,8 +89,9 @@ class LFADSEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             InputError: arrays that a model cannot be trained on.
             ConfigError: ``settings`` or ``output`` are wrong.
         """
-        if self.output not in _OUTPUTS:
-            raise ConfigError(f"output: must be one of {', '.join(_OUTPUTS)}, got {self.output!r}.")
+        if not isinstance(self.output, str) or self.output not in _OUTPUTS:
+            raise ConfigError(f"output: must be one of {', '.join(_OUTPUTS)}, got {shown(self.output)}.")
+        check_mapping("settings", self.settings, {"optim.lr": 0.002})
         trials = _trials(X)
         quiet = {"infer.figures": False, "train.seed": self.seed}
         if any(spec.name == "track" for spec in load_registry().all(SettingsSpec)):
@@ -198,16 +202,7 @@ def _trials(given: object) -> Float[np.ndarray, "B T N"]:
     """
     if hasattr(given, "toarray"):
         raise TypeError("X must be a dense array, got a sparse one. Use X.toarray().")
-    values = np.asarray(given)
-    if values.dtype.kind == "c":
-        raise InputError("Complex data not supported: X must hold real numbers.")
-    if values.dtype.kind == "O":
-        try:
-            values = values.astype(np.float64)
-        except TypeError as err:
-            raise TypeError(f"X must hold numbers, got something else: {err}") from err
-        except ValueError as err:
-            raise InputError(f"X must hold numbers, got something else: {err}") from err
+    values = _as_numbers(given)
     if values.dtype.kind not in "biuf" or values.ndim != 3:
         raise InputError(f"X must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Reshape your data.")
     for size, what in zip(values.shape, ("sample(s)", "bin(s)", "feature(s)"), strict=True):
@@ -216,6 +211,22 @@ def _trials(given: object) -> Float[np.ndarray, "B T N"]:
     if np.isinf(values).any():
         raise InputError(f"X must be finite, got {int(np.isinf(values).sum())} inf of {values.size} values. Store NaN for not observed.")
     return values.astype(np.float32)
+
+
+def _as_numbers(given: object) -> np.ndarray:
+    try:
+        values = as_array("X", given)
+        if values.dtype.kind == "c":
+            raise InputError("Complex data not supported: X must hold real numbers.")
+        return values.astype(np.float64) if values.dtype.kind == "O" else values
+    except TypeError as err:
+        raise TypeError(f"X must hold numbers, got something else: {err}") from err
+    except InputError:
+        raise
+    except ValueError as err:
+        raise InputError(f"X must hold numbers, got something else: {err}") from err
+    except DataError as err:
+        raise InputError(str(err)) from err
 
 
 def _files(trained: TrainedRun) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from lfads_core.data.objects import as_array, as_column, as_numbers
 from lfads_core.data.read import session_name
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.front.brought import as_names, check_options
+from lfads_core.front.brought import as_names, as_path, check_mapping, check_options
 from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
 from lfads_core.front.recording import Recording
 from lfads_core.front.words import in_python
 from lfads_core.wording import first_few
 from lfads_plugins_lab.recordings.build import make
 from lfads_plugins_lab.recordings.files import SourceOptions, read_source
-from lfads_plugins_lab.recordings.options import MakeOptions, WindowOptions
+from lfads_plugins_lab.recordings.options import LEAST_BIN_MS, MakeOptions, WindowOptions
 from lfads_plugins_lab.recordings.pynapple import from_pynapple as raw_of_pynapple
 from lfads_plugins_lab.recordings.raw import Cut, Raw, Series, Trials, Uneven
 from lfads_plugins_lab.recordings.tables import trials_of, units_of
@@ -45,7 +45,7 @@ _SEVERAL = ("condition", "behaviour", "external", "circular", "axes", "key", "ho
 
 def from_raw(path: str | Path, **options: Any) -> Recording:
     """A raw file of any kind that ``lfads data make`` reads."""
-    path = Path(path)
+    path = as_path("path", path)
     source, how = _wishes(options, FileOptions)
     recording = _made(read_source(path, source), how, _called(options, session_name(path)))
     attributes = {**recording.session.attributes, "made_from": path.name, "made_from_path": str(path.resolve())}
@@ -64,8 +64,9 @@ def from_spikes(times: Any, units: Any, trials: Any, *, series: Mapping[str, tup
     elif units is None:
         raise ConfigError(f"{where}: times in one array must come with the unit of each, got none. Give units=..., or times by unit: {{'a': times}}.")
     else:
-        events = units_of(where, np.asarray(units).ravel(), _numbers(f"{where}: times", times).ravel())
-    signals = {str(name): _series(f"{where}: the signal {name!r}", pair) for name, pair in (series or {}).items()}
+        events = units_of(where, as_column(f"{where}: units", units).ravel(), _numbers(f"{where}: times", times).ravel())
+    check_mapping(f"{where}: series", series, {"hand": ("times", "values")})
+    signals = {str(name): _series(f"{where}: the signal {name!r}", pair) for name, pair in ({} if series is None else series).items()}
     raw = Raw(where=where, units=events, trials=_trials(where, trials), series=signals)
     return _made(raw, _wishes(options, CutOptions)[1], _called(options))
 
@@ -80,15 +81,10 @@ def from_arrays(
 ) -> Recording:
     """Values in bins, (trials, bins, channels)."""
     where = "arrays"
-    check_options({"bin_ms": bin_ms}, CutOptions, where)
-    if bin_ms is not None and not 0 < bin_ms < float("inf"):
-        raise DataError(f"{where}: 'bin_ms' must be > 0, the width of a bin in ms, got {bin_ms!r}.")
-    try:
-        values = np.asarray(counts)
-    except ValueError as err:
-        raise DataError(
-            f"{where}: counts must be one array (trials, bins, channels), got trials of unequal length. Cut them to one length, or fill up with NaN."
-        ) from err
+    bin_ms = check_options({"bin_ms": bin_ms}, CutOptions, where)["bin_ms"]
+    if bin_ms is not None and bin_ms < LEAST_BIN_MS:
+        raise DataError(f"{where}: 'bin_ms' must be at least {LEAST_BIN_MS:g}, the width of a bin in ms, got {bin_ms:g}.")
+    values = as_array(f"{where}: counts", counts, "Cut trials to one length, or fill up with NaN.")
     if values.dtype.kind not in "biuf" or values.ndim != 3 or 0 in values.shape:
         raise DataError(
             f"{where}: counts must be numbers (trials, bins, channels), got shape {values.shape} of type {values.dtype}. Give three axes."
@@ -97,10 +93,10 @@ def from_arrays(
         raise DataError(
             f"{where}: counts must be finite, got {int(np.isinf(values).sum())} infinite of {values.size} values. Store NaN for not observed."
         )
-    columns = {str(name): _column(column) for name, column in _table(trials).items()}
+    columns = _table(where, trials)
     per_trial = _per_trial(where, values, {**columns, "condition": conditions, "split": split}, behaviour)
     names = _names(where, channel_names, values.shape[2])
-    check_options(options, ArrayOptions, "Recording.from_arrays")
+    options = check_options(options, ArrayOptions, "Recording.from_arrays")
     if bin_ms is None and options.get("min_rate"):
         raise ConfigError("Recording.from_arrays: 'min_rate' counts events per second, so it needs 'bin_ms', got none. Give it.")
     event, before = options.get("event"), options.get("before") or 0.0
@@ -127,12 +123,12 @@ def _per_trial(where: str, values: np.ndarray, columns: Mapping[str, Any], behav
     Raises:
         DataError: something has another length.
     """
-    found = {name: _column(column) for name, column in columns.items() if column is not None}
+    found = {name: as_column(f"{where}: '{name}'", column) for name, column in columns.items() if column is not None}
     for name, column in found.items():
         if column.shape != (len(values),):
             raise DataError(f"{where}: '{name}' must have one value for each of {len(values)} trials, got shape {column.shape}. Mend it.")
     if behaviour is not None:
-        moved = _numbers(f"{where}: behaviour", behaviour)
+        moved = as_numbers(f"{where}: behaviour", behaviour)
         moved = moved[..., None] if moved.ndim == 2 else moved
         if moved.ndim != 3 or moved.shape[:2] != values.shape[:2]:
             raise DataError(
@@ -143,7 +139,7 @@ def _per_trial(where: str, values: np.ndarray, columns: Mapping[str, Any], behav
 
 
 def _names(where: str, given: Sequence[str] | None, channels: int) -> tuple[str, ...]:
-    names = tuple(str(name) for name in (range(channels) if given is None else given))
+    names = tuple(str(name) for name in (range(channels) if given is None else as_column(f"{where}: channel_names", given).ravel().tolist()))
     if len(names) != channels or len(set(names)) != channels:
         raise DataError(
             f"{where}: each of {channels} channels must have a name of its own, got {len(names)}, {len(set(names))} different. Mend them."
@@ -175,18 +171,8 @@ def _called(options: Mapping[str, Any], usual: str = "recording") -> str:
 
 
 def _numbers(what: str, values: Any) -> np.ndarray:
-    """An array of numbers.
-
-    Raises:
-        DataError: it is something else.
-    """
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        hint = " For pynapple's objects there is Recording.from_pynapple." if type(values).__module__.startswith("pynapple") else " Mend them."
-        raise DataError(
-            f"{what} must be numbers, got {reprlib.repr(values) if isinstance(values, list | str) else type(values).__name__}.{hint}"
-        ) from err
+    hint = "For pynapple's objects there is Recording.from_pynapple." if type(values).__module__.startswith("pynapple") else "Mend them."
+    return as_numbers(what, values, hint)
 
 
 def _series(what: str, pair: Any) -> Series:
@@ -208,13 +194,12 @@ def _series(what: str, pair: Any) -> Series:
 
 def _wishes(options: Mapping[str, Any], known: type) -> tuple[SourceOptions, MakeOptions]:
     """Options of the command line, with those that were given."""
-    check_options(options, known, "Recording")
-    options = {name: value for name, value in options.items() if value is not None}
+    options = {name: value for name, value in check_options(options, known, "Recording").items() if value is not None}
     said = dict(DEFAULTS)
     for name, value in options.items():
         if name in ("name", "window", "overlap", "keep_trials", "stratify"):
             continue
-        said[_NAMES.get(name, name)] = as_names(value) if name in _SEVERAL else value
+        said[_NAMES.get(name, name)] = as_names(name, value) if name in _SEVERAL else value
     said["no_stratify"] = not options.get("stratify", True)
     if "overlap" in options and "window" not in options:
         raise ConfigError("Recording: 'overlap' is of windows that chop a whole recording, got no 'window'. Say how long they are.")
@@ -229,22 +214,18 @@ def _trials(where: str, trials: Any) -> Trials | None:
     """A DataFrame, or columns by name."""
     if trials is None:
         return None
-    columns = {str(name): _column(column) for name, column in _table(trials).items()}
+    columns = _table(where, trials)
     lengths = {column.shape for column in columns.values()}
     if len(lengths) != 1 or len(next(iter(lengths))) != 1:
         raise DataError(f"{where}: columns of the trials must have one value for each trial, got shapes {sorted(lengths)}. Mend them.")
     return trials_of(where, columns, {})
 
 
-def _table(trials: Any) -> Mapping[str, Any]:
+def _table(where: str, trials: Any) -> dict[str, np.ndarray]:
+    """Columns by name."""
     if trials is None:
         return {}
     if not hasattr(trials, "keys"):
         raise DataError(f"trials: must be a table, such as a DataFrame or arrays by name, got {type(trials).__name__}. Wrap it.")
-    return {name: trials[name] for name in trials.keys()}  # noqa: SIM118 - a DataFrame too
-
-
-def _column(values: Any) -> np.ndarray:
-    """Numbers and truth values as they are, anything else as text."""
-    array = np.asarray(values)
-    return array if array.dtype.kind in "biuf" else array.astype(object)
+    names = trials.keys()  # of a DataFrame too
+    return {str(name): as_column(f"{where}: '{name}' of the trials", trials[name]) for name in names}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lfads_core.front.brought import as_path
 from lfads_core.infer.loading import LoadedRun
 from lfads_plugins_lab.evaluate.compare import compare_runs, find_runs, unlike_sessions
 from lfads_plugins_lab.evaluate.run import evaluate_and_keep
@@ -35,7 +36,7 @@ def evaluate(run: LoadedRun, *, few_shot: int | None = None) -> pd.DataFrame:
 
 def compare(run: LoadedRun, *others: LoadedRun | str | Path) -> pd.DataFrame:
     """A row for each run: settings that differ, scores, epochs, time."""
-    runs = find_runs([one.run.path if isinstance(one, LoadedRun) else Path(one) for one in (run, *others)])
+    runs = find_runs([one.run.path if isinstance(one, LoadedRun) else as_path("a run", one) for one in (run, *others)])
     columns, rows = compare_runs(runs, run.registry)
     table = pd.DataFrame(rows, columns=columns).set_index("run")
     if (note := unlike_sessions(runs)) is not None:

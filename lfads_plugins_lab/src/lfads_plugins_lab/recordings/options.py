@@ -83,6 +83,10 @@ class MakeOptions:
     decode_within: str | None = None  # column of the trials: behaviour is decoded within the trials of each value, ``decode_mask``
 
 
+LEAST_BIN_MS = 1e-6
+"""No recording tells times apart that are less than a nanosecond from each other."""
+
+
 def check_options(options: MakeOptions) -> None:
     """Refuse what contradicts itself.
 
@@ -97,8 +101,8 @@ def _faults(o: MakeOptions) -> Iterator[str]:
     for name, value in _numbers(o):
         if not math.isfinite(value):
             yield f"{name}: must be a finite number, got {value!r}"
-    if o.bin_ms is not None and not 0 < o.bin_ms < float("inf"):
-        yield f"bin_ms: must be > 0, got {o.bin_ms!r}"
+    if o.bin_ms is not None and not LEAST_BIN_MS <= o.bin_ms < float("inf"):
+        yield f"bin_ms: must be at least {LEAST_BIN_MS:g}, got {o.bin_ms!r}"
     if o.clock is not None and o.clock not in CLOCKS:
         yield f"clock: must be one of {', '.join(CLOCKS)}, got {o.clock!r}"
     for name, value in (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from lfads_core.data.objects import as_column
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.raw import Raw, Series, Trials
 
@@ -60,12 +61,8 @@ def _two_axes(values: Float[np.ndarray, "S ..."]) -> Float[np.ndarray, "S K"]:
 
 def _metadata(of: Any, rows: int, leave: tuple[str, ...] = ()) -> dict[str, Shaped[np.ndarray, " R"]]:
     """Columns of an object's metadata, numbers and text."""
-    columns = {}
-    for name in getattr(of, "metadata_columns", ()):
-        values = np.asarray(of.get_info(name))
-        if name not in leave and values.shape == (rows,):
-            columns[str(name)] = values if values.dtype.kind in "biuf" else values.astype(object)
-    return columns
+    found = {str(name): of.get_info(name) for name in getattr(of, "metadata_columns", ()) if name not in leave}
+    return _plain_columns(found, rows)
 
 
 METADATA = "_metadata"
@@ -103,13 +100,14 @@ def from_saved(where: str, kind: str, arrays: Mapping[str, np.ndarray], metadata
     return Raw(where=where, series={"signal": Series(times=np.asarray(arrays["t"], dtype=np.float64), values=_two_axes(values), names=names)})
 
 
-def _plain_columns(values: Mapping[str, Any], rows: int, *, leave: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, " R"]]:
-    """Numbers and text with one entry for each row."""
+def _plain_columns(values: Mapping[str, Any], rows: int, *, leave: tuple[str, ...] = ()) -> dict[str, Shaped[np.ndarray, " R"]]:
+    """Numbers and text with one entry for each row; anything else is left out."""
     found = {}
     for name, value in values.items():
-        array = np.asarray(list(value.values()) if isinstance(value, Mapping) else value)
-        if name not in (*leave, "type") and array.shape == (rows,) and array.dtype.kind in "biufUSO":
-            plain = array.dtype.kind in "biuf"
-            if plain or all(isinstance(item, str | bytes) for item in array.tolist()):
-                found[str(name)] = array if plain else array.astype(object)
+        try:
+            column = as_column(name, list(value.values()) if isinstance(value, Mapping) else value)
+        except DataError:
+            continue
+        if name not in (*leave, "type") and column.shape == (rows,):
+            found[str(name)] = column
     return found

@@ -157,7 +157,7 @@ def _after(where: str, options: WindowOptions, lasting: Float[np.ndarray, " b"],
     known = lasting[np.isfinite(lasting)]
     if not known.size:
         raise DataError(f"{where}: how long trials last must be known, got no stop of any trial with the event. Give --after.")
-    after = int(np.floor(known.min() / width + _EPSILON))
+    after = int(_bins(where, known.min(), width) + _EPSILON)
     notes.append(f"windows end {after * width * 1000:g} ms after the event, as the shortest trial does.")
     if known.size < lasting.size:
         notes.append(f"{lasting.size - known.size} of {lasting.size} trials have no stop: they are taken to last as long as that, too.")
@@ -234,19 +234,27 @@ def _segments(raw: Raw, width: float, scale: float, kept: Bool[np.ndarray, " B"]
     if raw.trials is not None:
         start, stop = raw.trials.start * scale, raw.trials.stop * scale
         known = np.flatnonzero(np.isfinite(start) & np.isfinite(stop) & (True if kept is None else kept))
-        return [(int(row), float(start[row]), int((stop[row] - start[row]) / width + _EPSILON)) for row in known]
+        return [(int(row), float(start[row]), int(_bins(raw.where, stop[row] - start[row], width) + _EPSILON)) for row in known]
     if raw.signal is not None:
-        return [(-1, raw.signal.start, int(len(raw.signal.values) * raw.signal.bin_ms / 1000 / width + _EPSILON))]
+        return [(-1, raw.signal.start, int(_bins(raw.where, len(raw.signal.values) * raw.signal.bin_ms / 1000, width) + _EPSILON))]
     times = [tidy_times(raw.where, f"channel {name}", t)[0] for name, t in raw.units.items() if t.size]
     ends = [(float(t[0]) * scale, float(t[-1]) * scale) for t in times]
     if not ends:
         raise DataError(f"{raw.where}: must hold events, got none. Check the file.")
     begin = np.floor(min(a for a, _ in ends) / width) * width
-    return [(-1, float(begin), int(np.floor((max(b for _, b in ends) - begin) / width)) + 1)]
+    return [(-1, float(begin), int(_bins(raw.where, max(b for _, b in ends) - begin, width)) + 1)]
+
+
+def _bins(where: str, seconds: float, width: float) -> float:
+    """How many bins so long a time has; below 0 where it goes backwards."""
+    bins = float(seconds) / width
+    if not bins < 2**53:
+        raise DataError(f"{where}: windows must have so few bins that they can be counted, got {bins:.3g} of {width * 1000:g} ms. Mend the times.")
+    return bins
 
 
 def _whole_bins(seconds: float, width: float, name: str, where: str) -> int:
-    bins = seconds / width
+    bins = _bins(where, seconds, width)
     if abs(bins - round(bins)) > 1e-6:
         near = " or ".join(f"{count * width * 1000:g}" for count in (np.floor(bins), np.ceil(bins)) if count)
         raise DataError(f"{where}: --{name} must be whole bins of {width * 1000:g} ms, got {seconds * 1000:g} ms. Take {near}.")

@@ -7,6 +7,7 @@ from typing import Any
 from lfads_core.config.values import Misfit, number
 from lfads_core.config.yaml_io import parse_value
 from lfads_core.errors import ConfigError
+from lfads_core.wording import shown
 
 _FORMS = "log:LOW:HIGH, uniform:LOW:HIGH, int:LOW:HIGH, choice:A,B,C, function:MODULE:NAME, or null"
 _OPTIONS = {"init", "explore", "enforce"}
@@ -61,5 +62,5 @@ def _number(value: Any) -> Any:
 
 def _misfit(text: str) -> ConfigError:
     return ConfigError(
-        f"--space: must be PATH=SPACE, with SPACE one of {_FORMS}; :init=VALUE, :explore=SHARE and :enforce=false may follow; got {text!r}."
+        f"--space: must be PATH=SPACE, with SPACE one of {_FORMS}; :init=VALUE, :explore=SHARE and :enforce=false may follow; got {shown(text)}."
     )
