@@ -23,7 +23,7 @@ from lfads_plugins_std.metrics.r2 import r2_score
 COUNTS = 10.0  # a Poisson count for each tenth of a channel's mean activation
 UNSHIFTED = "components.train_augmentations=[coordinated-dropout]"
 """What the recipe has beside the shift."""
-VARIANTS = [(kind, shifted) for kind in ("gamma", "gaussian", "poisson") for shifted in (True, False)]
+KINDS = ("gamma", "gaussian", "poisson")
 
 
 def main() -> None:
@@ -32,24 +32,27 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting of the data, as of `lfads synth emg`")
+    parser.add_argument("--shifts", type=float, nargs="*", help="the gamma alone, with these standard deviations of the shift in bins")
     options = parser.parse_args()
+    variants = [(kind, std) for kind in KINDS for std in (None, 0.0)] if options.shifts is None else [("gamma", std) for std in options.shifts]
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "emg.h5"
         lfads("synth", "emg", "-o", str(data), "--seed", str(options.seed), *(part for text in options.set for part in ("--set", text)))
         counts = as_counts(data, Path(folder) / "counts.h5")
         print("| reconstruction | temporal shift | R2, all bins | struck | quiet |\n|---|---|---|---|---|", flush=True)
-        for kind, shifted in VARIANTS:
-            found = train(counts if kind == "poisson" else data, kind, shifted, options)
+        for kind, std in variants:
+            found = train(counts if kind == "poisson" else data, kind, std, options)
             scores = compare(data, found / COUNTS if kind == "poisson" else found)
-            print(f"| {kind} | {'yes' if shifted else 'no'} | " + " | ".join(f"{s:.3f}" for s in scores) + " |", flush=True)
+            print(f"| {kind} | {'yes' if std is None else std or 'no'} | " + " | ".join(f"{s:.3f}" for s in scores) + " |", flush=True)
 
 
-def train(data: Path, kind: str, shifted: bool, options: argparse.Namespace) -> np.ndarray:
-    """Inferred means of the validation trials."""
-    name = f"{kind}-{'shifted' if shifted else 'still'}"
+def train(data: Path, kind: str, std: float | None, options: argparse.Namespace) -> np.ndarray:
+    """Inferred means of the validation trials; the recipe's own shift where ``std`` is None, none where it is 0."""
+    name = f"{kind}-{std}"
+    shift = () if std is None else ("--set", f"components.train_augmentations.temporal-shift.std={std}" if std else UNSHIFTED)
     lfads(
         "run", str(data), "--plugin", "emg", "--runs", str(data.parent), "--name", name,
-        "--set", f"components.reconstruction={kind}", *(() if shifted else ("--set", UNSHIFTED)),
+        "--set", f"components.reconstruction={kind}", *shift,
         "--set", f"train.epochs={options.epochs}", "--set", f"train.seed={options.seed}", "--set", "track.mlflow=false",
     )  # fmt: skip
     with h5py.File(data.parent / name / f"lfads_output_{data.stem}.h5") as file:

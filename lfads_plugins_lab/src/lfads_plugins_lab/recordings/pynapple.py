@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ def from_pynapple(units: Any, trials: Any = None, series: Mapping[str, Any] | No
         events = {str(key): np.asarray(units[key].index, dtype=np.float64) for key in units.keys()}  # noqa: SIM118 - a TsGroup iterates otherwise
     except (AttributeError, TypeError) as err:
         raise DataError(f"{where}: events must be a TsGroup, got {type(units).__name__}. Wrap them in one.") from err
+    if not isinstance(series, Mapping | None):
+        raise DataError(f"{where}: series must be signals by name, such as {{'hand': tsd}}, got {type(series).__name__}. Name them.")
     return Raw(
         where=where,
         units=events,
         trials=None if trials is None else _trials(where, trials),
-        series={name: _series(where, name, signal) for name, signal in (series or {}).items()},
+        series={str(name): _series(where, str(name), signal) for name, signal in (series or {}).items()},
         about=_metadata(units, len(events), leave=("rate",)),
     )
 
@@ -56,13 +59,16 @@ def _series(where: str, name: str, signal: Any) -> Series:
 
 
 def _two_axes(values: Float[np.ndarray, "S ..."]) -> Float[np.ndarray, "S K"]:
-    return values.reshape(len(values), -1)
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
 def _metadata(of: Any, rows: int, leave: tuple[str, ...] = ()) -> dict[str, Shaped[np.ndarray, " R"]]:
-    """Columns of an object's metadata, numbers and text."""
-    found = {str(name): of.get_info(name) for name in getattr(of, "metadata_columns", ()) if name not in leave}
-    return _plain_columns(found, rows)
+    """Columns of an object's metadata, numbers and text; of what pynapple itself cannot give there is none."""
+    found = {}
+    for name in getattr(of, "metadata_columns", ()):
+        with suppress(TypeError, ValueError):
+            found[str(name)] = of.get_info(name)
+    return _plain_columns(found, rows, leave=leave)
 
 
 METADATA = "_metadata"
