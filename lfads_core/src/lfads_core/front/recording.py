@@ -50,7 +50,7 @@ class Recording:
         trials: Any = None,
         **options: Unpack[ArrayOptions],
     ) -> Recording:
-        """Make a recording of values in bins, (trials, bins, channels); NaN is not observed.
+        """Make a recording of values in bins, (trials, bins, channels); NaN and what is masked is not observed.
 
         ``conditions`` are labels of the trials, numbers or words; ``behaviour`` (trials, bins, dimensions) is decoded as a score; ``split`` says
         train, valid or test for each trial (without it every fifth is for validation, at random within conditions; trials that are only to be
