@@ -218,21 +218,6 @@ def test_a_new_recording_may_hold_one_split_and_have_any_name(loaded, write_tiny
     assert not [key for key in found if key.startswith(("train", "valid"))]
 
 
-def test_outputs_of_the_runs_own_data_and_recordings_are_never_replaced(loaded, write_tiny, tmp_path):
-    other = write_tiny("elsewhere/tiny.h5", seed=4)
-    own = loaded.run.output("tiny")
-    before = own.read_bytes()
-    with pytest.raises(RunError) as caught:
-        infer_files(loaded, [other], samples=1, output=None)
-    assert str(caught.value) == f"{own}: holds outputs of the run's own data, which those of {other} would replace. Say where to write with -o."
-    with pytest.raises(RunError) as caught:
-        infer_files(loaded, [other], samples=1, output=other)
-    assert str(caught.value) == f"{other}: outputs must go to a file of their own, got the recording itself. Choose another name for -o."
-    assert own.read_bytes() == before
-    assert infer_files(loaded, [other], samples=1, output=tmp_path) == [tmp_path / "lfads_output_tiny.h5"]
-    assert infer_files(loaded, None, samples=1, output=None) == [own]
-
-
 def test_a_session_the_model_does_not_know_is_refused(train_tiny, write_tiny):
     done = train_tiny("train.epochs=1", data=[write_tiny("a.h5"), write_tiny("b.h5", channels=4)])
     other = write_tiny("c.h5")
