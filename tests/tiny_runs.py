@@ -75,6 +75,7 @@ def counts() -> dict[str, np.ndarray]:
 
 
 TINY = (
+    "model.dropout=0.3",
     "model.encoder.hidden=6",
     "model.controller.encoder_hidden=5",
     "model.controller.hidden=5",

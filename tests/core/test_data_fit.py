@@ -87,7 +87,7 @@ def test_values_in_memory_are_looked_at_some_trials_at_a_time_and_copied_only_to
     monkeypatch.setattr(rows, "BLOCK_BYTES", 240)
     values = np.ones((7, 5, 3), "f4")
     for dtype, starts in (("f4", [0, 4]), ("f8", [0, 2, 4, 6])):
-        blocks = list(_InMemory(values).blocks(dtype))
+        blocks = list(_InMemory("x", values).blocks(dtype))
         assert [first for first, _ in blocks] == starts
         assert all(block.dtype == dtype and np.shares_memory(block, values) == (dtype == "f4") for _, block in blocks)
 

@@ -77,6 +77,14 @@ def test_a_loss_counts_as_much_as_one_channel_unless_a_scale_is_said(recording):
     assert (said.scale, said.increase_epochs) == (0.3, 2)
 
 
+@pytest.mark.parametrize(("trials", "share"), [(1, 0.5), (16, 0.5), (31, 0.5), (32, 0.3), (400, 0.3)])
+def test_with_few_training_trials_of_all_sessions_together_more_units_are_dropped(recording, trials, share):
+    assert settled([recording(trials, bins=2, channels=1)]).model.dropout == share
+    if trials > 1:
+        assert settled([recording(trials - 1, bins=2, channels=1), recording(1, bins=2, channels=1, name="s.h5")]).model.dropout == share
+    assert settled([recording(trials, bins=2, channels=1)], "model.dropout=0.1").model.dropout == 0.1
+
+
 @pytest.mark.parametrize(
     ("prior", "bins"), [("autoregressive", 1), ("{name: autoregressive, over_time: mean}", 10), ("normal", 10), ("student-t", 10), ("null", 1)]
 )
@@ -90,7 +98,7 @@ def test_what_somebody_said_stays_as_it_was_said(recording):
     said = {
         "data.batch_size": 7, "data.passes": 2, "optim.patience": 0, "regularisation.kl_ic": 0.0, "regularisation.kl_inputs": 1e-3,
         "regularisation.kl_ramp.increase_epochs": 0, "regularisation.l2_ramp.increase_epochs": 80, "train.early_stopping": None,
-        "train.smoothing": 0.0, "train.average": 0, "train.metrics_every": 9,
+        "train.smoothing": 0.0, "train.average": 0, "train.metrics_every": 9, "model.dropout": 0.2,
     }  # fmt: skip
     texts = [f"{key}={'null' if value is None else value}" for key, value in said.items()]
     config = resolve([], (), texts, load_registry())

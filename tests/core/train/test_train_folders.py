@@ -9,6 +9,7 @@ import pytest
 from lfads_core.errors import ConfigError, RunError
 from lfads_core.locks import only_one
 from lfads_core.runs import Run, checked_name, default_name
+from lfads_core.wording import shown
 
 
 def test_a_second_training_in_the_same_folder_is_refused(train_tiny, resume, tmp_path):
@@ -40,7 +41,7 @@ def test_what_is_no_name_of_a_folder_is_refused(name):
     with pytest.raises(ConfigError) as caught:
         checked_name(name)
     assert str(caught.value) == (
-        f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {name!r}. "
+        f"--name: must be the name of a folder (at most 100 letters, digits and '_-+. ', beginning with a letter or digit), got {shown(name)}. "
         "Give the folder of all runs with --runs."
     )
 

@@ -80,6 +80,10 @@ class GeneratorConfig:
     recurrent_scale: float = setting(1.0, "factor on the first recurrent weights; more starts closer to chaos", rule=at_least(0))
 
 
+DROPOUT = 0.3
+"""Share of units dropped unless there are few trials."""
+
+
 @frozen(kw_only=True)
 class ModelConfig:
     """The network."""
@@ -87,7 +91,13 @@ class ModelConfig:
     encoder: EncoderConfig = setting(EncoderConfig, "initial-condition encoder")
     controller: ControllerConfig | None = setting(ControllerConfig, "controller with inferred inputs (null: autonomous dynamics)")
     generator: GeneratorConfig = setting(GeneratorConfig, "generator and factors")
-    dropout: float = setting(0.3, "share of units dropped at the published sites", rule=share(), tune="often", search=uniform(0.0, 0.6))
+    dropout: float | Auto = setting(
+        AUTO,
+        "share of units dropped at the published sites (auto: 0.3, with fewer than 32 training trials 0.5)",
+        rule=share(),
+        tune="often",
+        search=uniform(0.0, 0.6),
+    )
     cell_clip: float = setting(5.0, "bound on every recurrent state", rule=above(0), search=LIVE)
     weight_scale: float = setting(1.0, "factor on the first weights of the cells of encoders and controller", rule=at_least(0))
     external_inputs: Literal["generator", "encoders"] = setting(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lfads_core.components import AbstractPrior, EncoderInfo
 from lfads_core.components.batch import Batch
-from lfads_core.config.schema import ModelConfig
+from lfads_core.config.fields import AUTO
+from lfads_core.config.schema import DROPOUT, ModelConfig
 from lfads_core.model.decoder import Decoder, DecoderInputs, Unrolled
 from lfads_core.model.encoder import ControllerEncoder, InitialConditionEncoder
 from lfads_core.model.latents import drawn_like, draws_of, entered, posterior_of, widths
@@ -255,11 +256,16 @@ def draw_noises(
             for model, rng in zip(models, rngs, strict=True)
         ]
     latents = [_latent_draws(model, trials, rng, like, sample=sample) for model, rng in zip(models, rngs, strict=True)]
-    rates = [model.config.dropout if dropout else 0.0 for model in models]
+    rates = [_dropout(model.config) if dropout else 0.0 for model in models]
     drops = _draw_masks(models[0], trials, rngs, rates) if all(rates) else [
         _draw_masks(model, trials, [rng], [rate])[0] if rate else None for model, rng, rate in zip(models, rngs, rates, strict=True)
     ]  # fmt: skip
     return [Noise(dropout=masks, **of, **further) for of, masks, further in zip(found, drops, latents, strict=True)]
+
+
+def _dropout(config: ModelConfig) -> float:
+    """The share of units dropped; of a model that was made without a recording the usual one."""
+    return DROPOUT if config.dropout == AUTO else config.dropout
 
 
 def _latent_draws(model: LFADS, trials: int, rng: torch.Generator, like: Tensor, *, sample: bool) -> dict[str, Any]:

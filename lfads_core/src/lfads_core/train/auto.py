@@ -15,7 +15,7 @@ import attrs
 
 from lfads_core.config.chosen import Component
 from lfads_core.config.fields import AUTO
-from lfads_core.config.schema import RunConfig
+from lfads_core.config.schema import DROPOUT, RunConfig
 from lfads_core.data.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ LENGTHS = {
 
 PAST, AVERAGE = 36, 100
 """Steps over which the validation cost is smoothed, and weights are averaged."""
+
+FEW_TRIALS, DROPOUT_OF_FEW = 32, 0.5
+"""With fewer training trials, which a model learns by heart, this share of units is dropped."""
 
 AS_A_DISTANCE = 0.1
 """What a unit of an alignment's distance costs, in nats of reconstruction of one value."""
@@ -69,6 +72,7 @@ def resolve_auto(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:
         take(path, max(math.ceil(length / steps), least))
     take("train.smoothing", round(math.exp(-steps / PAST), 3))
     take("train.average", AVERAGE)
+    take("model.dropout", DROPOUT_OF_FEW if trials < FEW_TRIALS else DROPOUT)
     sizes = [session.splits["train"].recon.shape[1:] for session in sessions]
     weight = 1.0 if config.regularisation.reduce == "sum" else _mean([1 / math.prod(size) for size in sizes])
     for path, share in SHARES_OF_ELBO.items():

@@ -152,7 +152,7 @@ def _naive_step(problem: BenchProblem, path: str, model: LFADS, raw: Mapping[str
         rng = stream(0, "bench", device=model.device)
         batches = augmented(raw, stack, config.model.encoder.ic_bins, rng)
         optimizer.zero_grad()
-        output, noise = naive_pass(model, batches, rng, config.model.dropout)
+        output, noise = naive_pass(model, batches, rng, known(config.model.dropout, "model.dropout"))
         total = objective(model, batches, output, noise, stack, 0).total
         total.backward()
         if config.optim.clip_norm is not None:
