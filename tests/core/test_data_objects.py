@@ -71,7 +71,7 @@ def test_numbers_of_any_type_are_numbers_and_missing_ones_nan(given, wanted):
         (pd.Series(["a", pd.NA], dtype="string"), ["a", ""]),
         (np.ma.array(["a", "b"], mask=[False, True]), ["a", ""]),
         (pd.Categorical(["up", "down", None]), ["up", "down", ""]),
-        (pd.to_datetime(["2026-01-02 03:04", None]), ["2026-01-02T03:04:00.000000000", "NaT"]),
+        (pd.to_datetime(["2026-01-02 03:04", None]), ["2026-01-02T03:04:00.000000000", ""]),
         (np.array(["a", 1, 2.5], dtype=object), ["a", "1", "2.5"]),
         ([dt.timedelta(seconds=1)], ["0:00:01"]),
     ],

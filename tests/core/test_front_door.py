@@ -185,6 +185,7 @@ def test_arrays_that_do_not_fit_are_refused_in_one_sentence(arguments, text):
         ({"valid": np.zeros((2, 2))}, "'valid' must be a number, got array([[0., 0.], [0., 0.]])."),
         ({"keep_units": 3}, "'keep_units' must be a text, got 3."),
         ({"condition": ["side", 3]}, "'condition' must be a text, or a list of some, got ['side', 3]."),
+        ({"overlaps": np.array(["keep"])}, "'overlaps' must be one of 'refuse', 'keep', got array(['keep'], dtype='<U4')."),
         ({"overlaps": "keeep"}, "'overlaps' must be one of 'refuse', 'keep', got 'keeep'."),
         ({"overlap": 20.0}, "'overlap' is of windows that chop a whole recording, got no 'window'. Say how long they are."),
         ({"window": 500, "event": "go"}, "'window' chops the whole recording, so it goes without 'event', got both. Give one of them."),

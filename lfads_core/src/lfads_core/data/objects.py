@@ -57,10 +57,12 @@ def as_column(what: str, values: Any) -> Shaped[np.ndarray, "..."]:
         return array
     if array.dtype.kind in "cV":
         raise DataError(f"{what} must hold numbers or texts, got {array.dtype}. Mend it.")
-    if array.dtype.kind in "UMm":
-        return array.astype(str).astype(object)
-    texts = [cell if type(cell) is str else _as_text(what, cell) for cell in array.ravel().tolist()]
-    return np.array(texts, dtype=object).reshape(array.shape)
+    if array.dtype.kind == "U":
+        return array.astype(object)
+    if array.dtype.kind in "Mm":
+        return np.where(np.isnat(array), "", array.astype(str)).astype(object)
+    cells = [cell if type(cell) is str else _as_text(what, cell) for cell in array.ravel().tolist()]
+    return np.array(cells, dtype=object).reshape(array.shape)
 
 
 def _as_text(what: str, cell: Any) -> str:

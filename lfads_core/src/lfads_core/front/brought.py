@@ -74,7 +74,7 @@ def check_options(options: Mapping[str, Any], known: type, where: str) -> dict[s
             raise ConfigError(f"{where}: must be given options that it has, got {name!r}.{hint} It has {', '.join(kinds)}.")
         if value is not None and (wanted := _wanted(kinds[name], value)):
             raise ConfigError(f"{where}: {name!r} must be {wanted}, got {value if isinstance(value, bool) else shown(value)}.")
-        found[name] = kinds[name](value) if kinds[name] in (int, float) and value is not None else value
+        found[name] = kinds[name](value) if kinds[name] in (int, float, bool) and value is not None else value
     return found
 
 
@@ -105,8 +105,8 @@ def as_flag(what: str, given: Any) -> bool:
     Raises:
         ConfigError: it is neither.
     """
-    if not isinstance(given, bool | np.bool_):
-        raise ConfigError(f"{what}: must be True or False, got {shown(given)}.")
+    if wanted := _wanted(bool, given):
+        raise ConfigError(f"{what}: must be {wanted}, got {shown(given)}.")
     return bool(given)
 
 
@@ -116,15 +116,15 @@ def as_name(what: str, given: Any) -> str:
     Raises:
         ConfigError: it is none.
     """
-    if not isinstance(given, str):
-        raise ConfigError(f"{what}: must be a text, got {shown(given)}.")
-    return given
+    if wanted := _wanted(str, given):
+        raise ConfigError(f"{what}: must be {wanted}, got {shown(given)}.")
+    return str(given)
 
 
 def _wanted(kind: Any, value: Any) -> str:
     """What a value of this kind would be; nothing if it is one, or nobody can tell."""
     if get_origin(kind) is Literal:
-        return "" if value in get_args(kind) else f"one of {', '.join(map(repr, get_args(kind)))}"
+        return "" if isinstance(value, str) and value in get_args(kind) else f"one of {', '.join(map(repr, get_args(kind)))}"
     if kind in (int, float) and (isinstance(value, bool | np.timedelta64) or (isinstance(value, Real) and not _is_finite(value))):
         return _KINDS[kind][1]
     if kind in _KINDS:
@@ -142,10 +142,10 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-_KINDS: Mapping[Any, tuple[type, str]] = {
+_KINDS: Mapping[Any, tuple[Any, str]] = {
     float: (Real, "a number"),
     int: (Integral, "a whole number"),
-    bool: (bool, "True or False"),
+    bool: ((bool, np.bool_), "True or False"),
     str: (str, "a text"),
 }
 """What types of options are called."""
