@@ -8,7 +8,9 @@ import re
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from lfads_core.cli.main import cli
 from lfads_core.data.hdf5 import read_hdf5
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings import read_source
@@ -213,3 +215,34 @@ def test_outputs_hold_the_values_however_the_recording_stores_them(tmp_path, lfa
         for split, values in DATA.items():
             assert not file[f"{split}_encod_data"].is_virtual
             np.testing.assert_allclose(file[f"{split}_encod_data"][()], values, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("scale_factor", np.array([0.1]), "scale_factor 0.1"),
+        ("add_offset", 5, "add_offset 5"),
+        ("_FillValue", np.array([-1], dtype="i2"), "_FillValue -1"),
+        ("missing_value", 255.0, "missing_value 255"),
+    ],
+)
+@pytest.mark.parametrize("key", ["train_encod_data", "train_behavior"])
+def test_values_that_netcdf_packs_are_not_taken_as_they_stand(write_recording, counts, name, value, told, key):
+    path = write_recording("a.h5", {**counts, "train_behavior": np.zeros((12, 5, 2)), "valid_behavior": np.zeros((10, 5, 2))})
+    with h5py.File(path, "r+") as file:
+        file[key].attrs[name] = value
+    said = f"{path}: '{key}' must hold its values as they are, got some that are packed as netCDF does ({told}). "
+    with pytest.raises(DataError, match=f"^{re.escape(said)}"):
+        read_hdf5(path)
+    done = CliRunner().invoke(cli, ["data", "check", str(path)])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_attributes_of_netcdf_that_pack_nothing_change_nothing(write_recording, counts):
+    path = write_recording("a.h5", counts)
+    with h5py.File(path, "r+") as file:
+        file["train_encod_data"].attrs.update(
+            {"_FillValue": np.array([np.nan], "f4"), "scale_factor": 1.0, "add_offset": [0], "missing_value": "none"}
+        )
+    np.testing.assert_array_equal(read_hdf5(path).splits["train"].recon, counts["train_encod_data"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from lfads_core.wording import first_few
 
 log = logging.getLogger(__name__)
 
+PACKING = {"scale_factor": 1.0, "add_offset": 0.0, "_FillValue": math.nan, "missing_value": math.nan}
+"""Attributes by which netCDF says that numbers stand for others, and what they are where they do not (CF conventions, 8.1)."""
+
 MOST = 100_000
 """Arrays and groups that a file may list; links can make endless many of a few."""
 
@@ -29,7 +33,8 @@ def datasets_of(file: Any, path: Path) -> dict[str, Any]:
     """Every dataset of an open file that NumPy has a type for, by its name there.
 
     Raises:
-        DataError: the list is damaged or goes on without end, a link that a split needs leads nowhere, or far more is declared than was written.
+        DataError: the list is damaged or goes on without end, a link that a split needs leads nowhere, far more is declared than was written,
+            or values are packed as netCDF packs them.
     """
     found: dict[str, Any] = {}
     left_out: list[str] = []
@@ -44,9 +49,26 @@ def datasets_of(file: Any, path: Path) -> dict[str, Any]:
     for name, item in found.items():
         with spoken_reading(path, f"'{name}'"):
             refuse_unwritten(path, name, item)
+            _refuse_packed(path, name, item)
     if left_out:
         log.warning("%s: left out: %s.", path, first_few(left_out, 5))
     return found
+
+
+def _refuse_packed(path: Path, key: str, dataset: Any) -> None:
+    """Refuse values that stand for others: netCDF's programs scale them when they read, HDF5 does not."""
+    attributes = dataset.attrs
+    if dataset.dtype.kind not in "biuf" or not len(attributes):
+        return
+    for name, plain in PACKING.items():
+        if name not in attributes or is_ragged(attributes, name):
+            continue
+        value = np.ravel(attributes[name])
+        if value.size == 1 and value.dtype.kind in "biuf" and not np.array_equal(value.astype(np.float64), [plain], equal_nan=True):
+            raise DataError(
+                f"{path}: '{key}' must hold its values as they are, got some that are packed as netCDF does ({name} {value[0]:g}). "
+                f"Unpack them where they were written (xarray does when it opens the file), with NaN for what was not observed."
+            )
 
 
 def _walk(group: Any, prefix: str, path: Path, above: tuple[Any, ...], left_out: list[str]) -> Iterator[tuple[str, Any]]:
