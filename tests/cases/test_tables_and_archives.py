@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lfads_core.errors import DataError
+from lfads_core.errors import DataError, LfadsError
 from lfads_plugins_lab.recordings import MakeOptions, SourceOptions, SplitOptions, WindowOptions, make_file, read_source
 
 TIMES = np.sort(np.random.default_rng(0).uniform(0, 82, 4000))
@@ -105,3 +105,10 @@ def test_what_an_archive_has_pickled_is_read_without_running_any_of_it(tmp_path,
     found = read_source(tmp_path / "units.npz")
     assert not (tmp_path / "evil").exists()
     assert found.about["site"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("empty", [np.array([], dtype="U1"), np.zeros(0, dtype="i4"), np.zeros((0, 1))])
+def test_times_of_a_signal_without_any_are_none_whatever_their_type(tmp_path, empty):
+    np.savez(tmp_path / "a.npz", times=TIMES, units=UNITS, hand=np.zeros((0, 2)), hand_times=empty)
+    with pytest.raises(LfadsError, match=r"hand"):
+        make_file(tmp_path / "a.npz", tmp_path / "a.h5", SourceOptions(), MakeOptions(window=WindowOptions(chop_ms=500.0), behaviour=("hand",)))

@@ -16,6 +16,7 @@ from lfads_core.config.fields import size_faults
 from lfads_core.errors import ConfigError, DataError, RunError
 from lfads_core.files import replacing
 from lfads_core.infer.posterior import draw_samples
+from lfads_core.infer.run import infer_to_file
 from lfads_core.model.lfads import LFADS
 from lfads_plugins_lab.recordings.counts import widening
 
@@ -46,11 +47,14 @@ def test_what_is_no_finite_number_is_refused_within_any_bounds(text):
     )
 
 
-def test_more_samples_than_anybody_needs_are_refused_at_once():
+def test_more_samples_than_anybody_needs_are_refused_before_a_file_is_written(tmp_path):
     for samples, said in ((100_001, "100001"), (10**5000, "a very long number")):
         text = f"samples: must be at most 100,000 of each trial, got {said}. Ask for less."
         with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
             next(draw_samples(Mock(spec=LFADS), {}, samples, 0))
+        with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+            infer_to_file(Mock(), Mock(), tmp_path / "out.h5", samples=samples, seed=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sizes_beyond_any_float_are_told_in_a_sentence():

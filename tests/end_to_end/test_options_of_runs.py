@@ -63,6 +63,7 @@ def test_an_adapted_run_is_of_the_weights_settings_and_place_that_are_given(invo
             if name in of_parent:
                 np.testing.assert_array_equal(adapted[which].parameters()[name], of_parent[name])
         assert len(adapted[which].columns()["epoch"]) == 2
+        assert adapted[which].config.optim.lr == 0.01
     assert not np.array_equal(*(adapted[which].parameters()["decoder.generator.recurrent"] for which in adapted))
     said = invoke("adapt", run, tmp_path / "new.h5", "--set", "train.epochs=300", "--minutes", "1e-7")
     assert "train.minutes (1e-07) used up" in said

@@ -80,7 +80,7 @@ def test_a_search_goes_where_and_is_carried_out_by_what_is_asked_for(search, kin
     spaces = POINTS if kind == "grid" else (*WHERE, "--members", 3, "--seed", 5)
     more = ("--epochs", 4, "--hold-out", 0.45, "--plugin", "gaussian", "--set", "optim.eps=0.5", "--executor", "ray", *PLACING)
     made = search(kind, *spaces, *more, name="mine")
-    assert made.state is not None  # --runs and --name
+    assert (tmp_path / "searches" / "mine" / "search.json").is_file()
     assert made.name == "ray"
     assert_placed(made)
     assert made.base.data.hold_out.fraction == 0.45

@@ -205,13 +205,13 @@ def test_calcium_is_imaged_with_the_frames_and_rates_that_are_asked_for(synth):
     assert attrs["bin_ms"] == 10
     assert whole(arrays).shape[1] == 24
     assert np.isnan(arrays["train_encod_data"]).mean() == 0.75
-    np.testing.assert_allclose(arrays["train_truth"], 25 * 0.04, rtol=1e-5)
+    np.testing.assert_allclose(arrays["train_spike_rates"], 25 * 0.04, rtol=1e-5)
     frames, attrs = synth("calcium", grid="frames")
     assert attrs["bin_ms"] == 33
     assert not np.isnan(frames["train_encod_data"]).any()
     plain, slow = (synth("calcium", speed=speed)[0]["train_latents"] for speed in (6, 0.06))
     assert np.abs(np.diff(slow, axis=1)).max() < 0.2 < np.abs(np.diff(plain, axis=1)).max()
-    varied = whole(synth("calcium", modulation=1.2, warm_up_ms=0)[0], "truth")
+    varied = whole(synth("calcium", modulation=1.2, warm_up_ms=0)[0], "spike_rates")
     np.testing.assert_allclose(np.log(varied).std(axis=(0, 1)), 1.2, rtol=0.02)
 
 

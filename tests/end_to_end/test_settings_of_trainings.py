@@ -319,3 +319,4 @@ def test_figures_are_drawn_where_they_are_asked_for(train_tiny):
     pytest.importorskip("matplotlib")
     drawn = list(train_tiny("train.epochs=1", "infer.figures=true", "infer.figure_format=svg").run.path.glob("plots/*"))
     assert {path.suffix for path in drawn} == {".svg"}
+    assert list(train_tiny("train.epochs=1", "infer.figures=false", name="without").run.path.glob("plots/*")) == []

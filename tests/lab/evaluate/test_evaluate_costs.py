@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -14,6 +16,7 @@ from lfads_core.components.batch import Batch
 from lfads_core.config.load import resolve
 from lfads_core.config.optional import MaskedConfig
 from lfads_core.data.session import Session, Split
+from lfads_core.errors import NumericsError
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.model.build import prepare_model
 from lfads_core.model.lfads import LFADS
@@ -194,3 +197,13 @@ def test_a_pass_prices_what_it_hides_by_trial_and_by_session(constants):
     whats = ("masked null", "masked seen", "masked")
     wanted = {f"{what}/{name}": of[k] for name, of in means.items() for k, what in enumerate(whats) if constants or k}
     assert {key: value for key, value in sums.means().items() if "/" in key} == pytest.approx(wanted, rel=1e-5)
+
+
+def test_costs_that_are_no_numbers_are_told(made):
+    loaded, one = made()
+    loaded.run, loaded.checkpoint = Mock(path=Path("runs/a")), "best"
+    with torch.no_grad():
+        loaded.model.decoder.to_generator.weight.fill_(np.nan)
+    text = "runs/a: what the valid trials of mon cost must be finite, got NaN or infinity. The weights of the checkpoint 'best' or the recording are"
+    with pytest.raises(NumericsError, match=f"^{re.escape(text)} damaged: "):
+        costs_of(loaded, one, "valid")

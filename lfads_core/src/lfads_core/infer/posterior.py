@@ -105,6 +105,16 @@ def average(model: LFADS, batches: Mapping[str, Batch], draws: Iterable[Noise], 
     }
 
 
+def check_samples(samples: int) -> None:
+    """Refuse more samples of each trial than anybody needs.
+
+    Raises:
+        ConfigError: more than :data:`~lfads_core.config.fields.MOST_SAMPLES`.
+    """
+    if samples > MOST_SAMPLES:
+        raise ConfigError(f"samples: must be at most {MOST_SAMPLES:,} of each trial, got {shown(samples)}. Ask for less.")
+
+
 def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed: int) -> Iterator[Noise]:
     """The noise behind each posterior sample of all trials.
 
@@ -115,8 +125,7 @@ def draw_samples(model: LFADS, batches: Mapping[str, Batch], samples: int, seed:
     Raises:
         ConfigError: more samples than :data:`~lfads_core.config.fields.MOST_SAMPLES`.
     """
-    if samples > MOST_SAMPLES:
-        raise ConfigError(f"samples: must be at most {MOST_SAMPLES:,} of each trial, got {shown(samples)}. Ask for less.")
+    check_samples(samples)
     rngs = [stream(seed, "infer", name, row) for name, batch in batches.items() for row in batch.trials.tolist()]
     blocks, like = -(-samples // BLOCK), torch.empty(0, dtype=model.decoder.to_generator.weight.dtype)
 

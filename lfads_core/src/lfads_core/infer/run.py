@@ -21,7 +21,7 @@ from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
 from lfads_core.infer.findings import findings, of_alignment, of_expected
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
-from lfads_core.infer.posterior import Inferred, infer_batches, joined
+from lfads_core.infer.posterior import Inferred, check_samples, infer_batches, joined
 from lfads_core.plugins.registry import Registry
 from lfads_core.plugins.specs import ReportSpec
 from lfads_core.runs import Run
@@ -74,7 +74,10 @@ def infer_to_file(loaded: LoadedRun, session: Session, path: Path, *, samples: i
 
     Raises:
         RunError: the file cannot be written.
+        ConfigError: more samples are asked for than can be.
     """
+    if samples is not None:
+        check_samples(samples)
     kept: dict[str, list[np.ndarray]] = {split: [] for split in session.splits}
 
     def kept_parts(split: str) -> Iterator[Inferred]:

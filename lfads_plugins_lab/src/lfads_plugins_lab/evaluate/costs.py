@@ -11,6 +11,7 @@ import torch
 
 from lfads_core.config.fields import known
 from lfads_core.config.optional import MaskedConfig
+from lfads_core.errors import NumericsError
 from lfads_core.infer.loading import LoadedRun
 from lfads_core.model.build import build_stacks
 from lfads_core.model.lfads import LFADS
@@ -51,6 +52,9 @@ def costs_of(loaded: LoadedRun, recorded: Recorded, split: str) -> Costs:
     """One pass over the split as in validation, and several with values hidden as the settings say (by default a fifth of the input).
 
     Values that are hidden are priced three times: at mean rates, by the model that sees them, and by the model that does not.
+
+    Raises:
+        NumericsError: no cost is a number.
     """
     config, model = loaded.config, loaded.model
     hidden = config.validation.hidden or MaskedConfig()
@@ -92,6 +96,11 @@ def costs_of(loaded: LoadedRun, recorded: Recorded, split: str) -> Costs:
             for what, where in {"all": torch.ones_like(there), "seen": read, "heldout": out}.items():
                 sums.add(prefix + what, name, loss, there * where)
     found = {key: value for key, value in sums.means().items() if np.isfinite(value)}
+    if "all" not in found:
+        raise NumericsError(
+            f"{loaded.run.path}: what the {split} trials of {name} cost must be finite, got NaN or infinity. The weights of the checkpoint "
+            f"'{loaded.checkpoint}' or the recording are damaged: take another checkpoint (--checkpoint), or train again."
+        )
     return Costs(
         all=found["all"],
         seen=found.get("seen"),

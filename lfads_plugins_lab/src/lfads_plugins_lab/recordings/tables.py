@@ -91,12 +91,14 @@ def numbers(where: str, name: str, values: Shaped[np.ndarray, " R"]) -> Num[np.n
     Raises:
         DataError: they are text.
     """
+    if not values.size:
+        return np.zeros(values.shape)
     if values.dtype.kind not in "biuf":
         wrong = next((i for i, value in enumerate(values.tolist()) if not _is_number(value)), 0)
         point = " with a point as the decimal mark" if _is_number(str(values[wrong]).replace(",", ".", 1)) else ""
         got = f"got {str(values[wrong])!r} in row {wrong}"
         raise DataError(f"{where}: '{name}' must hold numbers{point}, {got}. Mend it, or name another column with --key.")
-    if values.dtype.kind in "iu" and values.size and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
+    if values.dtype.kind in "iu" and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
         return values.astype(np.int64)  # such as nanoseconds since 1970, which float64 would round
     return values.astype(np.float64)
 
