@@ -7,6 +7,8 @@ import pytest
 
 from lfads_core.errors import DataError, LfadsError
 from lfads_plugins_lab.recordings import MakeOptions, SourceOptions, SplitOptions, WindowOptions, make_file, read_source
+from lfads_plugins_lab.recordings.tables import units_of
+from lfads_plugins_lab.recordings.trialwise import conditions
 
 TIMES = np.sort(np.random.default_rng(0).uniform(0, 82, 4000))
 UNITS = np.random.default_rng(1).integers(0, 6, 4000)
@@ -112,3 +114,18 @@ def test_times_of_a_signal_without_any_are_none_whatever_their_type(tmp_path, em
     np.savez(tmp_path / "a.npz", times=TIMES, units=UNITS, hand=np.zeros((0, 2)), hand_times=empty)
     with pytest.raises(LfadsError, match=r"hand"):
         make_file(tmp_path / "a.npz", tmp_path / "a.h5", SourceOptions(), MakeOptions(window=WindowOptions(chop_ms=500.0), behaviour=("hand",)))
+
+
+def test_units_and_conditions_of_which_one_holds_several_values_are_told():
+    nested = np.array([None, "a"], dtype=object)
+    nested[0] = np.arange(3)
+    with pytest.raises(DataError, match=r"^a: units must hold one value in each cell, got ndarray\. Mend it\.$"):
+        units_of("a", nested, np.array([0.1, 0.2]))
+    with pytest.raises(DataError, match=r"^a: 'side' must hold one value in each cell, got ndarray\. Mend it\.$"):
+        conditions("a", {"side": nested}, ["side"])
+
+
+def test_numbers_among_objects_name_units_and_order_conditions_as_numbers():
+    assert list(units_of("a", np.array([10, 9, 10], dtype=object), np.array([0.1, 0.2, 0.3]))) == ["9", "10"]
+    codes, names = conditions("a", {"angle": np.array([90.0, None, 5.0, 90.0], dtype=object)}, ["angle"])
+    assert (codes.tolist(), names) == ([1, 2, 0, 1], ("5", "90", "nan"))

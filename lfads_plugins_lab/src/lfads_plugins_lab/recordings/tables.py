@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num, Shaped
 
+from lfads_core.data.objects import as_column
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.raw import Series, Trials
 from lfads_plugins_lab.recordings.windows import unknown
@@ -119,11 +120,16 @@ def _number(field: str) -> float:
 
 
 def units_of(where: str, units: Shaped[np.ndarray, " _"], times: Num[np.ndarray, " R"]) -> dict[str, np.ndarray]:
-    """Times by unit; numbers in rising order, or names in alphabetical order."""
+    """Times by unit; numbers in rising order, or names in alphabetical order.
+
+    Raises:
+        DataError: units and times are not as many, there are none, or what a unit is called is no number and no text.
+    """
     if units.shape != times.shape:
         raise DataError(f"{where}: units and times must be as many, got {units.size} and {times.size}. Give one unit for each event.")
     if not times.size:
         raise DataError(f"{where}: must hold events, got none. Check which arrays or columns hold them.")
+    units = as_column(f"{where}: units", units)
     if units.dtype.kind == "f":
         if np.isnan(units).any():
             raise DataError(f"{where}: every event must have a unit, got none for {int(np.isnan(units).sum())}. Leave these rows out.")

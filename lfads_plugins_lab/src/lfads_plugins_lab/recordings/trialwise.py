@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from lfads_core.data.layout import CONDITION_KEYS
+from lfads_core.data.objects import as_column
 from lfads_core.errors import DataError
 from lfads_plugins_lab.recordings.windows import unknown
 
@@ -34,7 +35,7 @@ def conditions(
     Several columns make a condition of each combination that occurs. Conditions are numbered in the order of their values.
 
     Raises:
-        DataError: a column is not there.
+        DataError: a column is not there, or holds several values in a cell.
     """
     names = condition_columns(columns, wanted)
     if not names:
@@ -42,7 +43,7 @@ def conditions(
     for name in names:
         if name not in columns:
             raise DataError(unknown(where, "a condition must be a column of the trials", name, list(columns)))
-    parts = [np.unique(_plain(columns[name]), return_inverse=True) for name in names]
+    parts = [np.unique(_sortable(as_column(f"{where}: '{name}'", columns[name])), return_inverse=True) for name in names]
     rows, codes = np.unique(np.stack([inverse.ravel() for _, inverse in parts], axis=1), axis=0, return_inverse=True)
     labels = tuple(" ".join(_shown(parts[i][0][value]) for i, value in enumerate(row)) for row in rows)
     return codes.ravel().astype(np.int64), labels
@@ -54,7 +55,7 @@ def safe_key(name: str) -> str:
     return f"trial_{key}" if key in TAKEN else key
 
 
-def _plain(values: Shaped[np.ndarray, " B"]) -> Shaped[np.ndarray, " B"]:
+def _sortable(values: Shaped[np.ndarray, " B"]) -> Shaped[np.ndarray, " B"]:
     return values.astype(str) if values.dtype.kind == "O" else values
 
 
