@@ -246,3 +246,27 @@ def test_a_single_number_under_the_name_of_trials_rides_with_none(write_recordin
     turned = {key: values.transpose(2, 1, 0) for key, values in counts.items()}
     assert read_hdf5(write_recording("a.h5", {**counts, "train_cond": np.float32(3)})).arrays["train_cond"] == 3
     read_hdf5(write_recording("b.h5", {**turned, "train_cond": np.float32(3)}))
+
+
+@pytest.mark.parametrize(("shape", "chunks"), [((), None), ((3,), None), ((3,), (2,))])
+def test_texts_that_are_longer_than_the_file_are_refused_before_room_is_made_for_them(odd, shape, chunks):
+    path = odd(lambda file: file.create_dataset("names", data=np.full(shape, "left", dtype=object), dtype=h5py.string_dtype(), chunks=chunks))
+    assert "names" in read_hdf5(path).arrays
+    content = path.read_bytes()
+    with h5py.File(path) as file:
+        at = file["names"].id.get_chunk_info(0).byte_offset if chunks else file["names"].id.get_offset()
+    assert content[at : at + 4] == b"\4\0\0\0"  # the length of the first text
+    path.write_bytes(content[:at] + b"\4\0\0\xff" + content[at + 4 :])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: 'names' must hold texts of the file, got 4\.28 GB of text in a file of \d"):
+            read_hdf5(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_texts_are_no_longer_than_the_file_that_holds_them(odd):
+    names = np.array(["x" * (i % 90) for i in range(5000)], dtype=object)
+    path = odd(lambda file: (file.create_dataset("a", data=names), file.create_dataset("b", data=names, chunks=(100,), compression="gzip")))
+    assert read_hdf5(path).arrays["a"].tolist() == names.tolist() == read_hdf5(path).arrays["b"].tolist()

@@ -18,7 +18,7 @@ import numpy as np
 from lfads_core.data.bounds import Room, refuse_unwritten, spoken_reading
 from lfads_core.data.legacy import SPLITS, new_names
 from lfads_core.errors import DataError
-from lfads_core.wording import first_few
+from lfads_core.wording import first_few, spoken_size
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def datasets_of(file: Any, path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: the list is damaged or goes on without end, a link that a split needs leads nowhere, far more is declared than was written,
-            or values are packed as netCDF packs them.
+            values are packed as netCDF packs them, or texts are longer than the file.
     """
     found: dict[str, Any] = {}
     left_out: list[str] = []
@@ -50,6 +50,7 @@ def datasets_of(file: Any, path: Path) -> dict[str, Any]:
         with spoken_reading(path, f"'{name}'"):
             refuse_unwritten(path, name, item)
             _refuse_packed(path, name, item)
+            _refuse_endless_texts(path, name, item)
     if left_out:
         log.warning("%s: left out: %s.", path, first_few(left_out, 5))
     return found
@@ -69,6 +70,33 @@ def _refuse_packed(path: Path, key: str, dataset: Any) -> None:
                 f"{path}: '{key}' must hold its values as they are, got some that are packed as netCDF does ({name} {value[0]:g}). "
                 f"Unpack them where they were written (xarray does when it opens the file), with NaN for what was not observed."
             )
+
+
+def _refuse_endless_texts(path: Path, key: str, dataset: Any) -> None:
+    """Refuse texts whose lengths, which stand beside where they are, add up to more than the file: HDF5 makes room for them before it looks."""
+    kind = h5py.check_string_dtype(dataset.dtype)
+    if kind is None or kind.length is not None or dataset.is_virtual or dataset.external:
+        return
+    size = Path(dataset.file.filename).stat().st_size
+    declared = sum(int(lengths.sum(dtype=np.uint64)) for lengths in _lengths(dataset))
+    if declared > size:
+        raise DataError(
+            f"{path}: '{key}' must hold texts of the file, got {spoken_size(declared)} of text in a file of {spoken_size(size)}. "
+            "It is damaged: copy or write it again, or delete it."
+        )
+
+
+def _lengths(dataset: Any) -> Iterator[np.ndarray]:
+    """Lengths of the texts of a dataset, some at a time; none of what is compressed, for which damage shows when it is unpacked."""
+    element = np.dtype([("length", "<u4"), ("at", "<u8"), ("number", "<u4")])
+    if dataset.chunks is None:
+        if (start := dataset.id.get_offset()) is not None and dataset.id.get_storage_size() == dataset.size * element.itemsize:
+            yield np.fromfile(dataset.file.filename, element, dataset.size, offset=start)["length"]
+    elif not dataset.id.get_create_plist().get_nfilters():
+        for number in range(dataset.id.get_num_chunks()):
+            stored = dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)[1]
+            if len(stored) % element.itemsize == 0:
+                yield np.frombuffer(stored, element)["length"]
 
 
 def _walk(group: Any, prefix: str, path: Path, above: tuple[Any, ...], left_out: list[str]) -> Iterator[tuple[str, Any]]:
