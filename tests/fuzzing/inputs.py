@@ -156,6 +156,7 @@ def _odd_then_damaged(path: Path, rng: Generator) -> None:
 def _in_folder(folder: Path, rng: Generator) -> None:
     """Damage one file of a run's, a search's or a collection's folder, remove it, empty it, or put something else in its place."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != ".lock" and p.suffix != ".png")
+    changed: set[Path] = set()  # of which HDF5 may make nothing any more
     for _ in range(1 if rng.random() < 0.8 else 2):
         path = files[rng.integers(len(files))]
         choice = rng.random()
@@ -172,10 +173,11 @@ def _in_folder(folder: Path, rng: Generator) -> None:
             other = files[rng.integers(len(files))]
             if other.is_file() and other != path:
                 shutil.copyfile(other, path)
-        elif path.suffix == ".h5" and choice < 0.6:
+        elif path.suffix == ".h5" and choice < 0.6 and path not in changed:
             make_odd(path, rng)
         else:
             damage_file(path, rng)
+        changed.add(path)
 
 
 def _nothing(_path: Path, _rng: Generator) -> None:

@@ -59,7 +59,7 @@ def odd_array(values: np.ndarray, rng: Generator) -> Any:
     ways = [
         lambda: values[:0],
         lambda: values[:-1],
-        lambda: np.asarray(values).astype("U8"),
+        lambda: np.array([str(value)[:8] for value in values.ravel()]).reshape(values.shape),
         lambda: np.full(values.shape, np.nan),
         lambda: np.full(values.shape, np.inf),
         lambda: np.full(values.shape, 1e300),
