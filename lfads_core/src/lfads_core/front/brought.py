@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from lfads_core.errors import ConfigError
 from lfads_core.plugins import FunctionSpec, Registry, load_registry
 from lfads_core.wording import listed, near, shown
+
+T = TypeVar("T")
 
 
 def brought(name: str, registry: Registry | None = None) -> Callable[..., Any]:
@@ -99,26 +101,15 @@ def as_count(what: str, given: Any, least: int = 1) -> int:
     return int(given)
 
 
-def as_flag(what: str, given: Any) -> bool:
-    """True or False.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if wanted := _wanted(bool, given):
-        raise ConfigError(f"{what}: must be {wanted}, got {shown(given)}.")
-    return bool(given)
-
-
-def as_name(what: str, given: Any) -> str:
-    """A text.
+def as_one(what: str, kind: type[T], given: Any) -> T:
+    """A value of this type, such as a text, or True or False.
 
     Raises:
         ConfigError: it is none.
     """
-    if wanted := _wanted(str, given):
+    if wanted := _wanted(kind, given):
         raise ConfigError(f"{what}: must be {wanted}, got {shown(given)}.")
-    return str(given)
+    return kind(given)  # type: ignore[call-arg]  # NumPy's values as Python's own
 
 
 def _wanted(kind: Any, value: Any) -> str:

@@ -16,7 +16,7 @@ from lfads_core.data.session import Session
 from lfads_core.data.summary import SessionSummary
 from lfads_core.data.write import write_session
 from lfads_core.errors import ConfigError, DataError
-from lfads_core.front.brought import as_count, as_flag, as_names, as_overrides, as_path, brought
+from lfads_core.front.brought import as_count, as_names, as_one, as_overrides, as_path, brought
 from lfads_core.front.options import ArrayOptions, CutOptions, FileOptions
 from lfads_core.front.tables import look_at, shown_problems, shown_sessions, wishes_of
 from lfads_core.front.words import said_in_python
@@ -186,7 +186,7 @@ class Recording:
         Raises:
             DataError: the file is there already, or cannot be written.
         """
-        path, overwrite = as_path("path", path), as_flag("overwrite", overwrite)
+        path, overwrite = as_path("path", path), as_one("overwrite", bool, overwrite)
         if self.session.stored:
             raise DataError(f"{self.session.path}: is a file already, too large for memory. Copy it instead.")
         write_session(self.session, path, {}, overwrite=overwrite)

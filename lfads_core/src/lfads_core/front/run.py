@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from lfads_core.config.load import resolve
-from lfads_core.front.brought import as_files, as_name, as_names, as_overrides, as_path, check_options
+from lfads_core.front.brought import as_files, as_names, as_one, as_overrides, as_path, check_options
 from lfads_core.front.recording import Recordings
 from lfads_core.front.trained import TrainedRun, as_trained
 from lfads_core.front.training import RunOptions, Settings, name_of, place_of, watched, with_folder
@@ -71,7 +71,7 @@ def load(
         ConfigError: its settings cannot be read by this version, or there is no such device here.
         PluginError: a component's package is not installed; give it in ``plugins`` if it is none.
     """
-    checkpoint = None if checkpoint is None else as_name("checkpoint", checkpoint)
+    checkpoint = None if checkpoint is None else as_one("checkpoint", str, checkpoint)
     folder = run_or_best(as_path("path", path))
     registry = (registry or registry_of(folder)).with_plugins(plugins)
-    return as_trained(load_run(folder, checkpoint, device=choose_device(as_name("device", device)), registry=registry))
+    return as_trained(load_run(folder, checkpoint, device=choose_device(as_one("device", str, device)), registry=registry))

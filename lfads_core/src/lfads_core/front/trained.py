@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lfads_core.errors import DataError, LfadsError, RunError
-from lfads_core.front.brought import as_count, as_flag, as_overrides, as_path, brought
+from lfads_core.front.brought import as_count, as_one, as_overrides, as_path, brought
 from lfads_core.front.plots import RunPlots
 from lfads_core.front.recording import Recording, Recordings, placed
 from lfads_core.front.training import Settings, name_of, name_recordings, watched, with_folder
@@ -135,7 +135,7 @@ class TrainedRun(LoadedRun):
             sources = placed(recording, Path(folder))
             try:
                 kept, count = self.path / "inferred" / f"{name}.h5", samples or self.default_samples
-                written = infer_files(self, sources, samples=count, output=kept, distribution=as_flag("distribution", distribution))
+                written = infer_files(self, sources, samples=count, output=kept, distribution=as_one("distribution", bool, distribution))
             except LfadsError as err:
                 name_recordings(err, Path(folder))
                 raise

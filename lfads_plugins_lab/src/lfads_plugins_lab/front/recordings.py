@@ -64,7 +64,7 @@ def from_spikes(times: Any, units: Any, trials: Any, *, series: Mapping[str, tup
     elif units is None:
         raise ConfigError(f"{where}: times in one array must come with the unit of each, got none. Give units=..., or times by unit: {{'a': times}}.")
     else:
-        events = units_of(where, as_column(f"{where}: units", units).ravel(), _numbers(f"{where}: times", times).ravel())
+        events = units_of(where, as_array(f"{where}: units", units, "Mend it.").ravel(), _numbers(f"{where}: times", times).ravel())
     check_mapping(f"{where}: series", series, {"hand": ("times", "values")})
     signals = {str(name): _series(f"{where}: the signal {name!r}", pair) for name, pair in ({} if series is None else series).items()}
     raw = Raw(where=where, units=events, trials=_trials(where, trials), series=signals)
