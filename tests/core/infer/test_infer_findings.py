@@ -10,7 +10,7 @@ import torch
 import lfads_core
 from lfads_core.config.load import resolve
 from lfads_core.data.session import Session, Split
-from lfads_core.infer.findings import findings, informed, of_expected
+from lfads_core.infer.findings import findings, informed, informed_once, of_expected
 from lfads_core.infer.run import infer_files
 from lfads_core.plugins import load_registry
 from lfads_core.runs import Run
@@ -90,6 +90,26 @@ def test_one_latent_that_follows_the_data_is_enough(found):
     outputs = latents(inputs=0.0)
     outputs["co_means"][:, :, 1] = np.random.default_rng(1).normal(size=(20, 8))
     assert found([1.0, 0.9, 0.8, 0.7], {}, outputs) == {}
+
+
+@pytest.mark.parametrize(("push", "said"), [(0.25, {"inputs_at_prior"}), (0.5, set())])
+def test_inputs_that_come_once_a_trial_are_not_at_their_prior(found, push, said):
+    rng = np.random.default_rng(3)
+    means, stds = 1e-3 * rng.normal(size=(20, 60, 2)), np.full((20, 60, 2), 0.5)
+    means[np.arange(20), rng.integers(60, size=20), 1] += push * 0.5
+    assert informed(means, stds).max() < 0.02
+    assert set(found([1.0, 0.9, 0.8, 0.7], {}, {**latents(), "co_means": means, "co_stds": stds})) == said
+
+
+def test_the_share_of_the_bin_that_moves_most_is_that_of_a_loop():
+    rng = np.random.default_rng(4)
+    means, stds = rng.normal(size=(7, 5, 3)), rng.uniform(0.5, 2, size=(7, 5, 3))
+    expected = []
+    for latent in range(3):
+        moved = [row - means[:, :, latent].mean(axis=0) for row in means[:, :, latent]]
+        shares = [[d**2 / (d**2 + s**2) for d, s in zip(*trial, strict=True)] for trial in zip(moved, stds[:, :, latent], strict=True)]
+        expected.append(sorted(max(trial) for trial in shares)[3])
+    np.testing.assert_allclose(informed_once(means, stds), expected)
 
 
 def test_latents_that_cost_nothing_or_are_no_posterior_are_left_alone(found):

@@ -19,6 +19,9 @@ from lfads_core.train.prune import first_judged
 AT_PRIOR = 0.02
 """Least share of a latent's variance that must come from the data. A posterior at its prior has none: its mean is the same in every trial."""
 
+AT_PRIOR_THROUGHOUT = 0.1
+"""The same for the bin of a trial that moves most: an input that comes once, such as a push, is at its prior in nearly all bins."""
+
 WORSE = 0.1
 """So much of what the validation cost had gained may be lost again after the best epoch."""
 
@@ -138,7 +141,7 @@ def _of_latents(posteriors: Mapping[str, np.ndarray], config: RunConfig) -> dict
         if means.shape[0] < 2 or not stds.any() or not scales[name]:
             continue
         share = float(informed(means, stds).max())
-        if share < AT_PRIOR:
+        if share < AT_PRIOR and (means.ndim == 2 or informed_once(means, stds).max() < AT_PRIOR_THROUGHOUT):
             found[f"{name}_at_prior"] = (
                 f"the {what} stayed at their prior: at most {share:.1%} of their variance comes from the data, so the model does without them. "
                 f"If it should not, make them cheaper: --set regularisation.kl_{name}={scales[name] / 10:.1g}; if it may, {otherwise}."
@@ -152,5 +155,14 @@ def informed(means: Float[np.ndarray, "*B L"], stds: Float[np.ndarray, "*B L"]) 
     Latents whose posterior means do not vary are the inactive units of Burda et al. (2016).
     """
     over = tuple(range(means.ndim - 1))
-    explained, left = means.astype(np.float64).var(axis=over), np.square(stds, dtype=np.float64).mean(axis=over)
+    return _share(means.astype(np.float64).var(axis=over), np.square(stds, dtype=np.float64).mean(axis=over))
+
+
+def informed_once(means: Float[np.ndarray, "B T L"], stds: Float[np.ndarray, "B T L"]) -> Float[np.ndarray, " L"]:
+    """The share d² / (d² + σ²) in the bin of a trial where it is largest, d = μ - mean of μ over trials; the median over trials."""
+    moved = np.square(means - means.mean(axis=0), dtype=np.float64)
+    return np.asarray(np.median(_share(moved, np.square(stds, dtype=np.float64)).max(axis=1), axis=0))
+
+
+def _share(explained: np.ndarray, left: np.ndarray) -> np.ndarray:
     return np.asarray(explained / np.maximum(explained + left, np.finfo(np.float64).tiny))
