@@ -135,7 +135,7 @@ def test_recipes_say_what_they_choose(registry):
         "spikes": ("poisson", ["coordinated-dropout"], [], None),
         "zig": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
         "radical": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
-        "emg": ("gamma", ["temporal-shift", "coordinated-dropout"], [], None),
+        "emg": ("gamma", ["temporal-shift", "coordinated-dropout", "random-gain"], [], None),
     }
 
 

@@ -37,7 +37,7 @@ def spikes_to_muscles(channels: int, muscles: int):
 
 
 @pytest.mark.parametrize(("channels", "muscles"), [(9, 2), (3, 5), (4, 4)])
-@pytest.mark.parametrize("augmentation", ["coordinated-dropout", "sample-validation", "temporal-shift"])
+@pytest.mark.parametrize("augmentation", ["coordinated-dropout", "sample-validation", "temporal-shift", "random-gain"])
 def test_any_numbers_of_channels_train_and_every_loss_teaches(channels, muscles, augmentation):
     session, registry = spikes_to_muscles(channels, muscles), load_registry()
     assert not session.splits["train"].nested

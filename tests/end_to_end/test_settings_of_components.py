@@ -136,6 +136,14 @@ def test_moves_in_time_are_as_wide_as_is_asked_for(built, write_tiny):
     assert int(moves("{name: temporal-shift, std: 30, max_shift: 4}").abs().max()) == 4
 
 
+def test_gains_are_as_wide_as_is_asked_for(built, write_tiny):
+    ones = write_tiny("tiny.h5", train_encod_data=np.ones((400, 8, 5), "f4"), valid_encod_data=np.ones((100, 8, 5), "f4"))
+    for common, own in ((0.6, 0), (0, 0.3)):
+        logs = hidden(built(f"components.train_augmentations=[{{name: random-gain, common: {common}, own: {own}}}]", data=ones)).recon[:, 0].log()
+        assert float(logs.std()) == pytest.approx(common + own, rel=0.2)
+        assert float(logs.std(dim=1).mean()) == pytest.approx(0.94 * own, rel=0.2, abs=1e-6)  # of five normal values, c4(5) = 0.94
+
+
 def test_augmentations_change_the_loss_in_the_order_that_is_asked_for(built):
     both = "components.train_augmentations=[coordinated-dropout, {name: sample-validation, rate: 0.5}]"
     plain, turned = (built(both, *more).stacks[0] for more in ((), ("components.loss_order=[sample-validation, coordinated-dropout]",)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lfads_core.plugins.hookspecs import hookimpl
 from lfads_core.plugins.specs import AugmentationSpec, NoSettings, RecipeSpec, ReconstructionSpec, SyntheticSpec
-from lfads_plugins_emg.settings import TemporalShiftConfig
+from lfads_plugins_emg.settings import RandomGainConfig, TemporalShiftConfig
 from lfads_plugins_emg.synthetic_settings import EMGConfig
 
 if TYPE_CHECKING:
@@ -33,13 +33,20 @@ def lfads_reconstructions() -> Iterator[ReconstructionSpec]:
 
 @hookimpl
 def lfads_augmentations() -> Iterator[AugmentationSpec]:
-    """Temporal shift."""
+    """Temporal shift and random gains."""
     yield AugmentationSpec(
         name="temporal-shift",
         summary="Move each channel of each trial in time, against shared artefacts",
         config=TemporalShiftConfig,
         build=_temporal_shift,
         cites=("wimalasena2022",),
+    )
+    yield AugmentationSpec(
+        name="random-gain",
+        summary="Make each trial, and each of its channels, larger or smaller",
+        config=RandomGainConfig,
+        build=_random_gain,
+        cites=("um2017",),
     )
 
 
@@ -48,11 +55,11 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
     """Settings for muscle recordings.
 
     A handful of muscles has few factors, and bins of a few milliseconds make long trials, whose cost per step hardly depends on their number:
-    a smaller network than for spikes takes more steps in the same time.
+    a smaller network than for spikes takes more steps in the same time. Random gains are not in the published settings.
     """
     yield RecipeSpec(
         name="emg",
-        summary="EMG envelopes: gamma, temporal shift, coordinated dropout, a small network",
+        summary="EMG envelopes: gamma, temporal shift, random gains, coordinated dropout, a small network",
         settings={
             "model": {
                 "encoder": {"hidden": 64},
@@ -62,10 +69,10 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
             },
             "components": {
                 "reconstruction": "gamma",
-                "train_augmentations": ["temporal-shift", "coordinated-dropout"],
+                "train_augmentations": ["temporal-shift", "coordinated-dropout", "random-gain"],
             },
         },
-        cites=("wimalasena2022",),
+        cites=("wimalasena2022", "um2017"),
     )
 
 
@@ -85,6 +92,12 @@ def _temporal_shift(settings: TemporalShiftConfig) -> AbstractAugmentation:
     from lfads_plugins_emg.shift import TemporalShift
 
     return TemporalShift(settings)
+
+
+def _random_gain(settings: RandomGainConfig) -> AbstractAugmentation:
+    from lfads_plugins_emg.gain import RandomGain
+
+    return RandomGain(settings)
 
 
 def _inspect(session: Session) -> Iterable[Problem]:

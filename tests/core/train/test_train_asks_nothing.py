@@ -29,7 +29,10 @@ RECIPES = {
     "std default": {},
     "no controller": {"overrides": ("model.controller=null",)},
     "zig": {"plugins": ("zig",), "overrides": ("components.train_augmentations=[{name: sbtt}, {name: coordinated-dropout}]",)},
-    "emg": {"plugins": ("emg",), "overrides": ("components.train_augmentations=[{name: temporal-shift}, {name: coordinated-dropout}]",)},
+    "emg": {
+        "plugins": ("emg",),
+        "overrides": ("components.train_augmentations=[{name: temporal-shift}, {name: coordinated-dropout}, {name: random-gain}]",),
+    },
     "student-t": {"overrides": ("components.ic_prior=student-t", "components.input_prior=student-t")},
     "decay, masks that last, a further loss": {
         "overrides": ("optim.weight_decay=0.1", "train.prune.fraction=0.4", "components.losses=[{name: input-correlation, scale: 0.1}]")

@@ -82,7 +82,7 @@ def test_a_member_is_an_ordinary_run_with_its_hyperparameters(base, registry):
             {"components.train_augmentations.gone.rate": 0.1},
             (
                 "search.spaces: components.train_augmentations.gone.rate: must lead to an entry by name or number, "
-                "one of temporal-shift, coordinated-dropout, got 'gone'."
+                "one of temporal-shift, coordinated-dropout, random-gain, got 'gone'."
             ),
         ),
     ],
