@@ -100,7 +100,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "lfads-plugins-emg": {
         "reconstruction": ("gamma",),
-        "augmentation": ("temporal-shift",),
+        "augmentation": ("random-gain", "temporal-shift"),
         "recipe": ("emg",),
         "synthetic": ("emg",),
     },
