@@ -19,10 +19,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lfads_plugins_emg.settings import TemporalShiftConfig
 from lfads_plugins_std.metrics.r2 import r2_score
 
 COUNTS = 10.0  # a Poisson count for each tenth of a channel's mean activation
-SHIFT = 3.0  # the recipe's, in bins
+SHIFT = TemporalShiftConfig().std
 KINDS = ("gamma", "gaussian", "poisson")
 
 
@@ -32,16 +33,19 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting of the data, as of `lfads synth emg`")
-    parser.add_argument("--shifts", type=float, nargs="*", help="the gamma alone, with these standard deviations of the shift in bins")
+    parser.add_argument(
+        "--shifts", type=float, nargs="*", help="the gamma alone, without random gains, with these standard deviations of the shift in bins"
+    )
     options = parser.parse_args()
-    variants = [(kind, std) for kind in KINDS for std in (SHIFT, 0.0)] if options.shifts is None else [("gamma", std) for std in options.shifts]
-    lines = [("gamma", SHIFT, True), *((kind, std, False) for kind, std in variants)]
+    variants = [("gamma", SHIFT, True), *((kind, std, False) for kind in KINDS for std in (SHIFT, 0.0))]
+    if options.shifts is not None:
+        variants = [("gamma", std, False) for std in options.shifts]
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "emg.h5"
         lfads("synth", "emg", "-o", str(data), "--seed", str(options.seed), *(part for text in options.set for part in ("--set", text)))
         counts = as_counts(data, Path(folder) / "counts.h5")
         print("| reconstruction | temporal shift | random gains | R2, all bins | struck | quiet |\n|---|---|---|---|---|---|", flush=True)
-        for kind, std, gains in lines:
+        for kind, std, gains in variants:
             found = train(counts if kind == "poisson" else data, kind, std, options, gains=gains)
             scores = compare(data, found / COUNTS if kind == "poisson" else found)
             print(f"| {kind} | {std or 'no'} | {'yes' if gains else 'no'} | " + " | ".join(f"{s:.3f}" for s in scores) + " |", flush=True)
