@@ -168,7 +168,7 @@ def test_what_a_job_tells_lfads(prepared, search_state, tmp_path):
 @pytest.mark.slow
 def test_a_search_is_carried_out_cut_off_and_gone_on_with(sweep, command, until, nested_settings):
     search = {"members": 2, "interval": 2, "burn_in": 4, "min_improvement": None}
-    settings = {**nested_settings, "search": search, "train": {**nested_settings["train"], "epochs": 120}}
+    settings = {**nested_settings, "search": search, "train": {**nested_settings["train"], "epochs": 120, "early_stopping": None}}
     made = sweep(search="pbt", settings=settings, data={"each": ["../sessions/a.h5"]})
     (entry,) = made.entries()
     first = command("start", "sweep")
