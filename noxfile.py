@@ -128,8 +128,8 @@ def tests_min(session: nox.Session) -> None:
     constraints.write_text("\n".join([*(line for line in lines if line.split("==")[0] in kept), *pins]), encoding="utf-8")
     session.install("-c", str(constraints), *pins, "torch", *TEST_TOOLS, *(arg for dist in DISTS for arg in ("-e", f"./{dist}")))
     # Without the shape checks: they evaluate annotations that older attrs and jaxtyping cannot, and that no user ever evaluates.
-    # Old matplotlib calls names of pyparsing that the newest deprecates; of neither are we the author.
-    quiet = ("-W", "ignore::pyparsing.warnings.PyparsingDeprecationWarning")
+    # Old matplotlib calls names of pyparsing that the newest deprecates, and old scikit-learn gives the newest pytest a generator; of none are we the author.
+    quiet = ("-W", "ignore::pyparsing.warnings.PyparsingDeprecationWarning", "-W", "ignore::pytest.PytestRemovedIn10Warning")
     session.run("python", "-m", "pytest", "-m", "not slow", *quiet, *session.posargs, env=ONE_THREAD | {"LFADS_SHAPE_CHECKS": "0"})
 
 
