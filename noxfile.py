@@ -91,6 +91,7 @@ def ignored(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
     """Do the tests that take long pass?"""
+    session.env["LFADS_SHAPE_CHECKS"] = "0"  # as for those of seconds: some hand over wrong types on purpose
     in_shared(session, "pytest", "-m", "slow", *session.posargs)
 
 
@@ -128,7 +129,7 @@ def tests_min(session: nox.Session) -> None:
     constraints.write_text("\n".join([*(line for line in lines if line.split("==")[0] in kept), *pins]), encoding="utf-8")
     session.install("-c", str(constraints), *pins, "torch", *TEST_TOOLS, *(arg for dist in DISTS for arg in ("-e", f"./{dist}")))
     # Without the shape checks: they evaluate annotations that older attrs and jaxtyping cannot, and that no user ever evaluates.
-    # Old matplotlib calls names of pyparsing that the newest deprecates, and old scikit-learn gives the newest pytest a generator; of none are we the author.
+    # Old matplotlib calls names of pyparsing that the newest deprecates, and old scikit-learn gives the newest pytest a generator.
     quiet = ("-W", "ignore::pyparsing.warnings.PyparsingDeprecationWarning", "-W", "ignore::pytest.PytestRemovedIn10Warning")
     session.run("python", "-m", "pytest", "-m", "not slow", *quiet, *session.posargs, env=ONE_THREAD | {"LFADS_SHAPE_CHECKS": "0"})
 

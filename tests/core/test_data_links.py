@@ -208,7 +208,7 @@ def filtered(path, *numbers, name=b"x"):
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_chunk((2, 3))
         for number in numbers:
-            plist.set_filter(number, h5py.h5z.FLAG_OPTIONAL)
+            plist.set_filter(number, h5py.h5z.FLAG_OPTIONAL, (4,))
         h5py.h5d.create(file.id, name, h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((4, 3)), plist)
     return path
 

@@ -179,7 +179,7 @@ def test_arrays_that_do_not_fit_are_refused_in_one_sentence(arguments, text):
         ({"valid": True}, "'valid' must be a number, got True."),
         ({"seed": 1.5}, "'seed' must be a whole number, got 1.5."),
         ({"last": 1}, "'last' must be True or False, got 1."),
-        ({"bin_ms": np.timedelta64(20, "ms")}, "'bin_ms' must be a number, got np.timedelta64(20,'ms')."),
+        ({"bin_ms": np.timedelta64(20, "ms")}, f"'bin_ms' must be a number, got {np.timedelta64(20, 'ms')!r}."),
         ({"bin_ms": 10**400}, "'bin_ms' must be a number, got 1000"),
         ({"min_rate": float("inf")}, "'min_rate' must be a number, got inf."),
         ({"valid": np.zeros((2, 2))}, "'valid' must be a number, got array([[0., 0.], [0., 0.]])."),
@@ -239,7 +239,7 @@ def test_what_is_no_path_name_or_number_is_refused_before_anything_is_done(recor
         (lambda: run.outputs("../other"), r".*: must know the session '\.\./other', got recording\."),
         (lambda: run.evaluate(few_shot=odd), r"few_shot: must be a whole number > 0, got array"),
         (lambda: run.generate(2, seed="x"), r"seed: must be a whole number >= 0, got 'x'\."),
-        (lambda: run.infer(recording, samples=np.timedelta64(2, "s")), r"samples: must be a whole number > 0, got np\.timedelta64\(2,'s'\)\."),
+        (lambda: run.infer(recording, samples=np.timedelta64(2, "s")), r"samples: must be a whole number > 0, got (np|numpy)\.timedelta64"),
         (lambda: run.infer(recording, distribution=odd), r"distribution: must be True or False, got array"),
         (lambda: run.adapt(recording, name=odd), r"'?name'?: must be the name of a folder .*, got array"),
     ]

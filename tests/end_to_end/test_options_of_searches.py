@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,8 @@ KINDS = ("random", "grid", "sha", "tpe", "pbt")
 PLACING = ("--address", "auto", "--workers", 3, "--per-worker", 2, "--cpus", 1.5, "--gpus", 0.25, "--storage", "s3://bucket/place")
 WHERE = ("--space", "optim.lr=log:1e-4:1e-2", "--space", "model.dropout=uniform:0:0.6")
 POINTS = ("--space", "optim.lr=choice:1e-4,1e-3,1e-2", "--space", "model.dropout=choice:0.1,0.4")
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'")
 
 
 @pytest.fixture
@@ -74,6 +77,7 @@ def test_what_is_searched_where_and_by_what_is_what_is_asked_for(search, kind, t
     assert "masked" in search(kind, *spaces, "--epochs", 6, "--dry-run", code=0).said.split("spaces:")[0]
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_search_goes_where_and_is_carried_out_by_what_is_asked_for(search, kind, tmp_path):
@@ -188,6 +192,7 @@ def test_settings_of_a_search_stand_for_its_options(search):
     assert ended.state.stopped == "minutes"
 
 
+@needs_ray
 @pytest.mark.parametrize(("verb", "fate", "code"), [("resume", "raise", 130), ("retry", "failed", 2)])
 def test_a_search_goes_on_with_the_executor_that_is_asked_for(search, verb, fate, code, tmp_path):
     search("pbt", *WHERE, "--members", 2, "--epochs", 6, "--burn-in", 2, fate=lambda _task, _: fate, code=code)
@@ -197,6 +202,7 @@ def test_a_search_goes_on_with_the_executor_that_is_asked_for(search, verb, fate
     assert_placed(made)
 
 
+@needs_ray
 def test_a_bundle_searches_with_the_executor_that_is_asked_for(search, write_tiny, tiny_settings):
     sets = [part for setting in (*tiny_settings, "search.interval=2", "search.members=2", "train.epochs=6") for part in ("--set", setting)]
     more = ("--search", "random", "--plugin", "gaussian", "--executor", "ray", *PLACING)

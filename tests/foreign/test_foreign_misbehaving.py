@@ -314,17 +314,16 @@ def bad(tmp_path, monkeypatch):
     load_registry.cache_clear()
 
 
-WRONG_TYPES = {"settings whose rule raises"}  # on purpose: a function where a rule belongs
+WRONG_TYPES = {"settings whose rule raises", "a tracker that is none", "a check of the wrong kind"}
+"""On purpose: a function where a rule belongs, and the like."""
+
+
+def marked(case, *marks):
+    return pytest.param(case, marks=[*marks, *([pytest.mark.wrong_types] if case in WRONG_TYPES else [])])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "case",
-    [
-        *(pytest.param(case, marks=pytest.mark.wrong_types) if case in WRONG_TYPES else case for case in QUICK),
-        *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW),
-    ],
-)
+@pytest.mark.parametrize("case", [*map(marked, QUICK), *(marked(case, pytest.mark.slow) for case in SLOW)])
 def test_it_is_named_and_said(case, bad, caplog):
     source, words, code, text = {**QUICK, **SLOW}[case]
     bad(source)

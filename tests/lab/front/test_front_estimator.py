@@ -157,6 +157,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.slow
+@pytest.mark.wrong_types
 @pytest.mark.filterwarnings("ignore")  # of checks that are skipped
 @parametrize_with_checks([Flat("gaussian", ONE_EPOCH, flatten=True, valid=0.3)], expected_failed_checks=lambda _: LEFT_OUT)
 def test_scikit_learns_own_checks_hold_where_data_may_have_two_axes(estimator, check):

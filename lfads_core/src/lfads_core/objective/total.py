@@ -90,19 +90,21 @@ class Objective:
     def beside(self, epoch: int, further: Sequence[str], like: Float[Tensor, "*M K"]) -> Float[Tensor, " K"]:
         """What the terms are multiplied with, in the order of :meth:`Losses.terms`: on the host, but for a captured step."""
         of, weights = self.config, self.weights(epoch)
+        number: Any = float
         if like.dtype == torch.float32 and not isinstance(weights.kl, Tensor):  # rounded where a captured step rounds
-            losses: dict[str, Any] = {name: np.float32(weight) for name, weight in weights.losses.items()}
-            exact: Any = np.float32(weights.kl), np.float32(weights.l2)
-            weights = Weights(kl=exact[0], l2=exact[1], losses=losses)
+            number = np.float32  # and each factor by itself: numpy before 2 makes the product with a float a float
+            losses = {name: number(weight) for name, weight in weights.losses.items()}
+            weights = Weights(kl=number(weights.kl), l2=number(weights.l2), losses=losses)
 
         def scale(name: str) -> float | np.float32 | Tensor:
             kind, which, *_ = name.split("/")
             if kind == "loss":
-                return weights.losses[which] * known(self.losses[which].scale, f"components: {which}: scale")
-            return weights.kl * known(self.latents[which].kl, f"components.latents: {which}: kl") if which in self.latents else 0.0
+                return weights.losses[which] * number(known(self.losses[which].scale, f"components: {which}: scale"))
+            return weights.kl * number(known(self.latents[which].kl, f"components.latents: {which}: kl")) if which in self.latents else 0.0
 
-        kls = weights.kl * known(of.kl_ic, "regularisation.kl_ic"), weights.kl * known(of.kl_inputs, "regularisation.kl_inputs")
-        numbers = [of.loss_scale * one for one in (1.0, *kls, *map(scale, further), weights.l2)]
+        kls = known(of.kl_ic, "regularisation.kl_ic"), known(of.kl_inputs, "regularisation.kl_inputs")
+        scales = number(1.0), *(weights.kl * number(one) for one in kls), *map(scale, further), weights.l2
+        numbers = [one * number(of.loss_scale) for one in scales]
         if not any(isinstance(one, Tensor) for one in numbers):
             return torch.tensor([float(one) for one in numbers], dtype=like.dtype)
         return torch.stack([one if isinstance(one, Tensor) else like.new_full((), float(one)) for one in numbers])
