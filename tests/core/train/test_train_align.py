@@ -137,7 +137,7 @@ def test_the_run_tells_whom_it_follows_and_how_near_it_came(train_tiny, align):
     state = run.read_state()
     assert state["adapted_from"] == {"run": str(parent.path.resolve()), "checkpoint": "best"}
     known = state["alignment"]
-    assert (known["name"], known["to"], set(known)) == ("nomad", ["tiny"], {"name", "to", "within", "before", "left"})
+    assert (known["name"], known["to"], set(known)) == ("nomad", ["tiny"], {"name", "to", "within", "before", "starts", "left"})
     loaded = load(run.path)
     latents = sampled_latents(loaded.model, loaded.config, loaded.infer_stack, read_for(loaded.config, run.data, loaded.registry))
     assert known["left"]["new"] == pytest.approx(distance(loaded.model.losses["new"]["nomad"], latents), rel=1e-6)

@@ -99,8 +99,13 @@ class Objective:
         def scale(name: str) -> float | np.float32 | Tensor:
             kind, which, *_ = name.split("/")
             if kind == "loss":
-                return weights.losses[which] * number(known(self.losses[which].scale, f"components: {which}: scale"))
-            return weights.kl * number(known(self.latents[which].kl, f"components.latents: {which}: kl")) if which in self.latents else 0.0
+                weight, own = weights.losses[which], known(self.losses[which].scale, f"components: {which}: scale")
+            elif which in self.latents:
+                weight, own = weights.kl, known(self.latents[which].kl, f"components.latents: {which}: kl")
+            else:
+                return 0.0
+            product: float | np.float32 | Tensor = weight * number(own)
+            return product
 
         kls = known(of.kl_ic, "regularisation.kl_ic"), known(of.kl_inputs, "regularisation.kl_inputs")
         scales = number(1.0), *(weights.kl * number(one) for one in kls), *map(scale, further), weights.l2

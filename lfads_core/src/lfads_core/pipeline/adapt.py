@@ -23,6 +23,7 @@ from lfads_core.model.build import build_stacks
 from lfads_core.model.extend import extend_model
 from lfads_core.pipeline.follow import follow
 from lfads_core.pipeline.run import Finished, record_start, train_and_finish
+from lfads_core.pipeline.starts import nearest_start
 from lfads_core.plugins.specs import AlignmentSpec
 from lfads_core.runs import Run
 from lfads_core.train.auto import resolve_auto
@@ -82,20 +83,25 @@ def adapt_run(
     said = {text.partition("=")[0].strip() for text in overrides}
     if "data.batch_size" not in said:
         config = _with_a_batch_that_fits(config, sessions)
+    steps = 0 if align is None else registry.get(AlignmentSpec, align).steps
     if align is not None and not said & {"train.epochs", "train"}:
-        config = _of_so_many_steps(config, sessions, registry.get(AlignmentSpec, align).steps)
+        config = _of_so_many_steps(config, sessions, steps)
     check_for(config, sessions, registry)
     device = choose_device(config.train.device)
     set_threads(config.train)
     model, description = extend_model(config, parent.description, parent.model.state_dict(), sessions, registry, device)
+    data, stacks = put_on(device, sessions, model.arrays_wanted), build_stacks(config, registry)
     origin: dict[str, Any] = {"adapted_from": {"run": str(parent.run.path.resolve()), "checkpoint": parent.checkpoint}}
     if align is not None:
-        origin["alignment"] = follow(model, description, config, sessions, parent.run, registry)
+        met = follow(model, description, config, sessions, parent.run, registry)
+        tried = nearest_start(model, description, _half_as_long(config, sessions, steps), data, stacks, met["within"], registry)
+        origin["alignment"] = {**met, "starts": tried}
+        if tried > 1:
+            display.message(f"read-ins start at the nearest of {tried} starts: from the first one a short training ended far from the days before")
     run = Run.create(path, numbered=numbered)
     with only_one(run.path):
         record_start(run, patterns, config, registry, **origin)
-        trainer = Trainer(run, config, model, description, put_on(device, sessions, model.arrays_wanted), build_stacks(config, registry))
-        return train_and_finish(trainer, registry, display)
+        return train_and_finish(Trainer(run, config, model, description, data, stacks), registry, display)
 
 
 def adapted_config(loaded: LoadedRun, overrides: Sequence[str], align: str | None = None) -> RunConfig:
@@ -135,6 +141,12 @@ def _of_so_many_steps(config: RunConfig, sessions: Sequence[Session], steps: int
     trials = sum(session.trials("train") for session in sessions)
     each = known(config.data.passes, "data.passes") * math.ceil(trials / known(config.data.batch_size, "data.batch_size"))
     return attrs.evolve(config, train=attrs.evolve(config.train, epochs=max(1, round(steps / each))))
+
+
+def _half_as_long(config: RunConfig, sessions: Sequence[Session], steps: int) -> RunConfig:
+    """What a start is tried with: half of these steps, and no more epochs than the training has."""
+    short = _of_so_many_steps(config, sessions, steps // 2)
+    return attrs.evolve(short, train=attrs.evolve(short.train, epochs=min(short.train.epochs, config.train.epochs), minutes=None))
 
 
 def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:

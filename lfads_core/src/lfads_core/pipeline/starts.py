@@ -1,0 +1,92 @@
+"""Where the read-ins of new days start: at that of several starts from which a short training comes nearest to the days before."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import attrs
+import torch
+from torch import Tensor
+
+from lfads_core.augment.stack import AugmentationStack
+from lfads_core.config.schema import RunConfig
+from lfads_core.errors import NumericsError
+from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
+from lfads_core.model.build import build_model
+from lfads_core.model.description import ModelDescription
+from lfads_core.model.lfads import LFADS
+from lfads_core.plugins.registry import Registry
+from lfads_core.runs import Run
+from lfads_core.train.data import TrainingData
+from lfads_core.train.loop import fit
+from lfads_core.train.trainer import Trainer
+
+STARTS = 8
+"""Most starts that are tried. From random ones about half of the trainings end in a mirror image of the dynamics, if these have one."""
+
+Stacks = tuple[AugmentationStack, AugmentationStack]
+
+
+def nearest_start(
+    model: LFADS,
+    description: ModelDescription,
+    config: RunConfig,
+    data: TrainingData,
+    stacks: Stacks,
+    within: Mapping[str, float],
+    registry: Registry,
+) -> int:
+    """Have the read-in of each new session start where it comes near the sessions before; returns how many starts were tried.
+
+    The first start is the one that the model has. A training as short as ``config`` says is tried from it, and for sessions whose distance is
+    then larger than ``within`` from another one, with fresh weights, until all are near or there were :data:`STARTS`. Each session gets the
+    start that came nearest; all else in the model is as it was.
+
+    Raises:
+        PluginError: an alignment gives no distance.
+    """
+    before = _kept(model.state_dict())
+    nearest: dict[str, tuple[float, Mapping[str, Tensor]]] = {}
+    far: Collection[str] = list(within)
+    for number in range(STARTS):
+        if number:
+            _begin_anew(model, description, attrs.evolve(config, train=attrs.evolve(config.train, seed=config.train.seed + number)), far, registry)
+        starts = {name: _kept(model.readins[name].state_dict()) for name in within}
+        left = _left(model, description, config, data, stacks)
+        for name, start in starts.items():
+            share = left[name] / max(within[name], torch.finfo().tiny)
+            if name not in nearest or share < nearest[name][0]:
+                nearest[name] = share, start
+        model.load_state_dict(before)
+        for name, (_, best) in nearest.items():
+            model.readins[name].load_state_dict(best)
+        far = [name for name, (share, _) in nearest.items() if share > 1]
+        if not far:
+            break
+    return number + 1
+
+
+def _begin_anew(model: LFADS, description: ModelDescription, config: RunConfig, sessions: Collection[str], registry: Registry) -> None:
+    fresh = build_model(config, description, registry)
+    for name in sessions:
+        model.readins[name].load_state_dict(fresh.readins[name].state_dict())
+
+
+def _left(model: LFADS, description: ModelDescription, config: RunConfig, data: TrainingData, stacks: Stacks) -> dict[str, float]:
+    """Each aligned session's distance after a training that leaves nothing behind but the weights; infinite if these diverge."""
+    parts = alignments_of(model)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(Run.create(Path(folder) / "start"), config, model, description, data, stacks)
+        try:
+            fit(trainer, lambda _: None, lambda: False)
+        except NumericsError:
+            return dict.fromkeys(parts, math.inf)
+    sessions = [session for session in data.sessions if session.name in parts]
+    return {session.name: distance(parts[session.name], sampled_latents(model, config, stacks[1], [session])) for session in sessions}
+
+
+def _kept(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in state.items()}
