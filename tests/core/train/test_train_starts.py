@@ -22,13 +22,15 @@ def follow(train_tiny, write_tiny, tmp_path, monkeypatch):
     """
     parent = load(train_tiny(name="parent").run.path)
 
-    def start(**lefts):
+    def start(*overrides, minutes=None, **lefts):
         had = []
         within = {}
         kept = starts.nearest_start
 
         def left(model, description, config, data, stacks):
             had.append({name: value.clone() for name, value in model.state_dict().items()})
+            if minutes is not None:
+                minutes.append(config.train.minutes)
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.add_(1.0)  # as a training would, but all of it
@@ -45,7 +47,7 @@ def follow(train_tiny, write_tiny, tmp_path, monkeypatch):
         monkeypatch.setattr(starts, "_left", left)
         monkeypatch.setattr("lfads_core.pipeline.adapt.nearest_start", nearest)
         days = [write_tiny(f"{name}.h5", seed=number) for number, name in enumerate(lefts, start=2)]
-        run = adapt_run(parent, days, ("train.epochs=1",), Display(), tmp_path / "runs" / "followed", align="nomad").run
+        run = adapt_run(parent, days, ("train.epochs=1", *overrides), Display(), tmp_path / "runs" / "followed", align="nomad").run
         *tried, taken, before = had
         return run.read_state()["alignment"]["starts"], tried, taken, before
 
@@ -77,6 +79,20 @@ def test_of_starts_that_all_end_far_the_nearest_is_taken(follow):
     count, tried, taken, _ = follow(new=lefts)
     assert count == len(tried) == starts.STARTS == len(lefts)
     assert same(taken, tried[3], "new")
+
+
+def test_no_further_start_is_tried_once_that_took_as_long_as_the_training_may(follow):
+    count, tried, taken, before = follow("train.minutes=1e-6", new=[2.0, 0.5])
+    assert count == len(tried) == 1
+    assert same(taken, before, "new")
+
+
+def test_what_is_left_of_the_minutes_is_for_the_starts_that_follow(follow, monkeypatch):
+    minutes = []
+    clock = iter([0.0, 24.0, 42.0, 60.0])
+    monkeypatch.setattr(starts, "time", type("T", (), {"monotonic": staticmethod(lambda: next(clock))}))
+    count, *_ = follow("train.minutes=1", new=[2.0, 3.0, 4.0, 5.0], minutes=minutes)
+    assert (count, minutes) == (3, pytest.approx([1.0, 0.6, 0.3]))
 
 
 def test_each_day_has_the_start_that_brings_it_near_and_keeps_it_while_others_are_tried(follow):

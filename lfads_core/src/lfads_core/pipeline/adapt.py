@@ -146,7 +146,7 @@ def _of_so_many_steps(config: RunConfig, sessions: Sequence[Session], steps: int
 def _half_as_long(config: RunConfig, sessions: Sequence[Session], steps: int) -> RunConfig:
     """What a start is tried with: half of these steps, and no more epochs than the training has."""
     short = _of_so_many_steps(config, sessions, steps // 2)
-    return attrs.evolve(short, train=attrs.evolve(short.train, epochs=min(short.train.epochs, config.train.epochs), minutes=None))
+    return attrs.evolve(short, train=attrs.evolve(short.train, epochs=min(short.train.epochs, config.train.epochs)))
 
 
 def _with_a_batch_that_fits(config: RunConfig, sessions: Sequence[Session]) -> RunConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -42,8 +43,8 @@ def nearest_start(
     """Have the read-in of each new session start where it comes near the sessions before; returns how many starts were tried.
 
     The first start is the one that the model has. A training as short as ``config`` says is tried from it, and for sessions whose distance is
-    then larger than ``within`` from another one, with fresh weights, until all are near or there were :data:`STARTS`. Each session gets the
-    start that came nearest; all else in the model is as it was.
+    then larger than ``within`` from another one, with fresh weights, until all are near, there were :data:`STARTS`, or all together took
+    as long as a training may. Each session gets the start that came nearest; all else in the model is as it was.
 
     Raises:
         PluginError: an alignment gives no distance.
@@ -51,9 +52,12 @@ def nearest_start(
     before = _kept(model.state_dict())
     nearest: dict[str, tuple[float, Mapping[str, Tensor]]] = {}
     far: Collection[str] = list(within)
+    minutes = config.train.minutes
+    end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     for number in range(STARTS):
         if number:
-            _begin_anew(model, description, attrs.evolve(config, train=attrs.evolve(config.train, seed=config.train.seed + number)), far, registry)
+            other = (config.train.seed + number) % 2**63
+            _begin_anew(model, description, attrs.evolve(config, train=attrs.evolve(config.train, seed=other)), far, registry)
         starts = {name: _kept(model.readins[name].state_dict()) for name in within}
         left = _left(model, description, config, data, stacks)
         for name, start in starts.items():
@@ -64,8 +68,11 @@ def nearest_start(
         for name, (_, best) in nearest.items():
             model.readins[name].load_state_dict(best)
         far = [name for name, (share, _) in nearest.items() if share > 1]
-        if not far:
+        seconds = end - time.monotonic()
+        if not far or seconds <= 0:
             break
+        if minutes is not None:
+            config = attrs.evolve(config, train=attrs.evolve(config.train, minutes=seconds / 60))
     return number + 1
 
 
