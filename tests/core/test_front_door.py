@@ -212,7 +212,7 @@ def test_numbers_of_any_library_are_options():
 def test_what_is_no_path_name_or_number_is_refused_before_anything_is_done(recording, settings, here):
     run = lf.run(recording, settings={**settings, "train.epochs": 1}, progress=False)
     before = sorted(here.rglob("*"))
-    odd, path = np.ones((2, 2)), r"must be a path, got "
+    odd, seconds, path = np.ones((2, 2)), np.timedelta64(2, "s"), r"must be a path, got "
     calls = [
         (lambda: lf.load(3), rf"path: {path}3\."),
         (lambda: lf.load("a\0b"), rf"path: {path}'a"),
@@ -239,7 +239,7 @@ def test_what_is_no_path_name_or_number_is_refused_before_anything_is_done(recor
         (lambda: run.outputs("../other"), r".*: must know the session '\.\./other', got recording\."),
         (lambda: run.evaluate(few_shot=odd), r"few_shot: must be a whole number > 0, got array"),
         (lambda: run.generate(2, seed="x"), r"seed: must be a whole number >= 0, got 'x'\."),
-        (lambda: run.infer(recording, samples=np.timedelta64(2, "s")), r"samples: must be a whole number > 0, got (np|numpy)\.timedelta64"),
+        (lambda: run.infer(recording, samples=seconds), rf"samples: must be a whole number > 0, got {re.escape(repr(seconds))}\."),
         (lambda: run.infer(recording, distribution=odd), r"distribution: must be True or False, got array"),
         (lambda: run.adapt(recording, name=odd), r"'?name'?: must be the name of a folder .*, got array"),
     ]

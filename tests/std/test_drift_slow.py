@@ -34,4 +34,5 @@ def test_most_of_the_decoding_comes_back_or_it_is_said(folder, kind):
     assert found.retrained > 0.9
     assert found.aligned >= 0.9 * found.retrained
     assert found.aligned > found.before
+    assert found.seconds < 0.25 * found.retrained_seconds
     assert found.findings == {}

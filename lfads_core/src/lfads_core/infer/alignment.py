@@ -66,6 +66,16 @@ def distance(part: AbstractAlignment, latents: Latents) -> float:
     return float(found)
 
 
+def distances(model: LFADS, config: RunConfig, stack: AugmentationStack, sessions: Sequence[Session]) -> dict[str, float]:
+    """The distance of each of these sessions that is aligned, by name.
+
+    Raises:
+        PluginError: an alignment gives no number, or one below 0.
+    """
+    parts = alignments_of(model)
+    return {s.name: distance(parts[s.name], sampled_latents(model, config, stack, [s])) for s in sessions if s.name in parts}
+
+
 def meet(part: AbstractAlignment, latents: Latents) -> None:
     """Have an alignment know the latents of the old sessions.
 

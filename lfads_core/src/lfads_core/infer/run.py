@@ -17,7 +17,7 @@ from lfads_core.data.read import find_files
 from lfads_core.data.session import KnownData, Session
 from lfads_core.errors import DataError, LfadsError, NumericsError, RunError
 from lfads_core.files import spoken_failure, written_by
-from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
+from lfads_core.infer.alignment import alignments_of, distances
 from lfads_core.infer.findings import findings, of_alignment, of_expected
 from lfads_core.infer.loading import LoadedRun, load
 from lfads_core.infer.outputs import write_outputs
@@ -127,7 +127,7 @@ def say_alignment(run: Run, loaded: LoadedRun, sessions: Sequence[Session], say:
     if known is None or not parts.keys() <= known["before"].keys() & known["within"].keys():
         which = first_few(list(parts), 5)
         raise RunError(f"{run.state_path}: 'alignment' must hold distances of {which}, got {shown(known)}. Restore it, or adapt again.")
-    left = {s.name: distance(parts[s.name], sampled_latents(loaded.model, loaded.config, loaded.infer_stack, [s])) for s in sessions}
+    left = distances(loaded.model, loaded.config, loaded.infer_stack, sessions)
     run.update_state(alignment={**known, "left": left})
     followed = first_few(known["to"], 3)
     for name, after in left.items():

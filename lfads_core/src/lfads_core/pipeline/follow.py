@@ -9,7 +9,7 @@ from typing import Any
 from lfads_core.config.schema import RunConfig
 from lfads_core.data.session import Session
 from lfads_core.errors import DataError, RunError
-from lfads_core.infer.alignment import alignments_of, distance, distance_within, meet, sampled_latents
+from lfads_core.infer.alignment import alignments_of, distance_within, distances, meet, sampled_latents
 from lfads_core.infer.run import say_other_contents
 from lfads_core.model.build import build_stacks
 from lfads_core.model.description import ModelDescription
@@ -33,14 +33,13 @@ def follow(model: LFADS, description: ModelDescription, config: RunConfig, new: 
     latents = sampled_latents(model, config, stack, old)
     if len(latents.factors) < 2:
         raise DataError(f"{before.path}: a model to be followed must have at least two training trials, got one. Adapt without --align.")
-    within, at_first = {}, {}
+    within = {}
     for session in new:
         part = alignments_of(model)[session.name]
         within[session.name] = distance_within(part, latents, session.trials("train"), config.train.seed)
         meet(part, latents)
-        at_first[session.name] = distance(part, sampled_latents(model, config, stack, [session]))
     name = "" if config.components.alignment is None else config.components.alignment.name
-    return {"name": name, "to": [session.name for session in old], "within": within, "before": at_first}
+    return {"name": name, "to": [session.name for session in old], "within": within, "before": distances(model, config, stack, new)}
 
 
 def first_followed(run: Run) -> Run:

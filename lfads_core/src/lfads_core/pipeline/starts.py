@@ -15,7 +15,7 @@ from torch import Tensor
 from lfads_core.augment.stack import AugmentationStack
 from lfads_core.config.schema import RunConfig
 from lfads_core.errors import NumericsError
-from lfads_core.infer.alignment import alignments_of, distance, sampled_latents
+from lfads_core.infer.alignment import alignments_of, distances
 from lfads_core.model.build import build_model
 from lfads_core.model.description import ModelDescription
 from lfads_core.model.lfads import LFADS
@@ -56,8 +56,7 @@ def nearest_start(
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     for number in range(STARTS):
         if number:
-            other = (config.train.seed + number) % 2**63
-            _begin_anew(model, description, attrs.evolve(config, train=attrs.evolve(config.train, seed=other)), far, registry)
+            _begin_anew(model, description, config, (config.train.seed + number) % 2**63, far, registry)
         starts = {name: _kept(model.readins[name].state_dict()) for name in within}
         left = _left(model, description, config, data, stacks)
         for name, start in starts.items():
@@ -76,23 +75,21 @@ def nearest_start(
     return number + 1
 
 
-def _begin_anew(model: LFADS, description: ModelDescription, config: RunConfig, sessions: Collection[str], registry: Registry) -> None:
-    fresh = build_model(config, description, registry)
+def _begin_anew(model: LFADS, description: ModelDescription, config: RunConfig, seed: int, sessions: Collection[str], registry: Registry) -> None:
+    fresh = build_model(attrs.evolve(config, train=attrs.evolve(config.train, seed=seed)), description, registry)
     for name in sessions:
         model.readins[name].load_state_dict(fresh.readins[name].state_dict())
 
 
 def _left(model: LFADS, description: ModelDescription, config: RunConfig, data: TrainingData, stacks: Stacks) -> dict[str, float]:
     """Each aligned session's distance after a training that leaves nothing behind but the weights; infinite if these diverge."""
-    parts = alignments_of(model)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(Run.create(Path(folder) / "start"), config, model, description, data, stacks)
         try:
             fit(trainer, lambda _: None, lambda: False)
         except NumericsError:
-            return dict.fromkeys(parts, math.inf)
-    sessions = [session for session in data.sessions if session.name in parts]
-    return {session.name: distance(parts[session.name], sampled_latents(model, config, stacks[1], [session])) for session in sessions}
+            return dict.fromkeys(alignments_of(model), math.inf)
+    return distances(model, config, stacks[1], data.sessions)
 
 
 def _kept(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
