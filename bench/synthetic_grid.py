@@ -1,6 +1,6 @@
 """Is the default as good as what a search finds? Recordings of known rates, of several sizes, kinds and amounts of noise.
 
-    python bench/synthetic_grid.py --keep kept.jsonl [--seeds 3] [--members 30] [--minutes 0.5] [--cells calcium EMG]
+    python bench/synthetic_grid.py --keep kept.jsonl [--seeds 3] [--members 30] [--minutes 0.5] [--cells calcium EMG real]
 
 Each cell is one recording. The default is trained with several seeds, for these differ more than many settings do; a random search trains
 ``--members`` models, each for as long as the default may take, over everything that is searched by itself. The best of them is chosen by its R2 to
@@ -31,6 +31,8 @@ CELLS = {
     "calcium, many trials": ("calcium", [*MANY], "zig"),
     "EMG, few trials": ("emg", ["trials=20"], "emg"),
     "EMG, many trials": ("emg", ["trials=200"], "emg"),
+    "real values, few trials": ("chaotic-rnn", [*FEW, "noise=gaussian"], "gaussian"),
+    "real values, many trials": ("chaotic-rnn", [*MANY, "noise=gaussian"], "gaussian"),
 }
 """Generator, its settings and the recipe of each cell. Of spikes each two of three sizes meet once: half of all that there are."""
 

@@ -53,6 +53,8 @@ def registry():
 def values(kind, rng, shape):
     if kind == "counts":
         return rng.poisson(1.0, shape)
+    if kind == "of both signs":
+        return rng.normal(0.0, 1.0, shape)
     events = rng.gamma(1.0, 1.0, shape) + 0.1
     if kind == "events with gaps":
         events = np.where(rng.random(shape) < 0.6, 0.0, events)
@@ -69,7 +71,7 @@ def make_session(kind, trials=8):
     return Session(name="a", path=None, splits=splits)
 
 
-RECIPES = {"spikes": "counts", "zig": "events with gaps", "radical": "events with gaps", "emg": "positive"}
+RECIPES = {"spikes": "counts", "gaussian": "of both signs", "zig": "events with gaps", "radical": "events with gaps", "emg": "positive"}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -133,10 +135,16 @@ def test_recipes_say_what_they_choose(registry):
         )
     assert chosen == {
         "spikes": ("poisson", ["coordinated-dropout"], [], None),
+        "gaussian": ("gaussian", ["coordinated-dropout"], [], None),
         "zig": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
         "radical": ("zero-inflated-gamma", ["sbtt", "coordinated-dropout"], ["sbtt"], ("coordinated-dropout", "sbtt")),
         "emg": ("gamma", ["temporal-shift", "coordinated-dropout", "random-gain"], [], None),
     }
+
+
+def test_the_recipe_gaussian_weighs_gradients_and_the_reconstruction_by_itself_is_the_published_one(registry):
+    recipe, component = resolve([], ["gaussian"], [], registry), resolve([], [], ["components.reconstruction=gaussian"], registry)
+    assert [made.components.reconstruction.settings.beta for made in (recipe, component)] == [0.5, 0.0]
 
 
 def test_every_component_is_built_from_its_default_settings(registry):

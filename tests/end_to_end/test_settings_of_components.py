@@ -90,6 +90,16 @@ def test_zero_inflated_gammas_start_and_are_priced_as_is_asked_for(built, events
     assert extra == pytest.approx(0.5 * 0.5 * 10 * (7 - 4) ** 2, rel=1e-4)
 
 
+def test_a_gaussian_weighs_its_gradients_as_is_asked_for(built):
+    """Of two bins the second has four times the variance: its mean is asked for as much less as beta leaves of that."""
+    for settings, slower in (("", 4), (", beta: 0.5", 2), (", beta: 1", 1)):
+        gaussian = built(f"components.reconstruction={{name: gaussian{settings}}}").model.reconstructions["tiny"]
+        params = torch.zeros(1, 2, 5, 2)
+        params[:, 1, :, 1] = math.log(4)
+        (found,) = torch.autograd.grad(gaussian.nll(params.requires_grad_(), torch.ones(1, 2, 5)).sum(), params)
+        np.testing.assert_allclose(found[0, 0, :, 0], slower * found[0, 1, :, 0], rtol=1e-5)
+
+
 def hidden(of, seed=0):
     return augmented({"tiny": of.batch}, of.stacks[0], None, stream(seed))["tiny"]
 

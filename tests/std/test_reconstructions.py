@@ -11,7 +11,6 @@ import torch
 from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lfads_core.plugins.specs import NoSettings
 from lfads_core.rng import stream
 from lfads_plugins_std import plugin, poisson
 from lfads_plugins_std.gaussian import MSE, Gaussian, floored_log_variance
@@ -147,6 +146,53 @@ def test_gradients_pass_the_floor_as_published(rng):
     np.testing.assert_allclose(params.grad.ravel(), [-(x - mean) / 1e-6, d_v * math.exp(log_var)], rtol=1e-12)
 
 
+def gradients(part, params, x):
+    """Of the summed loss, with respect to parameters."""
+    free = params.clone().requires_grad_()
+    (found,) = torch.autograd.grad(part.nll(free, x).sum(), free)
+    return found
+
+
+@pytest.mark.parametrize("beta", [0.25, 0.5, 1.0])
+def test_beta_weighs_the_gradients_of_each_value_and_leaves_its_loss(rng, beta):
+    mean, log_var, x = rng.normal(0, 2, (3, 5, 7, 3))
+    params = stacked(mean, log_var)
+    assert torch.equal(Gaussian(beta).nll(params, tensor(x)), Gaussian().nll(params, tensor(x)))
+    weight = np.exp(beta * log_var)
+    weight /= weight.mean((0, 1))
+    plain = gradients(Gaussian(), params, tensor(x)).numpy()
+    np.testing.assert_allclose(gradients(Gaussian(beta), params, tensor(x)), weight[..., None] * plain, rtol=1e-11)
+
+
+def test_with_a_beta_of_1_a_wrong_mean_is_mended_as_fast_wherever_it_is(rng):
+    mean, log_var, x = rng.normal(0, 2, (3, 5, 7, 3))
+    found = gradients(Gaussian(1.0), stacked(mean, log_var), tensor(x))[..., 0]
+    np.testing.assert_allclose(found, (mean - x) / np.exp(log_var).mean((0, 1)), rtol=1e-11)
+
+
+def test_the_unit_of_a_channel_does_not_change_its_weights(rng):
+    mean, log_var, x = rng.normal(0, 1, (3, 5, 7, 2))
+    plain = gradients(Gaussian(0.5), stacked(mean, log_var), tensor(x))
+    larger = gradients(Gaussian(0.5), stacked(1000 * mean, log_var + 2 * math.log(1000)), tensor(1000 * x))
+    np.testing.assert_allclose(larger, plain.numpy() * [1e-3, 1], rtol=1e-9)
+
+
+def test_samples_and_models_are_weighed_each_by_itself(rng):
+    mean, log_var, x = rng.normal(0, 2, (3, 2, 5, 7, 3))
+    params = stacked(mean, log_var)
+    both = gradients(Gaussian(0.5), params, tensor(x))
+    for at in range(2):
+        np.testing.assert_allclose(both[at], gradients(Gaussian(0.5), params[at], tensor(x[at])), rtol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_weighed_gradients_are_finite_for_every_variance(beta):
+    log_var = torch.tensor([-1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4]).reshape(1, 7, 1)
+    params = torch.stack([torch.zeros_like(log_var), log_var], dim=-1)
+    for x in (0.0, 1e-45, 1.0, -1e6):
+        assert gradients(Gaussian(beta), params, torch.full((1, 7, 1), x)).isfinite().all()
+
+
 def test_gaussian_samples_have_the_variance():
     params = stacked(np.full((200, 200, 2), 1.0), np.broadcast_to([-1.0, -30.0], (200, 200, 2)))
     draws = Gaussian().sample(params, stream(0, "x")).numpy()
@@ -169,5 +215,5 @@ def test_poisson_counts_follow_scipys_distribution():
 
 
 def test_every_reconstruction_is_built_by_its_name():
-    built = {spec.name: type(spec.build(NoSettings(), 2)) for spec in plugin.lfads_reconstructions()}
+    built = {spec.name: type(spec.build(spec.config(), 2)) for spec in plugin.lfads_reconstructions()}
     assert built == {"poisson": Poisson, "poisson-bps": PoissonBPS, "gaussian": Gaussian, "mse": MSE}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lfads_core.components import AbstractReconstruction, Support
 from lfads_core.plugins.specs import NoSettings
+from lfads_plugins_std.settings import GaussianConfig
 
 _LEAST_VARIANCE = 1e-6
 _LARGEST_LOG_VARIANCE = 120.0  # of what is drawn: its root e^60 stays finite in float32
@@ -26,15 +27,30 @@ def floored_log_variance(log_var: Tensor) -> Tensor:
 
 
 class Gaussian(AbstractReconstruction):
-    """Normal with a mean and a log-variance per channel and bin."""
+    """Normal with a mean and a log-variance per channel and bin.
+
+    Where a mean is wrong the likelihood can raise the variance in its place, and the larger that is, the less it asks of the mean: rare large
+    values stay noise. ``beta`` weighs the gradients of a value by the power ``beta`` of its variance (Seitzer et al. 2022, β-NLL), divided by
+    the mean of these weights over trials and bins, so that a channel's unit does not matter. Losses are the same with every ``beta``.
+    """
 
     n_params: ClassVar[int] = 2
     support: ClassVar[Support] = "real"
 
+    def __init__(self, beta: float = 0.0) -> None:
+        super().__init__()
+        self.beta = beta
+
     def nll(self, params: Float[Tensor, "*B T N P"], data: Float[Tensor, "*B T N"]) -> Float[Tensor, "*B T N"]:
         """``½ (ln v + (x - mean)² / v)`` without the constant ½ ln 2π, in nats; gradients pass the floor of v as if it were not there."""
         log_var = floored_log_variance(params[..., 1])
-        return 0.5 * (log_var + (data - params[..., 0]).square() * torch.exp(-log_var))
+        loss = 0.5 * (log_var + (data - params[..., 0]).square() * torch.exp(-log_var))
+        if not self.beta:
+            return loss
+        power = self.beta * log_var.detach()
+        over = tuple(range(-min(power.ndim, 3), -1))  # trials and bins; more dimensions are of samples or models
+        weight = torch.exp(power - power.logsumexp(over, keepdim=True)) * math.prod(power.shape[dim] for dim in over)
+        return loss.detach() + weight * (loss - loss.detach())
 
     def mean(self, params: Float[Tensor, "*B T N P"]) -> Float[Tensor, "*B T N"]:
         """The mean."""
@@ -78,9 +94,9 @@ class MSE(AbstractReconstruction):
         return mean.unsqueeze(-1)
 
 
-def build_gaussian(_settings: NoSettings, _channels: int) -> Gaussian:
+def build_gaussian(settings: GaussianConfig, _channels: int) -> Gaussian:
     """Gaussian, for ``lfads_reconstructions``."""
-    return Gaussian()
+    return Gaussian(settings.beta)
 
 
 def build_mse(_settings: NoSettings, _channels: int) -> MSE:

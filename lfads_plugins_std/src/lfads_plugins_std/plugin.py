@@ -65,7 +65,11 @@ def lfads_reconstructions() -> Iterator[ReconstructionSpec]:
         name="poisson-bps", summary="Spike counts, loss in bits per spike", config=NoSettings, build=f"{_STD}.poisson:build_poisson_bps"
     )
     yield ReconstructionSpec(
-        name="gaussian", summary="Real values with a variance per channel and bin", config=NoSettings, build=f"{_STD}.gaussian:build_gaussian"
+        name="gaussian",
+        summary="Real values with a variance per channel and bin",
+        config=s.GaussianConfig,
+        build=f"{_STD}.gaussian:build_gaussian",
+        cites=("seitzer2022",),
     )
     yield ReconstructionSpec(name="mse", summary="Real values, squared error", config=NoSettings, build=f"{_STD}.gaussian:build_mse")
 
@@ -192,7 +196,7 @@ def lfads_alignments() -> Iterator[AlignmentSpec]:
 
 @hookimpl
 def lfads_recipes() -> Iterator[RecipeSpec]:
-    """The published settings for spikes."""
+    """The published settings for spikes; real values."""
     yield RecipeSpec(
         name="spikes",
         summary="Spike counts: Poisson, autoregressive inputs, coordinated dropout (the defaults, by name)",
@@ -205,6 +209,11 @@ def lfads_recipes() -> Iterator[RecipeSpec]:
             }
         },
         cites=("pandarinath2018", "keshtkaran2019"),
+    )
+    yield RecipeSpec(
+        name="gaussian",
+        summary="Real values, such as dF/F: a normal whose mean is learned where its variance is large too",
+        settings={"components": {"reconstruction": {"name": "gaussian", "beta": 0.5}}},
     )
 
 
@@ -260,18 +269,13 @@ def lfads_metrics() -> Iterator[MetricSpec]:
     yield MetricSpec(name="r2-truth", summary="R2 to the true rates, where the file has them", compute=f"{_STD}.metrics.offered:truth_metrics")
     yield MetricSpec(name="r2-data", summary="R2 to the data themselves, where they are no counts", compute=f"{_STD}.metrics.offered:data_metrics")
     yield MetricSpec(
-        name="psth",
-        summary="R2 of condition averages, where the file has conditions",
-        compute=f"{_STD}.metrics.offered:condition_metrics",
-        cites=("pei2021",),
+        name="psth", summary="R2 of condition averages, where there are any", compute=f"{_STD}.metrics.offered:condition_metrics", cites=("pei2021",)
     )
     yield MetricSpec(
         name="tp-corr", summary="Speed of rates against the time produced", compute=f"{_STD}.metrics.offered:duration_metrics", cites=("pei2021",)
     )
     yield MetricSpec(
-        name="velocity",
-        summary="R2 of behaviour decoded by ridge regression, where the file has it",
-        compute=f"{_STD}.metrics.offered:behaviour_metrics",
+        name="velocity", summary="R2 of behaviour decoded by ridge regression, if there is any", compute=f"{_STD}.metrics.offered:behaviour_metrics"
     )
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from lfads_core.config.fields import above, at_least, one_of, setting, share
+from lfads_core.config.fields import above, at_least, between, one_of, setting, share
 from lfads_core.config.spaces import LIVE, uniform
 
 
@@ -62,6 +62,18 @@ class StudentTConfig:
         if self.train_degrees and self.degrees <= 1:
             return [f"degrees: must be > 1 with train_degrees, got {self.degrees:g}"]
         return []
+
+
+@frozen(kw_only=True)
+class GaussianConfig:
+    """Normal with a mean and a variance in each bin."""
+
+    beta: float = setting(
+        0.0,
+        "power of the variance that weighs each value's gradients (0: those of the likelihood; 1: means are learned as with the squared error)",
+        rule=between(0, 1),
+        tune="sometimes",
+    )
 
 
 @frozen(kw_only=True)

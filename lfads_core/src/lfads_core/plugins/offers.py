@@ -16,7 +16,7 @@ OFFERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("behaviour", "input-correlation"),
         "readin": ("linear", "pcr"),
         "readout": ("linear", "pcr"),
-        "recipe": ("spikes",),
+        "recipe": ("gaussian", "spikes"),
         "synthetic": ("chaotic-rnn", "drifting-days", "integration-to-bound", "labelled-rnns", "lorenz"),
         "metric": ("bits-per-spike", "psth", "r2-data", "r2-truth", "tp-corr", "velocity"),
         "report": ("factors", "inputs", "training-curves", "trials", "truth"),

@@ -1,0 +1,87 @@
+"""How well the condition of a trial can be told from traces, from inferred rates, and from what rates leave of the traces.
+
+    python bench/dff_directions.py calcium_surlab_v1_dff.h5=gaussian --keep kept.jsonl [--set model.dropout=0.1]
+
+All trials of the recording are split anew, five times, with a fifth of each condition's for validation: one split has too few trials to tell
+much. Each split is trained as it comes, nothing held out, and a linear discriminant (shrinkage of Ledoit and Wolf) of all bins and channels is fitted
+to training trials and scored on validation trials. The numbers are shares of trials whose condition is found.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from commands import Row, kept, options, settings
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+FOLDS = 5
+MADE_FROM = ("traces", "rates", "traces - rates")
+
+
+def main() -> None:
+    """Train what is not kept yet, then print the table."""
+    given = options(__doc__).parse_args()
+    for seed in given.seeds:
+        for recording in given.recordings:
+            file, _, recipe = recording.partition("=")
+            for fold in range(FOLDS):
+                key = {"recording": Path(file).stem, "fold": fold, "seed": seed, "set": given.more}
+                if not any(key.items() <= row.items() for row in kept(given.keep)):
+                    with given.keep.open("a", encoding="utf-8") as lines:
+                        lines.write(f"{json.dumps(key | scored(Path(file), recipe, fold, settings(f'train.seed={seed}', *given.more)))}\n")
+    print("| recording | settings | trainings | " + " | ".join(MADE_FROM) + " | R2 of traces |")
+    print("|---" * (len(MADE_FROM) + 4) + "|")
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in kept(given.keep):
+        groups.setdefault((row["recording"], " ".join(row["set"]) or "as it comes"), []).append(row)
+    for (recording, chosen), rows in groups.items():
+        cells = (f"{statistics.mean(row[name] for row in rows):.3f}" for name in (*MADE_FROM, "r2"))
+        print(f"| {recording} | {chosen} | {len(rows)} | {' | '.join(cells)} |")
+
+
+def scored(file: Path, recipe: str, fold: int, chosen: list[str]) -> Row:
+    """Train on one split, and tell its conditions."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = split(file, Path(folder) / "data.h5", fold)
+        command = ["run", str(data), *(["--plugin", recipe] if recipe else []), *chosen, "--runs", folder, "--name", "run"]
+        subprocess.run([sys.executable, "-m", "lfads_core.cli.main", *command], check=True, stdout=subprocess.DEVNULL)
+        run = Path(folder) / "run"
+        score = json.loads((run / "run.json").read_text(encoding="utf-8"))["scores"]["valid/r2"]
+        with h5py.File(run / "lfads_output_data.h5") as out:
+            arrays = {name: np.asarray(out[name]) for name in out}
+    row: Row = {"r2": score}
+    for name in MADE_FROM:
+        features, labels = {}, {}
+        for half in ("train", "valid"):
+            traces, rates = arrays[f"{half}_recon_data"], arrays[f"{half}_output_params"]
+            taken = {"traces": traces, "rates": rates, "traces - rates": traces - rates}[name]
+            features[half], labels[half] = taken.reshape(len(taken), -1), arrays[f"{half}_cond_idx"]
+        found = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(features["train"], labels["train"])
+        row[name] = found.score(features["valid"], labels["valid"])
+    return row
+
+
+def split(file: Path, to: Path, fold: int) -> Path:
+    """The recording with other trials for validation; the same fold of a file is the same trials."""
+    with h5py.File(file) as data, h5py.File(to, "w") as new:
+        joined = {name[6:]: np.concatenate([data[name], data[f"valid_{name[6:]}"]]) for name in data if name.startswith("train_")}
+        order, labels = np.random.default_rng(0), joined["cond_idx"]
+        of = np.empty(len(labels), int)
+        for label in np.unique(labels):
+            at = order.permutation(np.flatnonzero(labels == label))
+            of[at] = np.arange(len(at)) % FOLDS
+        for name, values in joined.items():
+            new[f"train_{name}"], new[f"valid_{name}"] = values[of != fold], values[of == fold]
+        new.attrs["bin_ms"] = data.attrs["bin_ms"]
+    return to
+
+
+if __name__ == "__main__":
+    main()
