@@ -45,11 +45,11 @@ def kept(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str = "run") -> Row:
+def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str = "run", read: Callable[[Path], Row] | None = None) -> Row:
     """The row of this key, which is measured if it is not kept: CPU seconds and most memory of the whole command, and what the run scores.
 
-    ``arguments`` follow ``lfads``; the command writes into ``--runs`` a run or search called ``run``, and ``run`` is where the scores are. A
-    row of what is refused has the sentence instead.
+    ``arguments`` follow ``lfads``; the command writes into ``--runs`` a run or search called ``run``, and ``run`` is where the scores are; ``read``
+    takes others from there. A row of what is refused has the sentence instead.
     """
     for row in kept(path):
         if key.items() <= row.items():
@@ -60,7 +60,7 @@ def once(path: Path, key: Mapping[str, Any], arguments: Sequence[str], run: str 
         said = (errors.splitlines() or [str(code)])[-1]
         if code not in {0, REFUSED}:
             raise SystemExit(f"{' '.join(command)}: {said}")
-        found = {"refused": said} if code else result(Path(folder) / run)
+        found = {"refused": said} if code else (read or result)(Path(folder) / run)
     row = {**key, "cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": used.ru_maxrss // 1024, **found}
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(row)}\n")
@@ -95,6 +95,11 @@ def synth(generator: str, to: Path, chosen: Sequence[str], seed: int = 0) -> Pat
 def held_out(row: Row) -> float | None:
     """How well values of held-out channels of validation trials are predicted: co-bps of counts, R2 of others."""
     return next((row["scores"][name] for name in ("valid/co_bps", "valid/co_r2") if name in row["scores"]), None)
+
+
+def truth(row: Row) -> float | None:
+    """How near rates of validation trials come to the true ones: R2, mean over channels."""
+    return row["scores"].get("valid/r2_truth")
 
 
 def behaviour(row: Row) -> float | None:

@@ -9,16 +9,13 @@ to training trials and scored on validation trials. The numbers are shares of tr
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import h5py
 import numpy as np
-from commands import Row, kept, options, settings
+from commands import Row, kept, once, options, result, settings
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 FOLDS = 5
@@ -28,14 +25,15 @@ MADE_FROM = ("traces", "rates", "traces - rates")
 def main() -> None:
     """Train what is not kept yet, then print the table."""
     given = options(__doc__).parse_args()
-    for seed in given.seeds:
-        for recording in given.recordings:
-            file, _, recipe = recording.partition("=")
-            for fold in range(FOLDS):
-                key = {"recording": Path(file).stem, "fold": fold, "seed": seed, "set": given.more}
-                if not any(key.items() <= row.items() for row in kept(given.keep)):
-                    with given.keep.open("a", encoding="utf-8") as lines:
-                        lines.write(f"{json.dumps(key | scored(Path(file), recipe, fold, settings(f'train.seed={seed}', *given.more)))}\n")
+    for recording in given.recordings:
+        file, _, recipe = recording.partition("=")
+        plugins = ["--plugin", recipe] if recipe else []
+        for fold in range(FOLDS):
+            with tempfile.TemporaryDirectory() as folder:
+                data = split(Path(file), Path(folder) / "data.h5", fold)
+                for seed in given.seeds:
+                    key = {"recording": Path(file).stem, "fold": fold, "seed": seed, "set": given.more}
+                    once(given.keep, key, ["run", str(data), *plugins, *settings(f"train.seed={seed}", *given.more)], read=told)
     print("| recording | settings | trainings | " + " | ".join(MADE_FROM) + " | R2 of traces |")
     print("|---" * (len(MADE_FROM) + 4) + "|")
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -46,23 +44,15 @@ def main() -> None:
         print(f"| {recording} | {chosen} | {len(rows)} | {' | '.join(cells)} |")
 
 
-def scored(file: Path, recipe: str, fold: int, chosen: list[str]) -> Row:
-    """Train on one split, and tell its conditions."""
-    with tempfile.TemporaryDirectory() as folder:
-        data = split(file, Path(folder) / "data.h5", fold)
-        command = ["run", str(data), *(["--plugin", recipe] if recipe else []), *chosen, "--runs", folder, "--name", "run"]
-        subprocess.run([sys.executable, "-m", "lfads_core.cli.main", *command], check=True, stdout=subprocess.DEVNULL)
-        run = Path(folder) / "run"
-        score = json.loads((run / "run.json").read_text(encoding="utf-8"))["scores"]["valid/r2"]
-        with h5py.File(run / "lfads_output_data.h5") as out:
-            arrays = {name: np.asarray(out[name]) for name in out}
-    row: Row = {"r2": score}
-    for name in MADE_FROM:
-        features, labels = {}, {}
-        for half in ("train", "valid"):
-            traces, rates = arrays[f"{half}_recon_data"], arrays[f"{half}_output_params"]
-            taken = {"traces": traces, "rates": rates, "traces - rates": traces - rates}[name]
-            features[half], labels[half] = taken.reshape(len(taken), -1), arrays[f"{half}_cond_idx"]
+def told(run: Path) -> Row:
+    """Share of validation trials whose condition is found, from each of three things; R2 of the traces."""
+    halves = ("train", "valid")
+    with h5py.File(run / "lfads_output_data.h5") as out:
+        traces, rates = ({half: out[f"{half}_{name}"][:] for half in halves} for name in ("recon_data", "output_params"))
+        labels = {half: out[f"{half}_cond_idx"][:] for half in halves}
+    row: Row = {"r2": result(run)["scores"]["valid/r2"]}
+    for name, taken in zip(MADE_FROM, (traces, rates, {half: traces[half] - rates[half] for half in halves}), strict=True):
+        features = {half: values.reshape(len(values), -1) for half, values in taken.items()}
         found = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(features["train"], labels["train"])
         row[name] = found.score(features["valid"], labels["valid"])
     return row

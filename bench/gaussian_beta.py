@@ -18,7 +18,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from commands import Row, behaviour, held_out, kept, once, options, settings, table
+from commands import behaviour, held_out, kept, once, options, settings, table, truth
 from scipy.signal import lfilter
 
 BETAS = ("0", "0.5", "1")
@@ -30,22 +30,16 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--made-of", nargs="+", type=Path, default=[], metavar="FILE", help="recordings of events or spikes")
     parser.add_argument("--decay", type=float, default=10.0, help="time constant of traces that are made, in bins")
-    parser.add_argument("--betas", nargs="+", default=BETAS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = [traces(file, Path(folder) / file.name, given.decay) for file in given.made_of]
         for seed in given.seeds:
             for file in [*map(Path, given.recordings), *made]:
-                for beta in given.betas:
+                for beta in BETAS:
                     key = {"recording": file.stem, "beta": beta, "seed": seed, "set": given.more}
                     chosen = settings(f"train.seed={seed}", f"components.reconstruction={{name: gaussian, beta: {beta}}}", *given.more)
                     once(given.keep, key, ["run", str(file), "--hold-out", "0.25", *chosen])
     print("\n".join(table(kept(given.keep), "beta", BETAS, {"held-out channels": held_out, "true traces": truth, "behaviour R2": behaviour})))
-
-
-def truth(row: Row) -> float | None:
-    """R2 to the true traces, mean over channels."""
-    return row["scores"].get("valid/r2_truth")
 
 
 def traces(file: Path, to: Path, decay: float) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, options, settings, table
+from commands import behaviour, held_out, kept, once, options, settings, table, truth
 
 PUBLISHED = {"optim.lr": "log:1e-5:5e-3:init=4e-3"}
 PUBLISHED |= {f"regularisation.kl_{name}": "log:1e-6:1e-3:explore=0.8" for name in ("ic", "inputs")}
@@ -43,7 +43,7 @@ def main() -> None:
                 own = settings(f"train.seed={seed}", *([] if alone else every), *given.more)
                 key = {"recording": Path(file).stem, "way": way, "seed": seed, "members": given.members, "each": given.epochs, "set": given.more}
                 once(given.keep, key, [*command, "--hold-out", "0.25", *own], "run" if alone else "run/best")
-    columns = {"held-out channels": held_out, "behaviour R2": behaviour, "R2 to true rates": lambda row: row["scores"].get("valid/r2_truth")}
+    columns = {"held-out channels": held_out, "behaviour R2": behaviour, "R2 to true rates": truth}
     print("\n".join(table(kept(given.keep), "way", list(WAYS), columns)))
 
 

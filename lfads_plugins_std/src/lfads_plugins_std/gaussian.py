@@ -45,7 +45,7 @@ class Gaussian(AbstractReconstruction):
         """``½ (ln v + (x - mean)² / v)`` without the constant ½ ln 2π, in nats; gradients pass the floor of v as if it were not there."""
         log_var = floored_log_variance(params[..., 1])
         loss = 0.5 * (log_var + (data - params[..., 0]).square() * torch.exp(-log_var))
-        if not self.beta:
+        if not (self.beta and torch.is_grad_enabled()):
             return loss
         power = self.beta * log_var.detach()
         over = tuple(range(-min(power.ndim, 3), -1))  # trials and bins; more dimensions are of samples or models
