@@ -9,10 +9,14 @@ import subprocess
 import sys
 import time
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'")
 
 MARK = "LFADS_TEST_MARK"
 

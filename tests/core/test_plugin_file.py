@@ -19,6 +19,7 @@ import lfads_core
 from lfads_core.cli.main import cli
 from lfads_core.plugins import load_registry
 from lfads_core.plugins.single_files import VARIABLE, want_files
+from ray_searches import needs_ray
 from tiny_runs import TINY
 
 SPARSE = """
@@ -241,10 +242,10 @@ def test_a_bundle_keeps_the_file_so_that_its_model_is_loaded_elsewhere(plugin, w
     assert lfads_core.load(state.parent).model.input_prior.scale == 0.5
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_workers_of_ray_find_the_file_that_the_search_keeps(plugin, write_tiny, tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lfads-core[tune]'")
     path, folder = plugin(), tmp_path / "runs/s"
     words = ["search", "random", write_tiny(), "--members", 2, "--executor", "ray", "--per-worker", 1, "--plugin-file", path]
     words += ["--set", "components.input_prior=sparse", *SET, "--set", "search.min_improvement=null", "--runs", folder.parent, "--name", "s"]

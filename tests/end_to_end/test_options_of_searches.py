@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
 
 from lfads_plugins_tune.search import run as search_run
 from lfads_plugins_tune.search.state import read_state
+from ray_searches import needs_ray
 from toy_search import SPACES, Toy
 
 KINDS = ("random", "grid", "sha", "tpe", "pbt")
 PLACING = ("--address", "auto", "--workers", 3, "--per-worker", 2, "--cpus", 1.5, "--gpus", 0.25, "--storage", "s3://bucket/place")
 WHERE = ("--space", "optim.lr=log:1e-4:1e-2", "--space", "model.dropout=uniform:0:0.6")
 POINTS = ("--space", "optim.lr=choice:1e-4,1e-3,1e-2", "--space", "model.dropout=choice:0.1,0.4")
-
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import yaml
 
 import lfads_core
 from foreign_site import DISTRIBUTION, NAMES, lfads
+from ray_searches import needs_ray
 
 pytestmark = pytest.mark.usefixtures("foreign_site")
 
@@ -228,10 +229,10 @@ def test_a_population_is_tracked_and_told_epoch_by_epoch(tiny, tmp_path, executo
     check_told_and_tracked(tmp_path / "runs/pbt", tiny.diary, folder)
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_population_on_ray_is_tracked_and_told_in_the_process_that_drives_it(tiny, tmp_path, foreign_site):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lfads-core[tune]'")
     folder = tmp_path / "lines"
     hide = "import sys; sys.modules.update(dict.fromkeys(('matplotlib', 'mlflow'))); from lfads_core.cli.main import main; main()"
     command = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -12,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ray_machines import Machine
-from ray_searches import all_gone, marked, wait_for
+from ray_searches import all_gone, marked, needs_ray, wait_for
 
 pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'"),
+    needs_ray,
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc"),
     pytest.mark.slow,
     pytest.mark.timeout(900),

@@ -12,10 +12,10 @@ import pytest
 from mlflow_server import Server
 from object_store import KEYS, object_store
 from ray_machines import Machine, can_hide_folders
-from ray_searches import SETTINGS, marked, wait_for
+from ray_searches import SETTINGS, marked, needs_ray, wait_for
 
 pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'"),
+    needs_ray,
     pytest.mark.skipif(importlib.util.find_spec("moto") is None, reason="moto is not installed"),
     pytest.mark.skipif(not Path("/proc").is_dir() or not can_hide_folders(), reason="folders cannot be hidden from processes here"),
     pytest.mark.slow,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_searches import MARK, Searches, all_gone, marked, wait_for
+from ray_searches import MARK, Searches, all_gone, marked, needs_ray, wait_for
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lfads-core[tune]'"),
+    needs_ray,
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc"),
     pytest.mark.timeout(900),
 ]

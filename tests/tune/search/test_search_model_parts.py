@@ -18,6 +18,7 @@ import lfads_core
 from foreign_site import SETTINGS, lfads
 from lfads_core.config.load import resolve
 from lfads_core.plugins import load_registry
+from ray_searches import needs_ray
 
 PBT = ("--set", "search.members=3", "--set", "search.interval=1", "--set", "search.burn_in=1", "--set", "search.suggested=false")
 WORDS = ("transformer", "lstm", "mlp", "low-rank", "linear-dynamics", "behaviour", "input-correlation", "context")
@@ -114,11 +115,11 @@ def test_in_batches_and_one_by_one_members_become_the_same_to_rounding(case, her
     torch.testing.assert_close(*weights, rtol=2e-3, atol=2e-4)
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES)
 def test_on_ray_members_become_what_they_become_one_by_one(case, here):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lfads-core[tune]'")
     lfads(*searched(case, "serial"))
     command = [sys.executable, "-m", "lfads_core.cli.main", *searched(case, "ray"), "--per-worker", "1"]
     done = subprocess.run(command, env=os.environ, cwd=here, capture_output=True, text=True, check=False, timeout=500)

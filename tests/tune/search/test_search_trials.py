@@ -29,10 +29,7 @@ TUNE = ("track.mlflow=false", "track.tune=true")
 @pytest.fixture(scope="module")
 def tune():
     """Ray Tune, as its users import it."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lfads-core[tune]'")
-    import ray.tune
-
-    return ray.tune
+    return pytest.importorskip("ray.tune")
 
 
 @pytest.fixture
