@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, options, settings, synth, table, truth
+from commands import behaviour, held_out, kept, of_recipe, once, options, settings, synth, table, truth
 
 TRIALS = ("conditions=20", "trials_per_condition=10")
 LORENZ = {
@@ -55,12 +55,12 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name, recording in recordings(given.recordings, given.only, Path(folder)):
-            file, _, recipe = recording.partition("=")
+            file, plugins = of_recipe(recording)
             for seed in given.seeds:
                 for change in given.changes:
                     key = {"recording": name, "change": change, "seed": seed, "minutes": given.minutes, "set": given.more}
-                    chosen = [*(("--plugin", recipe) if recipe else ()), *settings(f"train.seed={seed}", *CHANGES[change], *given.more)]
-                    once(given.keep, key, ["run", file, "--hold-out", "0.25", "--minutes", f"{given.minutes:g}", *chosen])
+                    chosen = settings(f"train.seed={seed}", *CHANGES[change], *given.more)
+                    once(given.keep, key, ["run", file, *plugins, "--hold-out", "0.25", "--minutes", f"{given.minutes:g}", *chosen])
     columns = {"true rates": truth, "held-out channels": held_out, "behaviour R2": behaviour}
     print("\n".join(table(kept(given.keep), "change", list(CHANGES), columns)))
 
@@ -68,7 +68,7 @@ def main() -> None:
 def recordings(given: Sequence[str], words: Sequence[str], folder: Path) -> Iterator[tuple[str, str]]:
     """Names and ``FILE[=RECIPE]`` of what is given, or of Lorenz data, which are written into the folder."""
     if given:
-        yield from ((Path(recording.partition("=")[0]).stem, recording) for recording in given)
+        yield from ((Path(of_recipe(recording)[0]).stem, recording) for recording in given)
         return
     for name, chosen in LORENZ.items():
         if any(word in name for word in words):

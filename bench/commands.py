@@ -40,6 +40,12 @@ def settings(*given: str) -> list[str]:
     return [part for setting in (*ALIKE, *given) for part in ("--set", setting)]
 
 
+def of_recipe(recording: str) -> tuple[str, list[str]]:
+    """The file of ``FILE[=RECIPE]``, and the options that choose the recipe."""
+    file, _, recipe = recording.partition("=")
+    return file, ["--plugin", recipe] if recipe else []
+
+
 def kept(path: Path) -> list[Row]:
     """All rows so far."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, options, settings, table
+from commands import behaviour, held_out, kept, of_recipe, once, options, settings, table
 
 WORDS = ("gru", "transformer", "lstm", "mlp", "low-rank", "linear-dynamics", "behaviour", "input-correlation", "context")
 """What lfads-plugins-std brings, and the default first."""
@@ -25,9 +25,9 @@ def main() -> None:
     given = parser.parse_args()
     for seed in given.seeds:
         for recording in given.recordings:
-            file, _, recipe = recording.partition("=")
+            file, plugins = of_recipe(recording)
             for word in given.words:
-                chosen = [part for plugin in (recipe, "" if word == "gru" else word) if plugin for part in ("--plugin", plugin)]
+                chosen = plugins if word == "gru" else [*plugins, "--plugin", word]
                 key = {"recording": Path(file).stem, "word": word, "seed": seed, "set": given.more}
                 once(given.keep, key, ["run", file, *chosen, "--hold-out", "0.25", *settings(f"train.seed={seed}", *given.more)])
     rows = [row | {"component": row["word"]} for row in kept(given.keep)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from commands import Row, kept, once, options, result, settings
+from commands import Row, kept, of_recipe, once, options, result, settings
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 FOLDS = 5
@@ -26,8 +26,7 @@ def main() -> None:
     """Train what is not kept yet, then print the table."""
     given = options(__doc__).parse_args()
     for recording in given.recordings:
-        file, _, recipe = recording.partition("=")
-        plugins = ["--plugin", recipe] if recipe else []
+        file, plugins = of_recipe(recording)
         for fold in range(FOLDS):
             with tempfile.TemporaryDirectory() as folder:
                 data = split(Path(file), Path(folder) / "data.h5", fold)

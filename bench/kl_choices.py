@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import h5py
-from commands import behaviour, held_out, kept, once, options, settings, table
+from commands import behaviour, held_out, kept, of_recipe, once, options, settings, table
 
 CHOICES = ("auto", "ELBO", "a tenth of the ELBO", "2e-5", "free nats", "held nats", "four members")
 DIMENSIONS, INPUTS = 64, 4
@@ -59,12 +59,12 @@ def main() -> None:
     given = parser.parse_args()
     for seed in given.seeds:
         for recording in given.recordings:
-            file, _, recipe = recording.partition("=")
+            file, plugins = of_recipe(recording)
             for choice in given.choices:
                 searched = choice == "four members"
                 command = ["search", "random", file, "--seed", str(seed)] if searched else ["run", file]
                 own = settings(f"train.seed={seed}", *given.more)
-                chosen = [*(("--plugin", recipe) if recipe else ()), *arguments(choice, file, given.nats)]
+                chosen = [*plugins, *arguments(choice, file, given.nats)]
                 chosen += ["--hold-out", "0.25", "--minutes", f"{given.minutes:g}"]
                 key = {"recording": Path(file).stem, "scales": choice, "seed": seed, "minutes": given.minutes, "set": given.more}
                 once(given.keep, key, [*command, *chosen, *own], "run/best" if searched else "run")

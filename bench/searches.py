@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import behaviour, held_out, kept, once, options, settings, table, truth
+from commands import behaviour, held_out, kept, of_recipe, once, options, settings, table, truth
 
 PUBLISHED = {"optim.lr": "log:1e-5:5e-3:init=4e-3"}
 PUBLISHED |= {f"regularisation.kl_{name}": "log:1e-6:1e-3:explore=0.8" for name in ("ic", "inputs")}
@@ -36,10 +36,10 @@ def main() -> None:
     every = ["search.interval=5", "search.min_improvement=null"]
     for seed in given.seeds:
         for recording in given.recordings:
-            file, _, recipe = recording.partition("=")
+            file, plugins = of_recipe(recording)
             for way in given.ways:
                 alone = way == "default"
-                command = [*WAYS[way], file, *([] if alone else [*size, "--seed", str(seed)]), *(["--plugin", recipe] if recipe else [])]
+                command = [*WAYS[way], file, *([] if alone else [*size, "--seed", str(seed)]), *plugins]
                 own = settings(f"train.seed={seed}", *([] if alone else every), *given.more)
                 key = {"recording": Path(file).stem, "way": way, "seed": seed, "members": given.members, "each": given.epochs, "set": given.more}
                 once(given.keep, key, [*command, "--hold-out", "0.25", *own], "run" if alone else "run/best")

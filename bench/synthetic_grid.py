@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from commands import Row, cell, kept, once, settings, synth
+from commands import Row, cell, kept, of_recipe, once, settings, synth
 
 FEW, MANY = ("conditions=4", "trials_per_condition=5"), ("conditions=25", "trials_per_condition=8")
 LOW, HIGH = "mean_rate=3", "mean_rate=20"
@@ -54,17 +54,16 @@ def main() -> None:
         if not any(word in name for word in given.cells):
             continue
         with tempfile.TemporaryDirectory() as folder:
-            file = str(synth(generator, Path(folder) / "data.h5", chosen))
-            plugins = ["--plugin", recipe] if recipe else []
+            file, plugins = of_recipe(f"{synth(generator, Path(folder) / 'data.h5', chosen)}={recipe}")
             key = {"cell": name, "members": given.members, "minutes": given.minutes}
             same = ["--minutes", f"{given.minutes:g}", *settings()]
             for seed in range(given.seeds):
                 once(given.keep, key | {"way": "default", "seed": seed}, ["run", file, *plugins, *same, "--set", f"train.seed={seed}"])
+            epochs = 0
             for seed in range(given.members):
                 search = ["search", "random", file, *plugins, "--members", "1", "--workers", "1", "--seed", str(seed), *same]
-                once(given.keep, key | {"way": "search", "seed": seed}, search, "run/best")
-            epochs = max((row["epochs"] for row in kept(given.keep) if row["cell"] == name and row["way"] == "search" and "epochs" in row), default=1)
-            for seed in range(given.seeds):
+                epochs = max(epochs, once(given.keep, key | {"way": "search", "seed": seed}, search, "run/best").get("epochs", 0))
+            for seed in range(given.seeds if epochs else 0):
                 longer = ["run", file, *plugins, "--epochs", str(epochs), *settings(f"train.seed={seed}")]
                 once(given.keep, key | {"way": "default, as long", "seed": seed}, longer)
     print("\n".join(table(kept(given.keep))))
